@@ -1,0 +1,129 @@
+"""Gift card pools: groups of cards with the same parameters, locked once imported. Source: spec section 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+
+GIFT_CARD_POOLS = ImportType(
+    name="gift_card_pools",
+    label="Gift card pools",
+    actions=("add_gift_card_pools",),
+    key="system_name",
+    utf8_only=True,
+    load_statement=Path(__file__).with_name("load_gift_card_pools.sql"),
+    targets=("loyalty.gift_card_pool", "loyalty.technical_product"),
+    fields=(
+        Field(
+            "name",
+            "Gift card pool name",
+            aliases=("pool_name", "PoolName"),
+            required=True,
+            description="Name that people see.",
+        ),
+        Field(
+            "system_name",
+            "Gift card pool system name",
+            Kind.IDENTIFIER,
+            aliases=("pool_system_name", "PoolSystemName"),
+            required=True,
+            description="Unique name that gift cards refer to. It never changes.",
+        ),
+        Field(
+            "supports_arbitrary_value",
+            "Supports arbitrary gift card value",
+            Kind.BOOLEAN,
+            aliases=("arbitrary_value", "IsCustomAmount"),
+            required=True,
+            description="true: each card has a value of its own; false: every card is worth the pool's value.",
+        ),
+        Field(
+            "supports_partial_redemption",
+            "Supports partial redemption",
+            Kind.BOOLEAN,
+            aliases=("partial_redemption", "IsPartialUse"),
+            required=True,
+            description="true: a card pays several times until its balance is used up; false: it pays once.",
+        ),
+        Field(
+            "product_external_id",
+            "External product ID",
+            Kind.IDENTIFIER,
+            aliases=("external_product_id", "ProductExternalId"),
+            required=True,
+            description="ID of the technical product that is made for the pool; unique within its external system.",
+        ),
+        Field(
+            "product_external_system",
+            "External system of the technical product",
+            aliases=("external_system", "ExternalSystem"),
+            required=True,
+            description="Owner of the technical product, one of the project's external systems.",
+        ),
+        Field(
+            "brand",
+            "Brand of the technical product",
+            aliases=("Brand",),
+            required=True,
+            description="One of the project's brands.",
+        ),
+        Field(
+            "cvv_required",
+            "CVV required for gift cards",
+            Kind.BOOLEAN,
+            aliases=("IsCvvRequired",),
+            required=True,
+            description="true: the cards of the pool have a CVV and need it to pay.",
+        ),
+        Field(
+            "card_value",
+            "Gift card value in the pool",
+            Kind.DECIMAL,
+            aliases=("Amount",),
+            description="What every card is worth; needed unless values are arbitrary, and blank if they are.",
+        ),
+        Field(
+            "expiration_type",
+            "Gift card expiration type",
+            Kind.ENUM,
+            aliases=("ExpirationType",),
+            choices=("NoExpiration", "Year"),
+            default="NoExpiration",
+            description="Year: cards expire a number of years after their purchase.",
+        ),
+        Field(
+            "lifetime_years",
+            "Gift card lifetime in the pool",
+            Kind.INTEGER,
+            aliases=("lifetime", "Expiration"),
+            description="Years from 1 to 10; needed with Year, ignored with NoExpiration.",
+        ),
+    ),
+    lookups=(
+        Lookup("external_system", "product_external_system", "SELECT name FROM loyalty.external_system"),
+        Lookup("brand", "brand", "SELECT name FROM loyalty.brand"),
+    ),
+    load_rules=(
+        LoadRule(
+            "system_name.duplicate_in_file",
+            "The pool system name {value} stands on line {line} of this file already; the first row is used.",
+            "X-17",
+        ),
+        LoadRule(
+            "system_name.pool_locked",
+            "The pool {value} exists already and its parameters are locked; this row differs in {fields}.",
+            "GP-03",
+        ),
+        LoadRule(
+            "product_external_id.duplicate_in_file",
+            "The external product ID {value} stands on line {line} of this file already, for the same external system.",
+            "X-17",
+        ),
+        LoadRule(
+            "product_external_id.taken",
+            "The external product ID {value} belongs to another pool of the same external system.",
+            "GP-02",
+        ),
+    ),
+)

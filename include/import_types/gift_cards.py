@@ -1,0 +1,128 @@
+"""Gift cards, each in a pool that exists. Source: spec section 3."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.importing.errors import ConfigurationError
+from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Lookup
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from include.importing.runtime import Runtime
+
+
+def hash_cvvs(fields: Mapping[str, pa.Array], runtime: Runtime) -> pa.Array:
+    """Return the keyed hash of each card's CVV, null where it has none. Source: X-20.
+
+    Raises:
+        ConfigurationError: there are CVVs and no key.
+    """
+    if runtime.cvv_key is None:
+        if fields["cvv"].null_count < len(fields["cvv"]):
+            raise ConfigurationError(
+                "The file has CVVs and there is no key to hash them with: set the Connection cvv_key, or CVV_KEY on the "
+                "command line."
+            )
+        return fields["cvv"]
+    from include.warehouse import cvv  # pyarrow, which no DAG needs when it is parsed
+
+    return cvv.hash_cvvs(runtime.cvv_key, fields["card_number"], fields["cvv"])
+
+
+GIFT_CARDS = ImportType(
+    name="gift_cards",
+    label="Gift cards",
+    actions=("add_gift_cards",),
+    key="card_number",
+    load_statement=Path(__file__).with_name("load_gift_cards.sql"),
+    targets=("loyalty.gift_card",),
+    fields=(
+        Field(
+            "card_number",
+            "Card number",
+            Kind.IDENTIFIER,
+            aliases=("Gift card number",),
+            required=True,
+            sensitive=True,
+            description="Text, unique over all pools; leading zeros count.",
+        ),
+        Field(
+            "pool_system_name",
+            "Pool system name",
+            Kind.IDENTIFIER,
+            aliases=("Gift card pool system name",),
+            required=True,
+            description="System name of the card's pool, which must exist.",
+        ),
+        Field(
+            "cvv",
+            "Gift card CVV",
+            Kind.TEXT,
+            aliases=("Card CVV",),
+            sensitive=True,
+            is_secret=True,
+            description="Text; needed where the pool requires CVVs. Stored as a keyed hash only.",
+        ),
+        Field(
+            "balance",
+            "Card balance",
+            Kind.DECIMAL,
+            aliases=("Gift card balance",),
+            required=True,
+            description="Not negative; in a pool of a fixed value exactly that value.",
+        ),
+        Field(
+            "point_of_contact",
+            "Point of contact external ID",
+            Kind.IDENTIFIER,
+            aliases=("Point of contact",),
+            description="Where the card was sold: a point of contact of the project.",
+        ),
+        Field(
+            "purchased_at",
+            "Card purchase date (UTC)",
+            Kind.DATETIME,
+            aliases=("Card purchase date", "Purchase date"),
+            description="When the card was sold, not in the future. Its validity is counted from here.",
+        ),
+        Field(
+            "status",
+            "Gift card status",
+            Kind.ENUM,
+            aliases=("Card status",),
+            choices=("CanBeUsed", "Inactive", "Blocked"),
+            default="Inactive",
+            description="CanBeUsed: can pay. Inactive: can be sold. Blocked: neither.",
+        ),
+    ),
+    lookups=(
+        Lookup(
+            "pool",
+            "pool_system_name",
+            "SELECT system_name, card_value, cvv_required, supports_arbitrary_value FROM loyalty.gift_card_pool",
+            columns={
+                "card_value": Kind.DECIMAL,
+                "cvv_required": Kind.BOOLEAN,
+                "supports_arbitrary_value": Kind.BOOLEAN,
+            },
+        ),
+        Lookup("point_of_contact", "point_of_contact", "SELECT external_id FROM loyalty.point_of_contact"),
+    ),
+    derived=(Derived("cvv_hash", "bytea", hash_cvvs),),
+    load_rules=(
+        LoadRule(
+            "card_number.duplicate_in_file",
+            "This card number stands on line {line} of this file already; the first row is used.",
+            "X-17",
+        ),
+        LoadRule(
+            "card_number.card_exists",
+            "A card with this number exists already and an import never changes cards; this row differs in {fields}.",
+            "GC-02",
+        ),
+    ),
+)

@@ -1,0 +1,295 @@
+"""How a file is written: its encoding and its delimiter."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from include.importing.errors import FileRefused, SettingsError
+from include.importing.scan import count_cells, count_line_ends, scan
+
+DELIMITERS = (",", ";", "\t", "|")
+SNIFFED_ROWS = 100
+
+_BOMS = {
+    "utf-8": codecs.BOM_UTF8,
+    "utf-16-le": codecs.BOM_UTF16_LE,
+    "utf-16-be": codecs.BOM_UTF16_BE,
+    "utf-32-le": codecs.BOM_UTF32_LE,
+    "utf-32-be": codecs.BOM_UTF32_BE,
+}
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# Their bytes mean one thing or another depending on what came before, so one record can't be given back on its own; the
+# last five are no encodings of files.
+_WITHOUT_WAY_BACK = re.compile(
+    r"iso2022.*|hz|utf-7|utf_7|idna|punycode|undefined|raw.unicode.escape|unicode.escape", re.IGNORECASE
+)
+# Unicode White_Space as UTF-8 (X-16).
+_SPACE = rb"(?:[\t-\r ]|\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80)"
+_BLANK = re.compile(_SPACE + rb"*+")
+_BLANK_LINES = re.compile(_SPACE.replace(rb"\t-\r", rb"\t\x0b\x0c") + rb"*+(?:\r\n|\r|\n)")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the sender wrote the file, as far as it takes to write a record the same way.
+
+    Args:
+        encoding: Python's name of the codec, without a byte order mark: `utf-8`, `utf-16-le`, `cp1251`.
+        bom: the byte order mark the file began with, or nothing.
+        delimiter: one ASCII character; `,` where the header has one column.
+        line_end: the header's: LF, CRLF or CR; LF when the file ends with the header.
+    """
+
+    encoding: str
+    bom: bytes
+    delimiter: str
+    line_end: str
+
+
+class Undecodable(Exception):
+    """A byte sequence that the encoding does not know.
+
+    Args:
+        offset: in the source, in bytes.
+        text_before: UTF-8 text of the same piece up to there.
+    """
+
+    def __init__(self, offset: int, text_before: bytes) -> None:
+        super().__init__(offset)
+        self.offset = offset
+        self.text_before = text_before
+
+
+class Decoder(Protocol):
+    """Turns a source's bytes, piece by piece, into UTF-8 text; a character may be cut by the end of a piece."""
+
+    def decode(self, piece: bytes, *, is_final: bool) -> bytes:
+        """Return the text of a piece; raise `Undecodable` or, where the way back differs, `FileRefused`."""
+
+
+class Utf8Decoder:
+    """Checks UTF-8 and passes the very bytes on, an unfinished character included.
+
+    Args:
+        offset: of the first piece in the source.
+    """
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+        self._unfinished = b""
+
+    def decode(self, piece: bytes, *, is_final: bool) -> bytes:
+        """Return the piece itself."""
+        unchecked = self._unfinished + piece
+        finished = len(unchecked) if is_final else _whole_characters(unchecked)
+        if not _is_utf8(unchecked, finished):
+            try:
+                unchecked[:finished].decode()
+            except UnicodeDecodeError as error:
+                raise Undecodable(self._offset + error.start, unchecked[: error.start]) from None
+        self._offset += finished
+        self._unfinished = unchecked[finished:]
+        return piece
+
+
+class Transcoder:
+    """Turns another encoding into UTF-8 and makes sure that the way back gives the sender's bytes.
+
+    Args:
+        encoding: codec whose characters do not depend on what stands before them.
+        offset: of the first piece in the source.
+    """
+
+    def __init__(self, encoding: str, offset: int) -> None:
+        self._encoding = encoding
+        self._end = offset
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._unfinished = b""
+
+    def decode(self, piece: bytes, *, is_final: bool) -> bytes:
+        """Return the piece as UTF-8, an unfinished character held back for the next one."""
+        sent = self._unfinished + piece
+        self._end += len(piece)
+        try:
+            text = self._decoder.decode(piece, is_final)
+        except UnicodeDecodeError as error:
+            before = error.object[: error.start].decode(self._encoding, "ignore")
+            raise Undecodable(self._end - len(error.object) + error.start, before.encode()) from None
+        self._unfinished = self._decoder.getstate()[0]
+        sent = sent[: len(sent) - len(self._unfinished)]
+        if text.encode(self._encoding, "replace") != sent:
+            raise FileRefused(
+                "file.encoding_not_reversible",
+                f"The file uses byte sequences of {self._encoding} that can't be written back as they were sent, "
+                "so rejected rows could not be returned unchanged. Expected: the file saved as UTF-8.",
+            )
+        return text.encode()
+
+
+def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) -> tuple[str, bytes]:
+    """Settle the codec and the byte order mark of a file.
+
+    Without a declaration it is UTF-8; `utf-16` and `utf-32` without a byte order mark are little-endian, as Windows
+    writes them.
+
+    Args:
+        declared: any name that Python knows for the encoding.
+        beginning: at least the first four bytes.
+        utf8_only: the import type takes nothing else.
+
+    Raises:
+        FileRefused: `file.encoding` for an unknown encoding or one that this type does not take,
+            `file.encoding_not_reversible` for one with shift sequences.
+
+    Source: X-03.
+    """
+    name = "utf-8" if declared is None else _codec_name(declared)
+    if name == "utf-8-sig":
+        name = "utf-8"
+    if utf8_only and name != "utf-8":
+        raise FileRefused(
+            "file.encoding", f"Files of this type are UTF-8; the settings declare the encoding “{declared}”."
+        )
+    if _WITHOUT_WAY_BACK.fullmatch(name):
+        raise FileRefused(
+            "file.encoding_not_reversible",
+            f"The declared encoding “{declared}” does not let single rows be written back as they were sent. "
+            "Expected: the file saved as UTF-8.",
+        )
+    if name in ("utf-16", "utf-32"):
+        big_endian = _BOMS[f"{name}-be"]
+        name += "-be" if beginning.startswith(big_endian) else "-le"
+    bom = _BOMS.get(name, b"")
+    return name, bom if bom and beginning.startswith(bom) else b""
+
+
+def make_decoder(encoding: str, offset: int) -> Decoder:
+    """Return the decoder for what follows the byte order mark, `offset` bytes into the source."""
+    return Utf8Decoder(offset) if encoding == "utf-8" else Transcoder(encoding, offset)
+
+
+def undecodable(
+    error: Undecodable, line: int, *, encoding: str, is_declared: bool, utf8_only: bool, beginning: bytes
+) -> FileRefused:
+    """Say where a file stops being what it should be, and what to do. Source: X-03."""
+    found = f"The file is not valid {encoding.upper()} at byte offset {error.offset}, on line {line}."
+    if beginning.startswith(_UTF16_BOMS) and not is_declared:
+        found += " It begins like a UTF-16 file."
+    if is_declared:
+        advice = "Expected: the encoding that the settings declare, or settings that declare the file's encoding."
+    elif utf8_only:
+        advice = "Expected: the file saved as UTF-8."
+    else:
+        advice = "Expected: the file saved as UTF-8, or settings that declare its encoding."
+    return FileRefused("file.encoding", f"{found} {advice}")
+
+
+def check_delimiter(declared: str) -> None:
+    """Raise `SettingsError` unless the declared delimiter is one ASCII character that can separate cells."""
+    if len(declared) != 1 or not declared.isascii() or declared in '"\r\n\0':
+        raise SettingsError(
+            f"The setting `delimiter` is {declared[:20]!r}; expected: one ASCII character, such as , ; | or a tab, "
+            "and no quote or line end."
+        )
+
+
+def sniff_delimiter(text: bytes, *, is_final: bool) -> str:
+    """Choose the delimiter from the header and the first rows, outside quotes.
+
+    The header alone decides which are possible. Among several the winner is the one that splits most rows as it splits
+    the header, more cells counting for more; without rows, the header's cells count.
+
+    Args:
+        text: from the header on.
+        is_final: the text is the whole file, not cut somewhere.
+
+    Raises:
+        FileRefused: `file.delimiter_tie`.
+
+    Source: X-15.
+    """
+    scores = {}
+    for delimiter in DELIMITERS:
+        found = scan(text, ord(delimiter), is_final=is_final)
+        is_blank_line = found.ends == np.concatenate(([0], found.nexts))[:-1]
+        cells = count_cells(text, ord(delimiter), found)[~is_blank_line][: SNIFFED_ROWS + 1]
+        if len(cells) and cells[0] > 1:
+            alike = int((cells[1:] == cells[0]).sum()) if len(cells) > 1 else 1
+            scores[delimiter] = alike * (int(cells[0]) - 1)
+    if len(scores) < 2:
+        return next(iter(scores), ",")
+    best = [delimiter for delimiter, score in scores.items() if score == max(scores.values())]
+    if len(best) > 1:
+        names = " or ".join({"\t": "a tab"}.get(delimiter, f"“{delimiter}”") for delimiter in best)
+        raise FileRefused(
+            "file.delimiter_tie",
+            f"The header and the first rows could be separated by {names} alike. "
+            "Expected: the setting `delimiter` to say which.",
+        )
+    return best[0]
+
+
+def is_blank(text: bytes) -> bool:
+    """Tell whether a text is empty or nothing but Unicode White_Space. Source: X-16."""
+    return _BLANK.fullmatch(text) is not None
+
+
+def is_blank_line(record: bytes, delimiter: int) -> bool:
+    """Tell whether a record is no row: nothing but white space, and no delimiter in it. Source: X-15, X-16."""
+    return is_blank(record) and delimiter not in record
+
+
+def skip_blank_lines(text: bytes, *, is_final: bool) -> tuple[int, int]:
+    """Return the length of the blank lines that a text begins with, and their number.
+
+    A CR at the very end of a text that goes on is left, because an LF may follow.
+    """
+    end = 0
+    while match := _BLANK_LINES.match(text, end):
+        if match.end() == len(text) and text.endswith(b"\r") and not is_final:
+            break
+        end = match.end()
+    lines = count_line_ends(text[:end])
+    return (len(text), lines) if is_final and _BLANK.fullmatch(text, end) else (end, lines)
+
+
+def _codec_name(declared: str) -> str:
+    try:
+        codec = codecs.lookup(declared)
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or not codec._is_text_encoding:
+        raise FileRefused(
+            "file.encoding",
+            f"The settings declare the encoding “{declared[:40]}”, which is unknown. "
+            "Expected: a name such as utf-8, utf-16, windows-1251 or latin-1.",
+        )
+    return codec.name
+
+
+def _is_utf8(text: bytes, length: int) -> bool:
+    # Arrow checks 20 GB/s of ASCII and makes no string of it.
+    offsets = pa.py_buffer(np.array([0, length], np.int32))
+    try:
+        pa.StringArray.from_buffers(1, offsets, pa.py_buffer(text)).validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _whole_characters(text: bytes) -> int:
+    """Return the length without a UTF-8 character that the end of the text cuts."""
+    for back in range(1, min(3, len(text)) + 1):
+        byte = text[-back]
+        if byte < 0x80:
+            break
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(text) if back >= length else len(text) - back
+    return len(text)

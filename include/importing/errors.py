@@ -1,0 +1,50 @@
+"""What can go wrong, grouped by what to do about it.
+
+A bad row is data (a reject), never an exception. Everything that is not listed here is a defect or an outage: it
+propagates, and outages are retried.
+"""
+
+
+class FileRefused(Exception):
+    """The file as a whole can't be imported: no retry helps, it is reported and quarantined.
+
+    Args:
+        rule: stable id, `file.<rule>`.
+        message: a sentence for the sender; quotes no cell values (X-20).
+    """
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(f"{rule}: {message}")
+        self.rule = rule
+        self.message = message
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Pickle by the two arguments: a default pickle would call the class with the joined text."""
+        return type(self), (self.rule, self.message)
+
+
+class SettingsError(FileRefused):
+    """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist."""
+
+    def __init__(self, message: str, rule: str = "file.settings") -> None:
+        super().__init__(rule, message)
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Pickle in the order of this class's own arguments."""
+        return type(self), (self.message, self.rule)
+
+
+class ConfigurationError(Exception):
+    """The project's own files (project.yaml, imports.yaml, a declaration) are wrong: a person must mend them."""
+
+
+class SuiteError(Exception):
+    """A suite can't be trusted to have judged the rows: nothing may be loaded on its word."""
+
+
+class WarehouseUnavailable(Exception):
+    """The database could not be reached, went away, or gave up on a deadlock: trying again helps."""
+
+
+class WarehouseFault(Exception):
+    """The database refused a statement: a defect. Names the SQLSTATE and the constraint, never values (X-20)."""

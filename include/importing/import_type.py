@@ -1,0 +1,147 @@
+"""What an import type declares: its fields, its lookups, its rules at the load, its statement.
+
+A new type is one declaration of this shape, one suite in `expectations/`, one load statement, one DAG file and one line
+in `include/import_types/__init__.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from include.importing.runtime import Runtime
+    from include.project.model import Project
+
+
+class Kind(StrEnum):
+    """How a field's cells are read. Source: value formats, X-16."""
+
+    TEXT = "text"
+    IDENTIFIER = "identifier"
+    BOOLEAN = "boolean"
+    DECIMAL = "decimal"
+    INTEGER = "integer"
+    DATE = "date"
+    DATETIME = "datetime"
+    ENUM = "enum"
+    EMAIL = "email"
+    PHONE = "phone"
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field that a file's column can be mapped to.
+
+    Args:
+        name: canonical name; also the column of the frame, of the suite and of the staging table.
+        label: the words a person sees.
+        aliases: further headers that mean this field; compared on normalised names (X-05).
+        required: the file must have a column for it (X-04); that a cell is filled is a rule of the suite.
+        choices: the values of an enumeration, in their stored spelling.
+        default: text that stands in for a blank cell, as if the sender had written it.
+        sensitive: values are masked wherever X-20 forbids them.
+        allows_two_digit_year: BirthDate alone.
+        is_secret: never quoted at all, nor kept in the staging table in clear (CVV).
+        synonyms: further words for a choice, compared without case: word → the choice's stored spelling.
+    """
+
+    name: str
+    label: str
+    kind: Kind = Kind.TEXT
+    aliases: tuple[str, ...] = ()
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    default: str | None = None
+    sensitive: bool = False
+    is_secret: bool = False
+    allows_two_digit_year: bool = False
+    description: str = ""
+    synonyms: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Facts of another table, joined to the frame so that the suite can decide on them.
+
+    The frame gets `<name>__found` (null where the field is blank) and `<name>__<column>` for each of `columns`.
+
+    Args:
+        field: the field that holds the key; compared exactly.
+        query: SQL whose first result column is the key (text), followed by `columns`.
+        columns: column name → kind, for the frame's types.
+    """
+
+    name: str
+    field: str
+    query: str
+    columns: Mapping[str, Kind] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A column of the staging table that is computed from several fields, such as the hash of a secret.
+
+    Args:
+        compute: from the frame's columns (`pyarrow` arrays of equal length) and the runtime to one array.
+    """
+
+    name: str
+    sql_type: str
+    compute: Callable[[Mapping[str, pa.Array], Runtime], pa.Array]
+
+
+@dataclass(frozen=True)
+class LoadRule:
+    """A rule that only the load transaction can decide (keys, locked rows).
+
+    Args:
+        id: `field.rule`.
+        message: a sentence with places such as `{value}`, filled in by the load statement.
+        source: requirement number.
+    """
+
+    id: str
+    message: str
+    source: str
+
+
+@dataclass(frozen=True)
+class ImportType:
+    """One import type.
+
+    Args:
+        name: as in folders, DAG ids and suites.
+        key: field that tells rows apart within one file (X-17).
+        load_statement: SQL file that turns staged rows into loaded ones.
+        targets: tables the load writes, most important first, as `schema.table`.
+        edits: True when rows may change existing ones: files load in the order of their arrival (X-14).
+        utf8_only: another encoding can't be declared (X-03).
+        required_any: names of fields of which at least one needs a column (X-04); `*` at the end stands for any rest,
+            for fields that the project settings name.
+        dynamic_fields: fields that the project settings add.
+    """
+
+    name: str
+    label: str
+    actions: tuple[str, ...]
+    fields: tuple[Field, ...]
+    key: str
+    load_statement: Path
+    targets: tuple[str, ...]
+    lookups: tuple[Lookup, ...] = ()
+    load_rules: tuple[LoadRule, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    edits: bool = False
+    utf8_only: bool = False
+    required_any: tuple[str, ...] = ()
+    dynamic_fields: Callable[[Project], tuple[Field, ...]] | None = None
+
+    def all_fields(self, project: Project) -> tuple[Field, ...]:
+        """Return the declared fields followed by those the project settings add."""
+        return self.fields + (self.dynamic_fields(project) if self.dynamic_fields else ())

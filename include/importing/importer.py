@@ -1,0 +1,47 @@
+"""One file through all stages in this process: what the DAGs spread over tasks. Source: the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from include.importing.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault
+from include.importing.inspection import inspect_file
+from include.importing.jobs import JobResult, State
+from include.importing.landing import Request, take_file
+from include.importing.loading import load_rows
+from include.importing.reporting import close_job, write_report
+from include.importing.runtime import Runtime
+from include.importing.validation import validate_chunk
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage's name, how many of its steps are done, and how many there are."""
+
+
+def import_file(runtime: Runtime, request: Request, *, progress: Progress = lambda *_: None) -> JobResult:
+    """Import one file; killed and called again with the same request, it continues where it was.
+
+    Returns:
+        The job's result, a refused one included.
+
+    Raises:
+        FileRefused: there is no file, so there is no job either.
+        FileTaken: another request has this file in hand.
+        WarehouseUnavailable: an outage; calling again continues.
+    """
+    taken = take_file(runtime, request)
+    failure = None
+    try:
+        inspected = inspect_file(runtime, taken.job_id)
+        if inspected.state is not State.DUPLICATE:
+            for number in range(inspected.chunks):
+                progress("validating", number, inspected.chunks)
+                validate_chunk(runtime, taken.job_id, number)
+            progress("loading", 0, 1)
+            load_rows(runtime, taken.job_id)
+    except FileRefused:
+        pass  # recorded in the ledger; told by the result
+    except (ConfigurationError, SuiteError, WarehouseFault) as error:
+        failure = str(error)
+    progress("writing reports", 0, 1)
+    write_report(runtime, taken.job_id)
+    return close_job(runtime, taken.job_id, failure=failure)

@@ -1,0 +1,367 @@
+"""The landing area: which files have arrived whole, which must wait, and how a job takes one. Source: X-01, X-12, GC-05."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any
+
+import sqlalchemy as sa
+from croniter import croniter
+from sqlalchemy import Connection
+from upath import UPath
+
+from include import import_types
+from include.importing import files, jobs, settings
+from include.importing.errors import FileRefused, SettingsError
+from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, FileStat
+from include.importing.jobs import JOB, Claim, Job, State
+from include.importing.runtime import Runtime
+from include.importing.settings import ImportSettings
+from include.importing.stages import stage, values_hidden
+
+UNKNOWN_TYPE = "unknown"
+EXTENSIONS = (".csv", ".txt")
+"""In any letter case (X-01)."""
+UNFINISHED_SUFFIXES = (".part", ".tmp", ".filepart", ".crdownload")
+UNENDED_SETTLE_SECONDS = 60
+"""How long a file without a line end at its end must be unchanged: it may have been cut off."""
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file in the landing area.
+
+    Args:
+        import_type: by its folder; None when no type has that folder (X-01).
+        folder: relative to the landing area.
+        version: tells this arrival from others of the same name.
+        arrived_at: its last write, UTC.
+    """
+
+    import_type: str | None
+    url: str
+    folder: str
+    file_name: str
+    size_bytes: int
+    version: str
+    arrived_at: datetime
+    is_object: bool
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A file that is not picked up yet, and why."""
+
+    arrival: Arrival
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The landing area at one moment; both lists in the order of arrival (mtime, then name; X-14)."""
+
+    ready: list[Arrival] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One import of one file, as a DAG run or a command asks for it.
+
+    Args:
+        run_key: names the request: the same key is the same job, however often it is asked (X-14).
+        parameters: settings of this run alone (X-11).
+        sidecar: settings given as a file of the command line; None looks beside the source.
+    """
+
+    import_type: str
+    source_url: str
+    run_key: str
+    launched_by: str = "file drop"
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    dag_id: str | None = None
+    dag_run_id: str | None = None
+    sidecar: str | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """The job that has the file in hand, and its state."""
+
+    job_id: int
+    state: State
+
+
+def is_ignored(name: str) -> bool:
+    """Tell names that are no files of rows: settings, hidden ones, and those still being written (X-12)."""
+    lowered = name.lower()
+    return (
+        name.startswith(".")
+        or lowered.endswith(UNFINISHED_SUFFIXES)
+        or lowered.endswith(SIDECAR_SUFFIX)
+        or lowered == FOLDER_SETTINGS
+    )
+
+
+def arrivals(runtime: Runtime) -> list[Arrival]:
+    """Return every file in the landing area that isn't ignored, in the order of arrival."""
+    found = []
+    for path, stat in _walk(runtime.landing):
+        relative = PurePosixPath(str(path)[len(str(runtime.landing).rstrip("/")) + 1 :])
+        if any(part.startswith(".") for part in relative.parts) or is_ignored(relative.name):
+            continue
+        folder = str(relative.parent)
+        import_type = folder if folder in import_types.IMPORT_TYPES else None
+        found.append(
+            Arrival(import_type, str(path), folder, relative.name, stat.size_bytes, stat.version, stat.modified_at,
+                    stat.is_object)  # fmt: skip
+        )
+    return sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file_name))
+
+
+def list_landing(runtime: Runtime, now: datetime) -> Listing:
+    """Sort what lies in the landing area into what can start now and what must wait (X-12, GC-05)."""
+    listing = Listing()
+    blocked: list[tuple[Arrival, ImportSettings]] = []
+    releases: dict[str, list[datetime]] = {}
+    for arrival in arrivals(runtime):
+        if arrival.import_type is None:
+            chosen = None
+            reason = _unsettled(runtime, arrival, 5, now)
+        else:
+            chosen = _pick_up_settings(runtime, arrival)
+            reason = _unsettled(runtime, arrival, chosen.settle_seconds if chosen else 5, now)
+            released_at = _released_at(arrival, chosen)
+            releases.setdefault(arrival.import_type, []).append(released_at)
+            if reason is None and released_at > now:
+                reason = f"released at {released_at:%Y-%m-%d %H:%M} UTC"
+        if reason is not None:
+            listing.waiting.append(Waiting(arrival, reason))
+        elif chosen is not None and chosen.after:
+            blocked.append((arrival, chosen))
+        else:
+            listing.ready.append(arrival)
+    for arrival, chosen in blocked:
+        reason = _held_back(runtime, arrival, chosen, releases, now)
+        if reason is None:
+            listing.ready.append(arrival)
+        else:
+            listing.waiting.append(Waiting(arrival, reason))
+    listing.ready.sort(key=lambda arrival: (arrival.arrived_at, arrival.file_name))
+    return listing
+
+
+def take_file(runtime: Runtime, request: Request) -> Taken:
+    """Open the job of a request and bring its file into the job's work folder.
+
+    A file in the landing area is moved, one from elsewhere copied. Asking again with the same key continues the job;
+    one that has ended without loading is opened anew, with the settings that hold now.
+
+    Raises:
+        FileTaken: another job has this file in hand.
+        FileRefused: there is no such file.
+    """
+    source = files.from_url(runtime, request.source_url)
+    with values_hidden(), runtime.engine.begin() as connection:
+        job = jobs.find(connection, request.run_key) or _open(runtime, connection, request, source)
+    with stage(runtime, job.id) as (connection, job):
+        if job.is_loaded:
+            return Taken(job.id, job.state)
+        if job.state not in (State.AWAITING_EXECUTION, State.RUNNING):
+            _reopen(runtime, connection, job, request, source)
+        target = files.work_folder(runtime, job.id) / job.file_name
+        _bring(runtime, job, source, target)
+        jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
+    return Taken(job.id, State.RUNNING)
+
+
+def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched_by: str = "file drop") -> int:
+    """Take a file that no import type wants, and refuse it: it must not lie there unnoticed (X-01).
+
+    Returns:
+        The job; `write_report` and `close_job` end it like any other.
+    """
+    known = ", ".join(import_types.IMPORT_TYPES)
+    request = Request(UNKNOWN_TYPE, arrival.url, run_key, launched_by)
+    job_id = take_file(runtime, request).job_id
+    place = "at the top of the landing area" if arrival.folder == "." else f"in the folder {arrival.folder}"
+    with values_hidden(), runtime.engine.begin() as connection:
+        jobs.refuse(
+            connection,
+            job_id,
+            FileRefused("file.unknown_type", f"The file lies {place}, which belongs to no import type ({known})."),
+        )
+    return job_id
+
+
+def settings_layers(job: Job) -> dict[str, Any]:
+    """Return the settings given for a job, layer by layer, as `settings.resolve` takes them (X-11).
+
+    Raises:
+        SettingsError: a settings file can't be read.
+    """
+    layers: dict[str, Any] = {"parameters": job.parameters.get("run")}
+    for layer, name in (("folder", FOLDER_SETTINGS), ("sidecar", f"{job.file_name}{SIDECAR_SUFFIX}")):
+        text = job.parameters.get(layer)
+        layers[layer] = None if text is None else settings.read_settings(text, name)
+    return layers
+
+
+def _walk(landing: UPath) -> Iterator[tuple[UPath, FileStat]]:
+    if not files.is_local(landing):
+        for name in landing.fs.find(landing.path):
+            path = UPath(f"{landing.protocol}://{name}", **landing.storage_options)
+            yield path, files.stat(path)
+        return
+    for folder, _, names in os.walk(landing.path):
+        for name in names:
+            path = UPath(os.path.join(folder, name))
+            try:
+                yield path, files.stat(path)
+            except FileNotFoundError:  # taken between the listing and the look
+                continue
+
+
+def _pick_up_settings(runtime: Runtime, arrival: Arrival) -> ImportSettings | None:
+    """Return the settings that bear on the pick-up; None when they are wrong, which the job itself will say."""
+    texts = _settings_texts(files.from_url(runtime, arrival.url))
+    try:
+        layers = {name: settings.read_settings(text, name) for name, text in texts.items() if text is not None}
+        return settings.resolve(str(arrival.import_type), **layers, defaults_file=runtime.defaults_file)
+    except SettingsError:
+        return None
+
+
+def _settings_texts(source: UPath) -> dict[str, str | None]:
+    texts: dict[str, str | None] = {}
+    for layer, name in (("folder", FOLDER_SETTINGS), ("sidecar", f"{source.name}{SIDECAR_SUFFIX}")):
+        try:
+            raw = (source.parent / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            texts[layer] = None
+        else:
+            texts[layer] = raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
+    return texts
+
+
+def _unsettled(runtime: Runtime, arrival: Arrival, settle_seconds: float, now: datetime) -> str | None:
+    """Say why a file may still be growing. A bucket's object appears as a whole."""
+    if arrival.is_object:
+        return None
+    age = (now - arrival.arrived_at).total_seconds()
+    if age < 0:  # another machine's clock: the time of the last change of the file's entry is this machine's
+        age = now.timestamp() - os.stat(arrival.url).st_ctime
+    if age < settle_seconds:
+        return "settling"
+    if age < max(settle_seconds, UNENDED_SETTLE_SECONDS) and not _ends_with_line_end(files.from_url(runtime, arrival.url)):
+        return "settling: no line end at its end yet"
+    return None
+
+
+def _ends_with_line_end(path: UPath) -> bool:
+    with path.open("rb") as stream:
+        stream.seek(0, os.SEEK_END)
+        size = stream.tell()
+        stream.seek(max(0, size - 4))
+        tail = stream.read()
+    return size == 0 or tail[-1:] in (b"\n", b"\r") or tail[-2:] in (b"\n\0", b"\r\0") or tail in (b"\n\0\0\0", b"\r\0\0\0")
+
+
+def _released_at(arrival: Arrival, chosen: ImportSettings | None) -> datetime:
+    if chosen is None or chosen.release is None:
+        return arrival.arrived_at
+    moment: datetime = croniter(chosen.release, arrival.arrived_at).get_next(datetime)
+    return moment.astimezone(UTC)
+
+
+def _held_back(
+    runtime: Runtime,
+    arrival: Arrival,
+    chosen: ImportSettings,
+    releases: Mapping[str, list[datetime]],
+    now: datetime,
+) -> str | None:
+    """Say which files go first (GC-05): those of the types in `after`, waiting or running, but not for ever."""
+    for other, minutes in chosen.after.items():
+        patience = timedelta(minutes=minutes)
+        in_landing = releases.get(other, [])
+        until = max([arrival.arrived_at, *in_landing]) + patience
+        if now >= until:
+            continue
+        if in_landing or _is_running(runtime, other):
+            return f"after {other}, until {until:%H:%M} UTC at most"
+    return None
+
+
+def _is_running(runtime: Runtime, import_type: str) -> bool:
+    with values_hidden(), runtime.engine.connect() as connection:
+        running = sa.select(sa.literal(1)).where(
+            JOB.c.import_type == import_type,
+            JOB.c.finished_at.is_(None),
+            JOB.c.loaded_at.is_(None),
+            JOB.c.state.in_([State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW]),
+        )
+        return connection.execute(running.limit(1)).first() is not None
+
+
+def _open(runtime: Runtime, connection: Connection, request: Request, source: UPath) -> Job:
+    try:
+        stat = files.stat(source)
+    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+        held = _holder(connection, str(source))
+        if held is not None:
+            raise jobs.FileTaken(f"{source.name} has been taken by job {held}") from None
+        why = "can't be read" if isinstance(error, PermissionError) else "does not exist"
+        raise FileRefused("file.missing", f"The file {request.source_url} {why}.") from None
+    return jobs.claim(
+        connection,
+        Claim(
+            request.run_key, request.import_type, str(source), stat.version, source.name, stat.modified_at,
+            request.launched_by, _given(request, source), request.dag_id, request.dag_run_id, stat.size_bytes,
+        ),
+        now=runtime.clock(),
+    )  # fmt: skip
+
+
+def _given(request: Request, source: UPath) -> dict[str, Any]:
+    texts = _settings_texts(source)
+    return {"run": dict(request.parameters), **texts} | ({"sidecar": request.sidecar} if request.sidecar else {})
+
+
+def _holder(connection: Connection, source_url: str) -> int | None:
+    holder = sa.select(JOB.c.id).where(JOB.c.source_url == source_url, JOB.c.finished_at.is_(None))
+    return connection.execute(holder.order_by(JOB.c.id.desc()).limit(1)).scalar_one_or_none()
+
+
+def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: UPath) -> None:
+    """Start a job anew that ended without loading: refused, failed, cancelled, a duplicate or a dry run."""
+    texts = {layer: text for layer, text in _settings_texts(source).items() if text is not None}
+    jobs.update(
+        connection, job.id, state=State.RUNNING, finished_at=None, inspection=None, mapping=None, duplicate_of=None,
+        refusal_rule=None, refusal_message=None, warnings=[],
+        parameters={**job.parameters, **texts, "run": dict(request.parameters)},
+        rows_read=None, rows_inserted=None, rows_updated=None, rows_unchanged=None, rows_not_found=None,
+        rows_rejected=None,
+    )  # fmt: skip
+
+
+def _bring(runtime: Runtime, job: Job, source: UPath, target: UPath) -> None:
+    """Bring the file into work, from wherever a killed attempt or an earlier end of the job has left it."""
+    is_dropped = runtime.is_in_landing(source)
+    if not target.exists():
+        if source.exists():
+            (files.move if is_dropped else files.copy)(source, target)
+        elif job.archive_url is not None:
+            files.copy(files.from_url(runtime, job.archive_url), target)
+        else:
+            raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
+    if is_dropped:
+        if source.exists() and files.stat(source).version == job.source_version:
+            source.unlink()
+        sidecar = source.parent / f"{source.name}{SIDECAR_SUFFIX}"
+        if sidecar.exists() and not source.exists():
+            sidecar.unlink()

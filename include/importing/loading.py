@@ -1,0 +1,275 @@
+"""The load: ONE transaction with key rules, rows, side effects, counts and the job's state. Source: X-07, X-14, X-19."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg2
+import sqlalchemy as sa
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.sql import SQL, Identifier
+from sqlalchemy import Connection
+
+from include import import_types
+from include.importing import jobs, staging
+from include.importing.errors import FileRefused, SuiteError
+from include.importing.import_type import ImportType
+from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
+from include.importing.runtime import Runtime
+from include.importing.stages import stage
+from include.importing.validation import FIRST_LINES, stage_chunk
+
+OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
+SUSPICIOUS_SHARE = 0.9
+"""A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
+SUSPICIOUS_REJECTS = 100
+"""… when there are at least so many."""
+
+_PREPARE = """
+SET LOCAL work_mem = '256MB';
+SET LOCAL jit = off;
+CREATE TEMP TABLE load_rule (id text, message text) ON COMMIT DROP;
+CREATE TEMP TABLE load_reject (line bigint, rule text, reason text) ON COMMIT DROP;
+CREATE TEMP TABLE load_count (outcome text, rows bigint) ON COMMIT DROP;
+"""
+# A row that only the load could reject, and further reasons for rows that the suite rejected already.
+_REJECT = """
+INSERT INTO ledger.reject AS known
+    (job_id, line, chunk_number, byte_offset, byte_length, rules, reasons, origin_job_id, origin_line)
+SELECT %(job_id)s, row.line, row.chunk_number, row.byte_offset, row.byte_length,
+       failed.rules, failed.reasons, row.origin_job_id, row.origin_line
+FROM (
+    SELECT line, string_agg(rule, ' ' ORDER BY rule) AS rules, string_agg(reason, ' | ' ORDER BY rule) AS reasons
+    FROM load_reject
+    GROUP BY line
+) AS failed
+JOIN (SELECT * FROM staged UNION ALL SELECT * FROM staged_reject) AS row USING (line)
+ON CONFLICT ON CONSTRAINT reject_pkey DO UPDATE
+SET rules = known.rules || ' ' || excluded.rules, reasons = known.reasons || ' | ' || excluded.reasons
+"""
+# Rejects of earlier jobs whose corrected rows have now loaded, through the whole chain of `_job`s (X-09).
+_CLOSE = """
+WITH RECURSIVE fixed AS (
+    SELECT staged.origin_job_id AS job_id, staged.origin_line AS line
+    FROM staged
+    WHERE staged.origin_line IS NOT NULL
+      AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+    UNION
+    SELECT reject.origin_job_id, reject.origin_line
+    FROM ledger.reject
+    JOIN fixed USING (job_id, line)
+    WHERE reject.origin_line IS NOT NULL
+)
+UPDATE ledger.reject
+SET fixed_by_job_id = %(job_id)s
+FROM fixed
+WHERE (reject.job_id, reject.line) = (fixed.job_id, fixed.line)
+  AND reject.fixed_by_job_id IS NULL
+  AND fixed.job_id <> %(job_id)s
+"""
+_REJECT_SHARE = """
+SELECT (SELECT sum(rows_read) FROM ledger.import_chunk WHERE job_id = %(job_id)s),
+       (SELECT count(*) FROM (
+            SELECT line FROM ledger.reject WHERE job_id = %(job_id)s UNION SELECT line FROM load_reject
+        ) AS rejected)
+"""
+_COMMON_RULES = """
+SELECT rule, count(*)
+FROM (
+    SELECT unnest(string_to_array(rules, ' ')) AS rule FROM ledger.reject WHERE job_id = %(job_id)s
+    UNION ALL
+    SELECT rule FROM load_reject
+) AS failed
+GROUP BY rule
+ORDER BY count(*) DESC, rule
+LIMIT 3
+"""
+
+
+def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
+    """Load the valid rows of a job, once.
+
+    Everything commits together or not at all. A job that has loaded, or has finished its dry run, is left as it is;
+    chunks whose staging table is missing or was emptied by a database crash are judged again first.
+
+    Raises:
+        FileRefused: more rows were rejected than `max_reject_share` allows.
+        SuiteError: the suite let a row through that the table refuses.
+        WarehouseUnavailable, WarehouseFault
+    """
+    with stage(runtime, job_id) as (connection, job):
+        if job.state.is_completed:
+            return job.counts
+        if job.state is not State.RUNNING:
+            raise LookupError(f"job {job_id} is {job.state}: it has nothing to load")
+        _restage(runtime, connection, job)
+        refusal = _load(connection, job, import_types.get(job.import_type))
+        counts = _count(connection, job)
+        if refusal:
+            jobs.refuse(connection, job_id, refusal)
+        else:
+            loaded_at = None if job.is_dry_run else sa.func.clock_timestamp()
+            state = State.COMPLETED_WITH_REJECTS if counts.rejected else State.COMPLETED
+            jobs.update(connection, job_id, state=state, loaded_at=loaded_at)
+    if refusal:  # recorded with its rejects above: raising inside would have rolled them back
+        raise refusal
+    return counts
+
+
+def _restage(runtime: Runtime, connection: Connection, job: Job) -> None:
+    real = staging.staged_rows(connection, job.id)
+    for chunk in jobs.chunks(connection, job.id):
+        if chunk.rows_staged is None or real.get(chunk.number) != chunk.rows_staged:
+            stage_chunk(runtime, connection, job, chunk)
+
+
+def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefused | None:
+    """Run the type's statement, then write what it rejected to the ledger.
+
+    A dry run, or a load with too many rejects, is undone to a savepoint; the verdicts are kept.
+
+    Returns:
+        The refusal when too many rows were rejected.
+    """
+    numbers = [chunk.number for chunk in jobs.chunks(connection, job.id)]
+    refusal = None
+    with staging.driver(connection).cursor() as cursor:
+        cursor.execute(_PREPARE)
+        if numbers:
+            staging.create_views(cursor, job.id, numbers)
+            _give_settings(cursor, job, import_type)
+            cursor.execute("SAVEPOINT before_load")
+            _run_statement(cursor, import_type)
+            refusal = _too_many_rejects(cursor, job)
+            if job.is_dry_run or refusal:
+                _undo_but_keep_verdicts(cursor)
+            else:
+                cursor.execute(_CLOSE, {"job_id": job.id})
+            cursor.execute(_REJECT, {"job_id": job.id})
+        _tally_rules(connection, cursor, job)
+        cursor.execute("SELECT outcome, sum(rows)::bigint FROM load_count GROUP BY outcome")
+        outcomes = dict(cursor.fetchall())
+        cursor.execute("DROP VIEW IF EXISTS pg_temp.staged, pg_temp.staged_reject")
+        cursor.execute("DROP TABLE load_rule, load_reject, load_count")
+    staging.drop_tables(connection, job.id)
+    if not refusal:
+        jobs.update(connection, job.id, **{f"rows_{name}": outcomes.get(name, 0) for name in OUTCOMES})
+    return refusal
+
+
+def _give_settings(cursor: Cursor, job: Job, import_type: ImportType) -> None:
+    """Show the load statement the job's number, its settings (`import.<name>`) and the sentences of its rules."""
+    given = {"job_id": str(job.id), "launched_at": job.launched_at.isoformat()} | {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in job.settings.items()
+        if isinstance(value, str | int | float)
+    }
+    for name, value in given.items():
+        cursor.execute("SELECT set_config(%s, %s, true)", (f"import.{name}", value))
+    for rule in import_type.load_rules:
+        cursor.execute("INSERT INTO load_rule VALUES (%s, %s)", (rule.id, rule.message))
+
+
+def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
+    try:
+        cursor.execute(import_type.load_statement.read_text(encoding="utf-8"))
+    except psycopg2.IntegrityError as error:
+        place = error.diag.constraint_name or error.diag.column_name or error.pgcode
+        raise SuiteError(
+            f"expectations/{import_type.name}.json let rows through that {import_type.targets[0]} refuses ({place}); "
+            "nothing was loaded"
+        ) from None
+
+
+def _undo_but_keep_verdicts(cursor: Cursor) -> None:
+    """Roll the load back to its savepoint and put back what it said of the rows, which the rollback forgot."""
+    with ExitStack() as stack:
+        spools = {name: stack.enter_context(tempfile.TemporaryFile()) for name in ("load_reject", "load_count")}
+        for name, spool in spools.items():
+            cursor.copy_expert(SQL("COPY {} TO STDOUT").format(Identifier(name)), spool)
+        cursor.execute("ROLLBACK TO SAVEPOINT before_load")
+        for name, spool in spools.items():
+            spool.seek(0)
+            cursor.copy_expert(SQL("COPY {} FROM STDIN").format(Identifier(name)), spool)
+
+
+def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
+    """Return the refusal of a file with too many rejects, naming the rules that explain most of them (X-18)."""
+    limit = job.settings.get("max_reject_share")
+    if limit is None:
+        return None
+    cursor.execute(_REJECT_SHARE, {"job_id": job.id})
+    read, rejected = cursor.fetchone() or (0, 0)
+    if rejected <= limit * read:
+        return None
+    cursor.execute(_COMMON_RULES, {"job_id": job.id})
+    rules = ", ".join(f"{rule} ({rows:,})" for rule, rows in cursor.fetchall())
+    return FileRefused(
+        "file.reject_share",
+        f"{rejected:,} of {read:,} rows were rejected, more than max_reject_share = {limit:g} allows; "
+        f"nothing was loaded. Most frequent: {rules}.",
+    )
+
+
+def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
+    """Write the counts per rule, from the chunks and from the load, and the warnings that follow from them."""
+    tallies: dict[tuple[str, str], tuple[int, list[int]]] = {}
+    for chunk in jobs.chunks(connection, job.id):
+        for key, tally in chunk.evidence.items():
+            rule, severity = key.split(" ")
+            rows, lines = tallies.get((rule, severity), (0, []))
+            tallies[rule, severity] = (rows + tally["failed"], [*lines, *tally["lines"]][:FIRST_LINES])
+    cursor.execute(
+        "SELECT rule, count(*), (array_agg(line ORDER BY line))[:%s] FROM load_reject GROUP BY rule", (FIRST_LINES,)
+    )
+    for rule, rows, lines in cursor.fetchall():
+        tallies[rule, "critical"] = (rows, lines)
+    counted = [
+        {"job_id": job.id, "rule": rule, "severity": severity, "rows": rows, "first_lines": lines}
+        for (rule, severity), (rows, lines) in tallies.items()
+        if rows
+    ]
+    connection.execute(sa.delete(JOB_RULE).where(JOB_RULE.c.job_id == job.id))
+    if counted:
+        connection.execute(sa.insert(JOB_RULE), counted)
+    jobs.update(connection, job.id, warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted)])
+
+
+def _warnings(connection: Connection, job_id: int, counted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    warnings = [
+        {"rule": each["rule"], "rows": each["rows"], "message": f"{each['rows']:,} rows, first on line "
+         f"{each['first_lines'][0]}"}
+        for each in counted
+        if each["severity"] == "warning"
+    ]  # fmt: skip
+    rejected = _rejected(connection, job_id)
+    for each in counted:
+        if each["severity"] == "critical" and rejected >= SUSPICIOUS_REJECTS:
+            share = each["rows"] / rejected
+            if share > SUSPICIOUS_SHARE:
+                warnings.append(
+                    {
+                        "rule": "file.probable_mapping_slip",
+                        "message": f"{each['rule']} explains {share:.0%} of the {rejected:,} rejects: "
+                        "is the right column mapped?",
+                    }
+                )
+    return warnings
+
+
+def _rejected(connection: Connection, job_id: int) -> int:
+    return connection.execute(
+        sa.select(sa.func.count()).select_from(REJECT).where(REJECT.c.job_id == job_id)
+    ).scalar_one()
+
+
+def _count(connection: Connection, job: Job) -> JobCounts:
+    """Write and return the counts; a check of the ledger refuses a completed job whose outcomes don't add up."""
+    read = connection.execute(
+        sa.select(sa.func.coalesce(sa.func.sum(CHUNK.c.rows_read), 0)).where(CHUNK.c.job_id == job.id)
+    ).scalar_one()
+    jobs.update(connection, job.id, rows_read=int(read), rows_rejected=_rejected(connection, job.id))
+    return jobs.get(connection, job.id).counts

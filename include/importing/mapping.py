@@ -1,0 +1,307 @@
+"""Which column of the file is which field: matched by name, corrected by settings, never guessed. Source: X-05."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any, Self
+
+from include.importing.errors import ConfigurationError, FileRefused, SettingsError
+from include.importing.import_type import Field, ImportType
+from include.importing.names import LONGEST_NAME, closest, did_you_mean, mask_header, normalise_name
+
+ORIGIN_JOB, ORIGIN_LINE = "_job", "_line"
+ORIGIN_COLUMNS = (ORIGIN_JOB, ORIGIN_LINE, "_rules", "_reasons")
+"""Columns that a rejected-rows file has before the sender's (X-09). They are never fields."""
+
+SUGGESTED_COLUMNS = 200
+"""So many unmatched columns get a suggestion: a file of 100,000 columns would otherwise be compared for minutes."""
+
+
+class How(StrEnum):
+    """Why a column is mapped as it is."""
+
+    EXACT = "exact"
+    SETTING = "setting"
+    SWITCHED_OFF = "switched_off"
+    IGNORED = "ignored"
+    UNMATCHED = "unmatched"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the file.
+
+    Args:
+        index: its place, 0-based.
+        header: as the sender wrote it.
+        field: canonical name of the field it is read as; None when it isn't imported.
+        suggestion: the field it might mean (unmatched) or would be without the setting (switched off). Never applied.
+    """
+
+    index: int
+    header: str
+    field: str | None
+    how: How
+    suggestion: str | None = None
+
+    def masked(self) -> str:
+        """Name the column in a message: matched headers in full, others masked (X-20)."""
+        if self.how is How.UNMATCHED:
+            masked = mask_header(self.header)
+            return f"column {self.index + 1} ({masked})" if masked else f"column {self.index + 1} (no name)"
+        return _shortened(self.header) or f"column {self.index + 1} (no name)"
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """The mapping of one file: every column, in file order."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def field_indexes(self) -> dict[str, int]:
+        """Field → index of its column, in file order."""
+        return {column.field: column.index for column in self.columns if column.field is not None}
+
+    @property
+    def skipped(self) -> tuple[Column, ...]:
+        """Columns that aren't imported, those of a rejected-rows file apart: they are listed for the sender (X-05)."""
+        return tuple(column for column in self.columns if column.field is None and column.how is not How.IGNORED)
+
+    def skipped_messages(self) -> list[str]:
+        """Say of each skipped column that it is, and what it might mean; for files that are imported (X-05)."""
+        return [_skipped_message(column) for column in self.skipped]
+
+    @property
+    def origin_job(self) -> int | None:
+        """Index of `_job`, when the file is a corrected rejected-rows file (X-09)."""
+        return self._origin_index(ORIGIN_JOB)
+
+    @property
+    def origin_line(self) -> int | None:
+        """Index of `_line`, when the file is a corrected rejected-rows file (X-09)."""
+        return self._origin_index(ORIGIN_LINE) if self.origin_job is not None else None
+
+    def _origin_index(self, name: str) -> int | None:
+        found = (column.index for column in self.columns if column.how is How.IGNORED and column.header.strip() == name)
+        return next(found, None)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, for the ledger."""
+        return {"columns": [asdict(column) for column in self.columns]}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what `to_json` gave."""
+        return cls(tuple(Column(**{**column, "how": How(column["how"])}) for column in stored["columns"]))
+
+
+def map_columns(
+    header: Sequence[str],
+    fields: Sequence[Field],
+    overrides: Mapping[str, str | None],
+    import_type: ImportType,
+) -> ColumnMapping:
+    """Map the columns of a file, and refuse the file when they can't be.
+
+    Args:
+        header: the header's cells as sent, unquoted.
+        fields: the fields of the import type, those of the project settings included.
+        overrides: the setting `mapping`: header → field, or None to switch the column off.
+        import_type: says which columns a file can't do without.
+
+    Raises:
+        SettingsError: `overrides` name no column or no field.
+        FileRefused: `file.missing_header`, `file.ambiguous_mapping`, `file.required_switched_off`,
+            `file.required_column`.
+    """
+    mapping = match_columns(header, fields, overrides)
+    refuse_unusable(mapping, fields, import_type)
+    return mapping
+
+
+def match_columns(header: Sequence[str], fields: Sequence[Field], overrides: Mapping[str, str | None]) -> ColumnMapping:
+    """Match columns and fields without judging whether the file can be imported so; a person may still correct it.
+
+    Raises:
+        SettingsError: `overrides` name no column or no field.
+        ConfigurationError: two fields share a name.
+    """
+    known = _fields_by_name(fields)
+    chosen = dict(_chosen_columns(header, overrides, known))
+    columns = []
+    for index, text in enumerate(header):
+        matched = known.get(normalise_name(text))
+        if text.strip() in ORIGIN_COLUMNS:
+            columns.append(Column(index, text, None, How.IGNORED))
+        elif index not in chosen:
+            columns.append(Column(index, text, matched, How.EXACT if matched else How.UNMATCHED))
+        elif chosen[index] is None:
+            columns.append(Column(index, text, None, How.SWITCHED_OFF, matched))
+        else:
+            columns.append(Column(index, text, chosen[index], How.SETTING))
+    return ColumnMapping(tuple(_with_suggestions(columns, known)))
+
+
+def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type: ImportType) -> None:
+    """Refuse the file when this mapping can't be imported.
+
+    Raises:
+        FileRefused: see `map_columns`.
+    """
+    labels = {field.name: field.label for field in fields}
+    _refuse_missing_header(mapping, fields, import_type)
+    _refuse_two_columns_on_one(mapping, labels)
+    for field in fields:
+        if field.required and field.name not in mapping.field_indexes:
+            raise _without_required(mapping, field, fields)
+    wanted = [
+        field for field in fields if any(fnmatchcase(field.name, pattern) for pattern in import_type.required_any)
+    ]
+    if wanted and not any(field.name in mapping.field_indexes for field in wanted):
+        raise FileRefused(
+            "file.required_column",
+            f"At least one of these columns is required, and the file has none: {_names(wanted)}. {_found(mapping)}",
+        )
+
+
+def _skipped_message(column: Column) -> str:
+    name = f"Column {column.index + 1} ({_shortened(column.header) or 'no name'})"
+    if column.how is How.SWITCHED_OFF:
+        return f"{name} is switched off by the settings."
+    perhaps = f"; the setting mapping can make it {column.suggestion}" if column.suggestion else ""
+    return f"{name} is not imported: no field has this name{perhaps}."
+
+
+def _shortened(header: str) -> str:
+    return " ".join(header.split())[:LONGEST_NAME]
+
+
+def _fields_by_name(fields: Sequence[Field]) -> dict[str, str]:
+    """Return normalised name → field, over canonical names, labels and aliases."""
+    known: dict[str, str] = {}
+    for field in fields:
+        for name in (field.name, field.label, *field.aliases):
+            other = known.setdefault(normalise_name(name), field.name)
+            if other != field.name:
+                raise ConfigurationError(f"the fields {other} and {field.name} are both known as {name!r}")
+    known.pop("", None)
+    return known
+
+
+def _chosen_columns(
+    header: Sequence[str], overrides: Mapping[str, str | None], known: Mapping[str, str]
+) -> Iterator[tuple[int, str | None]]:
+    """Give the columns that settings decide on, and their field. An exact header goes before a similar one."""
+    chosen_by: dict[int, str] = {}
+    for key, value in overrides.items():
+        indexes = _columns_named(key, header)
+        if not indexes:
+            raise SettingsError(_no_such_column(key, header))
+        field = None
+        if value is not None:
+            field = known.get(normalise_name(value))
+            if field is None:
+                names = list(dict.fromkeys(known.values()))
+                raise SettingsError(
+                    f"mapping, {key!r}: there is no field {value!r}"
+                    f"{_near_field(value, known) or did_you_mean(value, names)}."
+                )
+        for index in indexes:
+            if index in chosen_by:
+                raise SettingsError(f"mapping: {chosen_by[index]!r} and {key!r} both name column {index + 1}.")
+            chosen_by[index] = key
+            yield index, field
+
+
+def _columns_named(key: str, header: Sequence[str]) -> list[int]:
+    candidates = [(index, text) for index, text in enumerate(header) if text.strip() not in ORIGIN_COLUMNS]
+    exact = [index for index, text in candidates if text.strip() == key.strip()]
+    if exact or not normalise_name(key):
+        return exact
+    return [index for index, text in candidates if normalise_name(text) == normalise_name(key)]
+
+
+def _near_field(name: str, known: Mapping[str, str]) -> str:
+    near = closest(name, known)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def _no_such_column(key: str, header: Sequence[str]) -> str:
+    near = closest(key, {normalise_name(text): text.strip() for text in header[:SUGGESTED_COLUMNS]})
+    hint = f" (did you mean {near!r}?)" if near else ""
+    return f"mapping: the file has no column {key!r}{hint}."
+
+
+def _with_suggestions(columns: list[Column], known: Mapping[str, str]) -> Iterator[Column]:
+    taken = {column.field for column in columns}
+    free = {name: field for name, field in known.items() if field not in taken}
+    left = SUGGESTED_COLUMNS
+    for column in columns:
+        if column.how is How.UNMATCHED and left:
+            left -= 1
+            yield Column(column.index, column.header, None, column.how, closest(column.header, free))
+        else:
+            yield column
+
+
+def _refuse_missing_header(mapping: ColumnMapping, fields: Sequence[Field], import_type: ImportType) -> None:
+    if any(column.how not in (How.UNMATCHED, How.IGNORED) for column in mapping.columns):
+        return
+    raise FileRefused(
+        "file.missing_header",
+        f"No cell of the first row is the name of a column that {import_type.name} knows: is the header missing? "
+        f"Expected names such as {_names([field for field in fields if field.required] or fields[:5])}. "
+        f"Headers in your own words need the setting mapping. {_found(mapping)}",
+    )
+
+
+def _refuse_two_columns_on_one(mapping: ColumnMapping, labels: Mapping[str, str]) -> None:
+    origins = [column.header.strip() for column in mapping.columns if column.how is How.IGNORED]
+    for name in (ORIGIN_JOB, ORIGIN_LINE):
+        if origins.count(name) > 1:
+            raise FileRefused("file.ambiguous_mapping", f"The file has {origins.count(name)} columns {name}.")
+    by_field: dict[str, list[Column]] = {}
+    for column in mapping.columns:
+        if column.field is not None:
+            by_field.setdefault(column.field, []).append(column)
+    sentences = [
+        f"{labels[field]} is read from {len(columns)} columns: "
+        + ", ".join(f"{column.masked()} (column {column.index + 1})" for column in columns)
+        + "."
+        for field, columns in by_field.items()
+        if len(columns) > 1
+    ]
+    if sentences:
+        advice = "Switch off all but one with the setting mapping, for example mapping: {Header: null}."
+        raise FileRefused("file.ambiguous_mapping", " ".join([*sentences, advice]))
+
+
+def _without_required(mapping: ColumnMapping, field: Field, fields: Sequence[Field]) -> FileRefused:
+    for column in mapping.columns:
+        if column.how is How.SWITCHED_OFF and column.suggestion == field.name:
+            return FileRefused(
+                "file.required_switched_off",
+                f"{field.label} is required, and the settings switch its column {column.masked()} off.",
+            )
+    missing = [each for each in fields if each.required and each.name not in mapping.field_indexes]
+    return FileRefused("file.required_column", f"Required columns are missing: {_names(missing)}. {_found(mapping)}")
+
+
+def _names(fields: Sequence[Field]) -> str:
+    return ", ".join(f"{field.label} ({field.name})" for field in fields)
+
+
+def _found(mapping: ColumnMapping) -> str:
+    """List the headers that were found, at most 50, with what they might mean."""
+    labels = [
+        f"{column.masked()} [perhaps {column.suggestion}]"
+        if column.how is How.UNMATCHED and column.suggestion
+        else column.masked()
+        for column in mapping.columns[:50]
+    ]
+    more = f" and {len(mapping.columns) - 50} more" if len(mapping.columns) > 50 else ""
+    return f"Found: {', '.join(labels)}{more}."

@@ -1,0 +1,47 @@
+"""Names as people write them: how they are compared, what a misspelt one may have meant, how they are masked."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+
+LONGEST_NAME = 100
+"""Longer texts are no misspelt names; comparing them would take time that grows with the square of their length."""
+
+
+def normalise_name(name: str) -> str:
+    """Return what is compared of a column's name: letters and digits, whatever their case and width. Source: X-05."""
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    kept = "".join(character for character in text if unicodedata.category(character)[0] in "LNM")
+    return unicodedata.normalize("NFKC", kept)
+
+
+def closest(name: str, known: Mapping[str, str]) -> str | None:
+    """Return what the most similar of the known names stands for, or None when none is similar.
+
+    `difflib` serves: with some dozens of short names a faster library would be one more dependency for nothing.
+
+    Args:
+        name: as a person wrote it.
+        known: normalised name → what it stands for.
+    """
+    wanted = normalise_name(name[: 2 * LONGEST_NAME])
+    if not 1 <= len(wanted) <= LONGEST_NAME:
+        return None
+    near = get_close_matches(wanted, known, n=1, cutoff=0.7)
+    return known[near[0]] if near else None
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return the end of a sentence about an unknown name: the near miss, else the names to choose from."""
+    near = closest(name, {normalise_name(each): each for each in known})
+    if near is not None:
+        return f" (did you mean {near}?)"
+    return f" (there are: {', '.join(known)})" if known else ""
+
+
+def mask_header(header: str) -> str:
+    """Return the beginning of an unmatched header: a file without headers has data there. Source: X-20."""
+    text = header.strip()
+    return f"{text[: min(3, len(text) // 3)]}…" if text else ""

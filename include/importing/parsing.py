@@ -1,0 +1,245 @@
+"""From cell texts to typed values. Source: value formats, X-16.
+
+A column is read as a whole: usual shapes by Arrow or numpy kernels, only what they can't decide by Python, each
+distinct text once. Nothing here raises on a sender's value: what can't be read is null and carries a problem code, for
+which the suite has the sentence.
+
+Decided where the requirement leaves it open:
+
+- Only the ASCII digits are digits.
+- Decimal: "at most 16 digits before and 2 after" allows none on one side: `.5` and `5.` are read, a lone mark isn't.
+  A leading minus is read (the range rule decides), a plus isn't. `-0` is 0. Digits count as written: leading and
+  trailing zeros too.
+- Integer: at most 18 digits (what a 64-bit number surely holds); a leading minus is read, as in decimals, so that the
+  range rule names the problem.
+- Mangled by a spreadsheet is a number with an exponent as spreadsheets write it, `E+` and digits: `12E5` is an
+  identifier.
+- Enumerations and booleans compare without case, over the stored spellings and the field's synonyms.
+
+Problem codes are the keys of `REASONS`; they are raised by kind as follows.
+
+    identifier    spreadsheet_number
+    boolean       not_boolean
+    decimal       not_decimal, too_many_decimals, too_many_digits
+    integer       not_integer, too_many_digits
+    date, -time   not_date, impossible_date, slash_date
+    enum          unknown_choice
+    email         not_email, email_too_long
+    phone         not_phone, invalid_phone, spreadsheet_number
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from include.importing.cells import (
+    Reading,
+    coded_column,
+    contains_byte,
+    flags,
+    marked,
+    matches,
+    replace_byte,
+    trim,
+    without,
+)
+from include.importing.dates import DateForms, SlashDates, read_dates, read_datetimes
+from include.importing.emails import read_emails
+from include.importing.errors import ConfigurationError
+from include.importing.import_type import Field, Kind
+from include.importing.phones import read_phones
+
+REASONS: Mapping[str, str] = {
+    "not_boolean": "is not true/false, yes/no or 1/0",
+    "not_decimal": "is not a number: digits with a point or a comma as decimal mark and nothing else",
+    "too_many_decimals": "has more than 2 digits behind the decimal mark",
+    "too_many_digits": "has more digits than can be kept (16 before the decimal mark, 18 in a whole number)",
+    "spreadsheet_number": "was changed to a rounded number by a spreadsheet; its digits are lost",
+    "not_integer": "is not a whole number: digits only",
+    "not_date": "is not a date in a known form, such as 2024-02-29 or 29.02.2024 13:45",
+    "impossible_date": "is a day or a time that doesn't exist",
+    "slash_date": "may be month first or day first; the setting slash_dates must say which",
+    "unknown_choice": "is not one of the allowed values",
+    "not_email": "is not an e-mail address",
+    "email_too_long": "is longer than the 254 characters an e-mail address may have",
+    "not_phone": "is not a phone number",
+    "invalid_phone": "is not a valid number of any phone network",
+}
+
+DECIMAL = pa.decimal128(18, 2)
+
+_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_DECIMAL = r"^-?(?:[0-9]{1,16}(?:\.[0-9]{0,2})?|\.[0-9]{1,2})$"
+_UNREADABLE_DECIMALS = {
+    "too_many_decimals": r"^-?[0-9]*\.[0-9]{3,}$",
+    "too_many_digits": r"^-?[0-9]{17,}(?:\.[0-9]{0,2})?$",
+}
+_INTEGER = r"^-?[0-9]{1,18}$"
+_UNREADABLE_INTEGERS = {"too_many_digits": r"^-?[0-9]{19,}$"}
+_SPREADSHEET_NUMBER = r"^-?[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the reading of a column depends on beside the field.
+
+    Args:
+        slash_dates: the import's setting.
+        phone_region: the project's `default_phone_region`.
+        today: the job's day, for two-digit years.
+    """
+
+    slash_dates: SlashDates
+    phone_region: str
+    today: date
+
+
+# How the declaration's own texts (defaults) are read: they mean the same in every import. A phone must have its `+`.
+_DECLARATION = ReadOptions(slash_dates="refuse", phone_region="US", today=date.min)
+
+
+def read_field(cells: pa.StringArray, field: Field, options: ReadOptions) -> dict[str, pa.Array]:
+    """Read one column of raw cell texts into the columns of the frame.
+
+    A blank cell is read as the field's default, if it has one.
+
+    Returns:
+        For text: `<name>` alone, trimmed. For every other kind `<name>` (null when blank or unreadable), `<name>__sent`
+        (the trimmed text, null when blank) and `<name>__problem` (a key of `REASONS`, or null). Types: identifier,
+        enum, email and phone string; boolean bool; decimal decimal128(18, 2); integer int64; date date32; datetime
+        timestamp(us, UTC).
+
+    Raises:
+        ConfigurationError: the field's default can't be read, a synonym means no choice, the phone region is unknown.
+    """
+    sent = trim(cells)
+    if field.kind is Kind.TEXT:
+        return {field.name: _with_default(sent, sent, field)}
+    reading = _read(sent, field, options)
+    values = _with_default(reading.values, sent, field)
+    return _columns(field, values, sent, reading.problems)
+
+
+def absent_field(field: Field, rows: int) -> dict[str, pa.Array]:
+    """Return the columns of a field that the file has no column for: as if every cell were blank.
+
+    That is all null, but for a field with a default, which every row then has.
+
+    Raises:
+        ConfigurationError: as `read_field`.
+    """
+    return read_field(pa.nulls(rows, pa.string()), field, _DECLARATION)
+
+
+def _columns(field: Field, values: pa.Array, sent: pa.Array, problems: pa.Array) -> dict[str, pa.Array]:
+    return {field.name: values, f"{field.name}__sent": sent, f"{field.name}__problem": problems}
+
+
+def _with_default(values: pa.Array, sent: pa.StringArray, field: Field) -> pa.Array:
+    if field.default is None or not sent.null_count:
+        return values
+    default = pa.array([field.default])
+    if field.kind is not Kind.TEXT:
+        reading = _read(default, field, _DECLARATION)
+        if problem := reading.problems[0].as_py():
+            raise ConfigurationError(f"field {field.name}: its default {field.default!r} {REASONS[problem]}")
+        default = reading.values
+    return pc.if_else(sent.is_null(), default[0], values)
+
+
+def _read(sent: pa.StringArray, field: Field, options: ReadOptions) -> Reading:
+    """Read trimmed texts as what the field is; text itself has nothing to be read."""
+    match field.kind:
+        case Kind.IDENTIFIER:
+            return _read_identifiers(sent)
+        case Kind.BOOLEAN:
+            return _read_words(sent, _BOOLEANS, pa.bool_(), "not_boolean")
+        case Kind.DECIMAL:
+            return _read_decimals(sent)
+        case Kind.INTEGER:
+            return _read_integers(sent)
+        case Kind.DATE:
+            return read_dates(sent, _date_forms(field, options))
+        case Kind.DATETIME:
+            return read_datetimes(sent, _date_forms(field, options))
+        case Kind.ENUM:
+            return _read_words(sent, _choices(field), pa.string(), "unknown_choice")
+        case Kind.EMAIL:
+            return read_emails(sent)
+        case Kind.PHONE:
+            return _read_phones(sent, options.phone_region)
+        case Kind.TEXT:
+            return Reading(sent, pa.nulls(len(sent), pa.string()))
+
+
+def _read_identifiers(sent: pa.StringArray) -> Reading:
+    mangled = _spreadsheet_numbers(sent)
+    return Reading(without(sent, mangled), marked(mangled, "spreadsheet_number"))
+
+
+def _read_phones(sent: pa.StringArray, region: str) -> Reading:
+    # To the library 1.23E+15 is a number with letters: it would be called invalid, which helps nobody.
+    mangled = _spreadsheet_numbers(sent)
+    reading = read_phones(without(sent, mangled), region)
+    if not mangled.any():
+        return reading
+    return Reading(reading.values, pc.coalesce(marked(mangled, "spreadsheet_number"), reading.problems))
+
+
+def _spreadsheet_numbers(sent: pa.StringArray) -> npt.NDArray[np.bool_]:
+    if not contains_byte(sent, "+"):
+        return np.zeros(len(sent), dtype=np.bool_)
+    return matches(sent, _SPREADSHEET_NUMBER)
+
+
+def _read_decimals(sent: pa.StringArray) -> Reading:
+    pointed = replace_byte(sent, ",", ".")
+    unreadable = flags(sent.is_valid()) & ~matches(pointed, _DECIMAL)
+    problems = _why(pointed, unreadable, _UNREADABLE_DECIMALS, "not_decimal")
+    return Reading(without(pointed, unreadable).cast(DECIMAL), problems)
+
+
+def _read_integers(sent: pa.StringArray) -> Reading:
+    unreadable = flags(sent.is_valid()) & ~matches(sent, _INTEGER)
+    problems = _why(sent, unreadable, _UNREADABLE_INTEGERS, "not_integer")
+    return Reading(without(sent, unreadable).cast(pa.int64()), problems)
+
+
+def _why(texts: pa.StringArray, denied: npt.NDArray[np.bool_], causes: Mapping[str, str], otherwise: str) -> pa.Array:
+    """Return the problem column: each denied text's cause (code → pattern that it matches), or the other one."""
+    suspects = texts.filter(pa.array(denied))
+    found = np.full(len(suspects), len(causes), dtype=np.int8)
+    for code, pattern in enumerate(causes.values()):
+        found[matches(suspects, pattern)] = code
+    codes = np.full(len(texts), -1, dtype=np.int8)
+    codes[denied] = found
+    return coded_column(codes, [*causes, otherwise])
+
+
+def _read_words(sent: pa.StringArray, meanings: Mapping[str, object], type_: pa.DataType, problem: str) -> Reading:
+    """Read texts that are one of a few words, in any case; each distinct text is looked up once."""
+    encoded = sent.dictionary_encode()
+    meant = [meanings.get(word.casefold()) for word in encoded.dictionary.to_pylist()]
+    values = pa.array(meant, type_).take(encoded.indices)
+    unknown = flags(values.is_null()) & flags(sent.is_valid())
+    return Reading(values, marked(unknown, problem))
+
+
+def _choices(field: Field) -> dict[str, str]:
+    """Return what each word of an enumeration means, by its folded spelling."""
+    for word, choice in field.synonyms.items():
+        if choice not in field.choices:
+            raise ConfigurationError(f"field {field.name}: synonym {word!r} means {choice!r}, which is no choice")
+    synonyms = {word.casefold(): choice for word, choice in field.synonyms.items()}
+    return synonyms | {choice.casefold(): choice for choice in field.choices}
+
+
+def _date_forms(field: Field, options: ReadOptions) -> DateForms:
+    return DateForms(options.slash_dates, field.allows_two_digit_year, options.today)

@@ -1,0 +1,241 @@
+"""What an import leaves behind: the rejected-rows file, the summary, the evidence; then archive or quarantine.
+
+Source: X-08, X-09, X-10, X-20.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, BinaryIO
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from include import import_types
+from include.importing import files, jobs, rejected_rows, staging
+from include.importing.errors import ConfigurationError, FileRefused
+from include.importing.inspection import dialect_of, ensure_text
+from include.importing.jobs import CHUNK, JOB, REJECT, Job, JobResult, State
+from include.importing.runtime import Runtime
+from include.importing.settings import ImportSettings, resolve
+from include.importing.stages import stage, values_hidden
+
+_WINDOW_BYTES = 8 << 20
+_BATCH_REJECTS = 20_000
+
+
+@dataclass(frozen=True)
+class Reports:
+    """Where the reports of a job are; None for those it has no use for."""
+
+    rejected_file: str | None
+    summary_file: str
+    evidence_file: str | None
+
+
+def write_report(runtime: Runtime, job_id: int) -> Reports:
+    """Write the reports of a job, again if they are there already: same bytes (X-14)."""
+    with stage(runtime, job_id) as (connection, job):
+        folder = files.report_folder(runtime, job)
+        rejected_file = evidence_file = None
+        if job.inspection is not None and _has_rejects(connection, job_id):
+            rejected_file = folder / rejected_rows.file_name(job.file_name)
+            with files.written_whole(rejected_file) as sink:
+                _write_rejected_rows(runtime, connection, job, sink)
+        evidence = _evidence(runtime, connection, job)
+        if evidence:
+            evidence_file = folder / "validation.json"
+            _write_json(evidence_file, evidence)
+        summary_file = folder / "summary.json"
+        urls = {
+            "rejected_file_url": rejected_file and str(rejected_file),
+            "evidence_file_url": evidence_file and str(evidence_file),
+            "summary_file_url": str(summary_file),
+        }
+        jobs.update(connection, job_id, **urls)
+        _write_json(summary_file, _summary(connection, jobs.get(connection, job_id)))
+    return Reports(urls["rejected_file_url"], str(summary_file), urls["evidence_file_url"])
+
+
+def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> JobResult:
+    """End a job: its file to the archive, or to the quarantine when it was refused.
+
+    Args:
+        failure: why the job can't go on, in a sentence without values; the file then stays in work, so that a rerun
+            continues where it stopped.
+    """
+    with stage(runtime, job_id) as (connection, job):
+        if job.state in (State.AWAITING_EXECUTION, State.RUNNING) and failure is not None:
+            jobs.update(
+                connection, job_id, state=State.FAILED, refusal_rule="job.failed", refusal_message=failure,
+                finished_at=runtime.clock(),
+            )  # fmt: skip
+        elif job.state not in (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW, State.FAILED):
+            archive_url = _put_away(runtime, job)
+            finished_at = job.finished_at or runtime.clock()
+            jobs.update(connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at)
+        result = jobs.result(connection, job_id)
+    if result.state not in (State.FAILED, State.RUNNING):
+        files.delete_folder(files.work_folder(runtime, job_id))
+    return result
+
+
+def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
+    """Delete source copies, rejected-rows files, staging and the sentences of rejects past `retention_days` (X-20).
+
+    The ledger keeps the jobs and their counts. Returns how many jobs lost their files, by import type.
+    """
+    with values_hidden(), runtime.engine.begin() as connection:
+        rows = connection.execute(
+            sa.select(JOB.c.id, JOB.c.settings, JOB.c.launched_at, JOB.c.import_type).where(
+                sa.or_(JOB.c.archive_url.is_not(None), JOB.c.work_url.is_not(None), JOB.c.rejected_file_url.is_not(None))
+            )
+        ).all()
+    deleted: dict[str, int] = {}
+    for row in rows:
+        days = row.settings.get("retention_days") or _default_retention(runtime, row.import_type)
+        if row.launched_at + timedelta(days=days) > now:
+            continue
+        with stage(runtime, row.id) as (connection, job):
+            for folder in (files.work_folder(runtime, job.id), files.archive_folder(runtime, job)):
+                files.delete_folder(folder)
+            if job.rejected_file_url is not None:
+                files.from_url(runtime, job.rejected_file_url).unlink(missing_ok=True)
+            staging.drop_tables(connection, job.id)
+            connection.execute(sa.update(REJECT).where(REJECT.c.job_id == job.id).values(reasons="(deleted)"))
+            jobs.update(connection, job.id, archive_url=None, work_url=None, rejected_file_url=None)
+        deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
+    return deleted
+
+
+def _default_retention(runtime: Runtime, import_type: str) -> int:
+    try:
+        return resolve(import_type, defaults_file=runtime.defaults_file).retention_days
+    except (FileRefused, ConfigurationError):
+        return int(ImportSettings.model_fields["retention_days"].default)
+
+
+def _put_away(runtime: Runtime, job: Job) -> str | None:
+    """Move the source to where it ends; a repeated close finds it there."""
+    target = files.archive_folder(runtime, job) / job.file_name
+    source = files.work_folder(runtime, job.id) / job.file_name
+    if source.exists():
+        files.move(source, target)
+    elif not target.exists():
+        return None
+    return str(target)
+
+
+def _has_rejects(connection: Connection, job_id: int) -> bool:
+    return connection.execute(sa.select(sa.exists().where(REJECT.c.job_id == job_id))).scalar_one()
+
+
+def _write_rejected_rows(runtime: Runtime, connection: Connection, job: Job, sink: BinaryIO) -> None:
+    if job.inspection is None:
+        raise LookupError(f"job {job.id} has not been inspected")
+    ensure_text(runtime, job)
+    writer = rejected_rows.Writer(
+        job_id=job.id,
+        dialect=dialect_of(job),
+        header=job.inspection["header"],
+        is_corrected="_job" in job.inspection["header"],
+        is_verbatim=bool(job.settings.get("rejects_verbatim")),
+    )
+    with files.open_text(runtime, job) as text:
+        text.seek(job.inspection["header_offset"])
+        sink.write(writer.header(text.read(job.inspection["header_bytes"])))
+        for window in _windows(_rejects(connection, job.id)):
+            start = window[0].byte_offset
+            text.seek(start)
+            data = text.read(window[-1].byte_offset + window[-1].byte_length - start)
+            records = (data[each.byte_offset - start :][: each.byte_length] for each in window)
+            sink.write(b"".join(writer.record(each, record) for each, record in zip(window, records, strict=True)))
+
+
+def _rejects(connection: Connection, job_id: int) -> Iterator[sa.Row[Any]]:
+    query = (
+        sa.select(REJECT.c.line, REJECT.c.byte_offset, REJECT.c.byte_length, REJECT.c.rules, REJECT.c.reasons)
+        .where(REJECT.c.job_id == job_id)
+        .order_by(REJECT.c.line)
+    )
+    yield from connection.execute(query.execution_options(yield_per=_BATCH_REJECTS))
+
+
+def _windows(rejects: Iterable[sa.Row[Any]]) -> Iterator[list[sa.Row[Any]]]:
+    """Group rejects that lie close enough together to be read from the file in one piece."""
+    window: list[sa.Row[Any]] = []
+    for each in rejects:
+        if window and (
+            each.byte_offset + each.byte_length - window[0].byte_offset > _WINDOW_BYTES or len(window) == _BATCH_REJECTS
+        ):
+            yield window
+            window = []
+        window.append(each)
+    if window:
+        yield window
+
+
+def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, Any] | None:
+    """Return the verdict of the suite in the shape of GX's own validation results, without any value (X-20)."""
+    chunks = [chunk for chunk in jobs.chunks(connection, job.id) if chunk.evidence]
+    if not chunks:
+        return None
+    suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
+    configurations = {entry["meta"]["rule"]: entry for entry in suite["expectations"]}
+    totals: dict[tuple[str, str], list[int]] = {}
+    for chunk in chunks:
+        for key, tally in chunk.evidence.items():
+            rule, severity = key.split(" ")
+            total = totals.setdefault((rule, severity), [0, 0])
+            total[0] += tally["evaluated"]
+            total[1] += tally["failed"]
+    results = [
+        {
+            "success": failed == 0,
+            "expectation_config": configurations.get(rule, {"meta": {"rule": rule}}) | {"severity": severity},
+            "result": {
+                "element_count": evaluated,
+                "unexpected_count": failed,
+                "unexpected_percent": 100 * failed / evaluated if evaluated else 0.0,
+            },
+        }
+        for (rule, severity), (evaluated, failed) in totals.items()
+        if rule in configurations or failed
+    ]
+    successes = sum(result["success"] for result in results)
+    return {
+        "success": successes == len(results),
+        "suite_name": suite["name"],
+        "meta": {"job": job.id, "file": job.file_name},
+        "results": results,
+        "statistics": {
+            "evaluated_expectations": len(results),
+            "successful_expectations": successes,
+            "unsuccessful_expectations": len(results) - successes,
+        },
+    }
+
+
+def _summary(connection: Connection, job: Job) -> dict[str, Any]:
+    mapping = job.mapping["columns"] if job.mapping else None
+    return jobs.result(connection, job.id).to_json() | {
+        "action": job.action,
+        "launched_at": job.launched_at.isoformat(),
+        "launched_by": job.launched_by,
+        "dag_run": job.dag_run_id,
+        "source": job.source_url,
+        "size_bytes": job.size_bytes,
+        "sha256": job.sha256,
+        "settings": job.settings,
+        "mapping": mapping,
+        "corrects_jobs": jobs.parents(connection, job.id),
+        "evidence_file": job.evidence_file_url,
+    }
+
+
+def _write_json(path: files.UPath, value: dict[str, Any]) -> None:
+    with files.written_whole(path) as sink:
+        sink.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")

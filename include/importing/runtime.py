@@ -1,0 +1,51 @@
+"""Where an import runs: the warehouse, the folders, the project's settings and secrets, handed to every stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+
+from sqlalchemy import Engine
+from upath import UPath
+
+from include.project.loader import load_project
+from include.project.model import Project
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What the stages need from outside.
+
+    Args:
+        engine: the warehouse, sessions in UTC.
+        landing, work, reports, archive: folders or bucket prefixes; each may be `s3://…`.
+        cvv_key: key of the CVV hashes (X-20); None refuses cards that carry a CVV.
+        project_file: the project settings (spec section 9).
+        suites: folder of the GX suites.
+        clock: the current time, aware, UTC.
+    """
+
+    engine: Engine
+    landing: UPath
+    work: UPath
+    reports: UPath
+    archive: UPath
+    cvv_key: bytes | None = field(default=None, repr=False)
+    project_file: Path = ROOT / "include" / "config" / "project.yaml"
+    defaults_file: Path = ROOT / "include" / "config" / "imports.yaml"
+    suites: Path = ROOT / "expectations"
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    @cached_property
+    def project(self) -> Project:
+        """The project settings, read once."""
+        return load_project(self.project_file)
+
+    def is_in_landing(self, path: UPath) -> bool:
+        """Tell whether a file lies in the landing area, from where it is moved; files elsewhere are copied."""
+        return str(path).startswith(str(self.landing).rstrip("/") + "/")

@@ -1,0 +1,401 @@
+"""Judging rows chunk by chunk: bytes → records → frame → GX suite → staging and rejects. Source: X-07, X-08, X-14."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from include import import_types
+from include.importing import jobs, parsing, records, staging
+from include.importing.files import open_text
+from include.importing.import_type import Field, ImportType, Kind, Lookup
+from include.importing.inspection import dialect_of, ensure_text
+from include.importing.jobs import CHUNK, REJECT, Job
+from include.importing.mapping import ColumnMapping
+from include.importing.records import Block, Chunk, Dialect
+from include.importing.runtime import Runtime
+from include.importing.settings import ImportSettings
+from include.importing.stages import stage
+from include.importing.suites import Checker, load_suite, sentences
+
+Positions = npt.NDArray[np.int64]
+
+FIRST_LINES = 100
+"""How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
+READER_RULES: Mapping[str, str] = {
+    "row.ragged": "This row has {cells} cells, the header has {columns}.",
+    "row.nul": "This row holds a NUL byte.",
+    "row.text_after_quote": "Text follows a closing quote; a quote that belongs to the text is written twice.",
+}
+LAUNCHED_AT = "job__launched_at"
+LINE = "line"
+_ESCAPED = r"^'('*[=+\-@\t\r＝＋－＠])"
+_LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
+                 Kind.INTEGER: pa.int64()}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChunkCounts:
+    """Rows of a chunk.
+
+    Args:
+        read: records of the chunk.
+        staged: the well-formed ones, all of which go to the staging table.
+        rejected: those that a rule or the reader rejected.
+    """
+
+    read: int
+    staged: int
+    rejected: int
+
+
+@dataclass
+class RuleTally:
+    """How often a rule failed, and where first. No values (X-20)."""
+
+    severity: str
+    evaluated: int = 0
+    failed: int = 0
+    lines: list[int] = field(default_factory=list)
+
+    def add(self, evaluated: int, lines: Sequence[int] | Positions) -> None:
+        """Count one block's verdict."""
+        self.evaluated += evaluated
+        self.failed += len(lines)
+        self.lines.extend(int(line) for line in lines[: max(0, FIRST_LINES - len(self.lines))])
+
+
+@dataclass(frozen=True)
+class LookupTable:
+    """The facts of a lookup, in memory: keys and columns of the same length."""
+
+    lookup: Lookup
+    keys: pa.Array
+    columns: Mapping[str, pa.Array]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One block, judged.
+
+    Args:
+        frame: one row a well-formed record, in file order.
+        rows: the same for the staging table.
+        rejects: one row a rejected record, malformed ones included, for the ledger.
+        read: how many records the block has.
+    """
+
+    frame: pd.DataFrame
+    rows: pa.Table
+    rejects: pa.Table
+    read: int
+
+
+def read_lookups(connection: Connection, import_type: ImportType) -> list[LookupTable]:
+    """Read the tables that the suite's helper columns come from."""
+    tables = []
+    for lookup in import_type.lookups:
+        rows = connection.execute(sa.text(lookup.query)).all()
+        columns = {
+            name: pa.array([row[number] for row in rows], _LOOKUP_TYPES[kind])
+            for number, (name, kind) in enumerate(lookup.columns.items(), start=1)
+        }
+        tables.append(LookupTable(lookup, pa.array([row[0] for row in rows], pa.string()), columns))
+    return tables
+
+
+def join_lookup(cells: pa.Array, table: LookupTable) -> dict[str, pa.Array]:
+    """Return the helper columns of one lookup: `<name>__found` (null where the key is blank) and its facts."""
+    found_at = pc.index_in(cells, value_set=table.keys)
+    name = table.lookup.name
+    found = pc.if_else(pc.is_valid(cells), pc.is_valid(found_at), pa.scalar(None, pa.bool_()))
+    return {f"{name}__found": found} | {
+        f"{name}__{column}": values.take(found_at) for column, values in table.columns.items()
+    }
+
+
+def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
+    """Return every column that a suite of this type may name."""
+    columns = {LINE, LAUNCHED_AT}
+    for each in fields:
+        columns.add(each.name)
+        if each.kind is not Kind.TEXT:
+            columns |= {f"{each.name}__sent", f"{each.name}__problem"}
+    for lookup in import_type.lookups:
+        columns |= {f"{lookup.name}__found", *(f"{lookup.name}__{column}" for column in lookup.columns)}
+    return columns
+
+
+def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[str, str]:
+    """Return the columns of the staging table with their SQL types: no secret in clear (X-20)."""
+    columns = {each.name: staging.SQL_TYPES[each.kind] for each in fields if not each.is_secret}
+    return columns | {each.name: each.sql_type for each in import_type.derived}
+
+
+class Judge:
+    """Judges the blocks of one file. Made once a chunk: the suite is compiled once."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        import_type: ImportType,
+        *,
+        dialect: Dialect,
+        mapping: ColumnMapping,
+        import_settings: ImportSettings,
+        launched_at: datetime,
+        lookups: Sequence[LookupTable],
+        unescape: bool = False,
+    ) -> None:
+        self.import_type = import_type
+        self.fields = import_type.all_fields(runtime.project)
+        self.dialect = dialect
+        self.mapping = mapping
+        self.lookups = lookups
+        self.launched_at = launched_at
+        self.unescape = unescape
+        self._runtime = runtime
+        self._options = parsing.ReadOptions(
+            slash_dates=import_settings.slash_dates or "refuse",
+            phone_region=runtime.project.default_phone_region,
+            today=launched_at.date(),
+        )
+        suite = load_suite(
+            runtime.suites / f"{import_type.name}.json",
+            columns=frame_columns(import_type, self.fields),
+            settings=import_settings.model_dump(),
+        )
+        self._checker = Checker(suite)
+        self._hidden = [each.name for each in self.fields if each.is_secret]
+        self.tallies: dict[tuple[str, str], RuleTally] = {
+            (rule.id, rule.severity): RuleTally(rule.severity) for rule in suite.rules
+        }
+
+    @property
+    def staging_columns(self) -> dict[str, str]:
+        """The staging table's own columns."""
+        return staging_columns(self.import_type, self.fields)
+
+    def judge(self, block: Block) -> Judged:
+        """Return which records of a block are valid, and why the others are not."""
+        positions, fields, origins = self._read(block)
+        lines = block.lines[positions]
+        columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
+        for table in self.lookups:
+            columns |= join_lookup(fields[table.lookup.field], table)
+        frame = pd.DataFrame(
+            {name: pd.Series(pd.arrays.ArrowExtensionArray(values), copy=False) for name, values in columns.items()},
+            copy=False,
+        )
+        failures = _Failures()
+        self._judge_records(block, failures)
+        valid = self._check(frame, lines, positions, failures)
+        rejects = failures.table(block, _at(origins, positions, len(block.starts)))
+        return Judged(frame, self._staged(block, positions, valid, fields, origins), rejects, len(block.starts))
+
+    def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array], list[pa.Array]]:
+        mapped = self.mapping.field_indexes
+        origin_indexes = [index for index in (self.mapping.origin_job, self.mapping.origin_line) if index is not None]
+        positions, cells = records.read_cells(
+            block, self.dialect, len(self.mapping.columns), [*mapped.values(), *origin_indexes]
+        )
+        texts = dict(zip(mapped, cells, strict=False))
+        if self.unescape:
+            texts = {name: pc.replace_substring_regex(text, _ESCAPED, r"\1") for name, text in texts.items()}
+        fields: dict[str, pa.Array] = {}
+        for each in self.fields:
+            if each.name in texts:
+                fields |= parsing.read_field(texts[each.name], each, self._options)
+            else:
+                fields |= parsing.absent_field(each, len(positions))
+        return positions, fields, [_numbers(text) for text in cells[len(mapped) :]]
+
+    def _launched_at(self, rows: int) -> pa.Array:
+        return pa.repeat(pa.scalar(self.launched_at, pa.timestamp("us", "UTC")), rows)
+
+    def _judge_records(self, block: Block, failures: _Failures) -> None:
+        for rule, rows in block.problems.items():
+            if len(rows) == 0:
+                continue
+            if rule == "row.ragged":
+                columns = len(self.mapping.columns)
+                texts = [READER_RULES[rule].format(cells=block.cells[row], columns=columns) for row in rows]
+            else:
+                texts = [READER_RULES[rule]] * len(rows)
+            failures.add(rule, rows, texts)
+            tally = self.tallies.setdefault((rule, "critical"), RuleTally("critical"))
+            tally.add(len(block.starts), block.lines[rows])
+
+    def _check(
+        self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
+    ) -> npt.NDArray[np.bool_]:
+        valid = np.ones(len(frame), dtype=bool)
+        if len(frame) == 0:
+            return valid
+        for result in self._checker.check(frame):
+            self.tallies[result.rule.id, result.rule.severity].add(len(frame), lines[result.rows])
+            if result.rule.severity == "critical" and len(result.rows):
+                valid[result.rows] = False
+                failures.add(result.rule.id, positions[result.rows], sentences(result, frame, hidden=self._hidden))
+        return valid
+
+    def _staged(
+        self,
+        block: Block,
+        positions: Positions,
+        valid: npt.NDArray[np.bool_],
+        fields: Mapping[str, pa.Array],
+        origins: Sequence[pa.Array],
+    ) -> pa.Table:
+        nothing = pa.nulls(len(positions), pa.int64())
+        columns: dict[str, pa.Array] = {
+            "line": pa.array(block.lines[positions]),
+            "byte_offset": pa.array(block.starts[positions] + block.offset),
+            "byte_length": pa.array((block.ends - block.starts)[positions]),
+            "is_valid": pa.array(valid),
+            "origin_job_id": origins[0] if len(origins) == 2 else nothing,
+            "origin_line": origins[1] if len(origins) == 2 else nothing,
+        }
+        columns |= {each.name: fields[each.name] for each in self.fields if not each.is_secret}
+        columns |= {each.name: each.compute(fields, self._runtime) for each in self.import_type.derived}
+        return pa.table(columns)
+
+
+class _Failures:
+    """Collects (record, rule, sentence) of one block and folds them to one reject a record."""
+
+    def __init__(self) -> None:
+        self._rows: list[Positions] = []
+        self._rules: list[pa.Array] = []
+        self._sentences: list[pa.Array] = []
+
+    def add(self, rule: str, rows: Positions, texts: Sequence[str]) -> None:
+        self._rows.append(np.asarray(rows, dtype=np.int64))
+        self._rules.append(pa.repeat(pa.scalar(rule), len(rows)))
+        self._sentences.append(pa.array(texts, pa.string()))
+
+    def table(self, block: Block, origins: Sequence[pa.Array]) -> pa.Table:
+        """Return the rejects in file order; the reasons of a record in the order of the suite."""
+        rows = np.concatenate([np.empty(0, np.int64), *self._rows])
+        order = np.argsort(rows, kind="stable")
+        rows = rows[order]
+        first = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]][: len(rows)])
+        offsets = pa.array(np.r_[first, len(rows)].astype(np.int32))
+        rejected = rows[first]
+
+        def joined(parts: list[pa.Array], separator: str) -> pa.Array:
+            values = pa.concat_arrays([pa.array([], pa.string()), *parts]).take(pa.array(order))
+            return pc.binary_join(pa.ListArray.from_arrays(offsets, values), separator)
+
+        nothing = pa.nulls(len(rejected), pa.int64())
+        return pa.table(
+            {
+                "line": pa.array(block.lines[rejected]),
+                "byte_offset": pa.array(block.starts[rejected] + block.offset),
+                "byte_length": pa.array((block.ends - block.starts)[rejected]),
+                "rules": joined(self._rules, " "),
+                "reasons": joined(self._sentences, " | "),
+                "origin_job_id": origins[0].take(pa.array(rejected)) if origins else nothing,
+                "origin_line": origins[1].take(pa.array(rejected)) if origins else nothing,
+            }
+        )
+
+
+def _numbers(cells: pa.Array) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(cells)
+    plain = pc.match_substring_regex(trimmed, r"^[0-9]{1,18}\z")
+    return pc.if_else(plain, trimmed, pa.scalar(None, pa.string())).cast(pa.int64())
+
+
+def _at(values: Sequence[pa.Array], positions: Positions, length: int) -> list[pa.Array]:
+    """Spread values of some records over all records of a block, null for the others."""
+    if len(values) != 2:
+        return []
+    where = np.full(length, -1)
+    where[positions] = np.arange(len(positions))
+    take = pa.array(where, mask=where < 0)
+    return [each.take(take) for each in values]
+
+
+def judge_of(runtime: Runtime, connection: Connection, job: Job) -> Judge:
+    """Make the judge of a job that has been inspected."""
+    if job.inspection is None or job.mapping is None:
+        raise LookupError(f"job {job.id} has not been inspected")
+    import_type = import_types.get(job.import_type)
+    return Judge(
+        runtime,
+        import_type,
+        dialect=dialect_of(job),
+        mapping=ColumnMapping.from_json(job.mapping),
+        import_settings=ImportSettings.model_validate(job.settings),
+        launched_at=job.launched_at,
+        lookups=read_lookups(connection, import_type),
+        unescape=job.inspection["unescape"],
+    )
+
+
+def validate_chunk(runtime: Runtime, job_id: int, number: int) -> ChunkCounts:
+    """Judge one chunk: its valid rows to staging, its rejects to the ledger, in one transaction.
+
+    Repeating it replaces what an earlier attempt left; after the load it only reports what was counted (X-14).
+    """
+    with stage(runtime, job_id, lock="share") as (connection, job):
+        chunk = connection.execute(
+            sa.select(CHUNK).where(CHUNK.c.job_id == job_id, CHUNK.c.number == number).with_for_update()
+        ).one()
+        if job.state.is_completed:
+            return ChunkCounts(chunk.rows_read, chunk.rows_staged, chunk.rows_rejected)
+        return stage_chunk(runtime, connection, job, chunk)
+
+
+def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Row[Any]) -> ChunkCounts:
+    """Judge and stage one chunk in the caller's transaction, which holds the chunk's row."""
+    judge = judge_of(runtime, connection, job)
+    read = staged_rows = rejected = 0
+    connection.execute(sa.delete(REJECT).where(REJECT.c.job_id == job.id, REJECT.c.chunk_number == chunk.number))
+    with staging.driver(connection).cursor() as cursor:
+        staging.create_table(cursor, job.id, chunk.number, judge.staging_columns)
+    into_staging = staging.copy_statement(
+        "staging", staging.table_name(job.id, chunk.number), [*staging.ROW_COLUMNS, *judge.staging_columns]
+    )
+    into_rejects = staging.copy_statement("ledger", "reject", ["job_id", "chunk_number", *REJECT_ORDER])
+    ensure_text(runtime, job)
+    plan = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
+    with open_text(runtime, job) as text, staging.Writer(connection) as writer:
+        for block in records.read_blocks(text, plan, judge.dialect, len(judge.mapping.columns)):
+            judged = judge.judge(block)
+            read += judged.read
+            staged_rows += judged.rows.num_rows
+            rejected += judged.rejects.num_rows
+            writer.put(staging.Batch(into_staging, judged.rows))
+            if judged.rejects.num_rows:
+                writer.put(staging.Batch(into_rejects, _reject_rows(job.id, chunk.number, judged.rejects)))
+    evidence = {f"{rule} {severity}": asdict(tally) for (rule, severity), tally in judge.tallies.items()}
+    connection.execute(
+        sa.update(CHUNK)
+        .where(CHUNK.c.job_id == job.id, CHUNK.c.number == chunk.number)
+        .values(rows_read=read, rows_staged=staged_rows, rows_rejected=rejected, evidence=evidence)
+    )
+    return ChunkCounts(read, staged_rows, rejected)
+
+
+REJECT_ORDER = ("line", "byte_offset", "byte_length", "rules", "reasons", "origin_job_id", "origin_line")
+
+
+def _reject_rows(job_id: int, chunk_number: int, rejects: pa.Table) -> pa.Table:
+    rows = rejects.num_rows
+    columns = {
+        "job_id": pa.repeat(pa.scalar(job_id, pa.int64()), rows),
+        "chunk_number": pa.repeat(pa.scalar(chunk_number, pa.int64()), rows),
+    }
+    return pa.table(columns | {name: rejects[name] for name in REJECT_ORDER})

@@ -1,0 +1,245 @@
+"""The project settings: what an admin panel would hold, as one validated file. Source: spec section 9."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator
+from enum import StrEnum
+from typing import Annotated, Self
+
+import phonenumbers
+from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from include.importing.names import normalise_name
+
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def _refuse_blank(name: str) -> str:
+    if not name or name != name.strip():
+        raise ValueError("must not be blank, nor begin or end with white space")
+    if any(unicodedata.category(character) == "Cc" for character in name):
+        raise ValueError("must not contain control characters")
+    return name
+
+
+def _refuse_header_without_letters(name: str) -> str:
+    if not normalise_name(name):
+        raise ValueError("must contain a letter or a digit: it is part of column names")
+    return name
+
+
+def _refuse_unknown_region(region: str) -> str:
+    if region not in phonenumbers.SUPPORTED_REGIONS:
+        raise ValueError(f"{region!r} is no region that phone numbers are known for; expected two letters such as 'US'")
+    return region
+
+
+def _refuse_repeated_characters(alphabet: str) -> str:
+    repeated = sorted({character for character in alphabet if alphabet.count(character) > 1})
+    if repeated:
+        raise ValueError(f"repeats {', '.join(map(repr, repeated))}: each character may stand there once")
+    return alphabet
+
+
+def _refuse_white_space(text: str) -> str:
+    if any(character.isspace() or not character.isprintable() for character in text):
+        raise ValueError("must hold printable characters and no white space: codes are compared as written")
+    return text
+
+
+Name = Annotated[str, Field(max_length=1000), AfterValidator(_refuse_blank)]
+HeaderName = Annotated[Name, AfterValidator(_refuse_header_without_letters)]
+CodeText = Annotated[str, AfterValidator(_refuse_white_space)]
+Region = Annotated[str, AfterValidator(_refuse_unknown_region)]
+
+
+class _Entry(BaseModel):
+    """Strict: `0123` or `yes` where a name is expected is a mistake, not a name to be guessed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True, validate_by_alias=True)
+
+
+class PointOfContact(_Entry):
+    """A site, shop or integration that customers meet."""
+
+    external_id: Name
+    brand: Name
+
+
+class DataSource(_Entry):
+    """Where data comes from; its point of contact names the brand (CU-06)."""
+
+    name: Name
+    point_of_contact: Name
+    is_default: bool = Field(default=False, alias="default")
+
+
+class CustomFieldType(StrEnum):
+    """How the values of a custom field are read."""
+
+    STRING = "string"
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    DATE = "date"
+    DATETIME = "datetime"
+    ENUM = "enum"
+
+
+class CustomField(_Entry):
+    """A field that this project added to customers."""
+
+    name: HeaderName
+    type: CustomFieldType = Field(strict=False)
+    values: tuple[Name, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _check_values(self) -> Self:
+        is_enum = self.type is CustomFieldType.ENUM
+        if is_enum and not self.values:
+            raise _at(("values",), "an enum needs its values, for example values: [red, green]")
+        if not is_enum and self.values:
+            raise _at(("values",), f"only the type enum takes values, this is {self.type}")
+        problems = [
+            (("values", position), sentence)
+            for position, sentence in _repeated(self.values, str.casefold, "case is ignored")
+        ]
+        if problems:
+            raise _several(problems)
+        return self
+
+
+class ActionTemplate(_Entry):
+    """A template that customer actions are recorded with (CU-10)."""
+
+    system_name: Name
+    category: Name
+
+
+class PromoCodeFormat(_Entry):
+    """What generated promo codes look like, shared by several pools. Source: PP-03."""
+
+    name: Name
+    alphabet: Annotated[CodeText, Field(min_length=2), AfterValidator(_refuse_repeated_characters)]
+    length: int = Field(ge=4, le=64)
+    prefix: CodeText = ""
+    suffix: CodeText = ""
+    max_codes: int | None = Field(default=None, ge=1, le=2**63 - 1)
+
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        if self.free_length < 1:
+            raise _at(
+                ("length",),
+                f"{self.length} leaves no character to vary: prefix and suffix, which count, take "
+                f"{len(self.prefix) + len(self.suffix)}",
+            )
+        return self
+
+    @property
+    def free_length(self) -> int:
+        """Characters that vary: the length without prefix and suffix."""
+        return self.length - len(self.prefix) - len(self.suffix)
+
+    @property
+    def capacity(self) -> int:
+        """How many codes the format can ever give."""
+        space: int = len(self.alphabet) ** self.free_length
+        return space if self.max_codes is None else min(space, self.max_codes)
+
+
+class Project(_Entry):
+    """The project settings. Order is kept; every reference between entries holds."""
+
+    model_config = ConfigDict(strict=False)
+
+    brands: tuple[Name, ...] = ()
+    external_systems: tuple[Name, ...] = ()
+    points_of_contact: tuple[PointOfContact, ...] = ()
+    data_sources: tuple[DataSource, ...] = ()
+    channels: tuple[HeaderName, ...] = ()
+    topics: tuple[HeaderName, ...] = ()
+    external_identities: tuple[HeaderName, ...] = ()
+    custom_fields: tuple[CustomField, ...] = ()
+    action_templates: tuple[ActionTemplate, ...] = ()
+    segments: tuple[Name, ...] = ()
+    promo_code_formats: tuple[PromoCodeFormat, ...] = ()
+    default_phone_region: Region = "US"
+    alert_subscribers: tuple[EmailStr, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_entries_together(self) -> Self:
+        problems = [*_repeated_entries(self), *_broken_references(self)]
+        if problems:
+            raise _several(problems)
+        return self
+
+    @property
+    def default_data_source(self) -> DataSource | None:
+        """The data source that an import without one belongs to (CU-07)."""
+        return next((source for source in self.data_sources if source.is_default), None)
+
+
+def _at(path: tuple[str | int, ...], sentence: str) -> PydanticCustomError:
+    return _several([(path, sentence)])
+
+
+def _several(problems: Iterable[Problem]) -> PydanticCustomError:
+    """An after-validator can't say which key is to blame; the loader takes the keys from here (pydantic 2.14)."""
+    found = list(problems)
+    return PydanticCustomError("entries", "{text}", {"text": " ".join(text for _, text in found), "problems": found})
+
+
+def _repeated(names: Iterable[str], compare: Callable[[str], str], note: str) -> Iterator[tuple[int, str]]:
+    seen: dict[str, tuple[int, str]] = {}
+    for position, name in enumerate(names):
+        earlier = seen.setdefault(compare(name), (position, name))
+        if earlier[0] == position:
+            continue
+        spelling = "" if earlier[1] == name else f", written {earlier[1]!r} ({note})"
+        yield position, f"{name!r} is there already, as entry {earlier[0] + 1}{spelling}"
+
+
+def _repeated_entries(project: Project) -> Iterator[Problem]:
+    exact = (str, "")
+    ignoring_case = (str.casefold, "case is ignored")
+    as_header = (normalise_name, "column names are compared without case, blanks and punctuation")
+    for key, inner, (compare, note) in (
+        ("brands", None, exact),
+        ("external_systems", None, exact),
+        ("points_of_contact", "external_id", exact),
+        ("data_sources", "name", exact),
+        ("channels", None, as_header),
+        ("topics", None, as_header),
+        ("external_identities", None, as_header),
+        ("custom_fields", "name", as_header),
+        ("action_templates", "system_name", exact),
+        ("segments", None, exact),
+        ("promo_code_formats", "name", exact),
+        ("alert_subscribers", None, ignoring_case),
+    ):
+        entries = getattr(project, key)
+        names = entries if inner is None else [getattr(entry, inner) for entry in entries]
+        for position, sentence in _repeated(names, compare, note):
+            yield (key, position, inner) if inner else (key, position), sentence
+
+
+def _broken_references(project: Project) -> Iterator[Problem]:
+    for position, contact in enumerate(project.points_of_contact):
+        if contact.brand not in project.brands:
+            yield ("points_of_contact", position, "brand"), f"{contact.brand!r} is not among the brands"
+    known = {contact.external_id for contact in project.points_of_contact}
+    for position, source in enumerate(project.data_sources):
+        if source.point_of_contact not in known:
+            yield (
+                ("data_sources", position, "point_of_contact"),
+                f"{source.point_of_contact!r} is not among the points_of_contact",
+            )
+    defaults = [position for position, source in enumerate(project.data_sources) if source.is_default]
+    for position in defaults[1:]:
+        yield (
+            ("data_sources", position, "default"),
+            f"only one data source can be the default, and {project.data_sources[defaults[0]].name!r} is it already",
+        )

@@ -1,0 +1,230 @@
+"""Apply the project settings to the warehouse's reference tables. Source: spec section 9."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from include.importing.errors import ConfigurationError
+from include.project.model import Project
+
+SCHEMA = "loyalty"
+_LOCK_KEY = int.from_bytes(b"project", "big")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SyncCounts:
+    """What became of the entries of one reference table."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    unchanged: int = 0
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """A reference table: its key column first. Imports may own further rows, those that `ours` doesn't hold."""
+
+    table: sa.TableClause
+    what: str
+    ours: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def key(self) -> str:
+        return next(iter(self.table.columns)).name
+
+
+def _reference(name: str, what: str, *columns: str | sa.ColumnClause[Any], **ours: Any) -> _Reference:
+    typed = [sa.column(column, sa.Text) if isinstance(column, str) else column for column in columns]
+    return _Reference(sa.table(name, *typed, *(sa.column(column) for column in ours), schema=SCHEMA), what, ours)
+
+
+_REFERENCES = (
+    _reference("brand", "brand", "name"),
+    _reference("external_system", "external system", "name"),
+    _reference("point_of_contact", "point of contact", "external_id", "brand"),
+    _reference("data_source", "data source", "name", "point_of_contact", sa.column("is_default", sa.Boolean)),
+    _reference("subscription_channel", "channel", "name"),
+    _reference("subscription_topic", "topic", "name"),
+    _reference("external_identity", "external identity", "system_name"),
+    _reference("custom_field", "custom field", "name", "type", sa.column("enum_values", ARRAY(sa.Text))),
+    _reference("action_template", "action template", "system_name", "category"),
+    _reference("segment", "segment", "name", is_configured=True),
+    _reference(
+        "promo_code_format", "promo code format", "name", "alphabet", sa.column("length", sa.Integer), "prefix",
+        "suffix", sa.column("max_codes", sa.BigInteger),
+    ),
+)  # fmt: skip
+"""In the order of their references: an entry is added after, and removed before, what it refers to."""
+
+_NAMED_USERS = {
+    "point_of_contact": "external_id",
+    "data_source": "name",
+    "gift_card_pool": "system_name",
+    "technical_product": "pool_system_name",
+}
+"""Tables whose rows a refusal may name by this column; of others, such as cards, it gives the number (X-20)."""
+
+
+def sync(connection: Connection, project: Project) -> dict[str, SyncCounts]:
+    """Make the reference tables equal to the project settings, in the caller's transaction.
+
+    Segments that imports created stay. Doing it again changes nothing; two at once go one after the other.
+
+    Args:
+        project: the settings, validated.
+        connection: at READ COMMITTED, so that uses by others are seen once the lock is held; not committed here.
+
+    Returns:
+        Table name → counts.
+
+    Raises:
+        ConfigurationError: an entry that the settings no longer hold is in use; says which and by whom, all of them.
+            The caller must roll back.
+    """
+    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
+    wanted = {name: {row[_key(name)]: row for row in rows} for name, rows in reference_rows(project).items()}
+    counts: dict[str, SyncCounts] = {}
+    obsolete: dict[str, list[str]] = {}
+    for reference in _REFERENCES:
+        counts[reference.name], obsolete[reference.name] = _upsert(connection, reference, wanted[reference.name])
+    refusals: list[str] = []
+    for reference in reversed(_REFERENCES):
+        refusals += _remove(connection, reference, obsolete[reference.name])
+    if refusals:
+        raise ConfigurationError("\n".join(refusals))
+    return counts
+
+
+def reference_rows(project: Project) -> dict[str, list[Row]]:
+    """Return the rows that each reference table has to hold."""
+    return {
+        "brand": [{"name": name} for name in project.brands],
+        "external_system": [{"name": name} for name in project.external_systems],
+        "point_of_contact": [
+            {"external_id": each.external_id, "brand": each.brand} for each in project.points_of_contact
+        ],
+        "data_source": [
+            {"name": each.name, "point_of_contact": each.point_of_contact, "is_default": each.is_default}
+            for each in project.data_sources
+        ],
+        "subscription_channel": [{"name": name} for name in project.channels],
+        "subscription_topic": [{"name": name} for name in project.topics],
+        "external_identity": [{"system_name": name} for name in project.external_identities],
+        "custom_field": [
+            {"name": each.name, "type": str(each.type), "enum_values": list(each.values) or None}
+            for each in project.custom_fields
+        ],
+        "action_template": [
+            {"system_name": each.system_name, "category": each.category} for each in project.action_templates
+        ],
+        "segment": [{"name": name, "is_configured": True} for name in project.segments],
+        "promo_code_format": [
+            {"name": each.name, "alphabet": each.alphabet, "length": each.length, "prefix": each.prefix,
+             "suffix": each.suffix, "max_codes": each.max_codes}
+            for each in project.promo_code_formats
+        ],
+    }  # fmt: skip
+
+
+def _key(table_name: str) -> str:
+    return next(reference.key for reference in _REFERENCES if reference.name == table_name)
+
+
+def _upsert(connection: Connection, reference: _Reference, wanted: Mapping[str, Row]) -> tuple[SyncCounts, list[str]]:
+    """Add and change rows; return the counts, with the obsolete rows as removed, and the keys of those."""
+    table, key = reference.table, reference.table.c[reference.key]
+    there = {row[reference.key]: dict(row) for row in connection.execute(sa.select(table)).mappings()}
+    obsolete = [
+        name
+        for name, row in there.items()
+        if name not in wanted and all(row[column] == value for column, value in reference.ours.items())
+    ]
+    changed = [row for name, row in wanted.items() if name in there and there[name] != row]
+    added = [row for name, row in wanted.items() if name not in there]
+    if reference.name == "data_source":
+        _take_back_default(connection, wanted)
+    for row in changed:
+        connection.execute(sa.update(table).where(key == row[reference.key]).values(dict(row)))
+    if added:
+        connection.execute(sa.insert(table), [dict(row) for row in added])
+    unchanged = len(wanted) - len(changed) - len(added)
+    return SyncCounts(len(added), len(changed), len(obsolete), unchanged), obsolete
+
+
+def _take_back_default(connection: Connection, wanted: Mapping[str, Row]) -> None:
+    """Free the only place for a default, whoever has it next: an index allows one at any moment."""
+    keeps = [name for name, row in wanted.items() if row["is_default"]]
+    source = next(reference.table for reference in _REFERENCES if reference.name == "data_source")
+    connection.execute(
+        sa.update(source).where(source.c.is_default, source.c.name.not_in(keeps)).values(is_default=False)
+    )
+
+
+def _remove(connection: Connection, reference: _Reference, names: Sequence[str]) -> list[str]:
+    """Remove rows that nobody uses; return a sentence for each of the others."""
+    if not names:
+        return []
+    table, key = reference.table, reference.table.c[reference.key]
+    connection.execute(sa.select(key).where(key.in_(names)).order_by(key).with_for_update())
+    used_by: dict[str, list[str]] = {}
+    for user in _users(connection, reference):
+        for name, sentence in _uses(connection, user, names):
+            used_by.setdefault(name, []).append(sentence)
+    free = [name for name in names if name not in used_by]
+    if free:
+        connection.execute(sa.delete(table).where(key.in_(free)))
+    return [
+        f"The {reference.what} {name!r} can't be removed from the project settings: it is used by {', '.join(users)}."
+        for name, users in used_by.items()
+    ]
+
+
+def _users(connection: Connection, reference: _Reference) -> list[sa.TableClause]:
+    """Return the tables that refer to one, each with the column that does: also where a trigger enforces it."""
+    rows = connection.execute(
+        sa.text(
+            """
+            SELECT DISTINCT namespace.nspname, relation.relname, attribute.attname
+            FROM pg_constraint AS reference
+            JOIN pg_class AS relation ON relation.oid = reference.conrelid
+            JOIN pg_namespace AS namespace ON namespace.oid = relation.relnamespace
+            JOIN pg_attribute AS referred ON referred.attrelid = reference.confrelid AND referred.attname = :key
+            JOIN pg_attribute AS attribute ON attribute.attrelid = reference.conrelid
+                AND attribute.attnum = reference.conkey[array_position(reference.confkey, referred.attnum)]
+            WHERE reference.contype = 'f' AND reference.confrelid = CAST(:table AS regclass)
+                AND reference.conparentid = 0
+            ORDER BY 1, 2, 3
+            """
+        ),
+        {"table": f"{SCHEMA}.{reference.name}", "key": reference.key},
+    )
+    return [sa.table(relation, sa.column(column, sa.Text), schema=schema) for schema, relation, column in rows]
+
+
+def _uses(connection: Connection, user: sa.TableClause, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (entry, who uses it) for the entries that one table refers to."""
+    column = next(iter(user.columns))
+    what = user.name.replace("_", " ")
+    named_by = _NAMED_USERS.get(user.name)
+    example = sa.func.min(sa.column(named_by, sa.Text)) if named_by else sa.null()
+    rows = connection.execute(
+        sa.select(column, sa.func.count(), example).select_from(user).where(column.in_(names)).group_by(column)
+    )
+    found = []
+    for name, count, first in rows:
+        example_text = "" if first is None else f" ({first!r})" if count == 1 else f" ({first!r} for one)"
+        found.append((name, f"{count:,} {what}{'s' if count > 1 else ''}{example_text}"))
+    return found

@@ -1,0 +1,199 @@
+"""The demonstration: drop the sample files, follow their jobs, show what became of each."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from include.stack.errors import StackError
+from include.stack.lifecycle import ADMIN, Stack
+from include.stack.settings import PROJECT
+from include.warehouse.engine import create_warehouse_engine
+
+TEMPLATES = PROJECT / "include" / "templates"
+SAMPLE_ENDING = ".sample.csv"
+HEADINGS = ("file", "state", "read", "inserted", "unchanged", "rejected", "rejected-rows file")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample file and the import type it shows."""
+
+    import_type: str
+    source: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """What the ledger says of one dropped sample."""
+
+    state: str
+    is_finished: bool
+    rows: tuple[int | None, int | None, int | None, int | None]
+    rejected_file_url: str | None
+    refusal_message: str | None
+
+
+def show_demo(stack: Stack, timeout_seconds: float = 300) -> None:
+    """Drop every sample, wait for its job and print the outcome.
+
+    Raises:
+        StackError: a job has not ended in time.
+    """
+    samples = find_samples(TEMPLATES)
+    engine = create_warehouse_engine(stack.warehouse_url)
+    try:
+        newest = _newest_job(engine)
+        for sample in samples:
+            drop(sample, stack.settings.landing)
+        jobs = _wait_for_jobs(engine, samples, newest, stack, timeout_seconds)
+    finally:
+        engine.dispose()
+    print()
+    print("\n".join(table_lines(jobs)))
+
+
+def find_samples(folder: Path) -> list[Sample]:
+    """List the sample files of every import type, `<type>.sample.csv`, by name."""
+    return [Sample(path.name.removesuffix(SAMPLE_ENDING), path) for path in sorted(folder.glob("*" + SAMPLE_ENDING))]
+
+
+def drop(sample: Sample, landing: Path) -> None:
+    """Put a copy into its type's landing folder: written under a name that is ignored, then renamed. Source: X-12."""
+    folder = landing / sample.import_type
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial = folder / f".{sample.source.name}.part"
+    shutil.copyfile(sample.source, partial)
+    partial.replace(folder / sample.source.name)
+
+
+def login_lines(stack: Stack) -> list[str]:
+    """Say where the UI is and how to get in."""
+    return [
+        "",
+        f"Airflow   {stack.settings.url}   user {ADMIN}, password {stack.keys.admin_password}",
+        f"Landing   {shown_path(str(stack.settings.landing))}/<import type>/",
+        "make stop ends it.",
+    ]
+
+
+def table_lines(jobs: Sequence[tuple[Sample, Job]]) -> list[str]:
+    """Lay the jobs out as a table, a refused file's reason beneath its line."""
+    rows = [_cells(sample, job) for sample, job in jobs]
+    widths = [max(len(row[column]) for row in [HEADINGS, *rows]) for column in range(len(HEADINGS))]
+    lines = [_line(HEADINGS, widths), "  ".join("-" * width for width in widths)]
+    for row, (_, job) in zip(rows, jobs, strict=True):
+        lines.append(_line(row, widths))
+        if job.refusal_message:
+            lines.append(f"  {job.refusal_message}")
+    return lines
+
+
+def shown_path(url: str) -> str:
+    """Shorten a path below the current folder; leave everything else as it is."""
+    path = Path(url.removeprefix("file://"))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else url
+
+
+def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
+    counts = ["" if count is None else f"{count:,}" for count in job.rows]
+    rejected = shown_path(job.rejected_file_url) if job.rejected_file_url else ""
+    return (sample.source.name, job.state, *counts, rejected)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    numbers = range(2, 6)
+    padded = [
+        cell.rjust(width) if column in numbers else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "  ".join(padded).rstrip()
+
+
+def _wait_for_jobs(
+    engine: Engine, samples: Sequence[Sample], newest: int, stack: Stack, timeout_seconds: float
+) -> list[tuple[Sample, Job]]:
+    progress = Progress(len(samples))
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        found = _jobs_since(engine, newest)
+        jobs = [(sample, found.get((sample.import_type, sample.source.name))) for sample in samples]
+        ended = [(sample, job) for sample, job in jobs if job is not None and job.is_finished]
+        progress.show(jobs)
+        if len(ended) == len(samples):
+            progress.close()
+            return ended
+        if time.monotonic() > deadline:
+            late = ", ".join(sample.source.name for sample, job in jobs if job is None or not job.is_finished)
+            raise StackError(
+                f"not finished within {timeout_seconds:.0f} s: {late}. "
+                f"See {stack.settings.url} (user {ADMIN}, password {stack.keys.admin_password}) "
+                f"and {stack.settings.logs}."
+            )
+        time.sleep(0.3)
+
+
+class Progress:
+    """One line that changes on a terminal; elsewhere a line for each change."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._shown = ""
+        self._is_terminal = sys.stdout.isatty()
+        self._started_at = time.monotonic()
+
+    def show(self, jobs: Sequence[tuple[Sample, Job | None]]) -> None:
+        """Show how many jobs have ended and what the others are doing."""
+        ended = sum(job is not None and job.is_finished for _, job in jobs)
+        pending = ", ".join(
+            f"{sample.import_type} {job.state if job else 'waiting for pick-up'}"
+            for sample, job in jobs
+            if job is None or not job.is_finished
+        )
+        state = f"Importing the samples: {ended} of {self._total} done" + (f"; {pending}" if pending else "")
+        if self._is_terminal:
+            line = f"{time.monotonic() - self._started_at:3.0f} s  {state}"
+            print(f"\r\033[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+        elif state != self._shown:
+            print(state, flush=True)
+        self._shown = state
+
+    def close(self) -> None:
+        """Leave the last state standing."""
+        if self._is_terminal:
+            print()
+
+
+def _newest_job(engine: Engine) -> int:
+    with engine.connect() as connection:
+        return int(connection.scalar(text("SELECT coalesce(max(id), 0) FROM ledger.import_job")) or 0)
+
+
+def _jobs_since(engine: Engine, newest: int) -> dict[tuple[str, str], Job]:
+    """Read the jobs younger than `newest`, by type and file name; the latest where a name came twice."""
+    statement = text(
+        """
+        SELECT import_type, file_name, state, finished_at IS NOT NULL AS is_finished,
+               rows_read, rows_inserted, rows_unchanged, rows_rejected, rejected_file_url, refusal_message
+        FROM ledger.import_job
+        WHERE id > :newest
+        ORDER BY id
+        """
+    )
+    with engine.connect() as connection:
+        return {
+            (row.import_type, row.file_name): Job(
+                state=row.state,
+                is_finished=row.is_finished,
+                rows=(row.rows_read, row.rows_inserted, row.rows_unchanged, row.rows_rejected),
+                rejected_file_url=row.rejected_file_url,
+                refusal_message=row.refusal_message,
+            )
+            for row in connection.execute(statement, {"newest": newest})
+        }

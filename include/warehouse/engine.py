@@ -1,0 +1,113 @@
+"""The SQLAlchemy engine of the warehouse: psycopg2, UTC, and no values in exception texts.
+
+PostgreSQL quotes values in its errors (`Key (card_number)=(…) already exists`, `COPY gift_card, line 2, column …`),
+and exceptions end in task logs. So the connections of this engine cut an error's text down to what names no value,
+whether it comes through SQLAlchemy or straight from the driver's cursor. The error keeps its class, SQLSTATE and
+diagnostics (`error.diag`) for code that must tell errors apart. Source: X-20.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import psycopg2
+import sqlalchemy
+from psycopg2 import extensions
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+
+from include.warehouse.embedded import default_server
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def warehouse_url() -> str:
+    """Return the address of the warehouse: `$WAREHOUSE_URL`, else the embedded server's.
+
+    Raises:
+        EmbeddedServerError: neither is there.
+    """
+    return os.environ.get("WAREHOUSE_URL") or default_server().url("warehouse")
+
+
+def create_warehouse_engine(url: str, *, application_name: str = "loyalty-import") -> Engine:
+    """Return an engine whose sessions live in UTC and whose errors quote no values.
+
+    Args:
+        url: `postgres://`, `postgresql://` or `postgresql+<driver>://`; the driver used is always psycopg2.
+        application_name: what `pg_stat_activity` shows.
+    """
+    address = make_url(url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url)
+    if address.get_backend_name() != "postgresql":
+        raise ValueError(f"The warehouse is a PostgreSQL database, not {address.get_backend_name()}.")
+    return sqlalchemy.create_engine(
+        address.set(drivername="postgresql+psycopg2"),
+        hide_parameters=True,
+        pool_pre_ping=True,
+        connect_args={
+            "application_name": application_name,
+            "options": "-c timezone=UTC -c datestyle=ISO",
+            "connection_factory": DiscreetConnection,
+            "cursor_factory": DiscreetCursor,
+        },
+    )
+
+
+def text_without_values(error: psycopg2.Error) -> str:
+    """Return an error's text without anything that could be a value.
+
+    Kept are the primary message, unless its SQLSTATE class quotes input (22, data exceptions), the hint of our own
+    refusals and the names of table, column and constraint. DETAIL, CONTEXT and the statement go.
+    """
+    diagnostics = error.diag
+    if error.pgcode is None:  # raised by the driver itself: no connection, wrong use
+        return str(error)
+    quotes_input = error.pgcode.startswith("22")
+    parts = [f"{type(error).__name__}" if quotes_input else diagnostics.message_primary or type(error).__name__]
+    parts += [
+        f"{name} {value}"
+        for name, value in (
+            ("table", diagnostics.table_name),
+            ("column", diagnostics.column_name),
+            ("constraint", diagnostics.constraint_name),
+        )
+        if value
+    ]
+    return f"{'; '.join(parts)} (SQLSTATE {error.pgcode})"
+
+
+def _discreet(method: Method) -> Method:
+    """Cut the text of the psycopg2 errors that a method raises."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except psycopg2.Error as error:
+            error.args = (text_without_values(error),)
+            raise
+
+    return cast(Method, call)
+
+
+class DiscreetCursor(extensions.cursor):
+    """A cursor whose errors quote no values."""
+
+    execute = _discreet(extensions.cursor.execute)
+    executemany = _discreet(extensions.cursor.executemany)
+    callproc = _discreet(extensions.cursor.callproc)
+    copy_expert = _discreet(extensions.cursor.copy_expert)
+    copy_from = _discreet(extensions.cursor.copy_from)
+    copy_to = _discreet(extensions.cursor.copy_to)
+    fetchone = _discreet(extensions.cursor.fetchone)
+    fetchmany = _discreet(extensions.cursor.fetchmany)
+    fetchall = _discreet(extensions.cursor.fetchall)
+
+
+class DiscreetConnection(extensions.connection):
+    """A connection whose errors, also those of deferred constraints at the commit, quote no values."""
+
+    commit = _discreet(extensions.connection.commit)

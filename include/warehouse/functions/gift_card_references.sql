@@ -1,0 +1,115 @@
+-- The references of gift cards, enforced once a statement: PostgreSQL's own check, once a row, takes longer than the
+-- insert itself. Every way in which a reference could come to dangle is shut:
+--
+--   insert of cards          the statement's distinct pools and points of contact are locked FOR KEY SHARE; missing: refused
+--   update of a card         its pool never changes, a new point of contact is locked and checked (gift_card_changes.sql)
+--   change of a pool         always refused (gift_card_pool_guards.sql)
+--   key change, truncate     of points of contact: always refused
+--   delete of a point        waits for the transactions that hold it FOR KEY SHARE, then looks for cards with a new
+--                            snapshot. Only READ COMMITTED has a new snapshot; at the other levels the look would miss
+--                            cards committed since the transaction began, so there the delete is refused.
+
+CREATE OR REPLACE FUNCTION loyalty.check_gift_card_references() RETURNS trigger
+LANGUAGE plpgsql AS $$
+DECLARE
+    pools text[];
+    points text[];
+    held text[];
+BEGIN
+    -- EXECUTE plans anew for each statement: a plan kept from an insert of one card sorts the million of the next.
+    EXECUTE $query$
+        SELECT array_agg(DISTINCT used.pool_system_name),
+               array_agg(DISTINCT used.point_of_contact) FILTER (WHERE used.point_of_contact IS NOT NULL)
+        FROM (SELECT DISTINCT pool_system_name, point_of_contact FROM inserted) AS used
+    $query$ INTO pools, points;
+
+    -- Exactly the rows that this query has locked count as there: a second look could see others.
+    SELECT array_agg(locked.system_name) INTO held
+    FROM (
+        SELECT system_name
+        FROM loyalty.gift_card_pool
+        WHERE system_name = ANY (pools)
+        ORDER BY system_name
+        FOR KEY SHARE
+    ) AS locked;
+    PERFORM loyalty.refuse_missing(pools, held, 'gift_card_pool_system_name_fkey', 'pool');
+
+    IF points IS NOT NULL THEN
+        SELECT array_agg(locked.external_id) INTO held
+        FROM (
+            SELECT external_id
+            FROM loyalty.point_of_contact
+            WHERE external_id = ANY (points)
+            ORDER BY external_id
+            FOR KEY SHARE
+        ) AS locked;
+        PERFORM loyalty.refuse_missing(points, held, 'gift_card_point_of_contact_fkey', 'point of contact');
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+-- Raises a foreign key violation when a wanted key is not among those held. The error names no key: a file whose
+-- columns are mixed up has card numbers there (X-20).
+CREATE OR REPLACE FUNCTION loyalty.refuse_missing(wanted text[], held text[], constraint_name text, what text)
+RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+    missing bigint;
+BEGIN
+    SELECT count(*) INTO missing FROM unnest(wanted) AS key WHERE key <> ALL (coalesce(held, '{}'));
+    IF missing > 0 THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'foreign_key_violation',
+            MESSAGE = format('gift cards refer to %s unknown %s value(s)', missing, what),
+            SCHEMA = 'loyalty',
+            TABLE = 'gift_card',
+            CONSTRAINT = constraint_name;
+    END IF;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER check_references
+    AFTER INSERT ON loyalty.gift_card
+    REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty.check_gift_card_references();
+
+CREATE OR REPLACE FUNCTION loyalty.refuse_point_of_contact_in_use() RETURNS trigger
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM deleted) THEN
+        RETURN NULL;
+    END IF;
+    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'restrict_violation',
+            MESSAGE = 'points of contact can be deleted at READ COMMITTED only: '
+                'at other isolation levels the check for gift cards that use them would miss the newest',
+            SCHEMA = 'loyalty',
+            TABLE = 'point_of_contact';
+    END IF;
+    IF EXISTS (SELECT FROM loyalty.gift_card WHERE point_of_contact IN (SELECT external_id FROM deleted)) THEN
+        RAISE EXCEPTION USING
+            ERRCODE = 'foreign_key_violation',
+            MESSAGE = 'a point of contact that gift cards refer to cannot be deleted',
+            SCHEMA = 'loyalty',
+            TABLE = 'gift_card',
+            CONSTRAINT = 'gift_card_point_of_contact_fkey';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER refuse_delete_in_use
+    AFTER DELETE ON loyalty.point_of_contact
+    REFERENCING OLD TABLE AS deleted
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty.refuse_point_of_contact_in_use();
+
+CREATE OR REPLACE TRIGGER refuse_key_change
+    BEFORE UPDATE ON loyalty.point_of_contact
+    FOR EACH ROW WHEN (OLD.external_id <> NEW.external_id)
+    EXECUTE FUNCTION loyalty.refuse_change('the external id of a point of contact never changes');
+
+CREATE OR REPLACE TRIGGER refuse_truncate
+    BEFORE TRUNCATE ON loyalty.point_of_contact
+    FOR EACH STATEMENT EXECUTE FUNCTION loyalty.refuse_change('gift cards may refer to points of contact');

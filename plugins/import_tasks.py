@@ -1,0 +1,259 @@
+"""The tasks that take one file from landing to the warehouse: `import_file("gift_cards")` is the whole body of a DAG.
+
+Each task calls one stage of `include.importing`. Stages are keyed by the job and may be repeated at any point (X-14);
+XCom carries the job's id and counts (X-20). The stages' libraries are imported inside the tasks: at parse only the
+declarations of the import types are read.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Asset, Param, TaskInstanceState, TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from include import import_types
+from include.importing import settings
+from notifications import RESULT_KEY, ImportNotifier
+from warehouse_runtime import open_runtime
+from withheld_errors import withhold_values
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from include.importing.jobs import Job
+    from include.importing.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+OWNER = "loyalty"
+RETRIES = 5
+RETRY_DELAY = timedelta(seconds=10)
+LONGEST_RETRY_DELAY = timedelta(minutes=5)
+PARALLEL_FILES = 16
+"""Runs at once of a type whose files may load in any order."""
+
+
+def default_args() -> dict[str, Any]:
+    """Return what every task of the project shares: outages are retried for five to ten minutes.
+
+    Refused files and defects fail at once (see `withheld_errors`).
+    """
+    return {
+        "owner": OWNER,
+        "retries": RETRIES,
+        "retry_delay": RETRY_DELAY,
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": LONGEST_RETRY_DELAY,
+    }
+
+
+def dag_arguments(import_type: str) -> dict[str, Any]:
+    """Return what the DAGs of all types have in common.
+
+    Types that may change existing rows run one file at a time: queued runs start in the order in which they were
+    created, and `pick_up_files` creates them in the order of arrival (X-14).
+    """
+    declaration = import_types.get(import_type)
+    return {
+        "dag_display_name": f"Import {declaration.label.lower()}",
+        "schedule": None,
+        "catchup": False,
+        "max_active_runs": 1 if declaration.edits else PARALLEL_FILES,
+        "default_args": default_args(),
+        "tags": ["import", import_type],
+        "params": form(import_type),
+    }
+
+
+def form(import_type: str) -> dict[str, Param]:
+    """Return the trigger form: the file, then every setting; an empty setting keeps what the settings files say (X-11)."""
+    file = Param(
+        type="string",
+        minLength=1,
+        title="File",
+        description="Path or URL of the file. One outside the landing folders is copied, not moved.",
+    )
+    schema = settings.parameter_schema(import_type)
+    return {"file": file} | {
+        name: Param(None, section="Settings for this run alone", **described) for name, described in schema.items()
+    }
+
+
+def target_assets(import_type: str) -> list[Asset]:
+    """Return one asset per table that the type loads, for DAGs that are scheduled on loaded data."""
+    return [Asset(f"warehouse://{table.replace('.', '/')}") for table in import_types.get(import_type).targets]
+
+
+def import_file(import_type: str) -> None:
+    """Lay out the tasks of one file."""
+    job_id = take_file(import_type)
+    chunks = inspect_file(import_type, job_id)
+    checked = validate_chunk.partial(job_id=job_id).expand_kwargs(chunks)
+    loaded = load_rows.override(outlets=target_assets(import_type))(job_id, chunks)
+    reported = write_report()
+    checked >> loaded >> reported >> close_job()
+    checked >> reported  # load_rows gives up as soon as one chunk fails: the others may still be running
+
+
+@task
+@withhold_values
+def take_file(import_type: str) -> int:
+    """Open the job and move the file out of landing. Skipped when another run has the file in hand."""
+    from include.importing import landing
+
+    with open_runtime() as runtime:
+        taken = landing.take_file(runtime, request(import_type))
+    log.info("This is job %s", taken.job_id)
+    return taken.job_id
+
+
+@task
+@withhold_values
+def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
+    """Read the header, map the columns, cut the file into chunks. Skipped for a duplicate."""
+    from include.importing import inspection, jobs, landing
+
+    with open_runtime() as runtime:
+        if not resume(runtime, job_id):  # cleared after the job had ended: its file lies in archive or quarantine
+            landing.take_file(runtime, request(import_type))
+        inspected = inspection.inspect_file(runtime, job_id)
+        with runtime.engine.connect() as connection:
+            chunks = jobs.chunks(connection, job_id)
+    if inspected.state is jobs.State.DUPLICATE:
+        raise AirflowSkipException(f"Job {job_id} repeats an earlier one: there is nothing to import")
+    return [
+        {"number": chunk.number, "label": f"chunk {position} of {len(chunks)}, from line {chunk.first_line:,}"}
+        for position, chunk in enumerate(chunks, start=1)
+    ]
+
+
+@task(map_index_template="{{ task.op_kwargs['label'] }}")
+@withhold_values
+def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
+    """Judge the rows of one chunk: they go to staging, those with faults to the ledger's rejects."""
+    from include.importing import validation
+
+    with open_runtime() as runtime:
+        resume(runtime, job_id)
+        return asdict(validation.validate_chunk(runtime, job_id, number))
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED)  # a file of a header alone has no chunks, and Airflow skips the empty map
+@withhold_values
+def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[str, int]:
+    """Load the valid rows in one transaction and tell the assets. Skipped for a dry run, after rolling it back."""
+    from include.importing import jobs, loading
+
+    if job_id is None or chunks is None:
+        raise AirflowSkipException("There is nothing to load")
+    context = get_current_context()
+    with open_runtime() as runtime:
+        resume(runtime, job_id)
+        counts = asdict(loading.load_rows(runtime, job_id))
+        with runtime.engine.connect() as connection:
+            is_dry_run = jobs.get(connection, job_id).is_dry_run
+    if is_dry_run:
+        context["ti"].xcom_push(key="dry_run", value=counts)
+        raise AirflowSkipException(f"Dry run, rolled back; a launch for real would give {counts}")
+    for asset in context["ti"].task.outlets:
+        context["outlet_events"][asset].extra = {"job_id": job_id, **counts}
+    return counts
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE)
+@withhold_values
+def write_report() -> None:
+    """Write the rejected-rows file, the summary and the evidence, also of a refused file."""
+    from include.importing import reporting
+
+    with open_runtime() as runtime:
+        job = find_job(runtime)
+        if job is None:
+            raise AirflowSkipException("This run has no job to report on")
+        reporting.write_report(runtime, job.id)
+
+
+@task(trigger_rule=TriggerRule.ALL_DONE, on_success_callback=ImportNotifier(), on_failure_callback=ImportNotifier())
+@withhold_values
+def close_job() -> dict[str, Any]:
+    """Put the file into the archive or the quarantine, and end the run as the job ended.
+
+    It must fail after a refusal or a failure: a last task that succeeds would turn the whole run green.
+    """
+    from include.importing import reporting
+
+    context = get_current_context()
+    failure = failed_tasks(context)
+    with open_runtime() as runtime:
+        job = find_job(runtime)
+        if job is None:
+            raise AirflowFailException(failure) if failure else AirflowSkipException("Another run has the file in hand")
+        result = reporting.close_job(runtime, job.id, failure=failure).to_json()
+    context["ti"].xcom_push(key=RESULT_KEY, value=result)
+    if result["reason"]:
+        raise AirflowFailException(f"{result['file']} is {result['state']}: {result['reason']['message']}")
+    if failure:
+        raise AirflowFailException(f"{result['file']} is {result['state']}, but: {failure}")
+    return {"state": result["state"], **result["rows"]}
+
+
+def find_job(runtime: Runtime) -> Job | None:
+    """Return this run's job: by its key, since a refused `take_file` fails and leaves no XCom."""
+    from include.importing import jobs
+
+    with runtime.engine.connect() as connection:
+        return jobs.find(connection, run_key(get_current_context()))
+
+
+def resume(runtime: Runtime, job_id: int) -> bool:
+    """Let a failed job go on where it stopped, its task having been cleared; return False when it can't (X-14)."""
+    from include.importing import jobs
+
+    with runtime.engine.begin() as connection:
+        job = jobs.get(connection, job_id, lock="update")
+        if job.state is jobs.State.FAILED:
+            jobs.update(
+                connection, job_id, state=jobs.State.RUNNING, finished_at=None, refusal_rule=None, refusal_message=None
+            )
+    return job.state in (jobs.State.RUNNING, jobs.State.FAILED) or job.state.is_completed
+
+
+def failed_tasks(context: Context) -> str | None:
+    """Say which tasks of this run have failed, or None."""
+    ti = context["ti"]
+    states = ti.get_task_states(dag_id=ti.dag_id, run_ids=[ti.run_id]).get(ti.run_id, {})
+    failed = sorted(name for name, state in states.items() if state == TaskInstanceState.FAILED and name != ti.task_id)
+    return f"{', '.join(failed)} failed; the log says why." if failed else None
+
+
+def request(import_type: str) -> Any:
+    """Return what this run asks for: its file, and the settings of its form that were filled in."""
+    from include.importing.landing import Request
+
+    context = get_current_context()
+    parameters = {name: value for name, value in context["params"].items() if value is not None}
+    file = str(parameters.pop("file"))
+    return Request(
+        import_type=import_type,
+        source_url=file,
+        run_key=run_key(context),
+        launched_by=launched_by(context, file),
+        parameters=parameters,
+        dag_id=context["ti"].dag_id,
+        dag_run_id=context["ti"].run_id,
+    )
+
+
+def run_key(context: Context) -> str:
+    """Name this run in the ledger; clearing tasks keeps it, so that a rerun finds its job."""
+    return f"{context['ti'].dag_id}/{context['ti'].run_id}"
+
+
+def launched_by(context: Context, file: str) -> str:
+    """Return the user who started the run, or the dropped file that did (X-10)."""
+    run = context["dag_run"]
+    if run.run_type == "manual" and run.triggering_user_name:
+        return str(run.triggering_user_name)
+    return f"file drop {file}"

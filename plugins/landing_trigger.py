@@ -1,0 +1,135 @@
+"""The trigger that wakes `pick_up_files` as soon as a file can be imported."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from withheld_errors import describe
+
+if TYPE_CHECKING:
+    from include.importing.runtime import Runtime
+
+MEMORY_KEY = "announced"
+RENEW_SECONDS = 60
+
+
+class LandingTrigger(BaseEventTrigger):
+    """Fire once for each file that has become ready: settled, released, no longer waiting for other files.
+
+    It only wakes the DAG, which lists the folders itself: Airflow 3.3.2 keeps one queued event per asset and DAG, so an
+    event per file would lose files. Files announced are remembered in the asset state store; a restarted triggerer
+    announces nothing twice. An unreachable bucket or database is logged when it starts and ends, and asked again.
+
+    Args:
+        poll_seconds: how often folders on a disk are listed.
+        remote_poll_seconds: how often buckets are listed.
+        error_pause_seconds: how long to wait after a listing failed.
+    """
+
+    def __init__(
+        self, poll_seconds: float = 0.5, remote_poll_seconds: float = 5.0, error_pause_seconds: float = 5.0
+    ) -> None:
+        super().__init__()
+        self.poll_seconds = poll_seconds
+        self.remote_poll_seconds = remote_poll_seconds
+        self.error_pause_seconds = error_pause_seconds
+        self._failure: str | None = None
+        self._opened = ExitStack()
+        self._runtime: Runtime | None = None
+        self._renew_at = 0.0
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what another triggerer needs to build this trigger again."""
+        return (
+            "landing_trigger.LandingTrigger",
+            {
+                "poll_seconds": self.poll_seconds,
+                "remote_poll_seconds": self.remote_poll_seconds,
+                "error_pause_seconds": self.error_pause_seconds,
+            },
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Yield an event whenever files have become ready that were not announced before."""
+        announced: set[str] | None = None
+        while True:
+            pause = self.error_pause_seconds
+            try:
+                if announced is None:
+                    announced = await self._recall()
+                ready, pause = await asyncio.to_thread(self._list)
+                fresh = ready - announced
+                if fresh:
+                    yield TriggerEvent({"files": len(fresh)})
+                if ready != announced:
+                    announced = ready  # what has left landing, or waits again, may become ready again
+                    await self._remember(announced)
+                self._note_success()
+            except Exception as error:  # a trigger that raises is gone, and the landing folders unwatched
+                self._note_failure(error)
+            await asyncio.sleep(pause)
+
+    def _list(self) -> tuple[set[str], float]:
+        """Return a short key for each ready file version, and when to look again. Runs in a thread: it does I/O."""
+        from include.importing import landing
+        from include.importing.files import is_local
+
+        runtime = self._open_runtime()
+        try:
+            ready = landing.list_landing(runtime, datetime.now(UTC)).ready
+        except Exception:
+            self._close_runtime()
+            raise
+        pause = self.poll_seconds if is_local(runtime.landing) else self.remote_poll_seconds
+        return {_key(arrival.url, arrival.version) for arrival in ready}, pause
+
+    def _open_runtime(self) -> Runtime:
+        """Keep the runtime between polls, and renew it now and then: Connections and Variables may have changed."""
+        from warehouse_runtime import open_runtime
+
+        if time.monotonic() > self._renew_at:
+            self._close_runtime()
+            self._runtime = self._opened.enter_context(open_runtime())
+            self._renew_at = time.monotonic() + RENEW_SECONDS
+        assert self._runtime is not None
+        return self._runtime
+
+    def _close_runtime(self) -> None:
+        self._renew_at = 0.0
+        self._opened.close()
+
+    async def cleanup(self) -> None:
+        """Close the database connections when the trigger ends."""
+        await asyncio.to_thread(self._close_runtime)
+
+    async def _recall(self) -> set[str]:
+        store = self.asset_state_store
+        remembered = await store.aget(MEMORY_KEY, []) if store is not None else []
+        return set(remembered) if isinstance(remembered, list) else set()
+
+    async def _remember(self, announced: set[str]) -> None:
+        if self.asset_state_store is not None:
+            await self.asset_state_store.aset(MEMORY_KEY, sorted(announced))
+
+    def _note_failure(self, error: Exception) -> None:
+        """Log a failure once, not at every poll."""
+        text = describe(error)
+        if text != self._failure:
+            self.log.warning("The landing folders can't be listed: %s", text)
+        self._failure = text
+
+    def _note_success(self) -> None:
+        if self._failure is not None:
+            self.log.info("The landing folders can be listed again")
+        self._failure = None
+
+
+def _key(url: str, version: str) -> str:
+    return hashlib.sha256(f"{url}\n{version}".encode("utf-8", "surrogateescape")).hexdigest()[:16]

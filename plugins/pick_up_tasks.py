@@ -1,0 +1,173 @@
+"""Starting one DAG run per arrived file. Source: X-01, X-12, X-14, GC-05.
+
+A run's id says which arrival of which file version it imports. Asking for a run that exists already changes nothing, so
+a listing may be repeated at any time; a file that still lies in landing after its run has ended has arrived anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import unicodedata
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import DagRunState, task
+from airflow.sdk.exceptions import AirflowRuntimeError
+from withheld_errors import describe, withhold_values
+
+if TYPE_CHECKING:
+    from include.importing.landing import Arrival
+    from include.importing.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+STEM_LENGTH = 100
+NOTE_LENGTH = 1000
+ENDED = (DagRunState.SUCCESS, DagRunState.FAILED)
+FIRST_PAUSE = timedelta(minutes=1)
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+class PickUpError(Exception):
+    """Some files could not be started; the others were, and the next tick tries again."""
+
+
+def dag_id(import_type: str) -> str:
+    """Return the DAG that imports files of a type."""
+    return f"import_{import_type}"
+
+
+def make_run_id(arrival: Arrival, number: int) -> str:
+    """Name the run of the n-th arrival of one version of a file.
+
+    Airflow 3.3 refuses blanks, parentheses, `..` and letters outside ASCII in run ids, and stores 250 characters; the
+    real name goes into the run's note.
+    """
+    ascii_name = unicodedata.normalize("NFKD", arrival.file_name).encode("ascii", "ignore").decode()
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "_", ascii_name.rpartition(".")[0] or ascii_name).strip("_")[:STEM_LENGTH]
+    version = f"{arrival.url}\n{arrival.size_bytes}\n{arrival.version}\n{number}"
+    digest = hashlib.sha256(version.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+    return f"{arrival.import_type or 'unknown'}__{stem or 'file'}__{digest}"
+
+
+def pause_before(number: int) -> timedelta:
+    """Return how long a file rests between the end of its last run and its n-th arrival, so that a fault is no loop."""
+    return min(FIRST_PAUSE * 2 ** min(number - 2, 10), LONGEST_PAUSE)
+
+
+@task(task_id="start_imports")
+@withhold_values
+def start_imports() -> dict[str, int]:
+    """List the landing folders, refuse what no type can import, start a run for each other file that is ready.
+
+    One task starts them all, in the order of their arrival (X-14). A mapped TriggerDagRunOperator would start them in
+    any order, and costs two processes more.
+
+    Returns:
+        How many files were started and refused, and how many wait.
+
+    Raises:
+        PickUpError: a file could not be started or refused; the other files were dealt with first.
+    """
+    from include.importing import landing
+    from warehouse_runtime import open_runtime
+
+    counts = {"started": 0, "refused": 0, "waiting": 0}
+    failures = []
+    with open_runtime() as runtime:
+        listing = landing.list_landing(runtime, datetime.now(UTC))
+        counts["waiting"] = len(listing.waiting)
+        for waiting in listing.waiting:
+            log.info("%s waits: %s", waiting.arrival.file_name, waiting.reason)
+        for arrival in listing.ready:  # in the order of arrival
+            try:
+                if arrival.import_type is None:
+                    refuse(runtime, arrival)
+                    counts["refused"] += 1
+                elif start_import(runtime, arrival):
+                    counts["started"] += 1
+            except Exception as error:
+                failures.append(f"{arrival.file_name}: {describe(error)}")
+                log.error("%s could not be started: %s", arrival.file_name, describe(error))
+    if failures:
+        raise PickUpError(f"{len(failures)} files could not be started; the log names them")
+    return counts
+
+
+def refuse(runtime: Runtime, arrival: Arrival) -> None:
+    """Refuse a file that belongs to no import type, and tell the subscribers (X-01)."""
+    from airflow.sdk import get_current_context
+    from include.importing import landing, reporting
+    from notifications import ImportNotifier
+
+    job_id = landing.refuse_arrival(
+        runtime, arrival, run_key=f"pick_up_files/{make_run_id(arrival, 1)}", launched_by=f"file drop {arrival.url}"
+    )
+    reporting.write_report(runtime, job_id)
+    result = reporting.close_job(runtime, job_id)
+    log.warning("%s is refused: %s", arrival.file_name, (result.reason or {}).get("message"))
+    ImportNotifier(result.to_json()).send(get_current_context())
+
+
+def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
+    """Start the run of an arrival unless it has one; return the run's id if one was started.
+
+    A run that has ended while its file still lies in landing (an outage outlasted its retries, someone put the very
+    same file there again) is followed by another, after a pause.
+    """
+    target = dag_id(str(arrival.import_type))
+    number = 1
+    if not trigger(target, make_run_id(arrival, number), arrival):
+        while earlier := find_run(target, make_run_id(arrival, number)):
+            latest = earlier
+            number += 1
+        if latest.state not in ENDED:
+            return None
+        if datetime.now(UTC) < latest.end_date + pause_before(number):
+            log.info("%s: its run %s has just ended; it is started again later", arrival.file_name, latest.run_id)
+            return None
+        if not lies_in_landing(runtime, arrival):  # the run ended, and took the file away, after the listing
+            return None
+        trigger(target, make_run_id(arrival, number), arrival)
+    log.info("%s: started %s", arrival.file_name, make_run_id(arrival, number))
+    return make_run_id(arrival, number)
+
+
+def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
+    """Tell whether the same version of the file is there now."""
+    from include.importing import landing
+
+    now = landing.list_landing(runtime, datetime.now(UTC)).ready
+    return any((other.url, other.version) == (arrival.url, arrival.version) for other in now)
+
+
+def trigger(target: str, run_id: str, arrival: Arrival) -> bool:
+    """Create the DAG run that imports a file; return False when it exists already.
+
+    What TriggerDagRunOperator asks of the supervisor, in 3.3.2 only reachable by ending the task with an exception.
+    """
+    from airflow.sdk.exceptions import ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    answer = SUPERVISOR_COMMS.send(
+        TriggerDagRun(dag_id=target, run_id=run_id, conf={"file": arrival.url}, note=arrival.file_name[:NOTE_LENGTH])
+    )
+    if isinstance(answer, ErrorResponse):
+        if answer.error is ErrorType.DAGRUN_ALREADY_EXISTS:
+            return False
+        raise AirflowRuntimeError(answer)
+    return True
+
+
+def find_run(target: str, run_id: str) -> Any:
+    """Return a DAG run with `state` and `end_date`, or None when there is none."""
+    from airflow.sdk import get_current_context
+    from airflow.sdk.execution_time.comms import GetDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    if get_current_context()["ti"].get_dr_count(dag_id=target, run_ids=[run_id]) == 0:
+        return None
+    return SUPERVISOR_COMMS.send(GetDagRun(dag_id=target, run_id=run_id))

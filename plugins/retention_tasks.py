@@ -1,0 +1,19 @@
+"""Deleting what may not be kept any longer. Source: X-20."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import task
+from warehouse_runtime import open_runtime
+from withheld_errors import withhold_values
+
+
+@task
+@withhold_values
+def delete_expired() -> dict[str, int]:
+    """Delete files and staging tables past `retention_days`; return how many jobs lost theirs, by type."""
+    from include.importing import reporting
+
+    with open_runtime() as runtime:
+        return reporting.delete_expired(runtime, datetime.now(UTC))

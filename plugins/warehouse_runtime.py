@@ -1,0 +1,100 @@
+"""From Airflow's Connections and Variables to the runtime of the stages; read in tasks and triggers only, never at parse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import Connection, Variable
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
+from include.importing.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from upath import UPath
+
+    from include.importing.runtime import Runtime
+
+WAREHOUSE_CONNECTION = "warehouse_postgres"
+STORAGE_CONNECTION = "landing_storage"
+KEY_CONNECTION = "cvv_key"
+LOCATIONS = ("landing", "work", "reports", "archive")
+
+
+@contextmanager
+def open_runtime() -> Iterator[Runtime]:
+    """Build what the stages need, and close its database connections afterwards.
+
+    Raises:
+        ConfigurationError: a Connection or Variable is missing, named in the message.
+    """
+    from include.importing.runtime import Runtime
+    from include.warehouse.engine import create_warehouse_engine
+
+    engine = create_warehouse_engine(warehouse_url())
+    try:
+        yield Runtime(engine=engine, **{name: location(name) for name in LOCATIONS}, cvv_key=_cvv_key())
+    finally:
+        engine.dispose()
+
+
+def find_connection(name: str) -> Connection | None:
+    """Return a Connection, or None when it isn't defined."""
+    try:
+        return Connection.get(name)
+    except AirflowNotFoundException:
+        return None
+
+
+def warehouse_url() -> str:
+    """Return the warehouse's address. PostgresHook would make its own engine of it, with psycopg 3."""
+    from sqlalchemy import URL
+
+    connection = find_connection(WAREHOUSE_CONNECTION)
+    if connection is None:
+        raise ConfigurationError(f"The Connection {WAREHOUSE_CONNECTION} is not defined: the warehouse's address.")
+    options = {name: str(value) for name, value in connection.extra_dejson.items() if name != "sqlalchemy_scheme"}
+    url = URL.create(
+        "postgresql",
+        username=connection.login,
+        password=connection.password,
+        host=connection.host,
+        port=connection.port,
+        database=connection.schema,
+        query=options,
+    )
+    return url.render_as_string(hide_password=False)
+
+
+def location(name: str) -> UPath:
+    """Return the folder or bucket prefix that the Variable `<name>_url` names."""
+    from upath import UPath
+
+    variable = f"{name}_url"
+    try:
+        url = Variable.get(variable)
+    except AirflowRuntimeError as error:
+        if error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
+            raise
+        raise ConfigurationError(f"The Variable {variable} is not defined: where {name} files lie.") from None
+    return UPath(url, **(_storage_options() if url.startswith("s3://") else {}))
+
+
+def _storage_options() -> dict[str, Any]:
+    """Return what s3fs needs; without the Connection it looks for credentials where every AWS tool does."""
+    connection = find_connection(STORAGE_CONNECTION)
+    if connection is None:
+        return {}
+    extra = connection.extra_dejson
+    options = {
+        "key": connection.login,
+        "secret": connection.password,
+        "endpoint_url": extra.get("endpoint_url"),
+        "client_kwargs": {"region_name": extra["region_name"]} if extra.get("region_name") else None,
+    }
+    return {name: value for name, value in options.items() if value}
+
+
+def _cvv_key() -> bytes | None:
+    connection = find_connection(KEY_CONNECTION)
+    return connection.password.encode() if connection and connection.password else None

@@ -1,0 +1,105 @@
+"""Fixtures for every test: a real PostgreSQL, and a fresh migrated database for each test that asks for one."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import itertools
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, NullPool, text
+
+from include.warehouse.embedded import EmbeddedServer, PortBusyError
+from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.migrations import migrate
+
+TEMPLATE = "warehouse_template"
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A migrated database of its own for one test."""
+
+    url: str
+    engine: Engine
+    server: EmbeddedServer
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start_on_a_free_port(data: Path, attempts: int = 5) -> EmbeddedServer:
+    """Start an embedded server; another program may take the port in between, so try a few."""
+    for attempt in itertools.count(1):
+        # The databases die with the session: no need to wait for the disk.
+        server = EmbeddedServer(data, free_port(), settings={"fsync": "off", "shared_buffers": "128MB"})
+        try:
+            server.start()
+        except PortBusyError:
+            if attempt == attempts:
+                raise
+        else:
+            return server
+    raise AssertionError
+
+
+@pytest.fixture(scope="session")
+def warehouse_server() -> Iterator[EmbeddedServer]:
+    """An embedded server of this test session, and in it the migrated database that tests are given copies of."""
+    home = Path(tempfile.mkdtemp(prefix="warehouse-"))
+    home.chmod(0o711)  # as root the server runs as another user, who has to enter
+    server = start_on_a_free_port(home / "data")
+    try:
+        server.create_database(TEMPLATE)
+        engine = create_warehouse_engine(server.url(TEMPLATE))
+        migrate(engine)
+        sync_shipped_project(engine)
+        engine.dispose()  # a database with connections can't be copied
+        yield server
+    finally:
+        server.stop("immediate")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def warehouse(warehouse_server: EmbeddedServer) -> Iterator[Warehouse]:
+    """A fresh database with the whole schema and the shipped project settings; dropped after the test."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    warehouse_server.create_database(name, TEMPLATE)
+    url = warehouse_server.url(name)
+    engine = create_warehouse_engine(url)
+    try:
+        yield Warehouse(url, engine, warehouse_server)
+    finally:
+        engine.dispose()
+        warehouse_server.drop_database(name)
+
+
+@pytest.fixture
+def empty_database(warehouse_server: EmbeddedServer) -> Iterator[Warehouse]:
+    """A fresh database without any schema; dropped after the test."""
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    warehouse_server.create_database(name)
+    url = warehouse_server.url(name)
+    engine = create_warehouse_engine(url)
+    try:
+        yield Warehouse(url, engine, warehouse_server)
+    finally:
+        engine.dispose()
+        warehouse_server.drop_database(name)
+
+
+def sync_shipped_project(engine: Engine) -> None:
+    """Apply include/config/project.yaml to the reference tables."""

@@ -1,0 +1,59 @@
+"""A complete stack of its own for the tests: PostgreSQL, Airflow and folders, on free ports in a temporary folder."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from include.stack.lifecycle import Stack
+from include.stack.settings import PROJECT, StackSettings
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports of 127.0.0.1 that nobody listens on just now."""
+    with contextlib.ExitStack() as open_sockets:
+        probes = [open_sockets.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+@contextlib.contextmanager
+def running_stack(
+    dags: Path = PROJECT / "dags",
+    plugins: Path = PROJECT / "plugins",
+    extra_environment: Mapping[str, str] | None = None,
+    home: Path | None = None,
+) -> Iterator[Stack]:
+    """Start a whole stack and end it afterwards, whatever happens; its folder goes too unless it was given.
+
+    Args:
+        dags: what Airflow parses; file names are DAG ids.
+        plugins: what Airflow loads plugins from.
+        extra_environment: wins over the stack's own, e.g. `AIRFLOW_VAR_LANDING_URL` for another storage.
+        home: the stack's folder; by default a temporary one.
+    """
+    folder = home or Path(tempfile.mkdtemp(prefix="stack-"))
+    port, pg_port = free_ports(2)
+    settings = StackSettings(
+        home=folder,
+        port=port,
+        postgres_data=folder / "postgres" / "data",
+        pg_port=pg_port,
+        dags=dags,
+        plugins=plugins,
+        extra_environment=extra_environment or {},
+    )
+    stack = Stack(settings, say=lambda line: print(line, file=sys.stderr))
+    try:
+        stack.start()
+        yield stack
+    finally:
+        stack.stop()
+        if home is None:
+            shutil.rmtree(folder, ignore_errors=True)

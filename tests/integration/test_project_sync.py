@@ -1,0 +1,242 @@
+"""The project settings in the reference tables: idempotent, in one transaction, never pulling what is in use."""
+
+import threading
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import text
+
+from include.importing.errors import ConfigurationError
+from include.project.loader import load_project
+from include.project.model import CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
+from include.project.sync import SyncCounts, reference_rows, sync
+
+pytestmark = pytest.mark.integration
+
+SHIPPED = load_project()
+TABLES = tuple(reference_rows(SHIPPED))
+POOL = """
+    INSERT INTO loyalty.gift_card_pool
+        (system_name, name, supports_arbitrary_value, supports_partial_redemption, product_external_id,
+         product_external_system, brand, cvv_required)
+    VALUES (:name, 'Pool', true, true, :name, :system, :brand, false)
+"""
+CARD = """
+    INSERT INTO loyalty.gift_card (card_number, pool_system_name, balance, point_of_contact)
+    VALUES (:number, :pool, 5, :point)
+"""
+
+
+def shipped_with(**changes) -> Project:
+    return Project.model_validate(SHIPPED.model_dump() | changes)
+
+
+def apply(warehouse, project: Project) -> dict[str, SyncCounts]:
+    with warehouse.engine.begin() as connection:
+        return sync(connection, project)
+
+
+def refusal(warehouse, project: Project) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        apply(warehouse, project)
+    return str(caught.value).splitlines()
+
+
+def contents(warehouse) -> dict[str, list[tuple]]:
+    with warehouse.engine.connect() as connection:
+        return {
+            table: [tuple(row) for row in connection.execute(text(f"SELECT * FROM loyalty.{table} ORDER BY 1"))]
+            for table in TABLES
+        }
+
+
+def run(warehouse, statement: str, **values) -> None:
+    with warehouse.engine.begin() as connection:
+        connection.execute(text(statement), values)
+
+
+@pytest.fixture
+def shipped(warehouse):
+    apply(warehouse, SHIPPED)
+    return warehouse
+
+
+def test_every_entry_stands_in_its_table(shipped):
+    assert contents(shipped) == {
+        "brand": [("Acme",), ("Demo",)],
+        "external_system": [("pos",), ("website",)],
+        "point_of_contact": [("site-main", "Acme")],
+        "data_source": [("Maestra Platform admin panel", "site-main", True)],
+        "subscription_channel": [("Email",), ("MobilePush",), ("Sms",), ("Viber",), ("WebPush",)],
+        "subscription_topic": [("News",), ("Offers",)],
+        "external_identity": [("website",)],
+        "custom_field": [("FavoriteColor", "string", None)],
+        "action_template": [("ImportedFromCrm", "Personal action")],
+        "segment": [("vip-2024", True)],
+        "promo_code_format": [("summer", "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 10, "S-", "", None)],
+    }
+
+
+def test_the_counts_of_an_empty_warehouse(warehouse):
+    apply(warehouse, Project())
+    assert set(apply(warehouse, Project()).values()) == {SyncCounts()}
+    counts = apply(warehouse, SHIPPED)
+    assert counts["brand"] == SyncCounts(added=2)
+    assert counts["subscription_channel"] == SyncCounts(added=5)
+    assert set(counts) == set(TABLES)
+
+
+def test_doing_it_again_changes_nothing(shipped):
+    before = contents(shipped)
+    with shipped.engine.connect() as connection:
+        versions = [
+            connection.scalar(text(f"SELECT string_agg(xmin::text, ',') FROM loyalty.{name}")) for name in TABLES
+        ]
+    counts = apply(shipped, SHIPPED)
+    assert {(each.added, each.changed, each.removed) for each in counts.values()} == {(0, 0, 0)}
+    assert sum(each.unchanged for each in counts.values()) == sum(len(rows) for rows in before.values())
+    assert contents(shipped) == before
+    with shipped.engine.connect() as connection:
+        assert versions == [
+            connection.scalar(text(f"SELECT string_agg(xmin::text, ',') FROM loyalty.{name}")) for name in TABLES
+        ]
+
+
+def test_entries_are_added_changed_and_removed(shipped):
+    changed = shipped_with(
+        brands=("Acme", "New"),
+        points_of_contact=(PointOfContact(external_id="site-main", brand="New"),),
+        custom_fields=(CustomField(name="FavoriteColor", type="enum", values=("red", "green")),),
+        promo_code_formats=(PromoCodeFormat(name="summer", alphabet="AB", length=8, max_codes=5),),
+        topics=(),
+    )
+    counts = apply(shipped, changed)
+    assert counts["brand"] == SyncCounts(added=1, removed=1, unchanged=1)
+    assert counts["point_of_contact"] == SyncCounts(changed=1)
+    assert counts["custom_field"] == SyncCounts(changed=1)
+    assert counts["promo_code_format"] == SyncCounts(changed=1)
+    assert counts["subscription_topic"] == SyncCounts(removed=2)
+    rows = contents(shipped)
+    assert rows["brand"] == [("Acme",), ("New",)]
+    assert rows["point_of_contact"] == [("site-main", "New")]
+    assert rows["custom_field"] == [("FavoriteColor", "enum", ["red", "green"])]
+    assert rows["promo_code_format"] == [("summer", "AB", 8, "", "", 5)]
+    assert rows["subscription_topic"] == []
+
+
+def test_entries_that_refer_to_each_other_are_removed_together(shipped):
+    counts = apply(shipped, shipped_with(brands=("Demo",), points_of_contact=(), data_sources=()))
+    assert [counts[name].removed for name in ("brand", "point_of_contact", "data_source")] == [1, 1, 1]
+
+
+def test_cu07_the_default_data_source_moves(shipped):
+    old, new = SHIPPED.data_sources[0], DataSource(name="Aaa", point_of_contact="site-main", is_default=True)
+    without_default = old.model_copy(update={"is_default": False})
+    apply(shipped, shipped_with(data_sources=(new, without_default)))
+    assert contents(shipped)["data_source"] == [
+        ("Aaa", "site-main", True),
+        ("Maestra Platform admin panel", "site-main", False),
+    ]
+    counts = apply(shipped, shipped_with(data_sources=(new.model_copy(update={"is_default": False}), old)))
+    assert counts["data_source"] == SyncCounts(changed=2)
+    apply(shipped, shipped_with(data_sources=(new,)))
+    assert contents(shipped)["data_source"] == [("Aaa", "site-main", True)]
+
+
+def test_a_brand_in_use_is_not_removed_and_its_users_are_named(shipped):
+    run(shipped, POOL, name="flexible", system="website", brand="Demo")
+    before = contents(shipped)
+    assert refusal(shipped, shipped_with(brands=("Acme",), topics=("Sales",))) == [
+        "The brand 'Demo' can't be removed from the project settings: it is used by 1 gift card pool ('flexible'), "
+        "1 technical product ('flexible')."
+    ]
+    assert contents(shipped) == before, "everything is one transaction: the new topic must not stay"
+
+
+def test_all_entries_in_use_are_told_at_once(shipped):
+    for name in ("a", "b"):
+        run(shipped, POOL, name=name, system="website", brand="Demo")
+    told = refusal(shipped, shipped_with(brands=("Acme",), external_systems=("pos",)))
+    assert told == [
+        "The external system 'website' can't be removed from the project settings: it is used by 2 gift card pools "
+        "('a' for one), 2 technical products ('a' for one).",
+        "The brand 'Demo' can't be removed from the project settings: it is used by 2 gift card pools ('a' for one), "
+        "2 technical products ('a' for one).",
+    ]
+
+
+def test_x20_cards_are_counted_never_named(shipped):
+    run(shipped, POOL, name="pool", system="website", brand="Acme")
+    for number in ("6030000000000001", "6030000000000002"):
+        run(shipped, CARD, number=number, pool="pool", point="site-main")
+    (told,) = refusal(shipped, shipped_with(points_of_contact=(), data_sources=()))
+    assert told == (
+        "The point of contact 'site-main' can't be removed from the project settings: it is used by 2 gift cards."
+    )
+
+
+def test_a_point_of_contact_without_cards_is_removed(shipped):
+    second = PointOfContact(external_id="kiosk", brand="Demo")
+    apply(shipped, shipped_with(points_of_contact=(*SHIPPED.points_of_contact, second)))
+    run(shipped, POOL, name="pool", system="website", brand="Acme")
+    run(shipped, CARD, number="1", pool="pool", point="site-main")
+    assert apply(shipped, SHIPPED)["point_of_contact"] == SyncCounts(removed=1, unchanged=1)
+
+
+def test_segments_made_by_imports_stay_until_the_settings_name_them(shipped):
+    run(shipped, "INSERT INTO loyalty.segment (name, is_configured) VALUES ('from-file', false)")
+    assert apply(shipped, SHIPPED)["segment"] == SyncCounts(unchanged=1)
+    assert apply(shipped, shipped_with(segments=("vip-2024", "from-file")))["segment"] == SyncCounts(
+        changed=1, unchanged=1
+    )
+    assert contents(shipped)["segment"] == [("from-file", True), ("vip-2024", True)]
+    assert apply(shipped, shipped_with(segments=()))["segment"] == SyncCounts(removed=2)
+
+
+def test_the_caller_s_transaction_decides(shipped):
+    before = contents(shipped)
+    with shipped.engine.connect() as connection:
+        sync(connection, Project())
+        connection.rollback()
+    assert contents(shipped) == before
+
+
+def test_two_at_once_go_one_after_the_other(shipped):
+    project = shipped_with(brands=("Acme", "Demo", "Third"))
+    counts: list[SyncCounts] = []
+    with shipped.engine.connect() as first:
+        sync(first, project)
+        second = threading.Thread(target=lambda: counts.append(apply(shipped, project)["brand"]))
+        second.start()
+        wait_for_lock(shipped)
+        first.commit()
+        second.join(30)
+    assert counts == [SyncCounts(unchanged=3)]
+
+
+def test_a_use_that_is_not_committed_yet_is_waited_for(shipped):
+    told: list[list[str]] = []
+    with shipped.engine.connect() as user:
+        user.execute(text(POOL), {"name": "late", "system": "website", "brand": "Demo"})
+        syncing = threading.Thread(target=lambda: told.append(refusal(shipped, shipped_with(brands=("Acme",)))))
+        syncing.start()
+        wait_for_lock(shipped)
+        user.commit()
+        syncing.join(30)
+    assert len(told) == 1
+    assert told[0][0].startswith(
+        "The brand 'Demo' can't be removed from the project settings: it is used by 1 gift card"
+    )
+
+
+def wait_for_lock(warehouse) -> None:
+    """Return once a session of this database waits for a lock."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    for _ in range(600):
+        with warehouse.engine.connect() as connection:
+            if connection.scalar(query):
+                return
+            connection.execute(sa.select(sa.func.pg_sleep(0.05)))
+    raise AssertionError("nobody waits for a lock")

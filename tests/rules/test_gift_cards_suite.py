@@ -1,0 +1,267 @@
+"""The gift cards' suite: for each rule a row that breaks it and nothing else, and the row next to it that doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.importing.suites import Checker, load_suite, sentences
+from tests.rules.frames import read_rows
+
+pytestmark = pytest.mark.rules
+
+SUITE = Path(__file__).resolve().parents[2] / "expectations" / "gift_cards.json"
+
+LOOKUPS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "pool": {
+        "fifty": {"card_value": Decimal(50), "cvv_required": False, "supports_arbitrary_value": False},
+        "secure": {"card_value": Decimal(50), "cvv_required": True, "supports_arbitrary_value": False},
+        "flexible": {"card_value": None, "cvv_required": False, "supports_arbitrary_value": True},
+    },
+    "point_of_contact": {"site-main": {}},
+}
+
+CARD = {"card_number": "0001", "pool_system_name": "fifty", "balance": "50"}
+SOLD = CARD | {"status": "CanBeUsed", "purchased_at": "2024-02-29", "point_of_contact": "site-main"}
+
+
+def reasons(rows: Sequence[Mapping[str, str]], *, strict: bool = False, **options: Any) -> list[dict[str, str]]:
+    """Return, for each row, the rules it breaks that reject it, with their sentences."""
+    return _broken(rows, "critical", strict, **options)
+
+
+def warnings(rows: Sequence[Mapping[str, str]], *, strict: bool = False) -> list[dict[str, str]]:
+    return _broken(rows, "warning", strict)
+
+
+def _broken(rows: Sequence[Mapping[str, str]], severity: str, strict: bool, **options: Any) -> list[dict[str, str]]:
+    frame = read_rows("gift_cards", rows, LOOKUPS, **options)
+    suite = load_suite(SUITE, columns=set(frame.columns), settings={"strict_sold_cards": strict})
+    found: list[dict[str, str]] = [{} for _ in rows]
+    for result in Checker(suite).check(frame):
+        if result.rule.severity == severity:
+            for row, sentence in zip(result.rows, sentences(result, frame, hidden=["cvv"]), strict=True):
+                found[row][result.rule.id] = sentence
+    return found
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        CARD,
+        SOLD,
+        CARD | {"balance": "50.00"},
+        CARD | {"balance": "50,0"},
+        CARD | {"pool_system_name": "flexible", "balance": "0"},
+        CARD | {"pool_system_name": "flexible", "balance": "9999999999999999.99"},
+        CARD | {"pool_system_name": "secure", "cvv": "007"},
+        CARD | {"card_number": "x" * 1000},
+        CARD | {"cvv": "9" * 1000},
+        CARD | {"status": "blocked"},
+        SOLD | {"purchased_at": "01.03.2026 12:00"},
+        SOLD | {"purchased_at": "2026-03-01T14:00:00+02:00"},
+    ],
+)
+def test_a_good_card_breaks_no_rule(card: dict[str, str]) -> None:
+    assert reasons([card], strict=True) == [{}]
+    assert warnings([card]) == [{}]
+
+
+LONG = "x" * 1001
+
+REJECTED = [
+    ("card_number.required", CARD | {"card_number": "  "}, "Card number is blank, but every row needs one."),
+    (
+        "card_number.spreadsheet_number",
+        CARD | {"card_number": "1.23E+15"},
+        "Card number '1.23E+15' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "export the file again.",
+    ),
+    (
+        "card_number.too_long",
+        CARD | {"card_number": LONG},
+        f"Card number has more than 1000 characters: '{'x' * 100}...'.",
+    ),
+    (
+        "card_number.too_many_bytes",
+        CARD | {"card_number": "€" * 867},
+        f"Card number takes more than 2600 bytes in UTF-8, too many for a key: '{'€' * 100}...'.",
+    ),
+    (
+        "pool_system_name.required",
+        CARD | {"pool_system_name": ""},
+        "Pool system name is blank, but every row needs one.",
+    ),
+    (
+        "pool_system_name.spreadsheet_number",
+        CARD | {"pool_system_name": "1E+15"},
+        "Pool system name '1E+15' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "export the file again.",
+    ),
+    (
+        "pool_system_name.known",
+        CARD | {"pool_system_name": "Fifty"},
+        "There is no gift card pool with the system name 'Fifty'. Import the pool first, or correct the name; letter "
+        "case counts.",
+    ),
+    (
+        "cvv.required",
+        CARD | {"pool_system_name": "secure"},
+        "Gift card CVV is blank, but pool 'secure' requires one for each card.",
+    ),
+    ("cvv.too_long", CARD | {"cvv": "9" * 1001}, "Gift card CVV has more than 1000 characters."),
+    ("balance.required", CARD | {"balance": ""}, "Card balance is blank, but every row needs one."),
+    (
+        "balance.not_decimal",
+        CARD | {"balance": "$50"},
+        "Card balance '$50' is not a number. Write digits with a point or a comma as the decimal mark, such as 19.99, "
+        "without currency sign or thousands separator.",
+    ),
+    (
+        "balance.too_many_decimals",
+        CARD | {"balance": "50.001"},
+        "Card balance '50.001' has more than 2 digits after the decimal mark.",
+    ),
+    (
+        "balance.too_many_digits",
+        CARD | {"balance": "1" * 17},
+        "Card balance '11111111111111111' has more than 16 digits before the decimal mark.",
+    ),
+    (
+        "balance.negative",
+        CARD | {"pool_system_name": "flexible", "balance": "-0.01"},
+        "Card balance '-0.01' is below 0.",
+    ),
+    (
+        "balance.equals_pool_value",
+        CARD | {"balance": "49.99"},
+        "Card balance '49.99' differs from the fixed value of pool 'fifty', which is 50.00.",
+    ),
+    (
+        "point_of_contact.spreadsheet_number",
+        SOLD | {"point_of_contact": "1.5E+10"},
+        "Point of contact external ID '1.5E+10' was rounded by a spreadsheet and its digits are lost. Format the "
+        "column as text and export the file again.",
+    ),
+    (
+        "point_of_contact.known",
+        SOLD | {"point_of_contact": "nowhere"},
+        "There is no point of contact with the external ID 'nowhere' in the project settings; letter case counts.",
+    ),
+    (
+        "purchased_at.not_date",
+        SOLD | {"purchased_at": "yesterday"},
+        "Card purchase date 'yesterday' is not a date in a known form, such as 2024-02-29 or 29.02.2024 13:45.",
+    ),
+    (
+        "purchased_at.impossible_date",
+        SOLD | {"purchased_at": "2024-02-30"},
+        "Card purchase date '2024-02-30' is a day or a time that doesn't exist.",
+    ),
+    (
+        "purchased_at.slash_date",
+        SOLD | {"purchased_at": "02/03/2024"},
+        "Card purchase date '02/03/2024' may be month first or day first. Choose one with the setting slash_dates "
+        "(month_first or day_first), or write it as 2024-02-29.",
+    ),
+    (
+        "purchased_at.in_the_future",
+        SOLD | {"purchased_at": "2026-03-01 12:00:01"},
+        "Card purchase date '2026-03-01 12:00:01' is in the future: this import started at 2026-03-01 12:00:00 UTC.",
+    ),
+    (
+        "status.unknown_choice",
+        SOLD | {"status": "Sold"},
+        "Gift card status 'Sold' is none of CanBeUsed, Inactive and Blocked.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "card", "sentence"), REJECTED, ids=[rule for rule, _, _ in REJECTED])
+def test_a_card_that_breaks_one_rule_is_told_that_and_nothing_else(
+    rule: str, card: dict[str, str], sentence: str
+) -> None:
+    assert reasons([SOLD, card, CARD], strict=True) == [{}, {rule: sentence}, {}]
+
+
+def test_every_critical_rule_of_the_suite_has_a_card_above() -> None:
+    suite = load_suite(
+        SUITE, columns=set(read_rows("gift_cards", [CARD], LOOKUPS).columns), settings={"strict_sold_cards": False}
+    )
+    critical = [rule.id for rule in suite.rules if rule.severity == "critical"]
+    assert sorted(critical) == sorted(rule for rule, _, _ in REJECTED)
+    assert [rule.id for rule in suite.rules if rule.severity == "warning"] == ["status.sold_card_incomplete"]
+
+
+def test_x08_a_card_gets_all_its_reasons() -> None:
+    card = {"card_number": "", "pool_system_name": "", "balance": "1.234", "status": "?", "purchased_at": "?"}
+    assert [set(found) for found in reasons([card])] == [
+        {
+            "card_number.required",
+            "pool_system_name.required",
+            "balance.too_many_decimals",
+            "purchased_at.not_date",
+            "status.unknown_choice",
+        }
+    ]
+
+
+def test_a_negative_balance_in_a_fixed_pool_breaks_both_rules() -> None:
+    assert [set(found) for found in reasons([CARD | {"balance": "-50"}])] == [
+        {"balance.negative", "balance.equals_pool_value"}
+    ]
+
+
+@pytest.mark.parametrize("pool", ["", "nowhere", "1E+15"])
+def test_a_card_of_no_pool_is_not_blamed_for_what_the_pool_would_say(pool: str) -> None:
+    (found,) = reasons([CARD | {"pool_system_name": pool, "balance": "7"}])
+    assert len(found) == 1
+    assert all(rule.startswith("pool_system_name.") for rule in found)
+
+
+@pytest.mark.parametrize(("order", "day"), [("month_first", "02/29/2024"), ("day_first", "29/02/2024")])
+def test_slash_dates_are_read_when_the_setting_says_how(order: str, day: str) -> None:
+    assert reasons([SOLD | {"purchased_at": day}], slash_dates=order) == [{}]
+
+
+INCOMPLETE = [
+    CARD | {"status": "CanBeUsed"},
+    CARD | {"purchased_at": "2024-02-29"},
+    CARD | {"point_of_contact": "site-main"},
+    SOLD | {"status": ""},
+    SOLD | {"status": "Blocked"},
+    SOLD | {"purchased_at": ""},
+    SOLD | {"point_of_contact": ""},
+]
+
+
+@pytest.mark.parametrize("card", INCOMPLETE)
+def test_gc04_a_sold_card_that_lacks_something_is_a_warning_and_with_the_setting_a_reject(card: dict[str, str]) -> None:
+    rule = {"status.sold_card_incomplete"}
+    assert reasons([card]) == [{}]
+    assert [set(found) for found in warnings([card])] == [rule]
+    assert [set(found) for found in reasons([card], strict=True)] == [rule]
+    assert warnings([card], strict=True) == [{}]
+
+
+def test_gc04_the_warning_names_what_there_is() -> None:
+    assert warnings([SOLD | {"status": "", "point_of_contact": ""}])[0]["status.sold_card_incomplete"] == (
+        "A sold card has the status CanBeUsed, a purchase date and a point of contact; this one has status 'Inactive', "
+        "purchase date '2024-02-29' and point of contact (blank)."
+    )
+
+
+def test_gc04_a_card_with_an_unreadable_date_is_not_called_incomplete() -> None:
+    card = CARD | {"purchased_at": "?"}
+    assert [set(found) for found in reasons([card], strict=True)] == [{"purchased_at.not_date"}]
+
+
+def test_x20_no_sentence_quotes_a_cvv() -> None:
+    card = {"card_number": "", "pool_system_name": "?", "cvv": "4711" * 300, "balance": "?", "point_of_contact": "?"}
+    (found,) = reasons([card], strict=True)
+    assert len(found) >= 5
+    assert not [sentence for sentence in found.values() if "4711" in sentence]

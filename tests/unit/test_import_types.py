@@ -1,0 +1,128 @@
+"""The declarations of gift card pools and gift cards, and the files that ship with them. Source: spec sections 2, 3."""
+
+import csv
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from include.import_types import IMPORT_TYPES
+from include.importing.import_type import ImportType, Kind
+from include.importing.mapping import How, map_columns
+from include.project.loader import load_project
+
+pytestmark = pytest.mark.unit
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "include" / "templates"
+
+EXAMPLE_OF_THE_SOURCE = (
+    b"pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,"
+    b"cvv_required,card_value,expiration_type,lifetime\n"
+    b"Holiday $50,holiday_50,false,true,gc-holiday-50,website,Acme,true,50,Year,2\n"
+    b"Flexible Gift,flexible_gift,true,true,gc-flexible,website,Acme,false,,NoExpiration,\n"
+)
+
+
+def fields_of(header: list[str], import_type: ImportType) -> list[str]:
+    mapping = map_columns(header, import_type.all_fields(load_project()), {}, import_type)
+    assert {column.how for column in mapping.columns} == {How.EXACT}
+    return [str(column.field) for column in mapping.columns]
+
+
+def header_of(file_name: str) -> list[str]:
+    with (TEMPLATES / file_name).open(newline="") as file:
+        return next(csv.reader(file))
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
+class TestEveryType:
+    def test_the_template_is_the_header_of_all_fields_and_maps_completely(self, import_type):
+        names = [each.name for each in import_type.fields]
+        assert (TEMPLATES / f"{import_type.name}.csv").read_text() == ",".join(names) + "\n"
+        assert fields_of(header_of(f"{import_type.name}.csv"), import_type) == names
+
+    def test_the_header_of_the_sample_maps_completely(self, import_type):
+        assert set(fields_of(header_of(f"{import_type.name}.sample.csv"), import_type)) == {
+            each.name for each in import_type.fields
+        }
+
+    def test_every_name_label_and_alias_is_the_header_of_its_field(self, import_type):
+        required = {each.name for each in import_type.fields if each.required}
+        for each in import_type.fields:
+            for header in (each.name, each.label, *each.aliases):
+                others = sorted(required - {each.name})
+                assert fields_of([header, *others], import_type) == [each.name, *others]
+
+    def test_keys_lookups_and_defaults_name_what_is_declared(self, import_type):
+        fields = {each.name: each for each in import_type.fields}
+        assert import_type.key in fields
+        assert {lookup.field for lookup in import_type.lookups} <= set(fields)
+        for each in fields.values():
+            assert (each.kind is Kind.ENUM) == bool(each.choices)
+            assert each.default is None or each.default in each.choices
+            assert each.description.endswith(".")
+            assert not each.is_secret or each.sensitive
+
+    def test_rules_of_the_load_are_of_fields_and_their_sentences_have_known_places(self, import_type):
+        fields = {each.name: each for each in import_type.fields}
+        for rule in import_type.load_rules:
+            field = fields[rule.id.split(".")[0]]
+            places = {name for _, name, _, _ in Formatter().parse(rule.message) if name is not None}
+            assert places <= {"value", "line", "fields"}
+            assert not (field.sensitive and "value" in places)
+            assert rule.source
+
+
+def test_gp01_the_sample_of_pools_is_the_example_of_the_source_byte_for_byte():
+    assert (TEMPLATES / "gift_card_pools.sample.csv").read_bytes() == EXAMPLE_OF_THE_SOURCE
+
+
+def test_the_fields_of_pools_and_which_need_a_column():
+    pools = IMPORT_TYPES["gift_card_pools"]
+    assert {each.name: (each.kind, each.required) for each in pools.fields} == {
+        "name": (Kind.TEXT, True),
+        "system_name": (Kind.IDENTIFIER, True),
+        "supports_arbitrary_value": (Kind.BOOLEAN, True),
+        "supports_partial_redemption": (Kind.BOOLEAN, True),
+        "product_external_id": (Kind.IDENTIFIER, True),
+        "product_external_system": (Kind.TEXT, True),
+        "brand": (Kind.TEXT, True),
+        "cvv_required": (Kind.BOOLEAN, True),
+        "card_value": (Kind.DECIMAL, False),
+        "expiration_type": (Kind.ENUM, False),
+        "lifetime_years": (Kind.INTEGER, False),
+    }
+    assert pools.utf8_only
+    assert not pools.edits
+
+
+@pytest.mark.parametrize(
+    ("header", "field"),
+    [
+        ("PoolName", "name"), ("PoolSystemName", "system_name"), ("ProductExternalId", "product_external_id"),
+        ("ExternalSystem", "product_external_system"), ("Brand", "brand"), ("IsCvvRequired", "cvv_required"),
+        ("Amount", "card_value"), ("IsCustomAmount", "supports_arbitrary_value"),
+        ("IsPartialUse", "supports_partial_redemption"), ("ExpirationType", "expiration_type"),
+        ("Expiration", "lifetime_years"),
+    ],
+)  # fmt: skip
+def test_further_names_of_the_columns_of_pools(header, field):
+    pools = IMPORT_TYPES["gift_card_pools"]
+    declared = next(each for each in pools.fields if each.name == field)
+    assert header in declared.aliases
+
+
+def test_the_fields_of_gift_cards_and_which_need_a_column():
+    cards = IMPORT_TYPES["gift_cards"]
+    assert {each.name: (each.kind, each.required) for each in cards.fields} == {
+        "card_number": (Kind.IDENTIFIER, True),
+        "pool_system_name": (Kind.IDENTIFIER, True),
+        "cvv": (Kind.TEXT, False),
+        "balance": (Kind.DECIMAL, True),
+        "point_of_contact": (Kind.IDENTIFIER, False),
+        "purchased_at": (Kind.DATETIME, False),
+        "status": (Kind.ENUM, False),
+    }
+    assert [each.name for each in cards.fields if each.is_secret] == ["cvv"]
+    assert [each.name for each in cards.fields if each.sensitive] == ["card_number", "cvv"]
+    assert next(each.default for each in cards.fields if each.name == "status") == "Inactive"

@@ -1,0 +1,252 @@
+"""Columns and fields: matched by name, corrected by settings, never guessed. Source: X-04, X-05, X-09, X-20."""
+
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from include.importing.errors import ConfigurationError, FileRefused, SettingsError
+from include.importing.import_type import Field, ImportType
+from include.importing.mapping import ORIGIN_COLUMNS, Column, ColumnMapping, How, map_columns, match_columns
+from include.importing.names import mask_header, normalise_name
+
+pytestmark = pytest.mark.unit
+
+FIELDS = (
+    Field("card_number", "Card number", aliases=("Gift card no.",), required=True),
+    Field("balance", "Card balance", aliases=("Amount",), required=True),
+    Field("purchased_at", "Card purchase date (UTC)"),
+    Field("status", "Gift card status"),
+)
+CARDS = ImportType("cards", "Cards", ("add",), FIELDS, "card_number", Path("load.sql"), ("loyalty.card",))
+
+
+def mapped(*header: str, overrides=None, import_type=CARDS) -> ColumnMapping:
+    return map_columns(header, import_type.fields, overrides or {}, import_type)
+
+
+def refusal(*header: str, overrides=None, import_type=CARDS) -> FileRefused:
+    with pytest.raises(FileRefused) as caught:
+        mapped(*header, overrides=overrides, import_type=import_type)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "card_number", "CardNumber", "CARD NUMBER", " card-number ", "card.number", "Card  (number)",
+        "card_number", "\ufeffcard\u00a0number", "GIFT CARD NO", "Ｃａｒｄ Ｎｕｍｂｅｒ", "«Card/Number»", "card_number:",
+    ],
+)  # fmt: skip
+def test_x05_names_match_whatever_their_case_blanks_and_punctuation(header):
+    mapping = mapped(header, "Amount")
+    assert mapping.columns[0] == Column(0, header, "card_number", How.EXACT)
+    assert mapping.field_indexes == {"card_number": 0, "balance": 1}
+
+
+@pytest.mark.parametrize("header", ["card_numbe", "card number 2", "cardnumbers", "number", "карта"])
+def test_x05_names_that_are_only_similar_do_not_match(header):
+    mapping = match_columns((header, "Amount"), FIELDS, {})
+    assert mapping.columns[0].field is None
+    assert mapping.columns[0].how is How.UNMATCHED
+
+
+def test_x05_a_similar_name_gets_a_suggestion_that_is_not_applied():
+    mapping = mapped("card number", "amount", "Gift card statsu", "Comment")
+    assert mapping.columns[2:] == (
+        Column(2, "Gift card statsu", None, How.UNMATCHED, "status"),
+        Column(3, "Comment", None, How.UNMATCHED, None),
+    )
+    assert mapping.field_indexes == {"card_number": 0, "balance": 1}
+
+
+def test_x05_a_field_that_has_its_column_is_not_suggested_again():
+    assert mapped("card number", "amount", "card numbr").columns[2].suggestion is None
+
+
+def test_x05_skipped_columns_are_listed_with_the_reason():
+    mapping = mapped(
+        "_job", "card number", "amount", "statuss", "", "purchase\ndate", "Status", overrides={"Status": None}
+    )
+    assert [column.index for column in mapping.skipped] == [3, 4, 5, 6]
+    assert mapping.skipped_messages() == [
+        "Column 4 (statuss) is not imported: no field has this name; the setting mapping can make it status.",
+        "Column 5 (no name) is not imported: no field has this name.",
+        "Column 6 (purchase date) is not imported: no field has this name; "
+        "the setting mapping can make it purchased_at.",
+        "Column 7 (Status) is switched off by the settings.",
+    ]
+
+
+def test_gc01_settings_map_headers_in_any_words_and_switch_columns_off():
+    mapping = mapped("Nr", "Wert", "status", overrides={"Nr": "card_number", "wert": "Card balance", "Status": None})
+    assert mapping.columns == (
+        Column(0, "Nr", "card_number", How.SETTING),
+        Column(1, "Wert", "balance", How.SETTING),
+        Column(2, "status", None, How.SWITCHED_OFF, "status"),
+    )
+
+
+def test_an_exact_header_goes_before_a_similar_one():
+    mapping = mapped("nr", "NR", "amount", overrides={"NR": "card_number"})
+    assert [column.field for column in mapping.columns] == [None, "card_number", "balance"]
+
+
+def test_one_setting_switches_off_every_column_of_the_name():
+    mapping = mapped("card_number", "amount", "note", "note", overrides={"note": None})
+    assert [column.how for column in mapping.columns[2:]] == [How.SWITCHED_OFF] * 2
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ({"Card numbr": "card_number"}, "the file has no column 'Card numbr' (did you mean 'Card number'?)"),
+        ({"PIN": None}, "the file has no column 'PIN'."),
+        ({"Amount": "balanse"}, "there is no field 'balanse' (did you mean balance?)"),
+        ({"Amount": "zzz"}, "there is no field 'zzz' (there are: card_number, balance, purchased_at, status)"),
+        ({"Amount": "balance", "AMOUNT": None}, "'Amount' and 'AMOUNT' both name column 2"),
+        ({"_job": "card_number"}, "the file has no column '_job'"),
+    ],
+)
+def test_x05_a_mapping_that_names_no_column_or_no_field_is_a_wrong_setting(overrides, sentence):
+    with pytest.raises(SettingsError) as caught:
+        mapped("Card number", "Amount", "_job", overrides=overrides)
+    assert caught.value.message.startswith("mapping")
+    assert sentence in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("header", "overrides"),
+    [
+        (("card number", "CARD_NUMBER", "amount"), {}),
+        (("card number", "gift card no", "amount"), {}),
+        (("card number", "Nr", "amount"), {"Nr": "card_number"}),
+        (("a", "a", "amount"), {"a": "card_number"}),
+    ],
+)
+def test_x05_two_columns_on_one_field_refuse_the_file(header, overrides):
+    refused = refusal(*header, overrides=overrides)
+    assert refused.rule == "file.ambiguous_mapping"
+    assert refused.message == (
+        f"Card number is read from 2 columns: {header[0]} (column 1), {header[1]} (column 2). "
+        "Switch off all but one with the setting mapping, for example mapping: {Header: null}."
+    )
+
+
+def test_x05_switching_one_of_two_off_resolves_the_ambiguity():
+    assert mapped(
+        "card number", "Nr", "amount", overrides={"Nr": "card_number", "card number": None}
+    ).field_indexes == {
+        "card_number": 1,
+        "balance": 2,
+    }
+
+
+def test_x04_a_required_field_without_a_column_refuses_and_names_expected_and_found():
+    refused = refusal("Card number", "Blance", "Kommentar")
+    assert refused.rule == "file.required_column"
+    assert refused.message == (
+        "Required columns are missing: Card balance (balance). "
+        "Found: Card number, column 2 (Bl…) [perhaps balance], column 3 (Kom…)."
+    )
+
+
+def test_x05_switching_off_a_required_field_refuses_the_file():
+    refused = refusal("Card number", "Amount", overrides={"amount": None})
+    assert refused.rule == "file.required_switched_off"
+    assert refused.message == "Card balance is required, and the settings switch its column Amount off."
+
+
+def test_x04_at_least_one_of_a_group_needs_a_column_and_patterns_stand_for_names_of_the_project():
+    customers = replace(
+        CARDS,
+        fields=(Field("Email", "Email"), Field("Sex", "Sex"), Field("ExternalIdentityShop", "Shop ID")),
+        required_any=("Email", "ExternalIdentity*"),
+    )
+    refused = refusal("Sex", import_type=customers)
+    assert refused.rule == "file.required_column"
+    assert refused.message == (
+        "At least one of these columns is required, and the file has none: Email (Email), "
+        "Shop ID (ExternalIdentityShop). Found: Sex."
+    )
+    assert refusal("Sex", "Email", overrides={"Email": None}, import_type=customers).rule == "file.required_column"
+    assert mapped("Sex", "Shop ID", import_type=customers).field_indexes == {"Sex": 0, "ExternalIdentityShop": 1}
+
+
+def test_x02_a_file_without_any_known_name_has_no_header():
+    refused = refusal("6030000000000001", "50", "")
+    assert refused.rule == "file.missing_header"
+    assert "is the header missing?" in refused.message
+    assert "Card number (card_number), Card balance (balance)" in refused.message
+
+
+def test_x20_headers_that_match_nothing_are_masked_since_they_may_be_data():
+    message = refusal("6030000000000001", "737", "ann@example.com", "42").message
+    assert message.endswith("Found: column 1 (603…), column 2 (7…), column 3 (ann…), column 4 (…).")
+    assert mask_header(" 4111 ") == "4…"
+
+
+def test_a_header_known_by_the_settings_alone_is_a_header():
+    assert refusal("Nr", "x", overrides={"Nr": None}).rule == "file.required_column"
+
+
+def test_x09_the_columns_of_a_rejected_rows_file_are_ignored_and_known():
+    mapping = mapped(*ORIGIN_COLUMNS, "card number", "amount")
+    assert {column.how for column in mapping.columns[:4]} == {How.IGNORED}
+    assert (mapping.origin_job, mapping.origin_line) == (0, 1)
+    assert mapping.skipped == ()
+
+
+def test_x09_they_are_known_wherever_a_person_has_moved_them():
+    mapping = mapped("card number", "_line", " _job ", "amount")
+    assert (mapping.origin_job, mapping.origin_line) == (2, 1)
+
+
+def test_x09_a_sender_s_own_line_column_is_no_origin():
+    mapping = mapped("Line", "Job", "card number", "amount")
+    assert (mapping.origin_job, mapping.origin_line) == (None, None)
+    assert mapped("_line", "card number", "amount").origin_line is None
+
+
+def test_x09_two_job_columns_refuse_the_file():
+    refused = refusal("_job", "_job", "card number", "amount")
+    assert (refused.rule, refused.message) == ("file.ambiguous_mapping", "The file has 2 columns _job.")
+
+
+def test_two_fields_of_one_name_are_a_mistake_of_the_declaration():
+    fields = (*FIELDS, Field("number", "Number", aliases=("Card Number",)))
+    with pytest.raises(ConfigurationError, match="card_number and number are both known as 'Card Number'"):
+        match_columns(("x",), fields, {})
+
+
+def test_the_mapping_survives_the_ledger():
+    mapping = mapped(*ORIGIN_COLUMNS, "card number", "amount", "statuss", "Ünïcode", overrides={"amount": "balance"})
+    assert ColumnMapping.from_json(json.loads(json.dumps(mapping.to_json()))) == mapping
+
+
+def test_a_header_of_very_many_or_very_long_cells_is_judged_in_a_moment():
+    started = time.perf_counter()
+    assert refusal(*(f"kolumne {number}" for number in range(50_000))).rule == "file.missing_header"
+    assert refusal("x" * 5_000_000, "y").rule == "file.missing_header"
+    assert time.perf_counter() - started < 20
+
+
+@given(st.lists(st.sampled_from(["card number", "Amount", "status", "Purchase", "", "_job", "x"]), max_size=8))
+def test_every_column_is_accounted_for_once(header):
+    mapping = match_columns(header, FIELDS, {})
+    assert [(column.index, column.header) for column in mapping.columns] == list(enumerate(header))
+    accounted = sorted(
+        [column.index for column in mapping.columns if column.field]
+        + [column.index for column in mapping.skipped]
+        + [column.index for column in mapping.columns if column.how is How.IGNORED]
+    )
+    assert accounted == list(range(len(header)))
+
+
+@given(st.text(max_size=20))
+def test_normalising_twice_changes_nothing(name):
+    assert normalise_name(normalise_name(name)) == normalise_name(name)

@@ -1,0 +1,449 @@
+"""Settings of an import: what is accepted, who wins, what bears on the rows. Source: X-09, X-11, X-13, section 9."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from include import import_types
+from include.importing import settings
+from include.importing.errors import ConfigurationError, FileRefused, SettingsError
+from include.importing.import_type import Field, ImportType
+from include.importing.settings import (
+    IMPORTS_YAML,
+    SETTINGS,
+    GivenSettings,
+    ImportSettings,
+    describe_settings,
+    fingerprint_settings,
+    inheritable,
+    load_defaults,
+    parameter_schema,
+    read_assignments,
+    read_settings,
+    resolve,
+)
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def other_types(monkeypatch):
+    """Further import types, as far as settings care: one of codes, one with a choice of actions."""
+    fields = (Field("code", "Code"),)
+    codes = ImportType("promo_codes", "Codes", ("add_promo_codes",), fields, "code", Path("x.sql"), ("loyalty.code",))
+    customers = replace(codes, name="customers", label="Customers", actions=("edit_existing", "add_and_edit"))
+    monkeypatch.setitem(import_types.IMPORT_TYPES, "promo_codes", codes)
+    monkeypatch.setitem(import_types.IMPORT_TYPES, "customers", customers)
+
+
+def wrong(import_type="gift_cards", **layers) -> str:
+    with pytest.raises(SettingsError) as caught:
+        resolve(import_type, **layers)
+    assert caught.value.rule == "file.settings"
+    return caught.value.message
+
+
+def test_every_key_of_the_specification_is_a_setting_and_no_other():
+    assert set(SETTINGS) == set(
+        "action encoding delimiter mapping review dry_run force max_file_bytes max_reject_share strict_sold_cards pool "
+        "on_existing data_source point_of_contact take_point_of_contact_from_file take_action_template_from_file "
+        "segment on_invalid_optional slash_dates rejects_verbatim settle_seconds retention_days release after".split()
+    )
+
+
+def test_the_shipped_defaults():
+    assert {name: given.values for name, given in load_defaults().items()} == {
+        "gift_card_pools": {"action": "add_gift_card_pools"},
+        "gift_cards": {"action": "add_gift_cards", "after": {"gift_card_pools": 30}},
+    }
+    cards = resolve("gift_cards")
+    assert (cards.max_file_bytes, cards.settle_seconds, cards.max_reject_share) == (2 * 1024**3, 5, None)  # X-18, X-12
+    assert (cards.slash_dates, cards.strict_sold_cards, cards.encoding) == ("refuse", False, "utf-8")
+    assert cards.given_by == {}
+
+
+@pytest.mark.parametrize("name", sorted(import_types.IMPORT_TYPES))
+def test_the_shipped_defaults_state_the_action_of_each_type(name):
+    assert load_defaults()[name].values["action"] in import_types.get(name).actions
+
+
+def test_x11_the_later_layer_wins_key_by_key():
+    layers = {
+        "folder": {"delimiter": ";", "encoding": "latin-1", "retention_days": 7, "max_reject_share": 0.5},
+        "sidecar": {"delimiter": "|", "encoding": "utf-16", "retention_days": 8},
+        "parameters": {"delimiter": "tab", "encoding": "cp1251"},
+    }
+    chosen = resolve("gift_cards", **layers)
+    assert (chosen.delimiter, chosen.encoding) == ("\t", "cp1251")
+    assert (chosen.retention_days, chosen.max_reject_share) == (8, 0.5)
+    assert chosen.given_by == {
+        "delimiter": "parameters",
+        "encoding": "parameters",
+        "retention_days": "sidecar",
+        "max_reject_share": "folder",
+    }
+    assert resolve("gift_cards", folder={"after": {}}).after == {}
+
+
+def test_x11_a_mapping_replaces_the_one_below_as_a_whole():
+    chosen = resolve("gift_cards", folder={"mapping": {"Nr": "card_number"}}, sidecar={"mapping": {"PIN": None}})
+    assert chosen.mapping == {"PIN": None}
+
+
+def test_x11_an_explicit_null_in_a_file_takes_a_setting_back():
+    chosen = resolve("gift_cards", folder={"max_reject_share": 0.1}, sidecar={"max_reject_share": None})
+    assert chosen.max_reject_share is None
+
+
+def test_fields_of_a_form_that_were_left_alone_are_not_settings():
+    chosen = resolve("gift_cards", folder={"delimiter": ";"}, parameters={"delimiter": None, "encoding": ""})
+    assert (chosen.delimiter, chosen.encoding) == (";", "utf-8")
+    assert "nonsense" in wrong(parameters={"nonsense": None})
+
+
+class TestInherited:
+    """X-09: a corrected file inherits the settings of the job in `_job`; explicit new ones win."""
+
+    @staticmethod
+    def job(**layers) -> dict:
+        return json.loads(json.dumps(resolve("gift_cards", **layers).model_dump(mode="json")))
+
+    @pytest.mark.parametrize("layer", ["sidecar", "parameters", "folder"])
+    def test_what_the_job_was_given_holds_without_being_given_again(self, layer):
+        job = self.job(**{layer: {"mapping": {"Nr": "card_number"}, "delimiter": ";"}})
+        chosen = resolve("gift_cards", inherited=job)
+        assert (chosen.mapping, chosen.delimiter) == ({"Nr": "card_number"}, ";")
+
+    @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
+    def test_new_ones_of_this_drop_win(self, layer):
+        job = self.job(parameters={"slash_dates": "month_first"})
+        assert resolve("gift_cards", inherited=job, **{layer: {"slash_dates": "day_first"}}).slash_dates == "day_first"
+
+    @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
+    def test_what_the_job_was_told_for_itself_wins_over_the_folder_as_it_did_then(self, layer):
+        folder = {"mapping": {"Number": "card_number"}}
+        job = self.job(folder=folder, **{layer: {"mapping": {"Nr": "card_number"}}})
+        assert resolve("gift_cards", folder=folder, inherited=job).mapping == {"Nr": "card_number"}
+
+    @pytest.mark.parametrize("then", [{}, {"slash_dates": "month_first"}])
+    def test_a_folder_that_was_mended_since_is_heard(self, then):
+        job = self.job(folder=then)
+        assert resolve("gift_cards", folder={"slash_dates": "day_first"}, inherited=job).slash_dates == "day_first"
+
+    def test_it_holds_through_a_chain_of_corrected_files(self):
+        first = self.job(sidecar={"delimiter": ";"})
+        second = self.job(inherited=first)
+        assert second["given_by"] == {"delimiter": "sidecar"}
+        assert resolve("gift_cards", folder={"delimiter": "|"}, inherited=second).delimiter == ";"
+
+    def test_what_was_wanted_of_one_run_is_not_inherited(self):
+        job = self.job(parameters={"dry_run": True, "force": True, "review": True, "delimiter": ";"})
+        chosen = resolve("gift_cards", inherited=job)
+        assert (chosen.dry_run, chosen.force, chosen.review, chosen.delimiter) == (False, False, False, ";")
+
+    def test_two_jobs_are_of_different_settings_only_if_their_values_differ(self):
+        by_folder, by_sidecar = (
+            inheritable(self.job(**{layer: {"delimiter": ";"}})) for layer in ("folder", "sidecar")
+        )
+        assert by_folder == by_sidecar
+        assert by_folder != inheritable(self.job())
+        assert inheritable(self.job(sidecar={"dry_run": True})) == inheritable(self.job())
+
+    def test_settings_that_no_longer_exist_are_passed_over(self):
+        assert resolve("gift_cards", inherited={"delimiter": ";", "retired": 1}).delimiter == ";"
+
+
+def test_an_unknown_key_is_named_with_source_line_and_close_match():
+    given = read_settings("dry_run: true\ndelimeter: ';'\n", "cards.csv.settings.yaml")
+    assert wrong(sidecar=given) == (
+        "cards.csv.settings.yaml: line 2, delimeter: there is no such setting (did you mean delimiter?)."
+    )
+    assert wrong(folder={"given_by": {}}).startswith("the folder's settings: given_by: there is no such setting")
+    assert wrong(parameters=read_assignments(["x=1"])).startswith("--set: x: there is no such setting")
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"dry_run": "yes"}, "dry_run: must be true or false, found 'yes'."),
+        ({"dry_run": 1}, "dry_run: must be true or false, found 1."),
+        ({"dry_run": None}, "dry_run: must be true or false, found nothing."),
+        ({"max_file_bytes": 0}, "max_file_bytes: must be greater than or equal to 1, found 0."),
+        ({"max_file_bytes": "2 GiB"}, "max_file_bytes: must be a number, found '2 GiB'."),
+        ({"max_reject_share": 1.01}, "max_reject_share: must be less than or equal to 1, found 1.01."),
+        ({"max_reject_share": -0.1}, "max_reject_share: must be greater than or equal to 0, found -0.1."),
+        ({"settle_seconds": -1}, "settle_seconds: must be greater than or equal to 0, found -1."),
+        ({"settle_seconds": True}, "settle_seconds: must be a number, found true."),
+        ({"retention_days": 0}, "retention_days: must be greater than or equal to 1, found 0."),
+        ({"slash_dates": "us"}, "slash_dates: must be 'refuse', 'month_first' or 'day_first', found 'us'."),
+        ({"mapping": ["a"]}, "mapping: must have keys of its own, as in {key: value}; found a list."),
+        ({"mapping": {"Nr": 5}}, "mapping: 'Nr' must be text, found 5; text that looks otherwise needs quotes."),
+        ({"mapping": {"Nr": " "}}, "mapping: 'Nr' must have at least 1 character, found ' '."),
+        ({"encoding": "utf-9"}, "encoding: there is no encoding 'utf-9'; usual ones are"),
+        ({"encoding": "rot13"}, "encoding: 'rot13' is no encoding of text files."),
+        ({"encoding": "unicode_escape"}, "encoding: 'unicode_escape' is no encoding of text files."),
+        ({"encoding": "x\0"}, "encoding: there is no encoding"),
+        *(({"delimiter": text}, "delimiter: must be one character") for text in ("", '"', "\n", "a", "1", ";;", "§")),
+        ({"release": "0 25 * * *"}, "release: '25' is no hour of a cron expression: numbers 0 to 23"),
+        ({"release": "0 2 * *"}, "release: must be a cron expression of five fields such as '0 2 * * *', found 4."),
+        ({"release": "*/0 2 * * *"}, "release: '*/0' is no minute"),
+        ({"release": "9-3 2 * * *"}, "release: '9-3' is no minute"),
+        ({"release": "nightly"}, "release: must be a cron expression"),
+        ({"after": ["gift_card_pool"]}, "after: there is no other import type 'gift_card_pool' (did you mean gift_card"),
+        ({"after": ["gift_cards"]}, "after: there is no other import type 'gift_cards'"),
+        ({"after": {"gift_card_pools": -1}}, "after: 'gift_card_pools' must be greater than or equal to 0, found -1."),
+        ({"action": "add_cards"}, "action: gift_cards have no action 'add_cards' (did you mean add_gift_cards?)."),
+        ({"pool": "p"}, "pool: only promo_codes have this setting, not gift_cards."),
+        ({"segment": "s"}, "segment: only customers have this setting, not gift_cards."),
+    ],
+)  # fmt: skip
+def test_a_wrong_value_is_named_with_its_source_and_what_was_expected(values, sentence):
+    assert wrong(folder=values).startswith(f"the folder's settings: {sentence}")
+
+
+def test_all_mistakes_of_a_file_are_told_at_once():
+    message = wrong(sidecar=read_settings("pool: x\nforce: 1\nzzz: 2\n", "s.yaml"))
+    assert [part.split(":")[0] for part in message.split("s.yaml: ")[1:]] == [
+        "line 1, pool",
+        "line 3, zzz",
+        "line 2, force",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "stored"),
+    [
+        ({"delimiter": "Tab"}, {"delimiter": "\t"}),
+        ({"delimiter": "semicolon"}, {"delimiter": ";"}),
+        ({"delimiter": "^"}, {"delimiter": "^"}),
+        ({"encoding": "Windows-1251"}, {"encoding": "cp1251"}),
+        ({"encoding": "UTF8"}, {"encoding": "utf-8"}),
+        ({"encoding": "utf-8-sig"}, {"encoding": "utf-8"}),
+        ({"release": "*/15  1-5,22 * * 0"}, {"release": "*/15 1-5,22 * * 0"}),
+        ({"after": ["gift_card_pools"]}, {"after": {"gift_card_pools": 30}}),
+        ({"after": {"gift_card_pools": 90}}, {"after": {"gift_card_pools": 90}}),
+        ({"max_reject_share": 1}, {"max_reject_share": 1.0}),
+        ({"settle_seconds": 0.5}, {"settle_seconds": 0.5}),
+    ],
+)
+def test_values_are_stored_in_one_spelling(given, stored):
+    assert resolve("gift_cards", folder=given).model_dump(include=set(stored)) == stored
+
+
+def test_x03_pools_are_utf_8_or_refused():
+    assert resolve("gift_card_pools", folder={"encoding": "utf8"}).encoding == "utf-8"
+    assert "files of gift_card_pools are UTF-8, found 'cp1251'" in wrong(
+        "gift_card_pools", folder={"encoding": "cp1251"}
+    )
+
+
+def test_settings_that_fit_one_type_are_errors_for_others(other_types):
+    assert resolve("gift_cards", folder={"strict_sold_cards": True}).strict_sold_cards is True
+    assert "only gift_cards have this" in wrong("gift_card_pools", folder={"strict_sold_cards": True})
+    assert resolve("promo_codes", folder={"pool": "spring", "on_existing": "update_dates"}).pool == "spring"
+    assert resolve("customers", parameters={"action": "edit_existing", "segment": "vip"}).segment == "vip"
+
+
+def test_without_an_action_a_type_with_several_is_refused(other_types):
+    assert wrong("customers") == "action: must be stated for customers, one of edit_existing, add_and_edit."
+    assert resolve("promo_codes").action == "add_promo_codes"
+
+
+def test_a_folder_of_no_import_type_is_refused_with_a_close_match():
+    with pytest.raises(FileRefused) as caught:
+        resolve("gift_card")
+    assert (caught.value.rule, caught.value.message) == (
+        "file.unknown_type",
+        "There is no import type 'gift_card' (did you mean gift_cards?).",
+    )
+
+
+def test_settings_files_are_read_with_lines():
+    given = read_settings(b"\xef\xbb\xbfreview: true\n\nmapping: {No: card_number, Off: null}\n", "_settings.yaml")
+    assert given == GivenSettings(
+        "_settings.yaml",
+        {"review": True, "mapping": {"No": "card_number", "Off": None}},
+        {"review": 1, "mapping": 3},
+    )
+    assert read_settings("", "s.yaml").values == {}
+    assert read_settings("# nothing yet\n", "s.yaml").values == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (b"pool: \xff", "s.yaml: not UTF-8 at byte 6."),
+        ("a: 1\na: 2", "s.yaml: line 2: 'a' stands twice, first on line 1."),
+        ("a: [1", "s.yaml: line 1: not valid YAML"),
+        ("- a", "s.yaml: expected lines such as `encoding: windows-1251`."),
+        ("just text", "s.yaml: expected lines such as"),
+        ("a: !!python/name:os.system", "s.yaml: line 1: tags (!) are not supported"),
+    ],
+)
+def test_settings_files_that_can_not_be_read_refuse_the_file(text, sentence):
+    with pytest.raises(SettingsError) as caught:
+        read_settings(text, "s.yaml")
+    assert caught.value.message.startswith(sentence)
+
+
+def test_assignments_of_the_command_line():
+    given = read_assignments(
+        ["pool=0123", "encoding=utf-16", "dry_run=true", "mapping={No: card_number, PIN: null}", "delimiter==",
+         "max_reject_share=0.5", "release=0 2 * * *"]
+    )  # fmt: skip
+    assert given.values == {
+        "pool": "0123",
+        "encoding": "utf-16",
+        "dry_run": True,
+        "mapping": {"No": "card_number", "PIN": None},
+        "delimiter": "=",
+        "max_reject_share": 0.5,
+        "release": "0 2 * * *",
+    }
+
+
+@pytest.mark.parametrize("assignments", [["pool"], ["pool="], ["pool=a", "pool=b"], ["mapping={a"]])
+def test_assignments_that_can_not_be_read_are_refused(assignments):
+    with pytest.raises(SettingsError, match=r"--set"):
+        read_assignments(assignments)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistakes"),
+    [
+        ("", ["expected a section for each import type, found none"]),
+        ("a: [", ["line 1: not valid YAML: expected the node content, but found '<stream end>'"]),
+        (
+            "gift_card:\n  defaults: {}\ngift_cards:\n  action: x\n",
+            [
+                "line 1, gift_card: there is no such import type (did you mean gift_cards?)",
+                "line 3, gift_cards: must have the key defaults, with settings below it, and nothing else",
+            ],
+        ),
+        (
+            "gift_cards:\n  defaults:\n    dry_run: 1\n    pol: x\n    after:\n      [nothing]\n",
+            [
+                "line 4, gift_cards.defaults.pol: there is no such setting (there are: action,",
+                "line 3, gift_cards.defaults.dry_run: must be true or false, found 1",
+            ],
+        ),
+    ],
+)
+def test_mistakes_of_the_defaults_file_are_told_with_key_and_line(tmp_path, text, mistakes):
+    path = tmp_path / "imports.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_defaults(path)
+    told = str(caught.value).splitlines()
+    assert len(told) == len(mistakes)
+    for line, mistake in zip(told, mistakes, strict=True):
+        assert line.startswith(f"imports.yaml: {mistake}")
+
+
+def test_other_defaults_can_be_read_from_another_file(tmp_path):
+    path = tmp_path / "imports.yaml"
+    path.write_text("gift_cards: {defaults: {retention_days: 3}}")
+    assert resolve("gift_cards", defaults_file=path).retention_days == 3
+    assert IMPORTS_YAML.name == "imports.yaml"
+
+
+OF_THE_ROWS = {
+    "action": "add_and_edit", "encoding": "cp1251", "delimiter": ";", "mapping": {"a": None}, "strict_sold_cards": True,
+    "pool": "p", "on_existing": "update_dates", "data_source": "d", "point_of_contact": "p",
+    "take_point_of_contact_from_file": True, "take_action_template_from_file": True, "segment": "s",
+    "on_invalid_optional": "drop_value", "slash_dates": "day_first",
+}  # fmt: skip
+OF_THE_RUN = {
+    "review": True, "dry_run": True, "force": True, "max_file_bytes": 5, "max_reject_share": 0.5,
+    "rejects_verbatim": True, "settle_seconds": 9, "retention_days": 9, "release": "0 2 * * *",
+    "after": {"gift_card_pools": 5}, "given_by": {"delimiter": "folder"},
+}  # fmt: skip
+
+
+def test_x13_every_setting_either_bears_on_the_rows_or_on_the_run():
+    assert {*OF_THE_ROWS, *OF_THE_RUN} == {*SETTINGS, "given_by"}
+
+
+@pytest.mark.parametrize(("key", "value"), OF_THE_ROWS.items())
+def test_x13_settings_that_bear_on_the_rows_change_the_fingerprint(key, value):
+    assert fingerprint_settings(ImportSettings(**{key: value})) != fingerprint_settings(ImportSettings())
+
+
+@pytest.mark.parametrize(("key", "value"), OF_THE_RUN.items())
+def test_x13_settings_of_the_run_leave_the_fingerprint_alone(key, value):
+    assert fingerprint_settings(ImportSettings(**{key: value})) == fingerprint_settings(ImportSettings())
+
+
+def test_x13_the_fingerprint_does_not_depend_on_the_order_of_keys():
+    texts = {
+        fingerprint_settings(ImportSettings(mapping=mapping))
+        for mapping in ({"a": "x", "b": None}, {"b": None, "a": "x"})
+    }
+    assert len(texts) == 1
+    assert json.loads(texts.pop())["mapping"] == {"a": "x", "b": None}
+
+
+def test_settings_survive_the_ledger():
+    chosen = resolve("gift_cards", sidecar={"mapping": {"Nr": "card_number"}, "max_reject_share": 0.5})
+    assert ImportSettings.model_validate(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
+
+
+def test_the_form_offers_what_fits_the_type_and_is_not_over_before_a_run():
+    assert set(parameter_schema("gift_card_pools")) == {
+        "action", "encoding", "delimiter", "mapping", "review", "dry_run", "force", "max_file_bytes",
+        "max_reject_share", "slash_dates", "rejects_verbatim", "retention_days",
+    }  # fmt: skip
+    assert set(parameter_schema("gift_cards")) - set(parameter_schema("gift_card_pools")) == {"strict_sold_cards"}
+
+
+def test_every_field_of_the_form_may_be_left_alone_and_is_described():
+    for name, schema in parameter_schema("gift_cards").items():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        jsonschema.validate(None, schema)
+        assert schema["title"], name
+        assert schema["description"].endswith("."), name
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("action", "add_gift_cards", "add"),
+        ("slash_dates", "day_first", "us"),
+        ("dry_run", True, "yes"),
+        ("max_reject_share", 0.5, 2),
+        ("retention_days", 3, 0),
+        ("mapping", {"Nr": "card_number", "PIN": None}, {"Nr": 5}),
+        ("delimiter", ";", 5),
+    ],
+)
+def test_the_form_accepts_what_the_settings_accept(name, good, bad):
+    schema = parameter_schema("gift_cards")[name]
+    jsonschema.validate(good, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(bad, schema)
+    assert resolve("gift_cards", parameters={name: good}).model_dump()[name] == good
+
+
+def test_the_table_of_settings_describes_every_one_in_a_line():
+    table = {row.name: row for row in describe_settings()}
+    assert list(table) == list(SETTINGS)
+    assert all("\n" not in row.description and row.description.endswith(".") for row in table.values())
+    assert table["max_reject_share"][1:4] == ("number from 0 to 1", "", ())
+    assert table["slash_dates"][1:4] == ("refuse, month_first, day_first", "refuse", ())
+    assert table["strict_sold_cards"][1:4] == ("true, false", "false", ("gift_cards",))
+
+
+def test_importing_the_settings_is_light_enough_for_the_parsing_of_dags():
+    heavy = ["airflow", "pandas", "pyarrow", "numpy", "sqlalchemy", "great_expectations", "phonenumbers"]
+    code = (
+        "import sys; import include.importing.settings; import include.import_types; "
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    root = Path(settings.__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout.strip() == "[]"
