@@ -119,7 +119,11 @@ def _cards(rows: int, broken_share: float, seed: int) -> Iterator[tuple[str, tup
         status = "Inactive"
         if chance.random() < 0.3:
             seconds = int(chance.random() * 86_400)
-            year, month, day = 2020 + int(chance.random() * 5), 1 + int(chance.random() * 12), 1 + int(chance.random() * 28)
+            year, month, day = (
+                2020 + int(chance.random() * 5),
+                1 + int(chance.random() * 12),
+                1 + int(chance.random() * 28),
+            )
             clock = f"{month:02d}-{day:02d} {seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
             contact, purchased, status = "site-main", f"{year}-{clock}", "CanBeUsed"
             expires = f"{year + pool.lifetime}-{clock}" if pool.lifetime else ""
@@ -129,7 +133,10 @@ def _cards(rows: int, broken_share: float, seed: int) -> Iterator[tuple[str, tup
             continue
         earlier = card_number
         hashed = rf"\x{hash_cvv(CVV_KEY, card_number, cvv).hex()}" if cvv else ""
-        yield ",".join(card), (card_number, pool.name, balance, hashed, contact, purchased, expires, status, "0", str(line))
+        yield (
+            ",".join(card),
+            (card_number, pool.name, balance, hashed, contact, purchased, expires, status, "0", str(line)),
+        )
 
 
 def write_files(folder: Path, *, rows: int, broken_share: float, seed: int = 20260101) -> Files:

@@ -1,16 +1,16 @@
-"""
-### Delete expired files
+"""Delete files that are past their import's `retention_days`, once a day.
 
-Deletes source copies, rejected-rows files and staging tables that are older than their import's `retention_days`, once a
-day: they hold full card numbers, codes and addresses. The history of the jobs stays.
+Source copies, rejected-rows files and staging tables hold full card numbers, codes and addresses. The history of the
+jobs, with their counts, stays.
 
-**At 3 a.m.** It may wait until morning. *Red* means that the storage or the warehouse did not answer, or denies deleting:
-clear the task when it does; nothing is deleted twice, and what was left is deleted then.
+**At 3 a.m.** It may wait until morning. *Red* means that the storage or the warehouse did not answer, or denies
+deleting: clear the task when that is mended; it goes on with what is left.
 """
+
+from airflow.sdk import CronTriggerTimetable, dag
 
 import import_tasks
 import retention_tasks
-from airflow.sdk import CronTriggerTimetable, dag
 
 
 @dag(

@@ -1,30 +1,33 @@
-"""
-### Import gift cards
+"""Import one file of gift cards into `loyalty.gift_card`.
 
-Loads **one file** of gift cards into `loyalty.gift_card`. `pick_up_files` starts a run for each file dropped into
-`landing/gift_cards/`; *Trigger* starts one by hand, with the settings of the form.
-A file waits there while gift card pool files are on their way, 30 minutes at most.
+`pick_up_files` starts a run for each file dropped into `landing/gift_cards/`; *Trigger* starts one by hand, with the
+settings of the form. Dropped files wait while gift card pool files are on their way, 30 minutes at most.
 
-| state of the job | run | meaning |
+| job | run | meaning |
 |---|---|---|
 | `completed` | green | every row was inserted, or is there already (`unchanged`) |
-| `completed_with_rejects` | green | the rest was loaded; the rejected-rows file says what is wrong with each row left out |
+| `completed_with_rejects` | green | the rest was loaded; the rejected-rows file says what is wrong with the others |
 | `duplicate` | green, middle skipped | the same content was imported before: nothing to do |
-| `refused` | red | the file as a whole can't be imported; the reason stands in the log of `close_job`, the file in quarantine |
+| dry run | green, `load_rows` skipped | the load was rolled back; the counts stand in the run's note |
+| `refused` | red | the file as a whole can't be imported; `close_job` says why, the file lies in the quarantine |
 | `failed` | red | an outage outlasted the retries, or a defect: see the first red task |
+| none | skipped | another run has the file in hand |
 
-**At 3 a.m.** A *refused* file or *rejected* rows are the sender's to mend: forward the rejected-rows file or the reason.
-Repaired, the file is simply dropped again. A *failed* run has loaded nothing, unless `load_rows` is green.
-Check that the warehouse and the storage answer, then **clear** the first red task with everything downstream.
-Clearing is safe at every task: rows that are loaded stay as they are, and only reports are written again.
-A run that is *skipped* found its file in the hands of another run.
+**At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
+file. Repaired, the file is simply dropped again.
+After a *failed* run nothing is loaded unless `load_rows` is green. See that warehouse and storage answer, then
+**clear** the first red task with everything downstream.
+To run a refused file again with other settings, mend the folder's `_settings.yaml` and clear `take_file` with
+everything downstream. Clearing is safe at every task: rows that are loaded stay as they are, only the reports are
+written again.
 """
 
-import import_tasks
 from airflow.sdk import dag
 
+import import_tasks
 
-@dag(doc_md=__doc__, **import_tasks.dag_arguments("gift_cards"))
+
+@dag(doc_md=__doc__, schedule=None, **import_tasks.dag_arguments("gift_cards"))
 def import_gift_cards() -> None:
     """Import one file of gift cards."""
     import_tasks.import_file("gift_cards")

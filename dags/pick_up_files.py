@@ -1,22 +1,23 @@
-"""
-### Pick up files
+"""Start one run per file that lies ready in the landing folders.
 
-Starts **one run per file** that lies ready in the landing folders. A trigger watches the folders and wakes this DAG
-within a second; every five minutes it runs anyway, in case the triggerer was down.
+A trigger watches the folders and wakes this DAG within a second or two; every five minutes it runs anyway, in case
+the triggerer is down.
 
-A file is ready when it is no longer being written, its release time (`release`, such as nightly) has passed, and the
-files that it must come after are in (`after`). A file that no import type can take (wrong extension, a folder of no type)
-is refused here: it gets a job, a reason and a place in the quarantine.
+A file is ready when it is no longer being written, its `release` time (nightly, for one) has passed, and the files
+that go before it (`after`) are in. A file in a folder of no import type is refused here: it gets a job, a reason and
+a place in the quarantine.
 
-**At 3 a.m.** *A file isn't picked up*: its name may begin with `.` or end in `.part`, `.tmp`, `.filepart` or `.crdownload`;
-it may be waiting (the log of `start_imports` counts those); the triggerer may be down: the next five-minute run takes it.
+**At 3 a.m.** *A file isn't picked up*: the log of `start_imports` says what each waiting file waits for. Names that
+begin with `.` or end in `.part`, `.tmp`, `.filepart` or `.crdownload` are files still being written. If the triggerer
+is down, the next five-minute run takes the file.
 *This DAG is red*: the log names the files that could not be started; the others were, and the next run tries again.
-*A run ended, but its file still lies in landing*: it is started again, at first after a minute, later after an hour at most.
+*A run has ended, but its file still lies in landing*: it is started again, after a minute at first, an hour at last.
 """
+
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag
 
 import import_tasks
 import pick_up_tasks
-from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag
 from landing_trigger import LandingTrigger
 
 LANDING = Asset("landing", watchers=[AssetWatcher(name="landing_folders", trigger=LandingTrigger())])

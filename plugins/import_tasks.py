@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, Param, TaskInstanceState, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
 from include import import_types
 from include.importing import settings
 from notifications import RESULT_KEY, ImportNotifier
@@ -22,7 +23,8 @@ from withheld_errors import withhold_values
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
-    from include.importing.jobs import Job
+
+    from include.importing.jobs import Job, JobResult
     from include.importing.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,7 @@ OWNER = "loyalty"
 RETRIES = 5
 RETRY_DELAY = timedelta(seconds=10)
 LONGEST_RETRY_DELAY = timedelta(minutes=5)
+RULES_KEPT = 10
 PARALLEL_FILES = 16
 """Runs at once of a type whose files may load in any order."""
 
@@ -58,7 +61,6 @@ def dag_arguments(import_type: str) -> dict[str, Any]:
     declaration = import_types.get(import_type)
     return {
         "dag_display_name": f"Import {declaration.label.lower()}",
-        "schedule": None,
         "catchup": False,
         "max_active_runs": 1 if declaration.edits else PARALLEL_FILES,
         "default_args": default_args(),
@@ -68,7 +70,7 @@ def dag_arguments(import_type: str) -> dict[str, Any]:
 
 
 def form(import_type: str) -> dict[str, Param]:
-    """Return the trigger form: the file, then every setting; an empty setting keeps what the settings files say (X-11)."""
+    """Return the trigger form: the file, then every setting; an empty one keeps what the settings files say (X-11)."""
     file = Param(
         type="string",
         minLength=1,
@@ -190,13 +192,21 @@ def close_job() -> dict[str, Any]:
         job = find_job(runtime)
         if job is None:
             raise AirflowFailException(failure) if failure else AirflowSkipException("Another run has the file in hand")
-        result = reporting.close_job(runtime, job.id, failure=failure).to_json()
+        result = digest(reporting.close_job(runtime, job.id, failure=failure), is_dry_run=job.is_dry_run)
     context["ti"].xcom_push(key=RESULT_KEY, value=result)
     if result["reason"]:
         raise AirflowFailException(f"{result['file']} is {result['state']}: {result['reason']['message']}")
     if failure:
         raise AirflowFailException(f"{result['file']} is {result['state']}, but: {failure}")
     return {"state": result["state"], **result["rows"]}
+
+
+def digest(result: JobResult, *, is_dry_run: bool = False) -> dict[str, Any]:
+    """Return the part of a result that goes into XCom: facts for the note and the mail, few enough to be read there."""
+    told = result.to_json()
+    told["warnings"] = len(told["warnings"])
+    told["rules"] = [{key: rule[key] for key in ("rule", "severity", "rows")} for rule in told["rules"][:RULES_KEPT]]
+    return told | {"is_dry_run": is_dry_run}
 
 
 def find_job(runtime: Runtime) -> Job | None:
@@ -209,15 +219,19 @@ def find_job(runtime: Runtime) -> Job | None:
 
 def resume(runtime: Runtime, job_id: int) -> bool:
     """Let a failed job go on where it stopped, its task having been cleared; return False when it can't (X-14)."""
+    from sqlalchemy import update
+
     from include.importing import jobs
 
     with runtime.engine.begin() as connection:
-        job = jobs.get(connection, job_id, lock="update")
-        if job.state is jobs.State.FAILED:
-            jobs.update(
-                connection, job_id, state=jobs.State.RUNNING, finished_at=None, refusal_rule=None, refusal_message=None
-            )
-    return job.state in (jobs.State.RUNNING, jobs.State.FAILED) or job.state.is_completed
+        # Without a lock: the tasks of the other chunks share one on the row for as long as they run.
+        connection.execute(
+            update(jobs.JOB)
+            .where(jobs.JOB.c.id == job_id, jobs.JOB.c.state == jobs.State.FAILED)
+            .values(state=jobs.State.RUNNING, finished_at=None, refusal_rule=None, refusal_message=None)
+        )
+        state = jobs.get(connection, job_id).state
+    return state is jobs.State.RUNNING or state.is_completed
 
 
 def failed_tasks(context: Context) -> str | None:

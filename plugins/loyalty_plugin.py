@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import run_notes
 from airflow.plugins_manager import AirflowPlugin
+
+import run_notes
 
 
 class LoyaltyPlugin(AirflowPlugin):

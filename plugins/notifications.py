@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier, conf
+
 from withheld_errors import describe
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ class ImportNotifier(BaseNotifier):
 
     def send(self, context: Context) -> bool:
         """Send the mail if there is something to tell and someone to tell it to; return whether one was sent."""
-        result = self.result or context["ti"].xcom_pull(task_ids=CLOSING_TASK, key=RESULT_KEY) or unknown_result(context)
+        result = (
+            self.result or context["ti"].xcom_pull(task_ids=CLOSING_TASK, key=RESULT_KEY) or unknown_result(context)
+        )
         if not needs_attention(result):
             return False
         try:
@@ -50,14 +53,14 @@ class ImportNotifier(BaseNotifier):
 
     def _mail(self, subject: str, html: str) -> bool:
         from airflow.providers.smtp.hooks.smtp import SmtpHook
-        from include.importing.runtime import ROOT
+
         from include.project.loader import load_project
         from warehouse_runtime import find_connection
 
         if find_connection(SMTP_CONNECTION) is None:
             self.log.info("No mail is sent: the Connection %s is not defined", SMTP_CONNECTION)
             return False
-        subscribers = list(load_project(ROOT / "include" / "config" / "project.yaml").alert_subscribers)
+        subscribers = list(load_project().alert_subscribers)
         if not subscribers:
             self.log.info("No mail is sent: the project settings name no alert_subscribers")
             return False

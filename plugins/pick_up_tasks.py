@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import DagRunState, task
 from airflow.sdk.exceptions import AirflowRuntimeError
+
 from withheld_errors import describe, withhold_values
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def start_imports() -> dict[str, int]:
 def refuse(runtime: Runtime, arrival: Arrival) -> None:
     """Refuse a file that belongs to no import type, and tell the subscribers (X-01)."""
     from airflow.sdk import get_current_context
+
+    from import_tasks import digest
     from include.importing import landing, reporting
     from notifications import ImportNotifier
 
@@ -106,9 +109,9 @@ def refuse(runtime: Runtime, arrival: Arrival) -> None:
         runtime, arrival, run_key=f"pick_up_files/{make_run_id(arrival, 1)}", launched_by=f"file drop {arrival.url}"
     )
     reporting.write_report(runtime, job_id)
-    result = reporting.close_job(runtime, job_id)
-    log.warning("%s is refused: %s", arrival.file_name, (result.reason or {}).get("message"))
-    ImportNotifier(result.to_json()).send(get_current_context())
+    result = digest(reporting.close_job(runtime, job_id))
+    log.warning("%s is refused: %s", arrival.file_name, result["reason"]["message"])
+    ImportNotifier(result).send(get_current_context())
 
 
 def start_import(runtime: Runtime, arrival: Arrival) -> str | None:

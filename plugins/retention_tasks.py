@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from airflow.sdk import task
+
 from warehouse_runtime import open_runtime
 from withheld_errors import withhold_values
 

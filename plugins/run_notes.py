@@ -1,7 +1,7 @@
 """A listener that writes the outcome of an import into its run's note, where the list of runs shows it.
 
-A task can't: Airflow 3.3's execution API takes a note only when a run is created. Listeners of DAG runs are called where
-the run's state changes (the scheduler, or the API server when a person changes it), inside that session.
+A task can't: Airflow 3.3's execution API takes a note only when a run is created. Listeners of DAG runs are called
+where the run's state changes (the scheduler, or the API server when a person changes it), inside that session.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
 def write_note(dag_run: DagRun) -> None:
     """Set the note to file, state and counts, unless a person has written one."""
     from airflow.models.xcom import XComModel
-    from notifications import CLOSING_TASK, RESULT_KEY
     from sqlalchemy import select
     from sqlalchemy.orm import object_session
+
+    from notifications import CLOSING_TASK, RESULT_KEY
 
     session = object_session(dag_run)
     if session is None or not dag_run.dag_id.startswith("import_"):
@@ -62,4 +63,4 @@ def outcome(result: dict[str, Any]) -> str:
     if earlier := result.get("duplicate_of"):
         return f"{text} of job {earlier}"
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result["rows"].items() if count)
-    return f"{text}: {counts}" if counts else text
+    return f"{text}{f': {counts}' if counts else ''}{' (dry run)' if result['is_dry_run'] else ''}"

@@ -1,4 +1,4 @@
-"""From Airflow's Connections and Variables to the runtime of the stages; read in tasks and triggers only, never at parse."""
+"""From Airflow's Connections and Variables to the runtime of the stages; read in tasks and triggers, never at parse."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
+
 from include.importing.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Errors leave a task without their text when it might quote a cell value. Source: X-20.
 
 PostgreSQL puts keys and cells into its messages ("Key (card_number)=(…) already exists"), Python puts what it could not
-convert. Airflow writes both into task logs. So every task body is wrapped: what goes on to Airflow says which error, where
-and under which SQLSTATE, and decides whether a repetition helps.
+convert. Airflow writes both into task logs. So every task body is wrapped: what goes on to Airflow says which error,
+where and under which SQLSTATE, and decides whether a repetition helps.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRuntimeError, AirflowSkipException
+
 from include.importing.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault, WarehouseUnavailable
 
 if TYPE_CHECKING:

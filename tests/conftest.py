@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import itertools
 import os
 import shutil
@@ -14,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, NullPool, text
+from sqlalchemy import Engine
 
+from include.project.loader import load_project
+from include.project.sync import sync
 from include.warehouse.embedded import EmbeddedServer, PortBusyError
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
@@ -103,3 +103,5 @@ def empty_database(warehouse_server: EmbeddedServer) -> Iterator[Warehouse]:
 
 def sync_shipped_project(engine: Engine) -> None:
     """Apply include/config/project.yaml to the reference tables."""
+    with engine.begin() as connection:
+        sync(connection, load_project())

@@ -32,7 +32,7 @@ _WITHOUT_WAY_BACK = re.compile(
 # Unicode White_Space as UTF-8 (X-16).
 _SPACE = rb"(?:[\t-\r ]|\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80)"
 _BLANK = re.compile(_SPACE + rb"*+")
-_BLANK_LINES = re.compile(_SPACE.replace(rb"\t-\r", rb"\t\x0b\x0c") + rb"*+(?:\r\n|\r|\n)")
+_BLANK_LINES = re.compile(rb"(?:" + _SPACE.replace(rb"\t-\r", rb"\t\x0b\x0c") + rb"*+(?:\r\n|\r|\n))*+")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Utf8Decoder:
     def decode(self, piece: bytes, *, is_final: bool) -> bytes:
         """Return the piece itself."""
         unchecked = self._unfinished + piece
-        finished = len(unchecked) if is_final else _whole_characters(unchecked)
+        finished = len(unchecked) if is_final else whole_characters(unchecked)
         if not _is_utf8(unchecked, finished):
             try:
                 unchecked[:finished].decode()
@@ -154,7 +154,9 @@ def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) ->
         name = "utf-8"
     if utf8_only and name != "utf-8":
         raise FileRefused(
-            "file.encoding", f"Files of this type are UTF-8; the settings declare the encoding “{declared}”."
+            "file.encoding",
+            f"The settings declare the encoding “{declared}”, but files of this type have to be UTF-8. "
+            "Expected: the file saved as UTF-8, and no declaration.",
         )
     if _WITHOUT_WAY_BACK.fullmatch(name):
         raise FileRefused(
@@ -250,13 +252,24 @@ def skip_blank_lines(text: bytes, *, is_final: bool) -> tuple[int, int]:
 
     A CR at the very end of a text that goes on is left, because an LF may follow.
     """
-    end = 0
-    while match := _BLANK_LINES.match(text, end):
-        if match.end() == len(text) and text.endswith(b"\r") and not is_final:
-            break
-        end = match.end()
+    blank = _BLANK_LINES.match(text)
+    end = blank.end() if blank else 0
+    if end == len(text) and text.endswith(b"\r") and not is_final:
+        end -= 1
     lines = count_line_ends(text[:end])
     return (len(text), lines) if is_final and _BLANK.fullmatch(text, end) else (end, lines)
+
+
+def whole_characters(text: bytes) -> int:
+    """Return the length without a UTF-8 character that the end of the text cuts."""
+    for back in range(1, min(3, len(text)) + 1):
+        byte = text[-back]
+        if byte < 0x80:
+            break
+        if byte >= 0xC0:
+            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(text) if back >= length else len(text) - back
+    return len(text)
 
 
 def _codec_name(declared: str) -> str:
@@ -281,15 +294,3 @@ def _is_utf8(text: bytes, length: int) -> bool:
     except pa.ArrowInvalid:
         return False
     return True
-
-
-def _whole_characters(text: bytes) -> int:
-    """Return the length without a UTF-8 character that the end of the text cuts."""
-    for back in range(1, min(3, len(text)) + 1):
-        byte = text[-back]
-        if byte < 0x80:
-            break
-        if byte >= 0xC0:
-            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return len(text) if back >= length else len(text) - back
-    return len(text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from upath import UPath
@@ -68,8 +68,13 @@ def from_url(runtime: Runtime, url: str) -> UPath:
     scheme = urlsplit(url).scheme
     for folder in (runtime.landing, runtime.work, runtime.reports, runtime.archive):
         if scheme and folder.protocol == scheme:
-            return UPath(url, **folder.storage_options)
-    return UPath(url)
+            return _path(url, folder.storage_options)
+    return _path(url, {})
+
+
+def _path(url: str, storage_options: Mapping[str, Any]) -> UPath:
+    path: UPath = UPath(url, **storage_options)
+    return path
 
 
 def work_folder(runtime: Runtime, job_id: int) -> UPath:
@@ -110,7 +115,7 @@ def written_whole(path: UPath) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when it is complete; readable by its owner alone (X-20)."""
     if not is_local(path):
         with path.open("wb") as stream:
-            yield cast(BinaryIO, stream)
+            yield stream
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -133,7 +138,7 @@ def copy(source: UPath, target: UPath) -> None:
         return
     with source.open("rb") as reader, written_whole(target) as writer:
         while data := reader.read(_COPY_BYTES):
-            writer.write(cast(bytes, data))
+            writer.write(data)
 
 
 def move(source: UPath, target: UPath) -> None:
@@ -162,4 +167,4 @@ def open_text(runtime: Runtime, job: Job) -> Iterator[BinaryIO]:
     source = source_path(runtime, job)
     copy_of_text = text_path(runtime, job.id)
     with (copy_of_text if copy_of_text.exists() else source).open("rb") as stream:
-        yield cast(BinaryIO, stream)
+        yield stream

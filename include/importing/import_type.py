@@ -6,8 +6,9 @@ in `include/import_types/__init__.py`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ class Field:
     is_secret: bool = False
     allows_two_digit_year: bool = False
     description: str = ""
-    synonyms: Mapping[str, str] = field(default_factory=dict, hash=False)
+    synonyms: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Lookup:
     name: str
     field: str
     query: str
-    columns: Mapping[str, Kind] = field(default_factory=dict)
+    columns: Mapping[str, Kind] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

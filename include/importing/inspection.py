@@ -15,13 +15,14 @@ from sqlalchemy import Connection
 
 from include import import_types
 from include.importing import jobs, records, settings, staging
+from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
 from include.importing.files import open_text, source_path, text_path, written_whole
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, State
 from include.importing.landing import EXTENSIONS, settings_layers
 from include.importing.mapping import ColumnMapping, map_columns
-from include.importing.records import Chunk, Dialect, Inspection
+from include.importing.records import Chunk, Inspection
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
@@ -161,7 +162,7 @@ def _peek_origin(runtime: Runtime, job: Job) -> int | None:
     with source_path(runtime, job).open("rb") as source:
         head = source.read(_PEEK_BYTES)
     for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):
-        start = head[:64].decode(encoding, errors="ignore").lstrip("\ufeff\"")
+        start = head[:64].decode(encoding, errors="ignore").lstrip('\ufeff"')
         if not start.startswith("_job"):
             continue
         text = head.decode("latin-1" if encoding == "utf-8-sig" else encoding, errors="ignore")

@@ -36,7 +36,10 @@ JOB = sa.Table(
             "rows_not_found", "rows_rejected",
         )
     ),
-    *(sa.Column(name, sa.DateTime(timezone=True)) for name in ("launched_at", "arrived_at", "loaded_at", "finished_at")),
+    *(
+        sa.Column(name, sa.DateTime(timezone=True))
+        for name in ("launched_at", "arrived_at", "loaded_at", "finished_at")
+    ),
     sa.Column("is_dry_run", sa.Boolean),
 )  # fmt: skip
 CHUNK = sa.Table(
@@ -336,11 +339,14 @@ def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: 
     ).first()
     if earlier is None:
         return None
-    if edits and connection.execute(
-        sa.select(sa.literal(1))
-        .where(JOB.c.import_type == job.import_type, JOB.c.loaded_at > earlier.loaded_at)
-        .limit(1)
-    ).first():
+    if (
+        edits
+        and connection.execute(
+            sa.select(sa.literal(1))
+            .where(JOB.c.import_type == job.import_type, JOB.c.loaded_at > earlier.loaded_at)
+            .limit(1)
+        ).first()
+    ):
         return None
     return int(earlier.id)
 

@@ -1,4 +1,4 @@
-"""The landing area: which files have arrived whole, which must wait, and how a job takes one. Source: X-01, X-12, GC-05."""
+"""The landing area: which files have arrived whole, which wait, how a job takes one. Source: X-01, X-12, GC-05."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import sqlalchemy as sa
-from croniter import croniter
+from croniter import croniter  # comes with Airflow, and decides there as well when a cron expression is due
 from sqlalchemy import Connection
 from upath import UPath
 
@@ -117,8 +117,16 @@ def arrivals(runtime: Runtime) -> list[Arrival]:
         folder = str(relative.parent)
         import_type = folder if folder in import_types.IMPORT_TYPES else None
         found.append(
-            Arrival(import_type, str(path), folder, relative.name, stat.size_bytes, stat.version, stat.modified_at,
-                    stat.is_object)  # fmt: skip
+            Arrival(
+                import_type,
+                str(path),
+                folder,
+                relative.name,
+                stat.size_bytes,
+                stat.version,
+                stat.modified_at,
+                stat.is_object,
+            )
         )
     return sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file_name))
 
@@ -230,8 +238,8 @@ def _pick_up_settings(runtime: Runtime, arrival: Arrival) -> ImportSettings | No
     """Return the settings that bear on the pick-up; None when they are wrong, which the job itself will say."""
     texts = _settings_texts(files.from_url(runtime, arrival.url))
     try:
-        layers = {name: settings.read_settings(text, name) for name, text in texts.items() if text is not None}
-        return settings.resolve(str(arrival.import_type), **layers, defaults_file=runtime.defaults_file)
+        folder, sidecar = (None if text is None else settings.read_settings(text, name) for name, text in texts.items())
+        return settings.resolve(str(arrival.import_type), folder, sidecar, defaults_file=runtime.defaults_file)
     except SettingsError:
         return None
 
@@ -257,7 +265,9 @@ def _unsettled(runtime: Runtime, arrival: Arrival, settle_seconds: float, now: d
         age = now.timestamp() - os.stat(arrival.url).st_ctime
     if age < settle_seconds:
         return "settling"
-    if age < max(settle_seconds, UNENDED_SETTLE_SECONDS) and not _ends_with_line_end(files.from_url(runtime, arrival.url)):
+    if age < max(settle_seconds, UNENDED_SETTLE_SECONDS) and not _ends_with_line_end(
+        files.from_url(runtime, arrival.url)
+    ):
         return "settling: no line end at its end yet"
     return None
 
@@ -268,7 +278,12 @@ def _ends_with_line_end(path: UPath) -> bool:
         size = stream.tell()
         stream.seek(max(0, size - 4))
         tail = stream.read()
-    return size == 0 or tail[-1:] in (b"\n", b"\r") or tail[-2:] in (b"\n\0", b"\r\0") or tail in (b"\n\0\0\0", b"\r\0\0\0")
+    return (
+        size == 0
+        or tail[-1:] in (b"\n", b"\r")
+        or tail[-2:] in (b"\n\0", b"\r\0")
+        or tail in (b"\n\0\0\0", b"\r\0\0\0")
+    )
 
 
 def _released_at(arrival: Arrival, chosen: ImportSettings | None) -> datetime:

@@ -1,4 +1,4 @@
-"""The load: ONE transaction with key rules, rows, side effects, counts and the job's state. Source: X-07, X-14, X-19."""
+"""The load: ONE transaction with key rules, rows, side effects, counts and state. Source: X-07, X-14, X-19."""
 
 from __future__ import annotations
 
@@ -235,7 +235,9 @@ def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
     connection.execute(sa.delete(JOB_RULE).where(JOB_RULE.c.job_id == job.id))
     if counted:
         connection.execute(sa.insert(JOB_RULE), counted)
-    jobs.update(connection, job.id, warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted)])
+    jobs.update(
+        connection, job.id, warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted)]
+    )
 
 
 def _warnings(connection: Connection, job_id: int, counted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -226,19 +226,19 @@ def _why(texts: pa.StringArray, denied: npt.NDArray[np.bool_], causes: Mapping[s
 def _read_words(sent: pa.StringArray, meanings: Mapping[str, object], type_: pa.DataType, problem: str) -> Reading:
     """Read texts that are one of a few words, in any case; each distinct text is looked up once."""
     encoded = sent.dictionary_encode()
-    meant = [meanings.get(word.casefold()) for word in encoded.dictionary.to_pylist()]
+    meant = [meanings.get(word.lower()) for word in encoded.dictionary.to_pylist()]
     values = pa.array(meant, type_).take(encoded.indices)
     unknown = flags(values.is_null()) & flags(sent.is_valid())
     return Reading(values, marked(unknown, problem))
 
 
 def _choices(field: Field) -> dict[str, str]:
-    """Return what each word of an enumeration means, by its folded spelling."""
+    """Return what each word of an enumeration means, by its lower-case spelling."""
     for word, choice in field.synonyms.items():
         if choice not in field.choices:
             raise ConfigurationError(f"field {field.name}: synonym {word!r} means {choice!r}, which is no choice")
-    synonyms = {word.casefold(): choice for word, choice in field.synonyms.items()}
-    return synonyms | {choice.casefold(): choice for choice in field.choices}
+    synonyms = {word.lower(): choice for word, choice in field.synonyms.items()}
+    return synonyms | {choice.lower(): choice for choice in field.choices}
 
 
 def _date_forms(field: Field, options: ReadOptions) -> DateForms:

@@ -35,6 +35,7 @@ from include.importing.dialect import (
     skip_blank_lines,
     sniff_delimiter,
     undecodable,
+    whole_characters,
 )
 from include.importing.errors import FileRefused
 from include.importing.scan import Ints, Scan, count_cells, count_line_ends, scan
@@ -508,7 +509,6 @@ class _ChunkPlan:
             self._line += int(found.lines[-1])
             self._opened_line = None
         elif len(data) > self._hold_bytes:
-            self._has_records = True
             self._shorten(data, found)
         else:
             self._held = data
@@ -555,6 +555,12 @@ class _ChunkPlan:
 
     def _shorten(self, data: bytes, found: Scan) -> None:
         """Replace a long unfinished record by a short text that leaves the scan where the record leaves it."""
+        if not self._has_records:
+            whole = whole_characters(data.removesuffix(b"\r"))
+            if is_blank_line(data[:whole], self._delimiter):  # may become a blank line yet
+                self._held = b" " + data[whole:]
+                return
+            self._has_records = True
         # Whether a CR or a quote at the end ends or closes something is open until the next byte. Of a run of quotes
         # only it matters whether their number is even.
         if data.endswith(b"\r"):

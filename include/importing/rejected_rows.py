@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from include.importing.records import Dialect, split_record
+from include.importing.dialect import Dialect
+from include.importing.records import split_record
 
 COLUMNS = ("_job", "_line", "_rules", "_reasons")
-# What a spreadsheet takes for a formula, after any apostrophes: = + - @ tab CR, and the full-width ＝ ＋ － ＠.
+# What a spreadsheet takes for a formula, after any apostrophes: = + - @ tab CR, and full-width forms of the first four.
 _STARTS_FORMULA = re.compile(rb"'*(?:[=+\-@\t\r]|\xef\xbc[\x9d\x8b\x8d\xa0])")
 
 

@@ -13,12 +13,12 @@ from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from upath import UPath
 
-from include import import_types
 from include.importing import files, jobs, rejected_rows, staging
 from include.importing.errors import ConfigurationError, FileRefused
 from include.importing.inspection import dialect_of, ensure_text
-from include.importing.jobs import CHUNK, JOB, REJECT, Job, JobResult, State
+from include.importing.jobs import JOB, REJECT, Job, JobResult, State
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, resolve
 from include.importing.stages import stage, values_hidden
@@ -40,7 +40,8 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
     """Write the reports of a job, again if they are there already: same bytes (X-14)."""
     with stage(runtime, job_id) as (connection, job):
         folder = files.report_folder(runtime, job)
-        rejected_file = evidence_file = None
+        rejected_file: UPath | None = None
+        evidence_file: UPath | None = None
         if job.inspection is not None and _has_rejects(connection, job_id):
             rejected_file = folder / rejected_rows.file_name(job.file_name)
             with files.written_whole(rejected_file) as sink:
@@ -50,14 +51,17 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
             evidence_file = folder / "validation.json"
             _write_json(evidence_file, evidence)
         summary_file = folder / "summary.json"
-        urls = {
-            "rejected_file_url": rejected_file and str(rejected_file),
-            "evidence_file_url": evidence_file and str(evidence_file),
-            "summary_file_url": str(summary_file),
-        }
-        jobs.update(connection, job_id, **urls)
+        reports = Reports(
+            str(rejected_file) if rejected_file else None,
+            str(summary_file),
+            str(evidence_file) if evidence_file else None,
+        )
+        jobs.update(
+            connection, job_id, rejected_file_url=reports.rejected_file, summary_file_url=reports.summary_file,
+            evidence_file_url=reports.evidence_file,
+        )  # fmt: skip
         _write_json(summary_file, _summary(connection, jobs.get(connection, job_id)))
-    return Reports(urls["rejected_file_url"], str(summary_file), urls["evidence_file_url"])
+    return reports
 
 
 def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> JobResult:
@@ -91,7 +95,9 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
     with values_hidden(), runtime.engine.begin() as connection:
         rows = connection.execute(
             sa.select(JOB.c.id, JOB.c.settings, JOB.c.launched_at, JOB.c.import_type).where(
-                sa.or_(JOB.c.archive_url.is_not(None), JOB.c.work_url.is_not(None), JOB.c.rejected_file_url.is_not(None))
+                sa.or_(
+                    JOB.c.archive_url.is_not(None), JOB.c.work_url.is_not(None), JOB.c.rejected_file_url.is_not(None)
+                )
             )
         ).all()
     deleted: dict[str, int] = {}
@@ -151,11 +157,12 @@ def _write_rejected_rows(runtime: Runtime, connection: Connection, job: Job, sin
             start = window[0].byte_offset
             text.seek(start)
             data = text.read(window[-1].byte_offset + window[-1].byte_length - start)
-            records = (data[each.byte_offset - start :][: each.byte_length] for each in window)
-            sink.write(b"".join(writer.record(each, record) for each, record in zip(window, records, strict=True)))
+            for each in window:
+                offset = each.byte_offset - start
+                sink.write(writer.record(each, data[offset : offset + each.byte_length]))
 
 
-def _rejects(connection: Connection, job_id: int) -> Iterator[sa.Row[Any]]:
+def _rejects(connection: Connection, job_id: int) -> Iterator[Any]:
     query = (
         sa.select(REJECT.c.line, REJECT.c.byte_offset, REJECT.c.byte_length, REJECT.c.rules, REJECT.c.reasons)
         .where(REJECT.c.job_id == job_id)
@@ -164,9 +171,9 @@ def _rejects(connection: Connection, job_id: int) -> Iterator[sa.Row[Any]]:
     yield from connection.execute(query.execution_options(yield_per=_BATCH_REJECTS))
 
 
-def _windows(rejects: Iterable[sa.Row[Any]]) -> Iterator[list[sa.Row[Any]]]:
+def _windows(rejects: Iterable[Any]) -> Iterator[list[Any]]:
     """Group rejects that lie close enough together to be read from the file in one piece."""
-    window: list[sa.Row[Any]] = []
+    window: list[Any] = []
     for each in rejects:
         if window and (
             each.byte_offset + each.byte_length - window[0].byte_offset > _WINDOW_BYTES or len(window) == _BATCH_REJECTS
@@ -236,6 +243,6 @@ def _summary(connection: Connection, job: Job) -> dict[str, Any]:
     }
 
 
-def _write_json(path: files.UPath, value: dict[str, Any]) -> None:
+def _write_json(path: UPath, value: dict[str, Any]) -> None:
     with files.written_whole(path) as sink:
         sink.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")

@@ -51,7 +51,7 @@ REJECT_COLUMNS = ("job_id", "line", "chunk_number", "byte_offset", "byte_length"
 
 def driver(connection: Connection) -> DriverConnection:
     """Return the psycopg2 connection below a SQLAlchemy one, in the same transaction."""
-    return connection.connection.driver_connection  # type: ignore[return-value]
+    return connection.connection.driver_connection
 
 
 def table_name(job_id: int, chunk_number: int) -> str:
@@ -71,7 +71,9 @@ def create_table(cursor: Cursor, job_id: int, chunk_number: int, columns: Mappin
         SQL("{} " + sql_type).format(Identifier(name)) for name, sql_type in {**ROW_COLUMNS, **columns}.items()
     ]
     cursor.execute(
-        SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = false)").format(table, SQL(", ").join(definitions))
+        SQL("CREATE UNLOGGED TABLE {} ({}) WITH (autovacuum_enabled = false)").format(
+            table, SQL(", ").join(definitions)
+        )
     )
 
 
@@ -92,7 +94,7 @@ def staged_rows(connection: Connection, job_id: int) -> dict[int, int]:
     for number, name in _table_oids(connection, job_id).items():
         with driver(connection).cursor() as cursor:
             cursor.execute(SQL("SELECT count(*) FROM {}").format(Identifier("staging", name)))
-            counts[number] = cursor.fetchone()[0]  # type: ignore[index]
+            counts[number] = cursor.fetchone()[0]
     return counts
 
 
@@ -179,7 +181,7 @@ class Writer:
             if self._error is None:
                 try:
                     write_batch(self._cursor, batch)
-                except BaseException as error:  # noqa: BLE001 -- carried to the caller's thread
+                except BaseException as error:
                     self._error = error
 
     def put(self, *batches: Batch) -> None:

@@ -16,13 +16,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include import import_types
-from include.importing import jobs, parsing, records, staging
+from include.importing import parsing, records, staging
+from include.importing.dialect import Dialect
 from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType, Kind, Lookup
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import CHUNK, REJECT, Job
 from include.importing.mapping import ColumnMapping
-from include.importing.records import Block, Chunk, Dialect
+from include.importing.records import Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
 from include.importing.stages import stage
@@ -39,7 +40,8 @@ READER_RULES: Mapping[str, str] = {
 }
 LAUNCHED_AT = "job__launched_at"
 LINE = "line"
-_ESCAPED = r"^'('*[=+\-@\t\r＝＋－＠])"
+_ESCAPED = "^'('*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20])"
+"""A cell that the rejected-rows file gave one apostrophe more; full-width forms included (X-09)."""
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
                  Kind.INTEGER: pa.int64()}  # fmt: skip
 
@@ -166,7 +168,7 @@ class Judge:
         self.unescape = unescape
         self._runtime = runtime
         self._options = parsing.ReadOptions(
-            slash_dates=import_settings.slash_dates or "refuse",
+            slash_dates=import_settings.slash_dates,
             phone_region=runtime.project.default_phone_region,
             today=launched_at.date(),
         )

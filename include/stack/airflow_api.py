@@ -46,7 +46,7 @@ class AirflowApi:
         ]
 
     def warm_up(self) -> None:
-        """Make Airflow build its API for tasks now: 3.3.2 does so at the first request, and a task would wait for it."""
+        """Make Airflow build its API for tasks: 3.3.2 does so at the first request, which would be a task's."""
         with _opener.open(f"{self._url}/execution/health", timeout=60) as answer:
             answer.read()
 

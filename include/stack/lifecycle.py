@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,12 +21,11 @@ from include.stack.airflow_api import AirflowApi
 from include.stack.environment import LOCATIONS, make_environment
 from include.stack.errors import StackError
 from include.stack.keys import Keys, load_keys, write_private
+from include.stack.preparation import prepare_databases
 from include.stack.processes import created_at, end_session
 from include.stack.settings import PROJECT, StackSettings
 from include.stack.supervisor import COMPONENTS, FAILURE, STATE, tail, take_lock
 from include.warehouse.embedded import EmbeddedServer, EmbeddedServerError, PortBusyError
-from include.warehouse.engine import create_warehouse_engine
-from include.warehouse.migrations import migrate
 
 ADMIN = "admin"
 Say = Callable[[str], None]
@@ -92,7 +90,7 @@ class Stack:
             started_at = datetime.now(UTC)
             self._start_database()
             try:
-                self._migrate()
+                self._prepare()
                 supervisor = self._launch_supervisor()
                 self._wait_until_ready(supervisor, started_at, timeout_seconds)
             except BaseException:
@@ -122,9 +120,12 @@ class Stack:
         settings.home.mkdir(parents=True, exist_ok=True)
         if settings.home.stat().st_uid != os.geteuid():
             raise StackError(f"{settings.home} belongs to another user: start as that user, or delete the folder.")
-        settings.home.chmod(0o711)  # PostgreSQL's own user has to pass through when root starts it
+        # When root starts PostgreSQL, it runs as another user, who has to pass through, whatever the umask.
+        settings.home.chmod(0o711)
         for folder in (settings.airflow_home, settings.logs, settings.run, *self._storage()):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings.postgres_data.parent.mkdir(parents=True, exist_ok=True)
+        settings.postgres_data.parent.chmod(0o711)
 
     def _storage(self) -> list[Path]:
         return [self.settings.home / name for name in LOCATIONS]
@@ -171,38 +172,11 @@ class Stack:
         except EmbeddedServerError as error:
             raise StackError(str(error)) from None
 
-    def _migrate(self) -> None:
-        """Bring both databases to the current schema, side by side: each spends its time loading libraries."""
+    def _prepare(self) -> None:
         self._say("Bringing the databases up to date …")
-        write_private(
-            self.settings.airflow_home / "passwords.json", json.dumps({ADMIN: self.keys.admin_password}) + "\n"
-        )
-        with ThreadPoolExecutor() as pool:
-            airflow = pool.submit(self._migrate_airflow)
-            self._migrate_warehouse()
-            airflow.result()
-
-    def _migrate_airflow(self) -> None:
-        log = self.settings.logs / "migration.log"
-        with log.open("w") as output:
-            completed = subprocess.run(
-                [sys.executable, "-m", "airflow", "db", "migrate"],
-                check=False,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=self.settings.home,
-            )
-        if completed.returncode != 0:
-            raise StackError(f"Airflow's database could not be brought up to date. The end of {log}:\n{tail(log)}")
-
-    def _migrate_warehouse(self) -> None:
-        engine = create_warehouse_engine(self.warehouse_url)
-        try:
-            migrate(engine)
-        finally:
-            engine.dispose()
+        passwords = json.dumps({ADMIN: self.keys.admin_password}) + "\n"
+        write_private(self.settings.airflow_home / "passwords.json", passwords)
+        prepare_databases(self.warehouse_url, self.environment(), self.settings.logs / "migration.log")
 
     def _launch_supervisor(self) -> subprocess.Popen[bytes]:
         settings = self.settings
@@ -284,7 +258,7 @@ class Stack:
     def _clear_leftovers(self) -> None:
         """End what a killed supervisor left running."""
         for component in self._state().get("components", {}).values():
-            end_session(component["pid"], component["created"], patience_seconds=10)
+            end_session(component["pid"], component["created"], patience_seconds=3)
         (self.settings.run / STATE).unlink(missing_ok=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from collections.abc import Sequence
 
 import psutil
@@ -31,7 +32,15 @@ def session_members(leader: int, created: float | None) -> list[psutil.Process]:
     now = created_at(leader)
     if now is not None and created is not None and abs(now - created) > 0.1:
         return []
-    return [process for process in psutil.process_iter() if _session(process.pid) == leader]
+    return [process for process in psutil.process_iter() if _session(process.pid) == leader and is_alive(process)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process still runs; a zombie, which only waits for its parent, does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _session(pid: int) -> int | None:
@@ -53,19 +62,27 @@ def wait_for_session(
     members: Sequence[psutil.Process], leader: int, created: float | None, *, patience_seconds: float
 ) -> None:
     """Wait until processes that were asked to end have ended; ask once more; then kill what the session still holds."""
-    _, alive = psutil.wait_procs(members, timeout=patience_seconds)
+    alive = _wait(members, patience_seconds)
     if alive:
         # To Airflow's components a second signal means: don't wait for anything.
         for one in alive:
             if one.pid == leader:
                 _send(one, signal.SIGTERM)
-        psutil.wait_procs(alive, timeout=SECOND_REQUEST_SECONDS)
+        _wait(alive, SECOND_REQUEST_SECONDS)
     left = session_members(leader, created)
     if left:
         log.warning("killed %d process(es) of session %d that did not end in time", len(left), leader)
     for one in left:
         _send(one, signal.SIGKILL)
-    psutil.wait_procs(left, timeout=5)
+    _wait(left, 5)
+
+
+def _wait(processes: Sequence[psutil.Process], seconds: float) -> list[psutil.Process]:
+    """Return those that still run when the time is up; psutil's own wait counts zombies among them."""
+    deadline = time.monotonic() + seconds
+    while (alive := [one for one in processes if is_alive(one)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return alive
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:

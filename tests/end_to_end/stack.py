@@ -23,6 +23,27 @@ def free_ports(count: int) -> list[int]:
         return [int(probe.getsockname()[1]) for probe in probes]
 
 
+def stack_settings(
+    home: Path,
+    *,
+    port: int,
+    pg_port: int,
+    dags: Path = PROJECT / "dags",
+    plugins: Path = PROJECT / "plugins",
+    extra_environment: Mapping[str, str] | None = None,
+) -> StackSettings:
+    """Describe a stack that has everything, PostgreSQL too, in one folder."""
+    return StackSettings(
+        home=home,
+        port=port,
+        postgres_data=home / "postgres" / "data",
+        pg_port=pg_port,
+        dags=dags,
+        plugins=plugins,
+        extra_environment=extra_environment or {},
+    )
+
+
 @contextlib.contextmanager
 def running_stack(
     dags: Path = PROJECT / "dags",
@@ -36,18 +57,13 @@ def running_stack(
         dags: what Airflow parses; file names are DAG ids.
         plugins: what Airflow loads plugins from.
         extra_environment: wins over the stack's own, e.g. `AIRFLOW_VAR_LANDING_URL` for another storage.
-        home: the stack's folder; by default a temporary one.
+        home: the stack's folder. By default a temporary one outside pytest's, which is closed to the other user as
+            whom root runs PostgreSQL.
     """
     folder = home or Path(tempfile.mkdtemp(prefix="stack-"))
     port, pg_port = free_ports(2)
-    settings = StackSettings(
-        home=folder,
-        port=port,
-        postgres_data=folder / "postgres" / "data",
-        pg_port=pg_port,
-        dags=dags,
-        plugins=plugins,
-        extra_environment=extra_environment or {},
+    settings = stack_settings(
+        folder, port=port, pg_port=pg_port, dags=dags, plugins=plugins, extra_environment=extra_environment
     )
     stack = Stack(settings, say=lambda line: print(line, file=sys.stderr))
     try:

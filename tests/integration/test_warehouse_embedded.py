@@ -1,5 +1,6 @@
 """The launcher of the embedded PostgreSQL, as root and as an ordinary user."""
 
+import multiprocessing
 import os
 import pwd
 import shutil
@@ -168,31 +169,40 @@ def test_root_in_a_closed_project_folder_keeps_its_data_elsewhere(home, monkeypa
 
 
 @only_root
-def test_an_ordinary_user_runs_it_as_himself_from_the_shell(home):
+def test_an_ordinary_user_runs_it_as_himself(home):
     nobody = pwd.getpwnam("nobody")
     mine = home / "mine"
     mine.mkdir()
     os.chown(mine, nobody.pw_uid, nobody.pw_gid)
+    wheel = EmbeddedServer(home / "data", 1)._binaries().parents[1]  # a copy where nobody can't reach the original
 
-    def launcher(*arguments):
-        return run_launcher(*arguments, data=mine / "data", user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[])
+    def become_nobody_and_run():
+        os.setgroups([])
+        os.setgid(nobody.pw_gid)
+        os.setuid(nobody.pw_uid)
+        embedded._wheel_folder = lambda: wheel
+        server = start_on_a_free_port(mine / "data")
+        assert server.start() is False
+        assert rows(server.url("airflow"), "SELECT current_database()") == [("airflow",)]
+        assert {path.owner() for path in mine.iterdir()} == {"nobody"}
+        assert server.stop() is True
+        assert server.is_running() is False
 
-    port = str(free_port())
-    assert launcher("status") == (3, "PostgreSQL is not running\n", "")
-    assert launcher("start", "--port", port) == (
-        0, f"PostgreSQL started on 127.0.0.1:{port}, data in {mine / 'data'}\n", ""
-    )  # fmt: skip
-    assert launcher("status") == (0, f"PostgreSQL runs on 127.0.0.1:{port}, data in {mine / 'data'}\n", "")
-    status, url, _ = launcher("url", "--database", "airflow")
-    assert (status, rows(url.strip(), "SELECT current_database()")) == (0, [("airflow",)])
-    assert {path.owner() for path in mine.iterdir()} == {"nobody"}
-    assert launcher("stop") == (0, "PostgreSQL stopped\n", "")
-    assert launcher("status")[0] == 3
+    child = multiprocessing.get_context("fork").Process(target=become_nobody_and_run)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    assert (mine / "data" / "PG_VERSION").exists()
 
 
 def test_the_shell_command_starts_and_stops_and_tells_errors_without_a_traceback(home):
     port = str(free_port())
+    assert run_launcher("status", data=home / "data") == (3, "PostgreSQL is not running\n", "")
     assert run_launcher("start", "--port", port, data=home / "data")[0] == 0
+    where = f"127.0.0.1:{port}, data in {home / 'data'}"
+    assert run_launcher("status", data=home / "data") == (0, f"PostgreSQL runs on {where}\n", "")
+    url = run_launcher("url", "--database", "airflow", data=home / "data")[1].strip()
+    assert rows(url, "SELECT current_database()") == [("airflow",)]
     assert run_launcher("start", "--port", port, data=home / "data")[1].startswith("PostgreSQL already runs on")
     status, out, err = run_launcher("start", "--port", str(free_port()), data=home / "data")
     assert (status, out) == (1, "")
@@ -202,7 +212,7 @@ def test_the_shell_command_starts_and_stops_and_tells_errors_without_a_traceback
     assert run_launcher("stop", data=home / "data")[:2] == (0, "PostgreSQL was not running\n")
 
 
-def run_launcher(*arguments, data, **identity):
+def run_launcher(*arguments, data):
     completed = subprocess.run(
         [sys.executable, "-m", "include.warehouse.embedded", *arguments],
         env={**os.environ, "EMBEDDED_POSTGRES_DATA": str(data), "PGPORT": "1", "PGDATA": "/nowhere"},
@@ -211,6 +221,5 @@ def run_launcher(*arguments, data, **identity):
         text=True,
         timeout=120,
         check=False,
-        **identity,
     )
     return completed.returncode, completed.stdout, completed.stderr

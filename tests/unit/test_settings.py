@@ -1,6 +1,7 @@
 """Settings of an import: what is accepted, who wins, what bears on the rows. Source: X-09, X-11, X-13, section 9."""
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,9 +51,13 @@ def wrong(import_type="gift_cards", **layers) -> str:
 
 def test_every_key_of_the_specification_is_a_setting_and_no_other():
     assert set(SETTINGS) == set(
-        "action encoding delimiter mapping review dry_run force max_file_bytes max_reject_share strict_sold_cards pool "
-        "on_existing data_source point_of_contact take_point_of_contact_from_file take_action_template_from_file "
-        "segment on_invalid_optional slash_dates rejects_verbatim settle_seconds retention_days release after".split()
+        re.findall(
+            r"\w+",
+            "action encoding delimiter mapping review dry_run force max_file_bytes max_reject_share strict_sold_cards "
+            "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
+            "take_action_template_from_file segment on_invalid_optional slash_dates rejects_verbatim settle_seconds "
+            "retention_days release after",
+        )
     )
 
 
@@ -154,6 +159,9 @@ class TestInherited:
         assert by_folder != inheritable(self.job())
         assert inheritable(self.job(sidecar={"dry_run": True})) == inheritable(self.job())
 
+    def test_without_a_word_on_who_gave_them_all_win_over_the_folder(self):
+        assert resolve("gift_cards", folder={"delimiter": "|"}, inherited={"delimiter": ";"}).delimiter == ";"
+
     def test_settings_that_no_longer_exist_are_passed_over(self):
         assert resolve("gift_cards", inherited={"delimiter": ";", "retired": 1}).delimiter == ";"
 
@@ -194,7 +202,7 @@ def test_an_unknown_key_is_named_with_source_line_and_close_match():
         ({"release": "*/0 2 * * *"}, "release: '*/0' is no minute"),
         ({"release": "9-3 2 * * *"}, "release: '9-3' is no minute"),
         ({"release": "nightly"}, "release: must be a cron expression"),
-        ({"after": ["gift_card_pool"]}, "after: there is no other import type 'gift_card_pool' (did you mean gift_card"),
+        ({"after": ["gift_card_pool"]}, "after: there is no other import type 'gift_card_pool' (did you mean"),
         ({"after": ["gift_cards"]}, "after: there is no other import type 'gift_cards'"),
         ({"after": {"gift_card_pools": -1}}, "after: 'gift_card_pools' must be greater than or equal to 0, found -1."),
         ({"action": "add_cards"}, "action: gift_cards have no action 'add_cards' (did you mean add_gift_cards?)."),

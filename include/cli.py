@@ -1,0 +1,267 @@
+"""The command line: the very stages that the DAGs run, without Airflow, for local checks and backfills.
+
+`python -m include.cli import TYPE FILE...` and, beside it, `preview`, `template`, `jobs`, `job`, `migrate`,
+`sync-project`. `WAREHOUSE_URL` names the database, else the embedded one of `make demo`; `CVV_KEY` the key of the CVV
+hashes; `WORK_URL`, `REPORTS_URL`, `ARCHIVE_URL`, `LANDING_URL` the folders, else those under `.local/`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from upath import UPath
+
+from include import import_types
+from include.importing import jobs
+from include.importing.errors import (
+    ConfigurationError,
+    FileRefused,
+    SuiteError,
+    WarehouseFault,
+    WarehouseUnavailable,
+)
+from include.importing.jobs import FileTaken, JobResult, State
+from include.importing.runtime import ROOT, Runtime
+from include.importing.settings import read_assignments, read_settings, resolve
+from include.importing.stages import values_hidden
+from include.project.sync import sync
+from include.warehouse.embedded import EmbeddedServerError
+from include.warehouse.engine import create_warehouse_engine, warehouse_url
+from include.warehouse.migrations import migrate
+
+DONE, FAILED, REFUSED = 0, 1, 3
+_SUCCESSES = (State.COMPLETED, State.COMPLETED_WITH_REJECTS, State.DUPLICATE)
+_EXPECTED = (
+    ConfigurationError, EmbeddedServerError, FileRefused, FileTaken, LookupError, SuiteError, WarehouseFault,
+    WarehouseUnavailable, OSError,
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 when done, 3 when a file was refused, 1 when something failed; argparse itself exits with 2.
+    """
+    parsed = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = parsed.run
+    try:
+        return run(parsed)
+    except KeyboardInterrupt:
+        print("\nStopped; the same command continues where it was.", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except _EXPECTED as error:
+        print(f"{error}", file=sys.stderr)
+        return REFUSED if isinstance(error, FileRefused) else FAILED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=about, description=about)
+        added.set_defaults(run=run)
+        return added
+
+    importing = command("import", _import, "Import files: validate, load, report.")
+    for each in (importing, command("preview", _preview, "Show the first rows with the mapping and their verdicts.")):
+        each.add_argument("type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
+        each.add_argument("files", nargs="+", metavar="FILE")
+        each.add_argument("--settings", type=Path, metavar="FILE.yaml", help="settings of these files")
+        each.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated"
+        )
+    importing.add_argument("--dry-run", action="store_true", help="do everything and take it back: exact counts")
+    importing.add_argument("--force", action="store_true", help="import content that has been imported before")
+    importing.add_argument("--json", action="store_true", help="print one JSON line for each file")
+    template = command("template", _template, "Print the template of an import type.")
+    template.add_argument("type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
+    history = command("jobs", _jobs, "List the newest imports.")
+    history.add_argument("--type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
+    history.add_argument("--limit", type=int, default=20)
+    one = command("job", _job, "Show everything about one import.")
+    one.add_argument("number", type=int)
+    command("migrate", _migrate, "Bring the warehouse's schema up to date.")
+    command("sync-project", _sync_project, "Apply the project settings to the reference tables.")
+    return parser
+
+
+def _runtime() -> Runtime:
+    local = ROOT / ".local"
+    landing, work, reports, archive = (
+        UPath(os.environ.get(f"{name.upper()}_URL") or str(local / name))
+        for name in ("landing", "work", "reports", "archive")
+    )
+    engine = create_warehouse_engine(warehouse_url())
+    return Runtime(engine, landing, work, reports, archive, cvv_key=_cvv_key(local))
+
+
+def _cvv_key(local: Path) -> bytes | None:
+    """Return the key from the environment, else the local stack's: both must hash alike (X-20)."""
+    if key := os.environ.get("CVV_KEY"):
+        return key.encode()
+    stored = local / "keys.json"
+    return json.loads(stored.read_text())["cvv_key"].encode() if stored.exists() else None
+
+
+def _import(parsed: argparse.Namespace) -> int:
+    from include.importing.importer import import_file  # GX's import takes seconds: not before the arguments are right
+    from include.importing.landing import Request
+
+    runtime = _runtime()
+    sidecar = parsed.settings.read_text(encoding="utf-8-sig") if parsed.settings else None
+    given = read_assignments(parsed.set)
+    parameters = dict(given.values)
+    parameters |= {name: True for name in ("dry_run", "force") if getattr(parsed, name)}
+    _check_settings(runtime, parsed.type, sidecar, parameters, parsed.settings)
+    worst = DONE
+    for file in parsed.files:
+        source = _source(file)
+        try:
+            request = Request(
+                parsed.type, str(source), _run_key(runtime, source), f"command line ({getpass.getuser()})", parameters,
+                sidecar=sidecar,
+            )  # fmt: skip
+            result = import_file(runtime, request, progress=_progress(sys.stderr, source.name))
+        except FileRefused as refusal:
+            result = JobResult(0, parsed.type, source.name, str(State.REFUSED), jobs.JobCounts(),
+                               reason={"rule": refusal.rule, "message": refusal.message})  # fmt: skip
+        print(json.dumps(_json_line(result), ensure_ascii=False) if parsed.json else _told(result), flush=True)
+        worst = max(worst, _exit_code(result), key=(DONE, REFUSED, FAILED).index)
+    return worst
+
+
+def _source(file: str) -> UPath:
+    return UPath(file) if "://" in file else UPath(os.path.abspath(file))
+
+
+def _run_key(runtime: Runtime, source: UPath) -> str:
+    """Name the request by the file's version, so that the same command continues after a kill (X-14)."""
+    from include.importing.files import stat
+
+    try:
+        version = stat(source).version
+    except OSError:
+        version = "missing"
+    prefix = f"command line|{source}|{version}|"
+    with values_hidden(), runtime.engine.connect() as connection:
+        ended, resumable = jobs.latest_attempt(connection, prefix)
+    return resumable.run_key if resumable else f"{prefix}{ended + 1}"
+
+
+def _check_settings(
+    runtime: Runtime, import_type: str, sidecar: str | None, parameters: dict[str, object], source: Path | None
+) -> None:
+    """Refuse wrong settings before any job is opened."""
+    given = read_settings(sidecar, str(source)) if sidecar is not None else None
+    resolve(import_type, sidecar=given, parameters=parameters, defaults_file=runtime.defaults_file)
+
+
+def _json_line(result: JobResult) -> dict[str, object]:
+    known = result.to_json()
+    names = ("job", "type", "file", "state", "rows", "warnings", "rejected_file", "summary_file", "reason")
+    return {name: known[name] for name in names} | {"job": result.job or None}
+
+
+def _exit_code(result: JobResult) -> int:
+    if result.state in _SUCCESSES:
+        return DONE
+    return REFUSED if result.state in (State.REFUSED, State.CANCELLED) else FAILED
+
+
+def _told(result: JobResult) -> str:
+    rows = result.rows
+    lines = [f"{result.file}: {result.state.replace('_', ' ')} (job {result.job})"]
+    if result.reason:
+        lines.append(f"  {result.reason['message']} [{result.reason['rule']}]")
+    if result.duplicate_of:
+        lines.append(f"  The same content was imported by job {result.duplicate_of}; --force imports it again.")
+    elif result.state in _SUCCESSES:
+        parts = {"inserted": rows.inserted, "updated": rows.updated, "unchanged": rows.unchanged,
+                 "not found": rows.not_found, "rejected": rows.rejected}  # fmt: skip
+        told = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
+        lines.append(f"  {rows.read:,} rows read" + (f": {told}" if told else ""))
+    lines += [f"  {rule['rows']:>9,} x {rule['rule']}" for rule in result.rules if rule["severity"] == "critical"]
+    lines += [f"  warning: {warning['message']} [{warning['rule']}]" for warning in result.warnings]
+    if result.rejects_fixed:
+        lines.append(f"  rejects: {result.rejects_open:,} open, {result.rejects_fixed:,} fixed by later jobs")
+    if result.rejected_file:
+        lines.append(f"  rejected rows: {result.rejected_file}")
+    return "\n".join(lines)
+
+
+def _progress(stream: TextIO, name: str) -> Callable[[str, int, int], None]:
+    def show(stage: str, done: int, steps: int) -> None:
+        if stream.isatty():
+            part = f" {done + 1} of {steps}" if steps > 1 else ""
+            print(f"\r\033[K{name}: {stage}{part} …\r", end="", file=stream, flush=True)
+
+    return show
+
+
+def _preview(parsed: argparse.Namespace) -> int:
+    from include.importing.preview import preview_file
+
+    runtime = _runtime()
+    sidecar = parsed.settings.read_text(encoding="utf-8-sig") if parsed.settings else None
+    parameters = dict(read_assignments(parsed.set).values)
+    for file in parsed.files:
+        print(preview_file(runtime, parsed.type, _source(file), sidecar=sidecar, parameters=parameters).as_text())
+    return DONE
+
+
+def _template(parsed: argparse.Namespace) -> int:
+    print((ROOT / "include" / "templates" / f"{parsed.type}.csv").read_text(encoding="utf-8"), end="")
+    return DONE
+
+
+def _jobs(parsed: argparse.Namespace) -> int:
+    with values_hidden(), _runtime().engine.connect() as connection:
+        found = jobs.history(connection, limit=parsed.limit, import_type=parsed.type)
+    print(f"{'job':>6}  {'launched (UTC)':16}  {'type':16}  {'state':22}  {'read':>9}  {'rejected':>9}  by, file")
+    for job in found:
+        print(
+            f"{job.id:>6}  {job.launched_at:%Y-%m-%d %H:%M}  {job.import_type:16}  {job.state:22}  "
+            f"{job.counts.read:>9,}  {job.counts.rejected:>9,}  {job.launched_by}, {job.file_name}"
+        )
+    return DONE
+
+
+def _job(parsed: argparse.Namespace) -> int:
+    with values_hidden(), _runtime().engine.connect() as connection:
+        result = jobs.result(connection, parsed.number)
+    print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+    return DONE
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    with values_hidden():
+        migrate(_runtime().engine)
+    print("The warehouse's schema is up to date.")
+    return DONE
+
+
+def _sync_project(_: argparse.Namespace) -> int:
+    runtime = _runtime()
+    with values_hidden(), runtime.engine.begin() as connection:
+        counts = sync(connection, runtime.project)
+    for table, count in counts.items():
+        if count.added or count.changed or count.removed:
+            print(f"{table}: {count.added} added, {count.changed} changed, {count.removed} removed")
+    print("The reference tables agree with include/config/project.yaml.")
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
