@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from sqlalchemy import Engine
 
 from include.project.loader import load_project
 from include.project.sync import sync
-from include.warehouse.embedded import EmbeddedServer, PortBusyError
+from include.warehouse.embedded import EmbeddedServer
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
+from tests.embedded_servers import start_on_a_free_port
 
 TEMPLATE = "warehouse_template"
 _numbers = itertools.count(1)
@@ -31,28 +31,6 @@ class Warehouse:
     url: str
     engine: Engine
     server: EmbeddedServer
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start_on_a_free_port(data: Path, attempts: int = 5) -> EmbeddedServer:
-    """Start an embedded server; another program may take the port in between, so try a few."""
-    for attempt in itertools.count(1):
-        # The databases die with the session: no need to wait for the disk.
-        server = EmbeddedServer(data, free_port(), settings={"fsync": "off", "shared_buffers": "128MB"})
-        try:
-            server.start()
-        except PortBusyError:
-            if attempt == attempts:
-                raise
-        else:
-            return server
-    raise AssertionError
 
 
 @pytest.fixture(scope="session")

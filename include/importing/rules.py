@@ -335,16 +335,13 @@ class ExpectColumnValuesToEqualColumn(RowRule):
 
 
 class ExpectColumnValuesToNotBeAfterColumn(RowRule):
-    """The date or time is not after another column's; a date is compared with the UTC day of a time."""
+    """The date or time is not after another column's; a date counts from its midnight, UTC."""
 
     other_column: StrictStr
 
     def failing(self, frame: pd.DataFrame) -> Column:
         """Later dates and times."""
-        values, limit = _column(frame, self.column), _column(frame, self.other_column)
-        if pa.types.is_date(values.type) and pa.types.is_timestamp(limit.type):
-            limit = pc.cast(limit, values.type, safe=False)
-        return pc.greater(values, limit)
+        return pc.greater(_column(frame, self.column), _column(frame, self.other_column))
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""

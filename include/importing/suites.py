@@ -168,7 +168,7 @@ class Checker:
 
     def __init__(self, suite: Suite) -> None:
         self._suite = suite
-        # Without the cache: its keys are the metrics' arguments, so it would give one block's verdict for the next.
+        # The cache would only keep a block's verdicts in memory until the next block.
         self._engine = PandasExecutionEngine(caching=False)
         self._validator = Validator(execution_engine=self._engine, expectation_suite=suite.expectations)
         self._validator.metrics_calculator.show_progress_bars = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -29,6 +30,8 @@ os.environ.update(
     }
 )
 os.environ.pop("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", None)
+
+logging.getLogger("great_expectations").setLevel(logging.WARNING)  # a thousand lines at its import
 
 import sys  # noqa: E402
 
@@ -124,18 +127,20 @@ def clear(run_dag: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Calla
             )
         # dag.test() makes or takes up a run: here it must take up this one.
         with monkeypatch.context() as patched:
-            patched.setattr(dagrun, "get_or_create_dagrun", lambda session, **_: take_up(session, run))
+            patched.setattr(dagrun, "get_or_create_dagrun", lambda dag, session, **_: take_up(dag, session, run))
             dag.test()
         return read_run(run.dag_id, run.run_id)
 
     return clear_and_run
 
 
-def take_up(session: Any, run: Run) -> Any:
+def take_up(dag: Any, session: Any, run: Run) -> Any:
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select
 
-    return session.scalars(select(DagRun).where(DagRun.dag_id == run.dag_id, DagRun.run_id == run.run_id)).one()
+    found = session.scalars(select(DagRun).where(DagRun.dag_id == run.dag_id, DagRun.run_id == run.run_id)).one()
+    found.dag = dag
+    return found
 
 
 def load_dag(dag_id: str) -> Any:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,6 +47,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A folder for a stack; pytest's own are closed to the other user as whom root runs PostgreSQL."""
+    with tempfile.TemporaryDirectory(prefix="stack-") as folder:
+        yield Path(folder)
+
+
 def state(stack: Stack) -> dict[str, dict[str, dict[str, int]]]:
     return json.loads((stack.settings.run / "state.json").read_text())
 
@@ -65,7 +73,12 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 def run_small(stack: Stack) -> object:
     """Run the DAG and return what its task returned."""
     api = stack.api()
-    run = api.post("/api/v2/dags/small/dagRuns", {"logical_date": None})["dag_run_id"]
+    started: list[str] = []
+    # After a crash of the database the first questions fail: each connection of the API's pool is found dead once.
+    wait_until(
+        lambda: started.append(api.post("/api/v2/dags/small/dagRuns", {"logical_date": None})["dag_run_id"]) or 1
+    )
+    (run,) = started
     wait_until(lambda: api.get(f"/api/v2/dags/small/dagRuns/{run}")["state"] in ("success", "failed"), 90)
     task = f"/api/v2/dags/small/dagRuns/{run}/taskInstances/report"
     assert api.get(task)["state"] == "success"
@@ -125,9 +138,9 @@ def test_a_stop_ends_every_process_also_after_the_supervisor_was_killed(stack: S
 
 
 @pytest.mark.parametrize(("variable", "field"), [("PORT", "port"), ("PG_PORT", "pg_port")])
-def test_a_busy_port_is_named_and_nothing_is_left_running(variable: str, field: str, tmp_path: Path) -> None:
+def test_a_busy_port_is_named_and_nothing_is_left_running(variable: str, field: str, home: Path) -> None:
     ports = dict(zip(("port", "pg_port"), free_ports(2), strict=True))
-    stack = Stack(stack_settings(tmp_path / "home", **ports), say=lambda _: None)
+    stack = Stack(stack_settings(home, **ports), say=lambda _: None)
     with socket.socket() as other_program:
         other_program.bind(("127.0.0.1", ports[field]))
         other_program.listen()
@@ -137,11 +150,11 @@ def test_a_busy_port_is_named_and_nothing_is_left_running(variable: str, field: 
     assert not stack.server.is_running()
 
 
-def test_a_dag_that_cannot_be_read_stops_the_start_with_its_error(tmp_path: Path) -> None:
+def test_a_dag_that_cannot_be_read_stops_the_start_with_its_error(tmp_path: Path, home: Path) -> None:
     (tmp_path / "dags").mkdir()
     (tmp_path / "dags" / "broken.py").write_text("from airflow.sdk import dag\nimport no_such_module\n")
     with (
         pytest.raises(StackError, match=r"(?s)broken\.py.*no_such_module"),
-        running_stack(dags=tmp_path / "dags", plugins=tmp_path, home=tmp_path / "home"),
+        running_stack(dags=tmp_path / "dags", plugins=tmp_path, home=home),
     ):
         pass

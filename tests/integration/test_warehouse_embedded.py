@@ -17,7 +17,7 @@ import pytest
 
 from include.warehouse import embedded
 from include.warehouse.embedded import EmbeddedServer, EmbeddedServerError, PortBusyError
-from tests.conftest import free_port, start_on_a_free_port
+from tests.embedded_servers import free_port, start_on_a_free_port
 
 pytestmark = pytest.mark.integration
 

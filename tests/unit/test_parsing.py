@@ -84,6 +84,18 @@ def test_blanks_become_null_without_a_copy_of_the_texts() -> None:
     assert trimmed.buffers()[2].address == column.buffers()[2].address
 
 
+def test_a_null_cell_stays_null_even_if_bytes_lie_under_it() -> None:
+    """Arrow leaves the bytes of a nulled cell where they are."""
+    whole = pa.array(["a", "hidden", "", "b"])
+    _, offsets, texts = whole.buffers()
+    hidden = pa.Array.from_buffers(pa.string(), 4, [pa.py_buffer(bytes([0b1101])), offsets, texts])
+    assert cells.trim(hidden).to_pylist() == ["a", None, None, "b"]
+    for kind in (Kind.DATE, Kind.EMAIL, Kind.PHONE, Kind.DECIMAL, Kind.ENUM):
+        columns = read_field(hidden, Field("f", "F", kind), OPTIONS)
+        assert columns["f__sent"].to_pylist() == ["a", None, None, "b"]
+        assert columns["f__problem"].is_null().to_pylist() == [False, True, True, False]
+
+
 # Columns
 
 
@@ -136,6 +148,8 @@ ODDS_AND_ENDS = [
     start=st.integers(0, 4),
     length=st.integers(0, 12),
 )
+@example(texts=["1.5", "1,5", "-3"], start=1, length=2)
+@example(texts=[" x", "2024-02-29", "30.2.2024 10:00Z"], start=1, length=2)
 def test_a_slice_of_a_column_reads_like_a_column_of_its_own(
     kind: Kind, texts: list[str | None], start: int, length: int
 ) -> None:
