@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo start stop test lint format bench lock setup system-packages
+.PHONY: help demo start stop test lint format docs bench lock setup system-packages
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
@@ -37,6 +37,9 @@ lint: setup ## check style and types
 format: setup ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
+
+docs: setup ## bring the README's tables in line with declarations, suites and DAGs
+	$(RUN) include.documentation
 
 bench: setup ## measure imports beside psql's \copy (ARGS= for options)
 	$(RUN) benchmarks.run $(ARGS)

@@ -165,6 +165,13 @@ class Job:
         return self.loaded_at is not None
 
     @property
+    def refusal(self) -> FileRefused | None:
+        """Why the file as a whole was refused; None when it was not."""
+        if self.state is not State.REFUSED:
+            return None
+        return FileRefused(self.refusal_rule or "", self.refusal_message or "")
+
+    @property
     def counts(self) -> JobCounts:
         """The outcome counts, 0 where nothing was counted."""
         return JobCounts(
@@ -293,15 +300,21 @@ def update(connection: Connection, job_id: int, **values: Any) -> None:
     connection.execute(sa.update(JOB).where(JOB.c.id == job_id).values(**values))
 
 
-def refuse(connection: Connection, job_id: int, refusal: FileRefused) -> None:
-    """Record that the file as a whole was refused; its rows, if any were staged, count for nothing."""
+def refuse(connection: Connection, job_id: int, refusal: FileRefused, **known: Any) -> None:
+    """Record that the file as a whole was refused; its rows, if any were staged, count for nothing.
+
+    Args:
+        known: further columns: what was found out about the file before (X-10).
+    """
     update(
-        connection,
-        job_id,
-        state=State.REFUSED,
-        refusal_rule=refusal.rule,
-        refusal_message=refusal.message,
-    )
+        connection, job_id, state=State.REFUSED, refusal_rule=refusal.rule, refusal_message=refusal.message, **known
+    )  # fmt: skip
+
+
+def forget_rows(connection: Connection, job_id: int) -> None:
+    """Delete what an attempt that loaded nothing has written about the job's rows."""
+    for table in (CHUNK, REJECT, JOB_RULE):
+        connection.execute(sa.delete(table).where(table.c.job_id == job_id))
 
 
 def latest_attempt(connection: Connection, prefix: str) -> tuple[int, Job | None]:

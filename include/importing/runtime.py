@@ -27,6 +27,8 @@ class Runtime:
         cvv_key: key of the CVV hashes (X-20); None refuses cards that carry a CVV.
         project_file: the project settings (spec section 9).
         suites: folder of the GX suites.
+        chunk_bytes: what one task validates, in bytes of text; a chunk ends with the first record that fills it.
+        block_bytes: what is read and judged at once.
         clock: the current time, aware, UTC.
     """
 
@@ -39,6 +41,8 @@ class Runtime:
     project_file: Path = ROOT / "include" / "config" / "project.yaml"
     defaults_file: Path = ROOT / "include" / "config" / "imports.yaml"
     suites: Path = ROOT / "expectations"
+    chunk_bytes: int = 64 << 20
+    block_bytes: int = 8 << 20
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @cached_property

@@ -285,3 +285,29 @@ print(sorted({"dns", "email_validator"} & set(sys.modules)))
 """
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "['email_validator']"
+
+
+def made_up_region(
+    general: str, *, leading_digits: str | None = None, lengths: set[int] | None = None
+) -> phones._Region:
+    kind = phones._Desc(f"^(?:{general})$", frozenset(lengths or ()))
+    return phones._Region(99, "00", "", False, leading_digits, r"^\d+$", frozenset(), (kind,))
+
+
+def test_a_region_that_claims_a_number_by_its_leading_digits_is_the_one_that_judges_it() -> None:
+    """As the library does: today's metadata hardly shows it, tomorrow's may."""
+    plan = phones._NumberingPlan(
+        (made_up_region(r"1\d+"), made_up_region(r"2[0-4]\d+", leading_digits="2"), made_up_region(r"[23]\d+"))
+    )
+    assert plan.are_valid(pa.array(["1000", "2000", "2900", "3000", "4000"])).tolist() == [
+        True,
+        True,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_a_number_must_have_a_possible_length() -> None:
+    region = made_up_region(r"1\d+", lengths={-1, 4, 6})
+    assert region.are_valid(pa.array(["100", "1000", "10000", "100000"])).tolist() == [False, True, False, True]

@@ -393,6 +393,17 @@ def test_a_record_that_outgrows_the_buffer_ends_where_it_ends(piece, repeats):
     assert [row.line for row in file.rows] == [row.line for row in expected[1:]]
 
 
+def test_an_unclosed_quote_behind_a_record_that_outgrew_the_buffer_is_named_by_its_own_line():
+    source = b'h\n"' + b"x\n" * 40 + b'"\n"abc'
+    assert "on line 43 is never closed" in refusal(source, read_bytes=4).message
+
+
+def test_a_problem_of_an_unfinished_record_is_not_laid_on_the_one_before():
+    source = 'a,b\n1,2\n"x"yz,3\n4,\0\n5,6\n'
+    for block_bytes in range(1, 30):
+        assert problems(source, block_bytes=block_bytes) == [(3, {TEXT_AFTER_QUOTE}), (4, {NUL})]
+
+
 # ------------------------------------------------------------------------------------------------ header, dialect
 
 

@@ -1,0 +1,290 @@
+"""The process that faults strike: it runs a real import and stops where the test says, until it is killed or let go.
+
+Functions of the product are wrapped here, in the child, so that it tells the test through a pipe where it is and then
+waits. Nothing in the product knows of it, and no exception stands in for a kill.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import ModuleType
+from typing import Any, BinaryIO
+
+import s3fs  # noqa: F401  (imported where children are forked from, not in each child)
+from upath import UPath
+
+from include import cli
+from include.importing import (
+    files,
+    importer,
+    inspection,
+    jobs,
+    landing,
+    loading,
+    preview,  # noqa: F401
+    records,
+    reporting,
+    validation,
+)
+from include.importing.errors import WarehouseUnavailable
+from include.importing.landing import Request
+from include.importing.runtime import Runtime
+from include.warehouse.engine import DiscreetCursor, create_warehouse_engine
+
+CVV_KEY = "key of the tests"
+AREAS = ("landing", "work", "reports", "archive")
+CHUNK_BYTES, BLOCK_BYTES = 6_000, 2_000
+"""Small, so that files of a few hundred rows have several chunks of several blocks."""
+
+Barrier = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Work:
+    """One import for a child to run.
+
+    Args:
+        url: the warehouse.
+        areas: landing, work, reports, archive: local paths or `s3://…`.
+        file: path or URL of the file.
+        run_key: as a DAG run would name it; None runs the command line.
+        options: of the command line, or `KEY=VALUE` settings of the run.
+        stop_at: a key of `POINTS`; None goes right through.
+        log: where the child's output goes.
+        largest_file_bytes: stands in for a full disk.
+    """
+
+    url: str
+    areas: dict[str, str]
+    import_type: str
+    file: str
+    log: str
+    run_key: str | None = None
+    options: tuple[str, ...] = ()
+    stop_at: str | None = None
+    storage_options: dict[str, Any] = field(default_factory=dict)
+    largest_file_bytes: int | None = None
+
+
+def run(work: Work, pipe: Connection) -> None:
+    """Run one import in this process, its output in `work.log`; the exit code is the command line's."""
+    output = os.open(work.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
+    cut_small()
+    if work.stop_at is not None:
+        POINTS[work.stop_at](barrier_of(pipe))
+    if work.largest_file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (work.largest_file_bytes, resource.RLIM_INFINITY))
+    try:
+        code = run_command(work) if work.run_key is None else run_as_dag(work)
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run_command(work: Work) -> int:
+    """Run `python -m include.cli import …` as the shell would."""
+    os.environ.update({f"{name.upper()}_URL": url for name, url in work.areas.items()})
+    os.environ.update({"WAREHOUSE_URL": work.url, "CVV_KEY": CVV_KEY})
+    return cli.main(["import", work.import_type, work.file, "--json", *work.options])
+
+
+def run_as_dag(work: Work) -> int:
+    """Run the stages as the tasks of a DAG run do: keyed by the run, outages told apart from defects."""
+    areas = {
+        name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()
+    }
+    runtime = Runtime(create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas)
+    try:
+        result = importer.import_file(runtime, Request(work.import_type, work.file, str(work.run_key)))
+    except (WarehouseUnavailable, jobs.FileTaken, OSError) as error:
+        print(f"{type(error).__name__}: {error}")
+        return 1
+    print(f"{result.state} as job {result.job}")
+    return 0
+
+
+def cut_small() -> None:
+    """Cut files into several chunks, and chunks into several blocks."""
+    inspect, read_blocks = records.inspect, records.read_blocks
+    files._COPY_BYTES = 4_000
+    records.inspect = lambda source, **options: inspect(source, **options, chunk_bytes=CHUNK_BYTES)
+    records.read_blocks = lambda text, chunk, dialect, columns: read_blocks(
+        text, chunk, dialect, columns, block_bytes=BLOCK_BYTES
+    )
+
+
+def barrier_of(pipe: Connection) -> Barrier:
+    """Return a function that stops this process at its first call, and lets it pass at later ones."""
+    reached = False
+
+    def barrier() -> None:
+        nonlocal reached
+        if reached:
+            return
+        reached = True
+        pipe.send("reached")
+        try:
+            pipe.recv()
+        except EOFError:  # the test has ended
+            os._exit(71)
+
+    return barrier
+
+
+Condition = Callable[..., bool]
+
+
+def before(module: ModuleType | type, name: str, barrier: Barrier, when: Condition = lambda *_, **__: True) -> None:
+    """Stop before a function of the product runs."""
+    real = getattr(module, name)
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        if when(*args, **kwargs):
+            barrier()
+        return real(*args, **kwargs)
+
+    setattr(module, name, stopped)
+
+
+def after(module: ModuleType | type, name: str, barrier: Barrier, when: Condition = lambda *_, **__: True) -> None:
+    """Stop after a function of the product has returned."""
+    real = getattr(module, name)
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        result = real(*args, **kwargs)
+        if when(*args, **kwargs):
+            barrier()
+        return result
+
+    setattr(module, name, stopped)
+
+
+def within_writing(area: str, barrier: Barrier) -> None:
+    """Stop when some bytes of a file in this area are on the disk and some are not."""
+    real = files.written_whole
+
+    @contextmanager
+    def stopped(path: UPath) -> Iterator[Any]:
+        with real(path) as stream:
+            yield Halting(stream, barrier) if f"/{area}/" in str(path) else stream
+
+    for module in (files, inspection):
+        module.written_whole = stopped  # type: ignore[attr-defined]
+
+
+class Halting:
+    """A stream whose second write stops halfway."""
+
+    def __init__(self, stream: BinaryIO, barrier: Barrier) -> None:
+        self._stream = stream
+        self._barrier = barrier
+        self._writes = 0
+
+    def write(self, data: bytes) -> int:
+        self._writes += 1
+        if self._writes != 2:
+            return self._stream.write(data)
+        self._stream.write(data[: len(data) // 2])
+        self._stream.flush()
+        self._barrier()
+        return self._stream.write(data[len(data) // 2 :])
+
+
+def within_copy(barrier: Barrier) -> None:
+    """Stop when the server has half the rows of a COPY into staging."""
+    real = DiscreetCursor.copy_expert
+
+    class Halved:
+        def __init__(self, data: bytes) -> None:
+            self._parts = [data[: len(data) // 2], data[len(data) // 2 :]]
+
+        def read(self, _: int) -> bytes:
+            if len(self._parts) == 1:
+                barrier()
+            return self._parts.pop(0) if self._parts else b""
+
+    def stopped(cursor: Any, statement: Any, source: Any, **options: Any) -> Any:
+        data = source.read()
+        halves = Halved(bytes(data))
+        return real(cursor, statement, halves, size=max(1, len(data)))
+
+    DiscreetCursor.copy_expert = stopped  # type: ignore[method-assign]
+
+
+def between_blocks(barrier: Barrier) -> None:
+    """Stop when one block of a chunk has been handed to staging and the next has not been read."""
+    real = records.read_blocks
+
+    def stopped(*args: Any) -> Iterator[Any]:
+        for number, block in enumerate(real(*args)):
+            if number == 2:
+                barrier()
+            yield block
+
+    validation.records.read_blocks = stopped  # type: ignore[assignment]
+
+
+def is_first_chunk(_: Any, __: int, number: int) -> bool:
+    return number == 0
+
+
+def is_load(*_: Any, **values: Any) -> bool:
+    return "loaded_at" in values
+
+
+def is_rejected_file(_: Any, target: str) -> bool:
+    return Path(target).stem.endswith(".rejected")
+
+
+def is_summary(path: UPath, _: Any) -> bool:
+    return path.name == "summary.json"
+
+
+POINTS: dict[str, Callable[[Barrier], None]] = {
+    # Taking.
+    "before the job is opened": lambda stop: before(importer, "take_file", stop),
+    "claimed, not yet brought": lambda stop: before(landing, "_bring", stop),
+    "half copied into work": lambda stop: within_writing("work", stop),
+    "copied into work, source not yet deleted": lambda stop: after(files, "copy", stop),
+    "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
+    "taken": lambda stop: after(importer, "take_file", stop),
+    # Inspection.
+    "scanned": lambda stop: after(inspection, "scan", stop),
+    "planned, not yet committed": lambda stop: after(inspection, "_plan", stop),
+    "inspected": lambda stop: after(importer, "inspect_file", stop),
+    # Staging.
+    "half of a COPY": within_copy,
+    "between two blocks": between_blocks,
+    "chunk staged, not yet committed": lambda stop: after(validation, "stage_chunk", stop),
+    "between two chunks": lambda stop: after(importer, "validate_chunk", stop, is_first_chunk),
+    "staged": lambda stop: before(importer, "load_rows", stop),
+    # The load.
+    "before the load's statement": lambda stop: before(loading, "_run_statement", stop),
+    "rows inserted, not yet committed": lambda stop: after(loading, "_run_statement", stop),
+    "state set, not yet committed": lambda stop: after(jobs, "update", stop, is_load),
+    "loaded": lambda stop: after(importer, "load_rows", stop),
+    # Reports.
+    "half of the rejected rows": lambda stop: within_writing("reports", stop),
+    "rejected rows complete, not yet under their name": lambda stop: before(files.os, "replace", stop, is_rejected_file),
+    "rejected rows written, no summary yet": lambda stop: before(reporting, "_write_json", stop, is_summary),
+    "reports written, not yet committed": lambda stop: after(reporting, "_write_json", stop, is_summary),
+    "reported": lambda stop: after(importer, "write_report", stop),
+    # Closing.
+    "half copied into the archive": lambda stop: within_writing("archive", stop),
+    "archived, not yet committed": lambda stop: after(reporting, "_put_away", stop),
+    "closed": lambda stop: after(importer, "close_job", stop),
+}
