@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -54,29 +55,35 @@ def warehouse_server() -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def warehouse(warehouse_server: EmbeddedServer) -> Iterator[Warehouse]:
     """A fresh database with the whole schema and the shipped project settings; dropped after the test."""
-    name = f"test_{os.getpid()}_{next(_numbers)}"
-    warehouse_server.create_database(name, TEMPLATE)
-    url = warehouse_server.url(name)
-    engine = create_warehouse_engine(url)
-    try:
-        yield Warehouse(url, engine, warehouse_server)
-    finally:
-        engine.dispose()
-        warehouse_server.drop_database(name)
+    with database(warehouse_server, TEMPLATE) as fresh:
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def warehouse_of_module(warehouse_server: EmbeddedServer) -> Iterator[Warehouse]:
+    """The same for all tests of a module that roll back what they do."""
+    with database(warehouse_server, TEMPLATE) as fresh:
+        yield fresh
 
 
 @pytest.fixture
 def empty_database(warehouse_server: EmbeddedServer) -> Iterator[Warehouse]:
     """A fresh database without any schema; dropped after the test."""
+    with database(warehouse_server, "template1") as fresh:
+        yield fresh
+
+
+@contextlib.contextmanager
+def database(server: EmbeddedServer, template: str) -> Iterator[Warehouse]:
+    """A copy of a template database, with an engine; dropped at the end."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    warehouse_server.create_database(name)
-    url = warehouse_server.url(name)
-    engine = create_warehouse_engine(url)
+    server.create_database(name, template)
+    engine = create_warehouse_engine(server.url(name))
     try:
-        yield Warehouse(url, engine, warehouse_server)
+        yield Warehouse(server.url(name), engine, server)
     finally:
         engine.dispose()
-        warehouse_server.drop_database(name)
+        server.drop_database(name)
 
 
 def sync_shipped_project(engine: Engine) -> None:

@@ -261,14 +261,13 @@ def skip_blank_lines(text: bytes, *, is_final: bool) -> tuple[int, int]:
 
 
 def whole_characters(text: bytes) -> int:
-    """Return the length without a UTF-8 character that the end of the text cuts."""
+    """Return the length of UTF-8 text without a last character that its end may cut."""
     for back in range(1, min(3, len(text)) + 1):
         byte = text[-back]
+        if byte >= 0xC0:
+            return len(text) - back
         if byte < 0x80:
             break
-        if byte >= 0xC0:
-            length = 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
-            return len(text) if back >= length else len(text) - back
     return len(text)
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
@@ -12,22 +11,24 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
+from upath import UPath
 
 from include import import_types
 from include.importing import jobs, records, settings, staging
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
-from include.importing.files import open_text, source_path, text_path, written_whole
+from include.importing.files import source_path, text_path, written_whole
 from include.importing.import_type import ImportType
-from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, State
+from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import EXTENSIONS, settings_layers
-from include.importing.mapping import ColumnMapping, map_columns
+from include.importing.mapping import ColumnMapping, map_columns, origin_columns
+from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import Chunk, Inspection
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
 
-_PEEK_BYTES = 1 << 20
+_HEAD_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -47,55 +48,127 @@ def inspect_file(runtime: Runtime, job_id: int) -> Inspected:
     """Decide how a file is read, or that it isn't: encoding, dialect, settings, mapping, chunks.
 
     Raises:
-        FileRefused: the file as a whole can't be imported; recorded in the ledger before it is raised.
+        FileRefused: the file as a whole can't be imported; recorded in the ledger before it is raised, with whatever
+            was found out about the file until then (X-10).
     """
     with stage(runtime, job_id) as (connection, job):
-        if job.inspection is not None or job.state is State.DUPLICATE:
+        if job.refusal is not None:
+            raise job.refusal
+        if job.inspection is not None or job.state is not State.RUNNING:
             return Inspected(job.state, len(jobs.chunks(connection, job_id)))
-        return _inspect(runtime, connection, job)
+        known: dict[str, Any] = {}
+        try:
+            return _inspect(runtime, connection, job, known)
+        except FileRefused as error:
+            refusal = error
+            known.setdefault("sha256", _sha256(source_path(runtime, job)))
+            jobs.refuse(connection, job_id, refusal, **known)
+    raise refusal  # recorded above: raising inside would have rolled the record back
 
 
-def _inspect(runtime: Runtime, connection: Connection, job: Job) -> Inspected:
-    import_type = import_types.get(job.import_type)
+def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str, Any]) -> Inspected:
+    """Inspect the file of a job, and collect in `known` the columns of the ledger that a refusal keeps as well."""
     if PurePosixPath(job.file_name).suffix.lower() not in EXTENSIONS:
         raise FileRefused("file.extension", f"{job.file_name} is neither a .csv nor a .txt file.")
-    layers = settings_layers(job)
-    first_origin = _peek_origin(runtime, job)
-    inherited = None if first_origin is None else _inherited_settings(connection, import_type, {first_origin})
-    chosen = settings.resolve(job.import_type, inherited=inherited, **layers, defaults_file=runtime.defaults_file)
-    inspection = scan(runtime, job, import_type, chosen)
-    origins = _read_origins(runtime, job, inspection)
-    if origins - {first_origin}:
-        inherited = _inherited_settings(connection, import_type, origins)
-        chosen = settings.resolve(job.import_type, inherited=inherited, **layers, defaults_file=runtime.defaults_file)
-        inspection = scan(runtime, job, import_type, chosen)
-    fingerprint = _fingerprint(job.import_type, inspection.sha256, chosen)
-    values: dict[str, Any] = {
-        "sha256": inspection.sha256, "size_bytes": inspection.size_bytes, "settings": chosen.model_dump(mode="json"),
-        "action": chosen.action, "is_dry_run": chosen.dry_run, "fingerprint": fingerprint,
-    }  # fmt: skip
-    original = None if chosen.force else jobs.find_original(connection, job, fingerprint, edits=import_type.edits)
+    import_type = import_types.get(job.import_type)
+    looked = look_at(
+        runtime, connection, import_type, source_path(runtime, job), text_path(runtime, job.id), settings_layers(job),
+        known,
+    )  # fmt: skip
+    original = None
+    if not looked.settings.force:
+        original = jobs.find_original(connection, job, known["fingerprint"], edits=import_type.edits)
     if original is not None:
-        jobs.update(connection, job.id, **values, state=State.DUPLICATE, duplicate_of=original)
+        jobs.update(connection, job.id, **known, state=State.DUPLICATE, duplicate_of=original)
         return Inspected(State.DUPLICATE, 0)
-    mapping = map_columns(
-        inspection.header, import_type.all_fields(runtime.project), chosen.mapping, import_type=import_type
-    )
-    jobs.link_parents(connection, job.id, sorted(origins))
-    verbatim = any(jobs.get(connection, parent).settings.get("rejects_verbatim") for parent in origins)
-    values["inspection"] = {
+    mapping = looked.map_columns(import_type, runtime)
+    jobs.link_parents(connection, job.id, looked.origins)
+    inspection = looked.inspection
+    found = {
         "dialect": asdict(inspection.dialect) | {"bom": inspection.dialect.bom.hex()},
         "header": list(inspection.header),
         "header_offset": inspection.header_offset,
         "header_bytes": inspection.header_bytes,
-        "unescape": bool(origins) and not verbatim,
+        "unescape": looked.is_escaped,
         "warnings": _warnings(mapping, inspection),
     }
-    values["mapping"] = mapping.to_json()
-    values["warnings"] = values["inspection"]["warnings"]
-    jobs.update(connection, job.id, **values, state=State.RUNNING)
+    jobs.update(
+        connection, job.id, **known, inspection=found, mapping=mapping.to_json(), warnings=found["warnings"]
+    )  # fmt: skip
     _plan(connection, job.id, inspection.chunks)
     return Inspected(State.RUNNING, len(inspection.chunks))
+
+
+@dataclass(frozen=True)
+class Looked:
+    """A file as it will be read.
+
+    Args:
+        origins: the jobs named in its column `_job`, ascending; none when it has no such column (X-09).
+        is_escaped: those jobs have put an apostrophe before cells that look like formulas.
+    """
+
+    settings: ImportSettings
+    inspection: Inspection
+    origins: tuple[int, ...]
+    is_escaped: bool
+
+    def map_columns(self, import_type: ImportType, runtime: Runtime) -> ColumnMapping:
+        """Map the file's columns.
+
+        Raises:
+            FileRefused: they can't be mapped.
+        """
+        header = [unescape(cell) if self.is_escaped else cell for cell in self.inspection.header]
+        return map_columns(header, import_type.all_fields(runtime.project), self.settings.mapping, import_type)
+
+
+def look_at(
+    runtime: Runtime,
+    connection: Connection,
+    import_type: ImportType,
+    source: UPath,
+    text_copy: UPath,
+    layers: Mapping[str, Any],
+    known: dict[str, Any] | None = None,
+) -> Looked:
+    """Read a whole file once, with the settings that hold for it, those of a corrected file included (X-09, X-11).
+
+    Args:
+        text_copy: where the UTF-8 text goes when the file has another encoding.
+        layers: the settings that were given, for `settings.resolve`.
+        known: is given the ledger's columns as they become known, for a refusal to keep.
+
+    Raises:
+        FileRefused
+    """
+    known = {} if known is None else known
+
+    def resolve(origins: Sequence[int]) -> ImportSettings:
+        inherited = _inherited_settings(connection, import_type, origins)
+        chosen = settings.resolve(
+            import_type.name, inherited=inherited, **layers, defaults_file=runtime.defaults_file
+        )  # fmt: skip
+        known.update(
+            settings=chosen.model_dump(mode="json"), action=chosen.action, is_dry_run=chosen.dry_run
+        )  # fmt: skip
+        return chosen
+
+    guessed = _guess_origins(connection, import_type, source)
+    chosen = resolve(guessed)
+    inspection = _scan(runtime, source, text_copy, import_type, chosen)
+    origins = _origins(runtime, source, text_copy, inspection)
+    if origins != guessed:
+        before, chosen = chosen, resolve(origins)
+        if chosen != before:
+            inspection = _scan(runtime, source, text_copy, import_type, chosen)
+    known |= {
+        "sha256": inspection.sha256,
+        "size_bytes": inspection.size_bytes,
+        "fingerprint": _fingerprint(import_type.name, inspection.sha256, chosen),
+    }
+    is_escaped = bool(origins) and not jobs.get(connection, origins[0]).settings.get("rejects_verbatim")
+    return Looked(chosen, inspection, origins, is_escaped)
 
 
 def dialect_of(job: Job) -> Dialect:
@@ -108,29 +181,57 @@ def dialect_of(job: Job) -> Dialect:
 
 def ensure_text(runtime: Runtime, job: Job) -> None:
     """Make the UTF-8 copy of a file in another encoding again, if it has been put away."""
-    if dialect_of(job).encoding != "utf-8" and not text_path(runtime, job.id).exists():
-        scan(runtime, job, import_types.get(job.import_type), ImportSettings.model_validate(job.settings))
+    copy = text_path(runtime, job.id)
+    if dialect_of(job).encoding != "utf-8" and not copy.exists():
+        import_type, chosen = import_types.get(job.import_type), ImportSettings.model_validate(job.settings)
+        _scan(runtime, source_path(runtime, job), copy, import_type, chosen)
 
 
-def scan(runtime: Runtime, job: Job, import_type: ImportType, chosen: ImportSettings) -> Inspection:
+def _scan(
+    runtime: Runtime, source: UPath, text_copy: UPath, import_type: ImportType, chosen: ImportSettings
+) -> Inspection:
     """Read the whole file once; write its UTF-8 copy when the sender's encoding is another one."""
-    recoded = chosen.encoding != "utf-8"
-    target = written_whole(text_path(runtime, job.id)) if recoded else nullcontext(None)
-    with source_path(runtime, job).open("rb") as source, target as text_out:
+    is_recoded = chosen.encoding != "utf-8"
+    if not is_recoded:
+        text_copy.unlink(missing_ok=True)  # of an attempt with other settings
+    target = written_whole(text_copy) if is_recoded else nullcontext(None)
+    with source.open("rb") as stream, target as text_out:
         return records.inspect(
-            source,
+            stream,
             encoding=chosen.encoding,
             delimiter=chosen.delimiter,
             text_out=text_out,
             utf8_only=import_type.utf8_only,
             max_bytes=chosen.max_file_bytes,
+            chunk_bytes=runtime.chunk_bytes,
         )
 
 
-def _inherited_settings(connection: Connection, import_type: ImportType, origins: set[int]) -> InheritedSettings:
+def _sha256(source: UPath) -> str:
+    """Return the hash of a file that was refused before it was read to its end."""
+    with source.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _guess_origins(connection: Connection, import_type: ImportType, source: UPath) -> tuple[int, ...]:
+    """Return the job that the first corrected row seems to come from, whose encoding is needed to read the others."""
+    with source.open("rb") as stream:
+        guess = peek_origin(stream.read(_HEAD_BYTES))
+    if guess is None:
+        return ()
+    try:
+        parent = jobs.get(connection, guess)
+    except LookupError:
+        return ()
+    return (guess,) if parent.import_type == import_type.name else ()
+
+
+def _inherited_settings(
+    connection: Connection, import_type: ImportType, origins: Sequence[int]
+) -> InheritedSettings | None:
     """Return the settings that a corrected file takes over from the jobs named in `_job` (X-09)."""
     found: list[tuple[int, InheritedSettings]] = []
-    for origin in sorted(origins):
+    for origin in origins:
         try:
             parent = jobs.get(connection, origin)
         except LookupError:
@@ -150,39 +251,23 @@ def _inherited_settings(connection: Connection, import_type: ImportType, origins
                 f"The rows come from jobs {found[0][0]} and {origin}, which had different settings; "
                 "drop each job's rows as a file of their own.",
             )
-    return found[0][1]
+    return found[0][1] if found else None
 
 
-def _peek_origin(runtime: Runtime, job: Job) -> int | None:
-    """Return the job number of the first corrected row, before encoding and delimiter are known (X-09).
-
-    The importer puts `_job` first, in the sender's encoding; only when a person has moved the column away does this
-    find nothing, and then the file must be readable by its own settings.
-    """
-    with source_path(runtime, job).open("rb") as source:
-        head = source.read(_PEEK_BYTES)
-    for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"):
-        start = head[:64].decode(encoding, errors="ignore").lstrip('\ufeff"')
-        if not start.startswith("_job"):
-            continue
-        text = head.decode("latin-1" if encoding == "utf-8-sig" else encoding, errors="ignore")
-        first = re.match(r'(?:[^"\r\n]|"(?:[^"]|"")*")*[\r\n]+"?(\d+)', text)
-        return int(first[1]) if first else None
-    return None
-
-
-def _read_origins(runtime: Runtime, job: Job, inspection: Inspection) -> set[int]:
-    """Return every job named in the column `_job`; empty when the file has none."""
-    if "_job" not in inspection.header:
-        return set()
-    column = inspection.header.index("_job")
-    found: set[str | None] = set()
-    with open_text(runtime, job) as text:
+def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Inspection) -> tuple[int, ...]:
+    """Return every job named in the column `_job`, ascending; none when the file has no such column."""
+    if not origin_columns(inspection.header):
+        return ()
+    found: set[int] = set()
+    text = source if inspection.dialect.encoding == "utf-8" else text_copy
+    with text.open("rb") as stream:
         for chunk in inspection.chunks:
-            for block in records.read_blocks(text, chunk, inspection.dialect, len(inspection.header)):
-                _, (cells,) = records.read_cells(block, inspection.dialect, len(inspection.header), [column])
-                found.update(cells.unique().to_pylist())
-    return {int(cell) for cell in found if cell and re.fullmatch(r"[0-9]{1,18}", cell.strip())}
+            blocks = records.read_blocks(
+                stream, chunk, inspection.dialect, len(inspection.header), runtime.block_bytes
+            )  # fmt: skip
+            for block in blocks:
+                found.update(read_origins(block, inspection.dialect, inspection.header).job.unique().drop_null().to_pylist())
+    return tuple(sorted(found))
 
 
 def _fingerprint(import_type: str, sha256: str, chosen: ImportSettings) -> str:
@@ -202,7 +287,6 @@ def _warnings(mapping: ColumnMapping, inspection: Inspection) -> list[dict[str, 
 def _plan(connection: Connection, job_id: int, plan: Sequence[Chunk]) -> None:
     """Write the chunk plan in place of whatever an earlier attempt left."""
     staging.drop_tables(connection, job_id)
-    for table in (CHUNK, REJECT, JOB_RULE):
-        connection.execute(sa.delete(table).where(table.c.job_id == job_id))
+    jobs.forget_rows(connection, job_id)
     if plan:
         connection.execute(sa.insert(CHUNK), [{"job_id": job_id, **asdict(chunk)} for chunk in plan])

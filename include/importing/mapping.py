@@ -12,8 +12,8 @@ from include.importing.errors import ConfigurationError, FileRefused, SettingsEr
 from include.importing.import_type import Field, ImportType
 from include.importing.names import LONGEST_NAME, closest, did_you_mean, mask_header, normalise_name
 
-ORIGIN_JOB, ORIGIN_LINE = "_job", "_line"
-ORIGIN_COLUMNS = (ORIGIN_JOB, ORIGIN_LINE, "_rules", "_reasons")
+ORIGIN_JOB = "_job"
+ORIGIN_COLUMNS = (ORIGIN_JOB, "_line", "_rules", "_reasons")
 """Columns that a rejected-rows file has before the sender's (X-09). They are never fields."""
 
 SUGGESTED_COLUMNS = 200
@@ -75,20 +75,6 @@ class ColumnMapping:
         """Say of each skipped column that it is, and what it might mean; for files that are imported (X-05)."""
         return [_skipped_message(column) for column in self.skipped]
 
-    @property
-    def origin_job(self) -> int | None:
-        """Index of `_job`, when the file is a corrected rejected-rows file (X-09)."""
-        return self._origin_index(ORIGIN_JOB)
-
-    @property
-    def origin_line(self) -> int | None:
-        """Index of `_line`, when the file is a corrected rejected-rows file (X-09)."""
-        return self._origin_index(ORIGIN_LINE) if self.origin_job is not None else None
-
-    def _origin_index(self, name: str) -> int | None:
-        found = (column.index for column in self.columns if column.how is How.IGNORED and column.header.strip() == name)
-        return next(found, None)
-
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, for the ledger."""
         return {"columns": [asdict(column) for column in self.columns]}
@@ -97,6 +83,17 @@ class ColumnMapping:
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """Read what `to_json` gave."""
         return cls(tuple(Column(**{**column, "how": How(column["how"])}) for column in stored["columns"]))
+
+
+def origin_columns(header: Sequence[str]) -> dict[str, int]:
+    """Return the columns that the importer has put before the sender's: name → index; none without `_job` (X-09).
+
+    A second column of such a name is the sender's own.
+    """
+    names = [text.strip() for text in header]
+    if ORIGIN_JOB not in names:
+        return {}
+    return {name: names.index(name) for name in ORIGIN_COLUMNS if name in names}
 
 
 def map_columns(
@@ -260,10 +257,9 @@ def _refuse_missing_header(mapping: ColumnMapping, fields: Sequence[Field], impo
 
 
 def _refuse_two_columns_on_one(mapping: ColumnMapping, labels: Mapping[str, str]) -> None:
-    origins = [column.header.strip() for column in mapping.columns if column.how is How.IGNORED]
-    for name in (ORIGIN_JOB, ORIGIN_LINE):
-        if origins.count(name) > 1:
-            raise FileRefused("file.ambiguous_mapping", f"The file has {origins.count(name)} columns {name}.")
+    job_columns = sum(column.header.strip() == ORIGIN_JOB for column in mapping.columns)
+    if job_columns > 1:
+        raise FileRefused("file.ambiguous_mapping", f"The file has {job_columns} columns {ORIGIN_JOB}.")
     by_field: dict[str, list[Column]] = {}
     for column in mapping.columns:
         if column.field is not None:

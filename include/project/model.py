@@ -49,7 +49,8 @@ def _refuse_white_space(text: str) -> str:
     return text
 
 
-Name = Annotated[str, Field(max_length=1000), AfterValidator(_refuse_blank)]
+# Names are parts of keys, some beside a sender's identifier: an index row of PostgreSQL holds 2,700 bytes in all.
+Name = Annotated[str, Field(max_length=250), AfterValidator(_refuse_blank)]
 HeaderName = Annotated[Name, AfterValidator(_refuse_header_without_letters)]
 CodeText = Annotated[str, AfterValidator(_refuse_white_space)]
 Region = Annotated[str, AfterValidator(_refuse_unknown_region)]

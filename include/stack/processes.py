@@ -73,7 +73,7 @@ def wait_for_session(
     if left:
         log.warning("killed %d process(es) of session %d that did not end in time", len(left), leader)
     for one in left:
-        pass
+        _send(one, signal.SIGKILL)
     _wait(left, 5)
 
 

@@ -155,7 +155,9 @@ def load_dag(dag_id: str) -> Any:
 
 
 def read_run(dag_id: str, run_id: str) -> Run:
+    from airflow.listeners.listener import get_listener_manager
     from airflow.models.dagrun import DagRun
+    from airflow.utils.state import DagRunState
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
@@ -165,4 +167,8 @@ def read_run(dag_id: str, run_id: str) -> Run:
             f"{each.task_id}[{each.map_index}]" if each.map_index >= 0 else each.task_id: str(each.state)
             for each in found.get_task_instances(session=session)
         }
+        # The scheduler tells the listeners while the run is in its session; dag.test() does it when the session is closed.
+        hook = get_listener_manager().hook
+        tell = hook.on_dag_run_success if found.state == DagRunState.SUCCESS else hook.on_dag_run_failed
+        tell(dag_run=found, msg="ended")
         return Run(dag_id, run_id, str(found.state), tasks, found.note)

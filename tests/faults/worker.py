@@ -119,12 +119,10 @@ def run_as_dag(work: Work) -> int:
 
 def cut_small() -> None:
     """Cut files into several chunks, and chunks into several blocks."""
-    inspect, read_blocks = records.inspect, records.read_blocks
+    inspect = records.inspect
     files._COPY_BYTES = 4_000
-    records.inspect = lambda source, **options: inspect(source, **options, chunk_bytes=CHUNK_BYTES)
-    records.read_blocks = lambda text, chunk, dialect, columns: read_blocks(
-        text, chunk, dialect, columns, block_bytes=BLOCK_BYTES
-    )
+    validation.BLOCK_BYTES = BLOCK_BYTES
+    records.inspect = lambda source, **options: inspect(source, **{**options, "chunk_bytes": CHUNK_BYTES})
 
 
 def barrier_of(pipe: Connection) -> Barrier:

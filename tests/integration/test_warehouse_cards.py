@@ -23,9 +23,9 @@ FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def connection(warehouse):
+def connection(warehouse_of_module):
     """One transaction in a warehouse with a pool `gifts`, rolled back at the end."""
-    with warehouse.engine.connect() as connection:
+    with warehouse_of_module.engine.connect() as connection:
         add_pool(connection)
         yield connection
 

@@ -12,6 +12,14 @@ from tests.integration.gift_cards import POOL, add_card, add_pool, insert
 pytestmark = pytest.mark.integration
 
 
+@pytest.fixture(scope="module")
+def locked_pool(warehouse_of_module):
+    """A warehouse with one committed pool, for tests that can't change it."""
+    with warehouse_of_module.engine.begin() as connection:
+        add_pool(connection)
+    return warehouse_of_module
+
+
 def products(connection):
     statement = text("SELECT * FROM loyalty.technical_product ORDER BY pool_system_name")
     return [tuple(row) for row in connection.execute(statement)]
@@ -65,12 +73,10 @@ def test_gp02_a_pool_that_is_rolled_back_leaves_no_product(warehouse):
         "INSERT INTO loyalty.technical_product VALUES ('nowhere', 'website', 'second', 'Acme')",
     ],
 )
-def test_gp02_no_statement_makes_a_second_product_or_none(warehouse, statement):
-    with warehouse.engine.begin() as connection:
-        add_pool(connection)
-    with warehouse.engine.connect() as connection, pytest.raises(IntegrityError):
+def test_gp02_no_statement_makes_a_second_product_or_none(locked_pool, statement):
+    with locked_pool.engine.connect() as connection, pytest.raises(IntegrityError):
         connection.execute(text(statement))
-    with warehouse.engine.connect() as connection:
+    with locked_pool.engine.connect() as connection:
         assert products(connection) == [("gifts", "website", "gifts-product", "Acme")]
 
 
@@ -105,15 +111,18 @@ def test_gp02_two_pools_cannot_share_a_product(warehouse):
         ),
     ],
 )  # fmt: skip
-def test_gp03_the_database_refuses_every_change_of_a_pool(warehouse, statement, refusal, isolation):
-    with warehouse.engine.begin() as connection:
-        add_pool(connection)
-    engine = warehouse.engine.execution_options(isolation_level=isolation)
+def test_gp03_the_database_refuses_every_change_of_a_pool(locked_pool, statement, refusal, isolation):
+    engine = locked_pool.engine.execution_options(isolation_level=isolation)
     with engine.connect() as connection, pytest.raises(IntegrityError, match=refusal):
         connection.execute(text(statement))
-    with warehouse.engine.connect() as connection:
+    with locked_pool.engine.connect() as connection:
         row = connection.execute(text("SELECT * FROM loyalty.gift_card_pool")).mappings().one()
         assert {column: row[column] for column in POOL} == {**POOL, "product_external_id": "gifts-product"}
+
+
+def test_gp03_a_pool_that_nothing_matches_is_no_refusal(locked_pool):
+    with locked_pool.engine.begin() as connection:
+        connection.execute(text("UPDATE loyalty.gift_card_pool SET name = 'other' WHERE system_name = 'nowhere'"))
 
 
 FIXED = {"supports_arbitrary_value": False, "card_value": 50}
@@ -142,13 +151,14 @@ FIXED = {"supports_arbitrary_value": False, "card_value": 50}
         ({"import_job_id": 1}, "gift_card_pool_import_job_id_fkey"),
     ],
 )
-def test_the_parameters_of_a_pool_fit_together(warehouse, changes, constraint):
-    with warehouse.engine.connect() as connection:
+def test_the_parameters_of_a_pool_fit_together(warehouse_of_module, changes, constraint):
+    row = {**POOL, "system_name": "tried", "product_external_id": "tried-product", **changes}
+    with warehouse_of_module.engine.connect() as connection:
         if constraint is None:
-            insert(connection, "loyalty.gift_card_pool", {**POOL, **changes})
+            insert(connection, "loyalty.gift_card_pool", row)
         else:
             with pytest.raises(IntegrityError, match=constraint):
-                insert(connection, "loyalty.gift_card_pool", {**POOL, **changes})
+                insert(connection, "loyalty.gift_card_pool", row)
 
 
 def test_gp04_the_overview_shows_product_card_counts_and_balance_of_every_pool(warehouse):

@@ -60,7 +60,7 @@ def boolean_rules(field: str, label: str) -> list[tuple[str, dict[str, str], str
     ]
 
 
-def key_rules(field: str, label: str) -> list[tuple[str, dict[str, str], str]]:
+def key_rules(field: str, label: str, max_bytes: int) -> list[tuple[str, dict[str, str], str]]:
     return [
         (f"{field}.required", HOLIDAY | {field: " "}, f"{label} is blank, but every row needs one."),
         (
@@ -76,8 +76,8 @@ def key_rules(field: str, label: str) -> list[tuple[str, dict[str, str], str]]:
         ),
         (
             f"{field}.too_many_bytes",
-            HOLIDAY | {field: "€" * 867},
-            f"{label} takes more than 2600 bytes in UTF-8, too many for a key: '{'€' * 100}...'.",
+            HOLIDAY | {field: "€" * (max_bytes // 3 + 1)},
+            f"{label} takes more than {max_bytes} bytes in UTF-8, too many for a key: '{'€' * 100}...'.",
         ),
     ]
 
@@ -89,9 +89,9 @@ REJECTED = [
         HOLIDAY | {"name": "ä" * 1001},
         f"Gift card pool name has more than 1000 characters: '{'ä' * 100}...'.",
     ),
-    *key_rules("system_name", "Gift card pool system name"),
+    *key_rules("system_name", "Gift card pool system name", 2600),
     *boolean_rules("supports_partial_redemption", "Supports partial redemption"),
-    *key_rules("product_external_id", "External product ID"),
+    *key_rules("product_external_id", "External product ID", 1600),
     (
         "product_external_system.required",
         HOLIDAY | {"product_external_system": ""},

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from include.importing.errors import ConfigurationError, FileRefused, SettingsError
 from include.importing.import_type import Field, ImportType
-from include.importing.mapping import ORIGIN_COLUMNS, Column, ColumnMapping, How, map_columns, match_columns
+from include.importing.mapping import (
+    ORIGIN_COLUMNS,
+    Column,
+    ColumnMapping,
+    How,
+    map_columns,
+    match_columns,
+    origin_columns,
+)
 from include.importing.names import mask_header, normalise_name
 
 pytestmark = pytest.mark.unit
@@ -197,19 +205,23 @@ def test_a_header_known_by_the_settings_alone_is_a_header():
 def test_x09_the_columns_of_a_rejected_rows_file_are_ignored_and_known():
     mapping = mapped(*ORIGIN_COLUMNS, "card number", "amount")
     assert {column.how for column in mapping.columns[:4]} == {How.IGNORED}
-    assert (mapping.origin_job, mapping.origin_line) == (0, 1)
     assert mapping.skipped == ()
+    assert origin_columns([*ORIGIN_COLUMNS, "card number"]) == {"_job": 0, "_line": 1, "_rules": 2, "_reasons": 3}
 
 
 def test_x09_they_are_known_wherever_a_person_has_moved_them():
-    mapping = mapped("card number", "_line", " _job ", "amount")
-    assert (mapping.origin_job, mapping.origin_line) == (2, 1)
+    assert origin_columns(["card number", "_line", " _job ", "amount"]) == {"_job": 2, "_line": 1}
 
 
 def test_x09_a_sender_s_own_line_column_is_no_origin():
-    mapping = mapped("Line", "Job", "card number", "amount")
-    assert (mapping.origin_job, mapping.origin_line) == (None, None)
-    assert mapped("_line", "card number", "amount").origin_line is None
+    assert origin_columns(["Line", "Job", "card number"]) == {}
+    assert origin_columns(["_line", "card number"]) == {}
+
+
+def test_x09_a_second_line_column_is_the_sender_s_own():
+    header = [*ORIGIN_COLUMNS, "_line", "card number", "amount"]
+    assert origin_columns(header)["_line"] == 1
+    assert mapped(*header).skipped == ()
 
 
 def test_x09_two_job_columns_refuse_the_file():

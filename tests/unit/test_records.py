@@ -450,6 +450,13 @@ def test_the_header_is_the_first_line_that_is_not_blank():
     assert inspection.chunks[0].first_line == 4
 
 
+@pytest.mark.parametrize("read_bytes", [4, 5, 6, 7, 100])
+def test_blank_lines_before_the_header_count_as_lines(read_bytes):
+    """Source: X-15."""
+    inspection = look(b"\r\n" * 5 + b" \r\r\na,b\r\n1,2", read_bytes=read_bytes)
+    assert (inspection.header_offset, inspection.chunks[0].first_line) == (14, 9)
+
+
 def test_nul_in_the_header_refuses_the_file():
     """Source: X-15."""
     assert refusal(b"a,\0b\n1,2\n").rule == "file.header_nul"
@@ -476,6 +483,7 @@ def test_an_unclosed_quote_names_the_line_on_which_it_opened():
         ("a;b\n1,5;2,5\n", ";"),
         ("a\tb\n", "\t"),
         ("a|b,c|d\n1|2|3\n", "|"),
+        ("a|b,c|d\n\n", "|"),  # no rows: a blank line is none
         ("code\nA,B\n", ","),  # one column: the rows don't decide
         ('"a,b,c";d\n1;2\n', ";"),  # only what stands outside quotes counts
         ("price;weight (kg, gross)\n1,5;2,5\n3;4\n", ";"),

@@ -1,0 +1,221 @@
+"""Where an import takes place in these tests: a database, four areas, a file; and everything it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from include.warehouse.embedded import EmbeddedServer
+from include.warehouse.engine import create_warehouse_engine
+from tests.faults.worker import AREAS, Work
+from tests.integration.gift_cards import add_card, add_pool
+
+SEED = "warehouse_with_pools"
+"""The database that every scene starts from."""
+
+CARDS_HEADER = "Card number;Pool system name;Gift card CVV;Card balance;Point of contact external ID;Gift card status;Бренд"
+POOLS_HEADER = (
+    "pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,"
+    "cvv_required,card_value,expiration_type,lifetime"
+)
+
+
+def seed(connection: Connection) -> None:
+    """Add what earlier imports have left: two pools, and three cards in one of them."""
+    add_pool(connection, "gifts")
+    add_pool(connection, "fixed_50", name="Fünfzig", supports_arbitrary_value=False, card_value=50, cvv_required=True)
+    for number in ("0000000000000007", "0000000000000107", "0000000000000207"):
+        add_card(connection, number, pool_system_name="gifts", balance=10)
+
+
+def cards_file(rows: int = 300) -> str:
+    """Return gift cards, about one in ten broken, in every way that the reader, the suite or the load can tell."""
+    lines = [CARDS_HEADER]
+    for number in range(rows):
+        card = f"{number:016d}"
+        row = f"{card};gifts;;10;;;Красный"
+        match number % 100:
+            case 3:
+                row = f"{card};fixed_50;{number % 1000:03d};50,00;site-main;;Синий"
+            case 11:
+                row = f"{card};nowhere;;10;;;=1+1"
+            case 22:
+                row = f"{card};gifts;;10"
+            case 33:
+                row = f'{card};"gifts"x;;10;;;'
+            case 44:
+                row = f"{card};gifts;;-5;kiosk;Lost;@home"
+            case 55:
+                row = f"{number - 1:016d};gifts;;10;;;repeats the line before"
+            case 66:
+                row = f'{card};fixed_50;;45;;;"two\nlines; one ""cell"""'
+            case 77:
+                row = f"{card};gifts;;10\x00;;;"
+            case 88:
+                row = ""
+            case 7 if number == 107:  # there already, with another balance
+                row = f"{card};gifts;;11;;;"
+        lines.append(row)
+    return "\r\n".join(lines) + "\r\n"
+
+
+def pools_file(rows: int = 150) -> str:
+    """Return gift card pools: most of them new, one there already, one there with other parameters, some broken."""
+    lines = [POOLS_HEADER]
+    for number in range(rows):
+        row = f"Pool {number},pool_{number:03d},true,true,product-{number},website,Acme,false,,NoExpiration,"
+        match number % 50:
+            case 1:
+                row = f"Pool {number},pool_{number:03d},false,true,product-{number},pos,Demo,true,20,Year,3"
+            case 11:
+                row = f"Pool {number},pool_{number:03d},false,true,product-{number},website,Nobody,true,-3,Year,99"
+            case 22:
+                row = f"Pool {number},pool_{number - 1:03d},true,true,product-{number},website,Acme,false,,,"
+            case 33:
+                row = f"Pool {number},pool_{number:03d},true,true,product-{number - 1},website,Acme,false,,,"
+            case 44:
+                row = f"Pool {number},pool_{number:03d}"
+        lines.append(row)
+    lines[5] = "Gifts,gifts,true,true,gifts-product,website,Acme,false,,NoExpiration,"
+    lines[7] = "Fünfzig,fixed_50,false,true,fixed_50-product,website,Acme,false,60,NoExpiration,"
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A way for a file to come in.
+
+    Args:
+        areas_elsewhere: areas that lie on another device, where a move is a copy and a deletion.
+    """
+
+    name: str
+    import_type: str
+    is_dropped: bool
+    encoding: str = "utf-8"
+    areas_elsewhere: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The sender's bytes."""
+        made = pools_file() if self.import_type == "gift_card_pools" else cards_file()
+        return made.encode(self.encoding)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass
+class Scene:
+    """One import's surroundings. The file is put where the kind says when the scene is made."""
+
+    kind: Kind
+    url: str
+    home: Path
+    elsewhere: Path
+    areas: dict[str, Path] = field(init=False)
+    file: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.areas = {
+            name: (self.elsewhere if name in self.kind.areas_elsewhere else self.home) / name for name in AREAS
+        }
+        for area in self.areas.values():
+            area.mkdir(parents=True)
+        folder = self.areas["landing"] / self.kind.import_type if self.kind.is_dropped else self.home / "outside"
+        folder.mkdir()
+        self.file = folder / "файл 1.csv"
+        if self.kind.is_dropped and self.kind.encoding != "utf-8":
+            self.file.with_name(f"{self.file.name}.settings.yaml").write_text(f"encoding: {self.kind.encoding}\n")
+        self.file.write_bytes(self.kind.data)
+
+    @property
+    def database(self) -> str:
+        """The name of the scene's database."""
+        return self.url.rsplit("/", 1)[1]
+
+    def work(self, stop_at: str | None = None, **changes: Any) -> Work:
+        """Return the import of the file for a child."""
+        encoding = ("--set", f"encoding={self.kind.encoding}") if self.kind.encoding != "utf-8" else ()
+        given = {
+            "run_key": "import/drop-1" if self.kind.is_dropped else None,
+            "options": () if self.kind.is_dropped else encoding,
+            "stop_at": stop_at,
+        }
+        areas = {name: str(path) for name, path in self.areas.items()}
+        return Work(
+            self.url, areas, self.kind.import_type, str(self.file), str(self.home / "output.txt"), **{**given, **changes}
+        )
+
+    def left_behind(self) -> dict[str, Any]:
+        """Return everything that an import leaves: rows, ledger, staging tables, files; without times and places."""
+        engine = create_warehouse_engine(self.url)
+        try:
+            with engine.connect() as connection:
+                rows = {name: _rows(connection, query) for name, query in QUERIES.items()}
+        finally:
+            engine.dispose()
+        return rows | {"files": self.files()}
+
+    def files(self) -> dict[str, bytes | None]:
+        """Return every file and every empty folder in the four areas and outside them, by relative path."""
+        found: dict[str, bytes | None] = {}
+        for name, area in {**self.areas, "outside": self.home / "outside"}.items():
+            for path in sorted(area.rglob("*")):
+                key = f"{name}/{path.relative_to(area)}"
+                if path.is_file():
+                    found[key] = self._neutral(path)
+                elif not any(path.iterdir()):
+                    found[key] = None
+        return found
+
+    def _neutral(self, path: Path) -> bytes:
+        data = path.read_bytes()
+        if path.name != "summary.json":
+            return data
+        for name, area in self.areas.items():
+            data = data.replace(str(area).encode(), name.encode())
+        summary = json.loads(data.replace(str(self.home).encode(), b"home"))
+        return json.dumps(summary | {"launched_at": None}, sort_keys=True).encode()
+
+    def clean_up(self) -> None:
+        """Delete what lies on the other device."""
+        shutil.rmtree(self.elsewhere, ignore_errors=True)
+
+
+def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(text(query)).mappings()]
+
+
+QUERIES = {
+    "cards": "SELECT * FROM loyalty.gift_card ORDER BY card_number",
+    "pools": "SELECT to_jsonb(pool) - 'created_at' AS pool FROM loyalty.gift_card_pool AS pool ORDER BY system_name",
+    "products": "SELECT * FROM loyalty.technical_product ORDER BY external_system, external_id",
+    "changes": "SELECT * FROM loyalty.gift_card_change ORDER BY number",
+    "jobs": """
+        SELECT to_jsonb(job) - ARRAY['run_key', 'launched_at', 'source_url', 'source_version', 'arrived_at', 'work_url',
+                   'archive_url', 'rejected_file_url', 'summary_file_url', 'evidence_file_url', 'loaded_at',
+                   'finished_at', 'launched_by'] AS job,
+               loaded_at IS NOT NULL AS is_loaded, finished_at IS NOT NULL AS is_finished, work_url,
+               archive_url IS NOT NULL AS is_archived, rejected_file_url IS NOT NULL AS has_rejected_file,
+               summary_file_url IS NOT NULL AS has_summary, evidence_file_url IS NOT NULL AS has_evidence
+        FROM ledger.import_job AS job ORDER BY id""",
+    "chunks": "SELECT * FROM ledger.import_chunk ORDER BY job_id, number",
+    "rejects": "SELECT * FROM ledger.reject ORDER BY job_id, line",
+    "rules": "SELECT * FROM ledger.job_rule ORDER BY job_id, rule, severity",
+    "staging": "SELECT tablename FROM pg_tables WHERE schemaname = 'staging' ORDER BY tablename",
+}
+
+
+def make_seed(server: EmbeddedServer, template: str) -> None:
+    """Make the database that scenes are copies of."""
+    server.create_database(SEED, template)
+    engine = create_warehouse_engine(server.url(SEED))
+    with engine.begin() as connection:
+        seed(connection)
+    engine.dispose()
