@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -98,16 +99,27 @@ def report_folder(runtime: Runtime, job: Job) -> UPath:
     return runtime.reports / job.import_type / str(job.id)
 
 
-def source_path(runtime: Runtime, job: Job) -> UPath:
+def find_source(runtime: Runtime, job: Job) -> UPath | None:
     """Return where the sender's bytes are now: in work while the job runs, in the archive afterwards.
 
-    Raises:
-        FileRefused: neither has them any more (deleted after `retention_days`).
+    None when neither has them any more: deleted after `retention_days`.
     """
     for url in (job.work_url, job.archive_url):
         if url is not None and (path := from_url(runtime, url)).exists():
             return path
-    raise FileRefused("file.gone", f"The file of job {job.id} is no longer kept.")
+    return None
+
+
+def source_path(runtime: Runtime, job: Job) -> UPath:
+    """Return where the sender's bytes are now.
+
+    Raises:
+        FileRefused: they are no longer kept.
+    """
+    path = find_source(runtime, job)
+    if path is None:
+        raise FileRefused("file.gone", f"The file of job {job.id} is no longer kept.")
+    return path
 
 
 @contextmanager
@@ -118,7 +130,7 @@ def written_whole(path: UPath) -> Iterator[BinaryIO]:
             yield stream
         return
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # short: the name may be a long one
     try:
         descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
         with os.fdopen(descriptor, "wb") as stream:
@@ -164,7 +176,7 @@ def delete_folder(folder: UPath) -> None:
 @contextmanager
 def open_text(runtime: Runtime, job: Job) -> Iterator[BinaryIO]:
     """Open the file's UTF-8 text: the sender's bytes themselves, or the copy made from another encoding."""
-    source = source_path(runtime, job)
-    copy_of_text = text_path(runtime, job.id)
-    with (copy_of_text if copy_of_text.exists() else source).open("rb") as stream:
+    is_recoded = job.inspection is not None and job.inspection["dialect"]["encoding"] != "utf-8"
+    path = text_path(runtime, job.id) if is_recoded else source_path(runtime, job)
+    with path.open("rb") as stream:
         yield stream

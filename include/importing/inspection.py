@@ -266,7 +266,8 @@ def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Insp
                 stream, chunk, inspection.dialect, len(inspection.header), runtime.block_bytes
             )  # fmt: skip
             for block in blocks:
-                found.update(read_origins(block, inspection.dialect, inspection.header).job.unique().drop_null().to_pylist())
+                named = read_origins(block, inspection.dialect, inspection.header).job
+                found.update(named.unique().drop_null().to_pylist())
     return tuple(sorted(found))
 
 

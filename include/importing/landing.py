@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 from upath import UPath
 
 from include import import_types
-from include.importing import files, jobs, settings
+from include.importing import files, jobs, settings, staging
 from include.importing.errors import FileRefused, SettingsError
 from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, FileStat
 from include.importing.jobs import JOB, Claim, Job, State
 from include.importing.runtime import Runtime
-from include.importing.settings import ImportSettings
+from include.importing.settings import GivenSettings, ImportSettings
 from include.importing.stages import stage, values_hidden
 
 UNKNOWN_TYPE = "unknown"
@@ -134,32 +134,17 @@ def arrivals(runtime: Runtime) -> list[Arrival]:
 def list_landing(runtime: Runtime, now: datetime) -> Listing:
     """Sort what lies in the landing area into what can start now and what must wait (X-12, GC-05)."""
     listing = Listing()
-    blocked: list[tuple[Arrival, ImportSettings]] = []
-    releases: dict[str, list[datetime]] = {}
-    for arrival in arrivals(runtime):
-        if arrival.import_type is None:
-            chosen = None
-            reason = _unsettled(runtime, arrival, 5, now)
-        else:
-            chosen = _pick_up_settings(runtime, arrival)
-            reason = _unsettled(runtime, arrival, chosen.settle_seconds if chosen else 5, now)
-            released_at = _released_at(arrival, chosen)
-            releases.setdefault(arrival.import_type, []).append(released_at)
-            if reason is None and released_at > now:
-                reason = f"released at {released_at:%Y-%m-%d %H:%M} UTC"
-        if reason is not None:
-            listing.waiting.append(Waiting(arrival, reason))
-        elif chosen is not None and chosen.after:
-            blocked.append((arrival, chosen))
-        else:
-            listing.ready.append(arrival)
-    for arrival, chosen in blocked:
-        reason = _held_back(runtime, arrival, chosen, releases, now)
+    considered = [_considered(runtime, arrival) for arrival in arrivals(runtime)]
+    for each in considered:
+        reason = _unsettled(runtime, each, now)
+        if reason is None and each.starts_at > now:
+            reason = f"released at {each.starts_at:%Y-%m-%d %H:%M} UTC"
         if reason is None:
-            listing.ready.append(arrival)
+            reason = _held_back(runtime, each, considered, now)
+        if reason is None:
+            listing.ready.append(each.arrival)
         else:
-            listing.waiting.append(Waiting(arrival, reason))
-    listing.ready.sort(key=lambda arrival: (arrival.arrived_at, arrival.file_name))
+            listing.waiting.append(Waiting(each.arrival, reason))
     return listing
 
 
@@ -167,7 +152,8 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
     """Open the job of a request and bring its file into the job's work folder.
 
     A file in the landing area is moved, one from elsewhere copied. Asking again with the same key continues the job;
-    one that has ended without loading is opened anew, with the settings that hold now.
+    one that has ended without loading, or is now asked for with other parameters, is opened anew, with the settings
+    that hold now.
 
     Raises:
         FileTaken: another job has this file in hand.
@@ -179,8 +165,8 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
     with stage(runtime, job.id) as (connection, job):
         if job.is_loaded:
             return Taken(job.id, job.state)
-        if job.state not in (State.AWAITING_EXECUTION, State.RUNNING):
-            _reopen(runtime, connection, job, request, source)
+        if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or job.parameters["run"] != request.parameters:
+            _reopen(connection, job, request, source)
         target = files.work_folder(runtime, job.id) / job.file_name
         _bring(runtime, job, source, target)
         jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
@@ -212,11 +198,20 @@ def settings_layers(job: Job) -> dict[str, Any]:
     Raises:
         SettingsError: a settings file can't be read.
     """
-    layers: dict[str, Any] = {"parameters": job.parameters.get("run")}
-    for layer, name in (("folder", FOLDER_SETTINGS), ("sidecar", f"{job.file_name}{SIDECAR_SUFFIX}")):
-        text = job.parameters.get(layer)
-        layers[layer] = None if text is None else settings.read_settings(text, name)
-    return layers
+    return {"parameters": job.parameters.get("run")} | read_layers(job.parameters, job.file_name)
+
+
+def read_layers(texts: Mapping[str, str | None], file_name: str) -> dict[str, GivenSettings | None]:
+    """Read the texts of the settings files `folder` and `sidecar`.
+
+    Raises:
+        SettingsError: one can't be read.
+    """
+    names = {"folder": FOLDER_SETTINGS, "sidecar": f"{file_name}{SIDECAR_SUFFIX}"}
+    return {
+        layer: None if (text := texts.get(layer)) is None else settings.read_settings(text, name)
+        for layer, name in names.items()
+    }
 
 
 def _walk(landing: UPath) -> Iterator[tuple[UPath, FileStat]]:
@@ -234,17 +229,42 @@ def _walk(landing: UPath) -> Iterator[tuple[UPath, FileStat]]:
                 continue
 
 
-def _pick_up_settings(runtime: Runtime, arrival: Arrival) -> ImportSettings | None:
-    """Return the settings that bear on the pick-up; None when they are wrong, which the job itself will say."""
-    texts = _settings_texts(files.from_url(runtime, arrival.url))
+@dataclass(frozen=True)
+class _Considered:
+    """An arrival with the settings that bear on its pick-up; the defaults when its own are wrong, as its job will say.
+
+    Args:
+        is_wanted: its name and folder don't refuse it already.
+    """
+
+    arrival: Arrival
+    settings: ImportSettings
+    is_wanted: bool
+
+    @property
+    def starts_at(self) -> datetime:
+        """When the file may start: at the first release after its arrival, else at once."""
+        if self.settings.release is None:
+            return self.arrival.arrived_at
+        moment: datetime = croniter(self.settings.release, self.arrival.arrived_at).get_next(datetime)
+        return moment.astimezone(UTC)
+
+
+def _considered(runtime: Runtime, arrival: Arrival) -> _Considered:
+    if arrival.import_type is None:
+        return _Considered(arrival, ImportSettings(), is_wanted=False)
+    is_wanted = PurePosixPath(arrival.file_name).suffix.lower() in EXTENSIONS
+    texts = settings_texts(files.from_url(runtime, arrival.url))
     try:
-        folder, sidecar = (None if text is None else settings.read_settings(text, name) for name, text in texts.items())
-        return settings.resolve(str(arrival.import_type), folder, sidecar, defaults_file=runtime.defaults_file)
+        given = read_layers(texts, arrival.file_name)
+        chosen = settings.resolve(arrival.import_type, **given, defaults_file=runtime.defaults_file)
     except SettingsError:
-        return None
+        chosen = ImportSettings()
+    return _Considered(arrival, chosen, is_wanted)
 
 
-def _settings_texts(source: UPath) -> dict[str, str | None]:
+def settings_texts(source: UPath) -> dict[str, str | None]:
+    """Return the settings files beside a file: `folder` and `sidecar`, None where there is none."""
     texts: dict[str, str | None] = {}
     for layer, name in (("folder", FOLDER_SETTINGS), ("sidecar", f"{source.name}{SIDECAR_SUFFIX}")):
         try:
@@ -256,20 +276,23 @@ def _settings_texts(source: UPath) -> dict[str, str | None]:
     return texts
 
 
-def _unsettled(runtime: Runtime, arrival: Arrival, settle_seconds: float, now: datetime) -> str | None:
+def _unsettled(runtime: Runtime, considered: _Considered, now: datetime) -> str | None:
     """Say why a file may still be growing. A bucket's object appears as a whole."""
+    arrival, settle_seconds = considered.arrival, considered.settings.settle_seconds
     if arrival.is_object:
         return None
-    age = (now - arrival.arrived_at).total_seconds()
-    if age < 0:  # another machine's clock: the time of the last change of the file's entry is this machine's
-        age = now.timestamp() - os.stat(arrival.url).st_ctime
-    if age < settle_seconds:
-        return "settling"
-    if age < max(settle_seconds, UNENDED_SETTLE_SECONDS) and not _ends_with_line_end(
-        files.from_url(runtime, arrival.url)
-    ):
-        return "settling: no line end at its end yet"
-    return None
+    try:
+        age = (now - arrival.arrived_at).total_seconds()
+        if age < 0:  # another machine's clock: the time of the last change of the file's entry is this machine's
+            age = now.timestamp() - os.stat(arrival.url).st_ctime
+        if age < settle_seconds:
+            return "settling"
+        if age >= UNENDED_SETTLE_SECONDS or not considered.is_wanted:
+            return None
+        is_ended = _ends_with_line_end(files.from_url(runtime, arrival.url))
+    except FileNotFoundError:
+        return "taken since the listing began"
+    return None if is_ended else "settling: no line end at its end yet"
 
 
 def _ends_with_line_end(path: UPath) -> bool:
@@ -278,36 +301,22 @@ def _ends_with_line_end(path: UPath) -> bool:
         size = stream.tell()
         stream.seek(max(0, size - 4))
         tail = stream.read()
-    return (
-        size == 0
-        or tail[-1:] in (b"\n", b"\r")
-        or tail[-2:] in (b"\n\0", b"\r\0")
-        or tail in (b"\n\0\0\0", b"\r\0\0\0")
-    )
-
-
-def _released_at(arrival: Arrival, chosen: ImportSettings | None) -> datetime:
-    if chosen is None or chosen.release is None:
-        return arrival.arrived_at
-    moment: datetime = croniter(chosen.release, arrival.arrived_at).get_next(datetime)
-    return moment.astimezone(UTC)
+    # In UTF-16 and UTF-32, little-endian, zeros follow the line end.
+    return tail.rstrip(b"\0")[-1:] in (b"\n", b"\r")
 
 
 def _held_back(
-    runtime: Runtime,
-    arrival: Arrival,
-    chosen: ImportSettings,
-    releases: Mapping[str, list[datetime]],
-    now: datetime,
+    runtime: Runtime, considered: _Considered, everything: Sequence[_Considered], now: datetime
 ) -> str | None:
-    """Say which files go first (GC-05): those of the types in `after`, waiting or running, but not for ever."""
-    for other, minutes in chosen.after.items():
-        patience = timedelta(minutes=minutes)
-        in_landing = releases.get(other, [])
-        until = max([arrival.arrived_at, *in_landing]) + patience
-        if now >= until:
-            continue
-        if in_landing or _is_running(runtime, other):
+    """Say which files go first (GC-05): those of the types in `after`, waiting or running, but not for ever.
+
+    The patience begins when the file could start; files held for their release are waited for that much longer.
+    """
+    for other, minutes in considered.settings.after.items():
+        waiting = [each for each in everything if each.arrival.import_type == other and each.is_wanted]
+        held = [each.starts_at for each in waiting if each.settings.release is not None]
+        until = max([considered.starts_at, *held]) + timedelta(minutes=minutes)
+        if now < until and (waiting or _is_running(runtime, other)):
             return f"after {other}, until {until:%H:%M} UTC at most"
     return None
 
@@ -343,8 +352,8 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: UP
 
 
 def _given(request: Request, source: UPath) -> dict[str, Any]:
-    texts = _settings_texts(source)
-    return {"run": dict(request.parameters), **texts} | ({"sidecar": request.sidecar} if request.sidecar else {})
+    given = {"run": dict(request.parameters), **settings_texts(source)}
+    return given if request.sidecar is None else given | {"sidecar": request.sidecar}
 
 
 def _holder(connection: Connection, source_url: str) -> int | None:
@@ -352,13 +361,14 @@ def _holder(connection: Connection, source_url: str) -> int | None:
     return connection.execute(holder.order_by(JOB.c.id.desc()).limit(1)).scalar_one_or_none()
 
 
-def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: UPath) -> None:
-    """Start a job anew that ended without loading: refused, failed, cancelled, a duplicate or a dry run."""
-    texts = {layer: text for layer, text in _settings_texts(source).items() if text is not None}
+def _reopen(connection: Connection, job: Job, request: Request, source: UPath) -> None:
+    """Start a job anew that has loaded nothing: refused, failed, cancelled, a duplicate, a dry run, or unfinished."""
+    given = {layer: text for layer, text in _given(request, source).items() if text is not None}
+    staging.drop_tables(connection, job.id)
+    jobs.forget_rows(connection, job.id)
     jobs.update(
         connection, job.id, state=State.RUNNING, finished_at=None, inspection=None, mapping=None, duplicate_of=None,
-        refusal_rule=None, refusal_message=None, warnings=[],
-        parameters={**job.parameters, **texts, "run": dict(request.parameters)},
+        refusal_rule=None, refusal_message=None, warnings=[], parameters={**job.parameters, **given},
         rows_read=None, rows_inserted=None, rows_updated=None, rows_unchanged=None, rows_not_found=None,
         rows_rejected=None,
     )  # fmt: skip
@@ -367,16 +377,18 @@ def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request
 def _bring(runtime: Runtime, job: Job, source: UPath, target: UPath) -> None:
     """Bring the file into work, from wherever a killed attempt or an earlier end of the job has left it."""
     is_dropped = runtime.is_in_landing(source)
+    # A file dropped later under the same name is another arrival.
+    is_there = source.exists() and (not is_dropped or files.stat(source).version == job.source_version)
     if not target.exists():
-        if source.exists():
+        if is_there:
             (files.move if is_dropped else files.copy)(source, target)
-        elif job.archive_url is not None:
-            files.copy(files.from_url(runtime, job.archive_url), target)
+        elif (ended := files.find_source(runtime, job)) is not None:
+            files.move(ended, target)
         else:
             raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
+    elif is_there and is_dropped:  # a killed attempt had copied it, from one storage to another
+        source.unlink()
     if is_dropped:
-        if source.exists() and files.stat(source).version == job.source_version:
-            source.unlink()
         sidecar = source.parent / f"{source.name}{SIDECAR_SUFFIX}"
         if sidecar.exists() and not source.exists():
             sidecar.unlink()

@@ -103,6 +103,8 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
     with stage(runtime, job_id) as (connection, job):
         if job.state.is_completed:
             return job.counts
+        if job.refusal is not None:
+            raise job.refusal
         if job.state is not State.RUNNING:
             raise LookupError(f"job {job_id} is {job.state}: it has nothing to load")
         _restage(runtime, connection, job)
@@ -203,7 +205,7 @@ def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
         return None
     cursor.execute(_REJECT_SHARE, {"job_id": job.id})
     read, rejected = cursor.fetchone() or (0, 0)
-    if rejected <= limit * read:
+    if not read or int(rejected) / int(read) <= limit:  # limit * read would round 0.29 of 100 down
         return None
     cursor.execute(_COMMON_RULES, {"job_id": job.id})
     rules = ", ".join(f"{rule} ({rows:,})" for rule, rows in cursor.fetchall())

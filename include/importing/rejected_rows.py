@@ -8,11 +8,15 @@ from pathlib import PurePosixPath
 from typing import Protocol
 
 from include.importing.dialect import Dialect
+from include.importing.mapping import ORIGIN_COLUMNS, origin_columns
 from include.importing.records import split_record
 
-COLUMNS = ("_job", "_line", "_rules", "_reasons")
+LONGEST_NAME_BYTES = 240
+"""Of a report's file name: file systems take 255."""
 # What a spreadsheet takes for a formula, after any apostrophes: = + - @ tab CR, and full-width forms of the first four.
-_STARTS_FORMULA = re.compile(rb"'*(?:[=+\-@\t\r]|\xef\xbc[\x9d\x8b\x8d\xa0])")
+_FORMULA = rb"'*(?:[=+\-@\t\r]|\xef\xbc[\x9d\x8b\x8d\xa0])"
+_STARTS_FORMULA = re.compile(_FORMULA)
+_ESCAPED_FORMULA = re.compile(rb"'(?=" + _FORMULA + rb")")
 
 
 class Rejected(Protocol):
@@ -24,39 +28,42 @@ class Rejected(Protocol):
 
 
 def file_name(source_name: str) -> str:
-    """Return the name of the rejected-rows file: `cards.csv` gives `cards.rejected.csv`."""
+    """Return the name of the rejected-rows file: `cards.csv` gives `cards.rejected.csv`, and so does that one."""
     path = PurePosixPath(source_name)
-    stem = path.stem.removesuffix(".rejected")
-    return f"{stem}.rejected{path.suffix}"
+    stem = path.stem.removesuffix(".rejected").encode()
+    end = f".rejected{path.suffix}"
+    return stem[: LONGEST_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
+
+
+def _quoted(text: str) -> bytes:
+    return b'"' + text.replace('"', '""').encode() + b'"'
 
 
 class Writer:
     """Makes the bytes of one rejected-rows file.
 
     Args:
-        header: the cells of the sender's header.
-        is_corrected: the sender's file carries `_job` itself: its four columns are replaced by new ones, and cells that
-            already have their apostrophe get no second.
+        header: the cells of the sender's header. If it carries `_job` itself, its four columns are replaced.
+        was_escaped: the sender's cells have the apostrophe that an earlier rejected-rows file gave them.
         is_verbatim: leave out the apostrophe that keeps spreadsheets from running formulas.
     """
 
     def __init__(
-        self, *, job_id: int, dialect: Dialect, header: Sequence[str], is_corrected: bool, is_verbatim: bool
+        self, *, job_id: int, dialect: Dialect, header: Sequence[str], was_escaped: bool, is_verbatim: bool
     ) -> None:
         self._job = str(job_id).encode()
         self._dialect = dialect
         self._delimiter = dialect.delimiter.encode()
         self._line_end = dialect.line_end.encode()
-        self._ours = {index for index, name in enumerate(header) if is_corrected and name in COLUMNS}
-        self._is_corrected = is_corrected
+        self._ours = set(origin_columns(header).values())
+        self._was_escaped = was_escaped
         self._is_verbatim = is_verbatim
-        escaped = re.escape(self._delimiter)
-        self._may_need_escape = re.compile(rb"(?:^|" + escaped + rb')"?' + _STARTS_FORMULA.pattern)
+        self._may_hold_formula = re.compile(rb"(?:^|" + re.escape(self._delimiter) + rb')"?' + _FORMULA)
 
     def header(self, raw: bytes) -> bytes:
         """Return the file's first bytes: byte order mark, our columns, the sender's header."""
-        names = self._delimiter.join(name.encode() for name in COLUMNS)
-        return self._dialect.bom + self._encoded(names + self._delimiter + self._without_ours(raw) + self._line_end)
+        names = [name.encode() for name in ORIGIN_COLUMNS]
+        return self._dialect.bom + self._encoded(self._delimiter.join([*names, self._sent(raw)]) + self._line_end)
 
     def record(self, reject: Rejected, raw: bytes) -> bytes:
         """Return one rejected record with its reasons.
@@ -64,31 +71,25 @@ class Writer:
         Args:
             raw: the record as UTF-8, without its line end.
         """
-        own = b"%s%s%d%s%s%s%s" % (
-            self._job, self._delimiter, reject.line, self._delimiter, self._cell(reject.rules), self._delimiter,
-            self._cell(reject.reasons),
-        )  # fmt: skip
-        sent = self._without_ours(raw)
-        if not self._is_verbatim and self._may_need_escape.search(sent):
-            sent = self._delimiter.join(map(self._defused, split_record(sent, self._dialect)))
-        return self._encoded(own + self._delimiter + sent + self._line_end)
+        own = [self._job, b"%d" % reject.line, _quoted(reject.rules), _quoted(reject.reasons)]
+        return self._encoded(self._delimiter.join([*own, self._sent(raw)]) + self._line_end)
 
-    def _cell(self, text: str) -> bytes:
-        return b'"' + text.replace('"', '""').encode() + b'"'
-
-    def _without_ours(self, raw: bytes) -> bytes:
-        if not self._ours:
+    def _sent(self, raw: bytes) -> bytes:
+        """Return the sender's own cells, as they were sent but for the apostrophe."""
+        is_rewritten = (self._was_escaped or not self._is_verbatim) and self._may_hold_formula.search(raw)
+        if not self._ours and not is_rewritten:
             return raw
-        cells = split_record(raw, self._dialect)
-        return self._delimiter.join(cell for index, cell in enumerate(cells) if index not in self._ours)
+        cells = [cell for index, cell in enumerate(split_record(raw, self._dialect)) if index not in self._ours]
+        return self._delimiter.join(map(self._rewritten, cells) if is_rewritten else cells)
 
-    def _defused(self, cell: bytes) -> bytes:
+    def _rewritten(self, cell: bytes) -> bytes:
+        """Take off the apostrophe of an earlier file, as the reading did, and put this file's on."""
         quote, content = (b'"', cell[1:]) if cell.startswith(b'"') else (b"", cell)
-        if not _STARTS_FORMULA.match(content):
-            return cell
-        if self._is_corrected and content.startswith(b"'"):  # one was taken off when it was read; this puts it back
-            return cell
-        return quote + b"'" + content
+        if self._was_escaped and _ESCAPED_FORMULA.match(content):
+            content = content[1:]
+        if not self._is_verbatim and _STARTS_FORMULA.match(content):
+            content = b"'" + content
+        return quote + content
 
     def _encoded(self, utf8: bytes) -> bytes:
         if self._dialect.encoding == "utf-8":

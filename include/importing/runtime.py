@@ -28,7 +28,7 @@ class Runtime:
         project_file: the project settings (spec section 9).
         suites: folder of the GX suites.
         chunk_bytes: what one task validates, in bytes of text; a chunk ends with the first record that fills it.
-        block_bytes: what is read and judged at once.
+        block_bytes: what is read and judged at once. 8 MiB cost 100 MiB more memory than 4 and saved nothing.
         clock: the current time, aware, UTC.
     """
 
@@ -42,7 +42,7 @@ class Runtime:
     defaults_file: Path = ROOT / "include" / "config" / "imports.yaml"
     suites: Path = ROOT / "expectations"
     chunk_bytes: int = 64 << 20
-    block_bytes: int = 8 << 20
+    block_bytes: int = 4 << 20
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @cached_property

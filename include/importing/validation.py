@@ -21,9 +21,10 @@ from include.importing.dialect import Dialect
 from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType, Kind, Lookup
 from include.importing.inspection import dialect_of, ensure_text
-from include.importing.jobs import CHUNK, REJECT, Job
+from include.importing.jobs import CHUNK, REJECT, Job, State
 from include.importing.mapping import ColumnMapping
-from include.importing.records import Block, Chunk
+from include.importing.origins import ESCAPED, Origins, read_origins
+from include.importing.records import RAGGED, ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
 from include.importing.stages import stage
@@ -31,19 +32,10 @@ from include.importing.suites import Checker, load_suite, sentences
 
 Positions = npt.NDArray[np.int64]
 
-BLOCK_BYTES = 4 << 20
-"""How much of a chunk is judged at once. 8 MiB cost 100 MiB more memory and saved nothing."""
 FIRST_LINES = 100
 """How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
-READER_RULES: Mapping[str, str] = {
-    "row.ragged": "This row has {cells} cells, the header has {columns}.",
-    "row.nul": "This row holds a NUL byte.",
-    "row.text_after_quote": "Text follows a closing quote; a quote that belongs to the text is written twice.",
-}
 LAUNCHED_AT = "job__launched_at"
 LINE = "line"
-_ESCAPED = "^'('*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20])"
-"""A cell that the rejected-rows file gave one apostrophe more; full-width forms included (X-09)."""
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
                  Kind.INTEGER: pa.int64()}  # fmt: skip
 
@@ -165,6 +157,7 @@ class Judge:
         self.fields = import_type.all_fields(runtime.project)
         self.dialect = dialect
         self.mapping = mapping
+        self._header = [column.header for column in mapping.columns]
         self.lookups = lookups
         self.launched_at = launched_at
         self.unescape = unescape
@@ -192,7 +185,8 @@ class Judge:
 
     def judge(self, block: Block) -> Judged:
         """Return which records of a block are valid, and why the others are not."""
-        positions, fields, origins = self._read(block)
+        positions, fields = self._read(block)
+        origins = read_origins(block, self.dialect, self._header)
         lines = block.lines[positions]
         columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
         for table in self.lookups:
@@ -204,25 +198,22 @@ class Judge:
         failures = _Failures()
         self._judge_records(block, failures)
         valid = self._check(frame, lines, positions, failures)
-        rejects = failures.table(block, _at(origins, positions, len(block.starts)))
+        rejects = failures.table(block, origins)
         return Judged(frame, self._staged(block, positions, valid, fields, origins), rejects, len(block.starts))
 
-    def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array], list[pa.Array]]:
+    def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array]]:
         mapped = self.mapping.field_indexes
-        origin_indexes = [index for index in (self.mapping.origin_job, self.mapping.origin_line) if index is not None]
-        positions, cells = records.read_cells(
-            block, self.dialect, len(self.mapping.columns), [*mapped.values(), *origin_indexes]
-        )
-        texts = dict(zip(mapped, cells, strict=False))
+        positions, cells = records.read_cells(block, self.dialect, len(self._header), list(mapped.values()))
+        texts = dict(zip(mapped, cells, strict=True))
         if self.unescape:
-            texts = {name: pc.replace_substring_regex(text, _ESCAPED, r"\1") for name, text in texts.items()}
+            texts = {name: pc.replace_substring_regex(text, ESCAPED, r"\1") for name, text in texts.items()}
         fields: dict[str, pa.Array] = {}
         for each in self.fields:
             if each.name in texts:
                 fields |= parsing.read_field(texts[each.name], each, self._options)
             else:
                 fields |= parsing.absent_field(each, len(positions))
-        return positions, fields, [_numbers(text) for text in cells[len(mapped) :]]
+        return positions, fields
 
     def _launched_at(self, rows: int) -> pa.Array:
         return pa.repeat(pa.scalar(self.launched_at, pa.timestamp("us", "UTC")), rows)
@@ -231,11 +222,11 @@ class Judge:
         for rule, rows in block.problems.items():
             if len(rows) == 0:
                 continue
-            if rule == "row.ragged":
-                columns = len(self.mapping.columns)
-                texts = [READER_RULES[rule].format(cells=block.cells[row], columns=columns) for row in rows]
+            if rule == RAGGED:
+                columns = len(self._header)
+                texts = [ROW_RULES[rule].format(cells=block.cells[row], columns=columns) for row in rows]
             else:
-                texts = [READER_RULES[rule]] * len(rows)
+                texts = [ROW_RULES[rule]] * len(rows)
             failures.add(rule, rows, texts)
             tally = self.tallies.setdefault((rule, "critical"), RuleTally("critical"))
             tally.add(len(block.starts), block.lines[rows])
@@ -259,16 +250,15 @@ class Judge:
         positions: Positions,
         valid: npt.NDArray[np.bool_],
         fields: Mapping[str, pa.Array],
-        origins: Sequence[pa.Array],
+        origins: Origins,
     ) -> pa.Table:
-        nothing = pa.nulls(len(positions), pa.int64())
         columns: dict[str, pa.Array] = {
             "line": pa.array(block.lines[positions]),
             "byte_offset": pa.array(block.starts[positions] + block.offset),
             "byte_length": pa.array((block.ends - block.starts)[positions]),
             "is_valid": pa.array(valid),
-            "origin_job_id": origins[0] if len(origins) == 2 else nothing,
-            "origin_line": origins[1] if len(origins) == 2 else nothing,
+            "origin_job_id": origins.job.take(pa.array(positions)),
+            "origin_line": origins.line.take(pa.array(positions)),
         }
         columns |= {each.name: fields[each.name] for each in self.fields if not each.is_secret}
         columns |= {each.name: each.compute(fields, self._runtime) for each in self.import_type.derived}
@@ -288,7 +278,7 @@ class _Failures:
         self._rules.append(pa.repeat(pa.scalar(rule), len(rows)))
         self._sentences.append(pa.array(texts, pa.string()))
 
-    def table(self, block: Block, origins: Sequence[pa.Array]) -> pa.Table:
+    def table(self, block: Block, origins: Origins) -> pa.Table:
         """Return the rejects in file order; the reasons of a record in the order of the suite."""
         rows = np.concatenate([np.empty(0, np.int64), *self._rows])
         order = np.argsort(rows, kind="stable")
@@ -301,7 +291,6 @@ class _Failures:
             values = pa.concat_arrays([pa.array([], pa.string()), *parts]).take(pa.array(order))
             return pc.binary_join(pa.ListArray.from_arrays(offsets, values), separator)
 
-        nothing = pa.nulls(len(rejected), pa.int64())
         return pa.table(
             {
                 "line": pa.array(block.lines[rejected]),
@@ -309,26 +298,10 @@ class _Failures:
                 "byte_length": pa.array((block.ends - block.starts)[rejected]),
                 "rules": joined(self._rules, " "),
                 "reasons": joined(self._sentences, " | "),
-                "origin_job_id": origins[0].take(pa.array(rejected)) if origins else nothing,
-                "origin_line": origins[1].take(pa.array(rejected)) if origins else nothing,
+                "origin_job_id": origins.job.take(pa.array(rejected)),
+                "origin_line": origins.line.take(pa.array(rejected)),
             }
         )
-
-
-def _numbers(cells: pa.Array) -> pa.Array:
-    trimmed = pc.utf8_trim_whitespace(cells)
-    plain = pc.match_substring_regex(trimmed, r"^[0-9]{1,18}\z")
-    return pc.if_else(plain, trimmed, pa.scalar(None, pa.string())).cast(pa.int64())
-
-
-def _at(values: Sequence[pa.Array], positions: Positions, length: int) -> list[pa.Array]:
-    """Spread values of some records over all records of a block, null for the others."""
-    if len(values) != 2:
-        return []
-    where = np.full(length, -1)
-    where[positions] = np.arange(len(positions))
-    take = pa.array(where, mask=where < 0)
-    return [each.take(take) for each in values]
 
 
 def judge_of(runtime: Runtime, connection: Connection, job: Job) -> Judge:
@@ -354,11 +327,15 @@ def validate_chunk(runtime: Runtime, job_id: int, number: int) -> ChunkCounts:
     Repeating it replaces what an earlier attempt left; after the load it only reports what was counted (X-14).
     """
     with stage(runtime, job_id, lock="share") as (connection, job):
+        if job.refusal is not None:
+            raise job.refusal
         chunk = connection.execute(
             sa.select(CHUNK).where(CHUNK.c.job_id == job_id, CHUNK.c.number == number).with_for_update()
         ).one()
         if job.state.is_completed:
             return ChunkCounts(chunk.rows_read, chunk.rows_staged, chunk.rows_rejected)
+        if job.state is not State.RUNNING:
+            raise LookupError(f"job {job_id} is {job.state}: it has nothing to validate")
         return stage_chunk(runtime, connection, job, chunk)
 
 
@@ -376,7 +353,7 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
     ensure_text(runtime, job)
     plan = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
     with open_text(runtime, job) as text, staging.Writer(connection) as writer:
-        for block in records.read_blocks(text, plan, judge.dialect, len(judge.mapping.columns), BLOCK_BYTES):
+        for block in records.read_blocks(text, plan, judge.dialect, len(judge.mapping.columns), runtime.block_bytes):
             judged = judge.judge(block)
             read += judged.read
             staged_rows += judged.rows.num_rows

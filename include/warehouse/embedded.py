@@ -43,7 +43,7 @@ import psycopg2
 from psycopg2 import sql
 
 HOST = "127.0.0.1"
-SUPERUSER = "loyalty"
+SUPERUSER = "importer"  # not the name of a schema: "$user" comes first in the search path
 DATABASES = ("airflow", "warehouse")
 DEFAULT_PORT = 5442
 PROJECT = Path(__file__).resolve().parents[2]

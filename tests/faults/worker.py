@@ -6,6 +6,7 @@ waits. Nothing in the product knows of it, and no exception stands in for a kill
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import resource
 import sys
@@ -76,6 +77,7 @@ class Work:
 
 def run(work: Work, pipe: Connection) -> None:
     """Run one import in this process, its output in `work.log`; the exit code is the command line's."""
+    multiprocessing.set_start_method("fork", force=True)  # else tqdm's lock is a semaphore that outlives a killed child
     output = os.open(work.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
