@@ -150,11 +150,11 @@ def _run_key(runtime: Runtime, source: UPath) -> str:
     """Name the request by the file's version, so that the same command continues after a kill (X-14)."""
     from include.importing.files import stat
 
+    prefix = f"command line|{source}|"
     try:
-        version = stat(source).version
-    except OSError:
-        version = "missing"
-    prefix = f"command line|{source}|{version}|"
+        prefix += f"{stat(source).version}|"
+    except OSError:  # a killed attempt may have moved it out of landing, whatever its version was
+        pass
     with values_hidden(), runtime.engine.connect() as connection:
         ended, resumable = jobs.latest_attempt(connection, prefix)
     return resumable.run_key if resumable else f"{prefix}{ended + 1}"

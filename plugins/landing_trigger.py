@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
@@ -17,8 +18,12 @@ from withheld_errors import describe
 if TYPE_CHECKING:
     from include.importing.runtime import Runtime
 
+log = logging.getLogger(__name__)
+
 MEMORY_KEY = "announced"
 RENEW_SECONDS = 60
+PAUSE_FACTOR = 4
+"""A pause is at least so many times as long as the listing took: hundreds of waiting files must not fill a core."""
 
 
 class LandingTrigger(BaseEventTrigger):
@@ -83,12 +88,14 @@ class LandingTrigger(BaseEventTrigger):
         from include.importing.files import is_local
 
         runtime = self._open_runtime()
+        started = time.monotonic()
         try:
             ready = landing.list_landing(runtime, datetime.now(UTC)).ready
         except Exception:
             self._close_runtime()
             raise
         pause = self.poll_seconds if is_local(runtime.landing) else self.remote_poll_seconds
+        pause = max(pause, PAUSE_FACTOR * (time.monotonic() - started))
         return {_key(arrival.url, arrival.version) for arrival in ready}, pause
 
     def _open_runtime(self) -> Runtime:
@@ -123,12 +130,12 @@ class LandingTrigger(BaseEventTrigger):
         """Log a failure once, not at every poll."""
         text = describe(error)
         if text != self._failure:
-            self.log.warning("The landing folders can't be listed: %s", text)
+            log.warning("The landing folders can't be listed: %s", text)
         self._failure = text
 
     def _note_success(self) -> None:
         if self._failure is not None:
-            self.log.info("The landing folders can be listed again")
+            log.info("The landing folders can be listed again")
         self._failure = None
 
 

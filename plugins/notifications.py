@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from withheld_errors import describe
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 SMTP_CONNECTION = "alerts_smtp"
 RESULT_KEY = "result"
@@ -48,7 +51,7 @@ class ImportNotifier(BaseNotifier):
         try:
             return self._mail(subject(result), body(result, run_url(context)))
         except Exception as error:
-            self.log.error("The mail about %s could not be sent: %s", result["file"], describe(error))
+            log.error("The mail about %s could not be sent: %s", result["file"], describe(error))
             return False
 
     def _mail(self, subject: str, html: str) -> bool:
@@ -58,11 +61,11 @@ class ImportNotifier(BaseNotifier):
         from warehouse_runtime import find_connection
 
         if find_connection(SMTP_CONNECTION) is None:
-            self.log.info("No mail is sent: the Connection %s is not defined", SMTP_CONNECTION)
+            log.info("No mail is sent: the Connection %s is not defined", SMTP_CONNECTION)
             return False
         subscribers = list(load_project().alert_subscribers)
         if not subscribers:
-            self.log.info("No mail is sent: the project settings name no alert_subscribers")
+            log.info("No mail is sent: the project settings name no alert_subscribers")
             return False
         with SmtpHook(smtp_conn_id=SMTP_CONNECTION) as hook:
             hook.send_email_smtp(to=subscribers, subject=subject, html_content=html, from_email=hook.from_email)

@@ -24,8 +24,8 @@ def hash_cvvs(fields: Mapping[str, pa.Array], runtime: Runtime) -> pa.Array:
     if runtime.cvv_key is None:
         if fields["cvv"].null_count < len(fields["cvv"]):
             raise ConfigurationError(
-                "The file has CVVs and there is no key to hash them with: set the Connection cvv_key, or CVV_KEY on the "
-                "command line."
+                "The file has CVVs and there is no key to hash them with: set the Connection cvv_key, or CVV_KEY on "
+                "the command line."
             )
         return fields["cvv"]
     from include.warehouse import cvv  # pyarrow, which no DAG needs when it is parsed

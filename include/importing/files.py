@@ -20,6 +20,15 @@ from include.importing.runtime import Runtime
 SIDECAR_SUFFIX = ".settings.yaml"
 FOLDER_SETTINGS = "_settings.yaml"
 _COPY_BYTES = 4 << 20
+_PARTIAL_SUFFIX = ".part"
+
+
+class StorageError(OSError):
+    """A file could not be written. Its number, reason and file name are those of the operating system's error."""
+
+    def __str__(self) -> str:
+        """Return a sentence."""
+        return f"{self.filename} could not be written: {self.strerror}."
 
 
 @dataclass(frozen=True)
@@ -90,8 +99,16 @@ def text_path(runtime: Runtime, job_id: int) -> UPath:
 
 def archive_folder(runtime: Runtime, job: Job) -> UPath:
     """Return where the file ends: the archive, or the quarantine when it was refused."""
-    place = "quarantine" if job.state is State.REFUSED else "imported"
-    return runtime.archive / place / job.import_type / str(job.id)
+    imported, quarantined = archive_folders(runtime, job)
+    return quarantined if job.state is State.REFUSED else imported
+
+
+def archive_folders(runtime: Runtime, job: Job) -> tuple[UPath, UPath]:
+    """Return where the file of a job may end: in the archive or in the quarantine."""
+    imported, quarantined = (
+        runtime.archive / place / job.import_type / str(job.id) for place in ("imported", "quarantine")
+    )
+    return imported, quarantined
 
 
 def report_folder(runtime: Runtime, job: Job) -> UPath:
@@ -102,10 +119,13 @@ def report_folder(runtime: Runtime, job: Job) -> UPath:
 def find_source(runtime: Runtime, job: Job) -> UPath | None:
     """Return where the sender's bytes are now: in work while the job runs, in the archive afterwards.
 
-    None when neither has them any more: deleted after `retention_days`.
+    A killed attempt may have moved the file without telling the ledger: every place where it could be is looked at.
+    None when it is in none of them: deleted after `retention_days`.
     """
-    for url in (job.work_url, job.archive_url):
-        if url is not None and (path := from_url(runtime, url)).exists():
+    told = [from_url(runtime, url) for url in (job.work_url, job.archive_url) if url is not None]
+    folders = (work_folder(runtime, job.id), *archive_folders(runtime, job))
+    for path in (*told, *(folder / job.file_name for folder in folders)):
+        if path.exists():
             return path
     return None
 
@@ -124,13 +144,23 @@ def source_path(runtime: Runtime, job: Job) -> UPath:
 
 @contextmanager
 def written_whole(path: UPath) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name only when it is complete; readable by its owner alone (X-20)."""
-    if not is_local(path):
-        with path.open("wb") as stream:
+    """Open a file that appears under its name only when it is complete; readable by its owner alone (X-20).
+
+    Raises:
+        StorageError: there is no room, or no right to write there.
+    """
+    try:
+        with _renamed_when_whole(path) if is_local(path) else _uploaded_when_whole(path) as stream:
             yield stream
-        return
+    except OSError as error:
+        raise StorageError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+@contextmanager
+def _renamed_when_whole(path: UPath) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
-    partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # short: the name may be a long one
+    # A short name, as the file's own may be a long one.
+    partial = path.with_name(f".{os.getpid()}-{threading.get_ident()}{_PARTIAL_SUFFIX}")
     try:
         descriptor = os.open(partial.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640)
         with os.fdopen(descriptor, "wb") as stream:
@@ -141,6 +171,18 @@ def written_whole(path: UPath) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def _uploaded_when_whole(path: UPath) -> Iterator[BinaryIO]:
+    stream = path.fs.open(path.path, "wb", autocommit=False)  # else closing it after an error would keep what is there
+    try:
+        with stream:
+            yield stream
+    except BaseException:
+        stream.discard()
+        raise
+    stream.commit()
 
 
 def copy(source: UPath, target: UPath) -> None:
@@ -156,10 +198,10 @@ def copy(source: UPath, target: UPath) -> None:
 def move(source: UPath, target: UPath) -> None:
     """Move a file; a kill in between leaves the source, the target, or both, never neither."""
     if is_local(source) and is_local(target):
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             os.replace(source.path, target.path)
-        except OSError:  # another file system
+        except OSError:  # another file system; what else may be wrong, the copy will tell
             pass
         else:
             return
@@ -171,6 +213,13 @@ def delete_folder(folder: UPath) -> None:
     """Delete a folder and all that is in it, if it is there."""
     if folder.exists():
         folder.fs.rm(folder.path, recursive=True)
+
+
+def delete_unfinished(folder: UPath) -> None:
+    """Delete what killed attempts at writing have left in a folder of a job: it holds full values (X-20)."""
+    if is_local(folder):  # a bucket keeps nothing of an upload that was not completed
+        for path in folder.glob(f".*{_PARTIAL_SUFFIX}"):
+            path.unlink(missing_ok=True)
 
 
 @contextmanager

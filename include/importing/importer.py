@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 
 from include.importing.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault
 from include.importing.inspection import inspect_file
@@ -27,6 +28,7 @@ def import_file(runtime: Runtime, request: Request, *, progress: Progress = lamb
         FileRefused: there is no file, so there is no job either.
         FileTaken: another request has this file in hand.
         WarehouseUnavailable: an outage; calling again continues.
+        OSError: the file could not be brought into work, or what has been imported not be reported or put away.
     """
     taken = take_file(runtime, request)
     failure = None
@@ -40,8 +42,9 @@ def import_file(runtime: Runtime, request: Request, *, progress: Progress = lamb
             load_rows(runtime, taken.job_id)
     except FileRefused:
         pass  # recorded in the ledger; told by the result
-    except (ConfigurationError, SuiteError, WarehouseFault) as error:
+    except (ConfigurationError, SuiteError, WarehouseFault, OSError) as error:
         failure = str(error)
     progress("writing reports", 0, 1)
-    write_report(runtime, taken.job_id)
+    with suppress(OSError) if failure else nullcontext():  # a full disk has no room for reports either
+        write_report(runtime, taken.job_id)
     return close_job(runtime, taken.job_id, failure=failure)

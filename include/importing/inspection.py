@@ -209,8 +209,11 @@ def _scan(
 
 def _sha256(source: UPath) -> str:
     """Return the hash of a file that was refused before it was read to its end."""
+    digest = hashlib.sha256()
     with source.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        while data := stream.read(1 << 20):
+            digest.update(data)
+    return digest.hexdigest()
 
 
 def _guess_origins(connection: Connection, import_type: ImportType, source: UPath) -> tuple[int, ...]:

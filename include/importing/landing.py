@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,13 +21,14 @@ from include.importing.errors import FileRefused, SettingsError
 from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, FileStat
 from include.importing.jobs import JOB, Claim, Job, State
 from include.importing.runtime import Runtime
-from include.importing.settings import GivenSettings, ImportSettings
+from include.importing.settings import ImportSettings
 from include.importing.stages import stage, values_hidden
 
 UNKNOWN_TYPE = "unknown"
 EXTENSIONS = (".csv", ".txt")
 """In any letter case (X-01)."""
 UNFINISHED_SUFFIXES = (".part", ".tmp", ".filepart", ".crdownload")
+_NO_SUCH_FILE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 UNENDED_SETTLE_SECONDS = 60
 """How long a file without a line end at its end must be unchanged: it may have been cut off."""
 
@@ -137,7 +139,7 @@ def list_landing(runtime: Runtime, now: datetime) -> Listing:
     considered = [_considered(runtime, arrival) for arrival in arrivals(runtime)]
     for each in considered:
         reason = _unsettled(runtime, each, now)
-        if reason is None and each.starts_at > now:
+        if reason is None and each.settings.release is not None and each.starts_at > now:
             reason = f"released at {each.starts_at:%Y-%m-%d %H:%M} UTC"
         if reason is None:
             reason = _held_back(runtime, each, considered, now)
@@ -165,7 +167,7 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
     with stage(runtime, job.id) as (connection, job):
         if job.is_loaded:
             return Taken(job.id, job.state)
-        if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or job.parameters["run"] != request.parameters:
+        if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or _asks_otherwise(job, request):
             _reopen(connection, job, request, source)
         target = files.work_folder(runtime, job.id) / job.file_name
         _bring(runtime, job, source, target)
@@ -201,7 +203,7 @@ def settings_layers(job: Job) -> dict[str, Any]:
     return {"parameters": job.parameters.get("run")} | read_layers(job.parameters, job.file_name)
 
 
-def read_layers(texts: Mapping[str, str | None], file_name: str) -> dict[str, GivenSettings | None]:
+def read_layers(texts: Mapping[str, str | None], file_name: str) -> dict[str, Any]:
     """Read the texts of the settings files `folder` and `sidecar`.
 
     Raises:
@@ -231,10 +233,11 @@ def _walk(landing: UPath) -> Iterator[tuple[UPath, FileStat]]:
 
 @dataclass(frozen=True)
 class _Considered:
-    """An arrival with the settings that bear on its pick-up; the defaults when its own are wrong, as its job will say.
+    """An arrival with the settings that bear on its pick-up.
 
     Args:
-        is_wanted: its name and folder don't refuse it already.
+        settings: the defaults when its own are wrong, as its job will say.
+        is_wanted: folder and name don't refuse it already; if they do, it waits for nothing but its last byte.
     """
 
     arrival: Arrival
@@ -251,16 +254,15 @@ class _Considered:
 
 
 def _considered(runtime: Runtime, arrival: Arrival) -> _Considered:
-    if arrival.import_type is None:
-        return _Considered(arrival, ImportSettings(), is_wanted=False)
-    is_wanted = PurePosixPath(arrival.file_name).suffix.lower() in EXTENSIONS
+    if arrival.import_type is None or PurePosixPath(arrival.file_name).suffix.lower() not in EXTENSIONS:
+        return _Considered(arrival, ImportSettings.model_validate({}), is_wanted=False)
     texts = settings_texts(files.from_url(runtime, arrival.url))
     try:
         given = read_layers(texts, arrival.file_name)
         chosen = settings.resolve(arrival.import_type, **given, defaults_file=runtime.defaults_file)
     except SettingsError:
-        chosen = ImportSettings()
-    return _Considered(arrival, chosen, is_wanted)
+        chosen = ImportSettings.model_validate({})
+    return _Considered(arrival, chosen, is_wanted=True)
 
 
 def settings_texts(source: UPath) -> dict[str, str | None]:
@@ -269,7 +271,9 @@ def settings_texts(source: UPath) -> dict[str, str | None]:
     for layer, name in (("folder", FOLDER_SETTINGS), ("sidecar", f"{source.name}{SIDECAR_SUFFIX}")):
         try:
             raw = (source.parent / name).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError) and error.errno not in _NO_SUCH_FILE:
+                raise
             texts[layer] = None
         else:
             texts[layer] = raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
@@ -361,6 +365,12 @@ def _holder(connection: Connection, source_url: str) -> int | None:
     return connection.execute(holder.order_by(JOB.c.id.desc()).limit(1)).scalar_one_or_none()
 
 
+def _asks_otherwise(job: Job, request: Request) -> bool:
+    """Tell whether an unfinished job is asked for again with other settings than before."""
+    has_other_sidecar = request.sidecar is not None and request.sidecar != job.parameters.get("sidecar")
+    return has_other_sidecar or dict(request.parameters) != job.parameters["run"]
+
+
 def _reopen(connection: Connection, job: Job, request: Request, source: UPath) -> None:
     """Start a job anew that has loaded nothing: refused, failed, cancelled, a duplicate, a dry run, or unfinished."""
     given = {layer: text for layer, text in _given(request, source).items() if text is not None}
@@ -388,7 +398,7 @@ def _bring(runtime: Runtime, job: Job, source: UPath, target: UPath) -> None:
             raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
     elif is_there and is_dropped:  # a killed attempt had copied it, from one storage to another
         source.unlink()
-    if is_dropped:
-        sidecar = source.parent / f"{source.name}{SIDECAR_SUFFIX}"
-        if sidecar.exists() and not source.exists():
-            sidecar.unlink()
+    # Another sidecar than the job's announces another file of this name.
+    sidecar = settings_texts(source)["sidecar"]
+    if is_dropped and not source.exists() and sidecar is not None and sidecar == job.parameters.get("sidecar"):
+        (source.parent / f"{source.name}{SIDECAR_SUFFIX}").unlink(missing_ok=True)

@@ -148,7 +148,7 @@ def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefu
             refusal = _too_many_rejects(cursor, job)
             if job.is_dry_run or refusal:
                 _undo_but_keep_verdicts(cursor)
-            else:
+            elif jobs.parents(connection, job.id):
                 cursor.execute(_CLOSE, {"job_id": job.id})
             cursor.execute(_REJECT, {"job_id": job.id})
         _tally_rules(connection, cursor, job)

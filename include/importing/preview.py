@@ -8,16 +8,22 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO, cast
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from upath import UPath
 
 from include import import_types
-from include.importing import records, settings
-from include.importing.files import SIDECAR_SUFFIX
-from include.importing.mapping import ColumnMapping, map_columns
+from include.importing import records
+from include.importing.errors import FileRefused
+from include.importing.import_type import Field
+from include.importing.inspection import look_at
+from include.importing.landing import read_layers, settings_texts
+from include.importing.mapping import ColumnMapping
+from include.importing.records import Block, Inspection
 from include.importing.runtime import Runtime
 from include.importing.stages import values_hidden
+from include.importing.suites import HIDDEN
 from include.importing.validation import Judge, read_lookups
 
 FIRST_ROWS = 10
@@ -71,56 +77,61 @@ def preview_file(
     parameters: Mapping[str, Any] | None = None,
     rows: int = FIRST_ROWS,
 ) -> Preview:
-    """Read the first rows of a file as an import would, and judge them.
+    """Read the first rows of a file as an import would, with the settings that it would have, and judge them.
+
+    Args:
+        sidecar: text of a settings file; None looks beside the file.
+        parameters: settings of the import alone.
+        rows: how many.
 
     Raises:
         FileRefused: an import would refuse the file.
     """
     declared = import_types.get(import_type)
-    given = None if sidecar is None else settings.read_settings(sidecar, f"{source.name}{SIDECAR_SUFFIX}")
-    chosen = settings.resolve(import_type, sidecar=given, parameters=parameters, defaults_file=runtime.defaults_file)
-    with source.open("rb") as stream, tempfile.TemporaryFile() as recoded:
-        binary: BinaryIO = stream
-        is_recoded = chosen.encoding != "utf-8"
-        inspection = records.inspect(
-            binary, encoding=chosen.encoding, delimiter=chosen.delimiter, utf8_only=declared.utf8_only,
-            text_out=cast(BinaryIO, recoded) if is_recoded else None, max_bytes=chosen.max_file_bytes,
-        )  # fmt: skip
-        mapping = map_columns(inspection.header, declared.all_fields(runtime.project), chosen.mapping, declared)
-        with values_hidden(), runtime.engine.connect() as connection:
-            lookups = read_lookups(connection, declared)
+    if not source.is_file():
+        raise FileRefused("file.missing", f"The file {source} does not exist.")
+    texts = settings_texts(source)
+    layers = read_layers(texts if sidecar is None else texts | {"sidecar": sidecar}, source.name)
+    with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
+        text_copy = UPath(str(Path(folder) / "text.utf8"))
+        looked = look_at(runtime, connection, declared, source, text_copy, layers | {"parameters": parameters})
+        inspection, mapping = looked.inspection, looked.map_columns(declared, runtime)
         judge = Judge(
-            runtime, declared, dialect=inspection.dialect, mapping=mapping, import_settings=chosen,
-            launched_at=runtime.clock(), lookups=lookups,
+            runtime, declared, dialect=inspection.dialect, mapping=mapping, import_settings=looked.settings,
+            launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,
+            hidden=[field.name for field in declared.all_fields(runtime.project) if field.sensitive or field.is_secret],
         )  # fmt: skip
-        text = cast(BinaryIO, recoded) if is_recoded else binary
-        found: list[PreviewRow] = []
-        for chunk in inspection.chunks[:1]:
-            blocks = records.read_blocks(text, chunk, inspection.dialect, len(inspection.header), _FIRST_BYTES)
-            found = _rows(judge, next(blocks), rows)
+        text = text_copy if text_copy.exists() else source
+        with text.open("rb") as stream:
+            found = _rows(judge, stream, inspection, rows)
     return Preview(source.name, mapping, found)
 
 
-def _rows(judge: Judge, block: records.Block, rows: int) -> list[PreviewRow]:
+def _rows(judge: Judge, text: BinaryIO, inspection: Inspection, rows: int) -> list[PreviewRow]:
+    for chunk in inspection.chunks:
+        for block in records.read_blocks(text, chunk, inspection.dialect, len(inspection.header), _FIRST_BYTES):
+            return _judged_rows(judge, block, rows)
+    return []
+
+
+def _judged_rows(judge: Judge, block: Block, rows: int) -> list[PreviewRow]:
     judged = judge.judge(block)
-    hidden = {field.name for field in judge.fields if field.sensitive or field.is_secret}
+    shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
     values = {
-        int(row["line"]): {
-            name: _shown(row[name], is_hidden=name in hidden) for name in judge.mapping.field_indexes
-        }
+        int(row["line"]): {field.name: _shown(row, field) for field in shown}
         for row in judged.frame.head(rows).to_dict("records")
-    }  # fmt: skip
+    }
     reasons = dict(zip(judged.rejects["line"].to_pylist(), judged.rejects["reasons"].to_pylist(), strict=True))
     lines = [int(line) for line in block.lines[:rows]]
     return [PreviewRow(line, values.get(line, {}), reasons.get(line, "")) for line in lines]
 
 
-def _shown(value: object, *, is_hidden: bool) -> str:
-    text = "" if value is None or value != value else str(value)
-    return (
-        f"{'*' * max(0, len(text) - 4)}{text[-4:]}"
-        if is_hidden and len(text) > 4
-        else "*" * len(text)
-        if is_hidden
-        else text
-    )
+def _shown(row: Mapping[Any, Any], field: Field) -> str:
+    """Return a cell as it was sent, masked where it must be, without characters that a terminal would obey."""
+    sent = row.get(f"{field.name}__sent", row[field.name])
+    if sent is None or sent != sent:
+        return ""
+    if field.is_secret:
+        return HIDDEN
+    text = "".join(character if character.isprintable() else " " for character in sent)
+    return f"{'*' * len(text[:-4])}{text[-4:]}" if field.sensitive else text

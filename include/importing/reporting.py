@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
 import sqlalchemy as sa
+import yaml
 from sqlalchemy import Connection
 from upath import UPath
 
@@ -20,7 +21,7 @@ from include.importing.errors import ConfigurationError, FileRefused
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import JOB, REJECT, Job, JobResult, State
 from include.importing.runtime import Runtime
-from include.importing.settings import ImportSettings, resolve
+from include.importing.settings import ImportSettings, inheritable, resolve
 from include.importing.stages import stage, values_hidden
 
 _WINDOW_BYTES = 8 << 20
@@ -42,7 +43,7 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
         folder = files.report_folder(runtime, job)
         rejected_file: UPath | None = None
         evidence_file: UPath | None = None
-        if job.inspection is not None and _has_rejects(connection, job_id):
+        if _has_rejects(connection, job_id) and files.find_source(runtime, job) is not None:  # else it has expired
             rejected_file = folder / rejected_rows.file_name(job.file_name)
             with files.written_whole(rejected_file) as sink:
                 _write_rejected_rows(runtime, connection, job, sink)
@@ -60,7 +61,7 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
             connection, job_id, rejected_file_url=reports.rejected_file, summary_file_url=reports.summary_file,
             evidence_file_url=reports.evidence_file,
         )  # fmt: skip
-        _write_json(summary_file, _summary(connection, jobs.get(connection, job_id)))
+        _write_summary(runtime, connection, job_id)
     return reports
 
 
@@ -77,14 +78,17 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
                 connection, job_id, state=State.FAILED, refusal_rule="job.failed", refusal_message=failure,
                 finished_at=runtime.clock(),
             )  # fmt: skip
+            if job.summary_file_url is not None:  # written while the job was still running
+                _write_summary(runtime, connection, job_id)
         elif job.state not in (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW, State.FAILED):
             archive_url = _put_away(runtime, job)
             finished_at = job.finished_at or runtime.clock()
             jobs.update(connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at)
-        result = jobs.result(connection, job_id)
-    if result.state not in (State.FAILED, State.RUNNING):
-        files.delete_folder(files.work_folder(runtime, job_id))
-    return result
+            # Before the commit: afterwards nobody would come back to do what a kill has left undone.
+            files.delete_folder(files.work_folder(runtime, job_id))
+            files.delete_unfinished(files.report_folder(runtime, job))
+            staging.drop_tables(connection, job_id)
+        return jobs.result(connection, job_id)
 
 
 def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
@@ -106,8 +110,9 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
         if row.launched_at + timedelta(days=days) > now:
             continue
         with stage(runtime, row.id) as (connection, job):
-            for folder in (files.work_folder(runtime, job.id), files.archive_folder(runtime, job)):
+            for folder in (files.work_folder(runtime, job.id), *files.archive_folders(runtime, job)):
                 files.delete_folder(folder)
+            files.delete_unfinished(files.report_folder(runtime, job))
             if job.rejected_file_url is not None:
                 files.from_url(runtime, job.rejected_file_url).unlink(missing_ok=True)
             staging.drop_tables(connection, job.id)
@@ -125,14 +130,30 @@ def _default_retention(runtime: Runtime, import_type: str) -> int:
 
 
 def _put_away(runtime: Runtime, job: Job) -> str | None:
-    """Move the source to where it ends; a repeated close finds it there."""
-    target = files.archive_folder(runtime, job) / job.file_name
-    source = files.work_folder(runtime, job.id) / job.file_name
-    if source.exists():
-        files.move(source, target)
-    elif not target.exists():
+    """Move the source to where it ends, from wherever a killed close or an earlier end of the job has left it."""
+    folder = files.archive_folder(runtime, job)
+    source = files.find_source(runtime, job)
+    if source is None:
         return None
+    target = folder / job.file_name
+    if str(source) != str(target):
+        files.move(source, target)
+    files.delete_unfinished(folder)
+    for other in files.archive_folders(runtime, job):
+        if str(other) != str(folder):
+            files.delete_folder(other)
+    if job.is_dry_run and job.state.is_completed:
+        _write_settings(target, job)
     return str(target)
+
+
+def _write_settings(target: UPath, job: Job) -> None:
+    """Put what a dry run was given beside its file, so that a launch for real needs to name the file alone (X-19)."""
+    taken_over = inheritable(job.settings)
+    given = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
+    if given:
+        with files.written_whole(target.with_name(f"{target.name}{files.SIDECAR_SUFFIX}")) as sink:
+            sink.write(yaml.safe_dump(given, allow_unicode=True).encode())
 
 
 def _has_rejects(connection: Connection, job_id: int) -> bool:
@@ -147,7 +168,7 @@ def _write_rejected_rows(runtime: Runtime, connection: Connection, job: Job, sin
         job_id=job.id,
         dialect=dialect_of(job),
         header=job.inspection["header"],
-        is_corrected="_job" in job.inspection["header"],
+        was_escaped=job.inspection["unescape"],
         is_verbatim=bool(job.settings.get("rejects_verbatim")),
     )
     with files.open_text(runtime, job) as text:
@@ -226,9 +247,16 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
     }
 
 
+def _write_summary(runtime: Runtime, connection: Connection, job_id: int) -> None:
+    job = jobs.get(connection, job_id)
+    _write_json(files.from_url(runtime, job.summary_file_url or ""), _summary(connection, job))
+
+
 def _summary(connection: Connection, job: Job) -> dict[str, Any]:
+    """Return what the job was and did. Nothing in it changes when later jobs fix its rejects (X-14)."""
     mapping = job.mapping["columns"] if job.mapping else None
-    return jobs.result(connection, job.id).to_json() | {
+    told = jobs.result(connection, job.id).to_json()
+    return {name: value for name, value in told.items() if not name.startswith("rejects_")} | {
         "action": job.action,
         "launched_at": job.launched_at.isoformat(),
         "launched_by": job.launched_by,
@@ -236,6 +264,7 @@ def _summary(connection: Connection, job: Job) -> dict[str, Any]:
         "source": job.source_url,
         "size_bytes": job.size_bytes,
         "sha256": job.sha256,
+        "is_dry_run": job.is_dry_run,
         "settings": job.settings,
         "mapping": mapping,
         "corrects_jobs": jobs.parents(connection, job.id),

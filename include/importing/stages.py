@@ -35,7 +35,8 @@ def stage(runtime: Runtime, job_id: int, *, lock: str = "update") -> Iterator[tu
                 yield connection, jobs.get(connection, job_id, lock=lock)
         except FileRefused as refusal:
             with runtime.engine.begin() as connection:
-                jobs.refuse(connection, job_id, refusal)
+                if not jobs.get(connection, job_id, lock="update").state.is_completed:
+                    jobs.refuse(connection, job_id, refusal)
             raise
 
 

@@ -139,7 +139,12 @@ def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[st
 
 
 class Judge:
-    """Judges the blocks of one file. Made once a chunk: the suite is compiled once."""
+    """Judges the blocks of one file. Made once a chunk: the suite is compiled once.
+
+    Args:
+        unescape: take off the apostrophes that a rejected-rows file has put before cells (X-09).
+        hidden: fields that no sentence may quote, beside the secret ones.
+    """
 
     def __init__(
         self,
@@ -152,6 +157,7 @@ class Judge:
         launched_at: datetime,
         lookups: Sequence[LookupTable],
         unescape: bool = False,
+        hidden: Sequence[str] = (),
     ) -> None:
         self.import_type = import_type
         self.fields = import_type.all_fields(runtime.project)
@@ -173,7 +179,7 @@ class Judge:
             settings=import_settings.model_dump(),
         )
         self._checker = Checker(suite)
-        self._hidden = [each.name for each in self.fields if each.is_secret]
+        self._hidden = [*hidden, *(each.name for each in self.fields if each.is_secret)]
         self.tallies: dict[tuple[str, str], RuleTally] = {
             (rule.id, rule.severity): RuleTally(rule.severity) for rule in suite.rules
         }

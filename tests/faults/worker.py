@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import ModuleType
@@ -35,7 +36,7 @@ from include.importing import (
     reporting,
     validation,
 )
-from include.importing.errors import WarehouseUnavailable
+from include.importing.errors import FileRefused, WarehouseUnavailable
 from include.importing.landing import Request
 from include.importing.runtime import Runtime
 from include.warehouse.engine import DiscreetCursor, create_warehouse_engine
@@ -106,25 +107,21 @@ def run_command(work: Work) -> int:
 
 def run_as_dag(work: Work) -> int:
     """Run the stages as the tasks of a DAG run do: keyed by the run, outages told apart from defects."""
-    areas = {
-        name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()
-    }
-    runtime = Runtime(create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas)
+    areas = {name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()}
+    runtime = cli.Runtime(create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas)
     try:
         result = importer.import_file(runtime, Request(work.import_type, work.file, str(work.run_key)))
-    except (WarehouseUnavailable, jobs.FileTaken, OSError) as error:
+    except (FileRefused, jobs.FileTaken, WarehouseUnavailable, OSError) as error:
         print(f"{type(error).__name__}: {error}")
         return 1
-    print(f"{result.state} as job {result.job}")
-    return 0
+    print(f"{result.state} as job {result.job}: {result.reason}")
+    return 1 if result.state == "failed" else 0
 
 
 def cut_small() -> None:
     """Cut files into several chunks, and chunks into several blocks."""
-    inspect = records.inspect
     files._COPY_BYTES = 4_000
-    validation.BLOCK_BYTES = BLOCK_BYTES
-    records.inspect = lambda source, **options: inspect(source, **{**options, "chunk_bytes": CHUNK_BYTES})
+    cli.Runtime = partial(Runtime, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)  # type: ignore[misc]
 
 
 def barrier_of(pipe: Connection) -> Barrier:
@@ -173,30 +170,30 @@ def after(module: ModuleType | type, name: str, barrier: Barrier, when: Conditio
     setattr(module, name, stopped)
 
 
-def within_writing(area: str, barrier: Barrier) -> None:
+def within_writing(area: str, barrier: Barrier, at_write: int = 1) -> None:
     """Stop when some bytes of a file in this area are on the disk and some are not."""
     real = files.written_whole
 
     @contextmanager
     def stopped(path: UPath) -> Iterator[Any]:
         with real(path) as stream:
-            yield Halting(stream, barrier) if f"/{area}/" in str(path) else stream
+            yield Halting(stream, barrier, at_write) if f"/{area}/" in str(path) else stream
 
     for module in (files, inspection):
         module.written_whole = stopped  # type: ignore[attr-defined]
 
 
 class Halting:
-    """A stream whose second write stops halfway."""
+    """A stream that stops in the middle of one of its writes."""
 
-    def __init__(self, stream: BinaryIO, barrier: Barrier) -> None:
+    def __init__(self, stream: BinaryIO, barrier: Barrier, at_write: int) -> None:
         self._stream = stream
         self._barrier = barrier
-        self._writes = 0
+        self._writes_before = at_write
 
     def write(self, data: bytes) -> int:
-        self._writes += 1
-        if self._writes != 2:
+        self._writes_before -= 1
+        if self._writes_before != 0:
             return self._stream.write(data)
         self._stream.write(data[: len(data) // 2])
         self._stream.flush()
@@ -263,7 +260,7 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
     "taken": lambda stop: after(importer, "take_file", stop),
     # Inspection.
-    "scanned": lambda stop: after(inspection, "scan", stop),
+    "scanned": lambda stop: after(inspection, "_scan", stop),
     "planned, not yet committed": lambda stop: after(inspection, "_plan", stop),
     "inspected": lambda stop: after(importer, "inspect_file", stop),
     # Staging.
@@ -278,8 +275,10 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     "state set, not yet committed": lambda stop: after(jobs, "update", stop, is_load),
     "loaded": lambda stop: after(importer, "load_rows", stop),
     # Reports.
-    "half of the rejected rows": lambda stop: within_writing("reports", stop),
-    "rejected rows complete, not yet under their name": lambda stop: before(files.os, "replace", stop, is_rejected_file),
+    "half of the rejected rows": lambda stop: within_writing("reports", stop, at_write=2),
+    "rejected rows complete, not yet under their name": lambda stop: before(
+        files.os, "replace", stop, is_rejected_file
+    ),
     "rejected rows written, no summary yet": lambda stop: before(reporting, "_write_json", stop, is_summary),
     "reports written, not yet committed": lambda stop: after(reporting, "_write_json", stop, is_summary),
     "reported": lambda stop: after(importer, "write_report", stop),

@@ -60,7 +60,9 @@ def changes(connection: Connection, card_number: str = "0042") -> list[tuple[Any
     return [tuple(row) for row in connection.execute(statement, {"card": card_number})]
 
 
-def sell(connection: Connection, card_number="0042", purchased_at="2024-05-05T10:00Z", point="site-main") -> tuple[Any, ...]:
+def sell(
+    connection: Connection, card_number="0042", purchased_at="2024-05-05T10:00Z", point="site-main"
+) -> tuple[Any, ...]:
     """Return (result, expires_at) of a sale."""
     statement = text("SELECT * FROM loyalty.sell_gift_card(:card, CAST(:at AS timestamptz), :point)")
     return tuple(connection.execute(statement, {"card": card_number, "at": purchased_at, "point": point}).one())

@@ -93,7 +93,9 @@ def test_a_card_number_exists_once_over_all_pools_and_is_compared_exactly(connec
     ],
 )
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Pacific/Kiritimati"])
-def test_gc03_a_card_expires_its_pools_lifetime_after_the_purchase_in_utc(connection, purchased_at, years, expires_at, zone):
+def test_gc03_a_card_expires_its_pools_lifetime_after_the_purchase_in_utc(
+    connection, purchased_at, years, expires_at, zone
+):
     connection.execute(text("SELECT set_config('timezone', :zone, true)"), {"zone": zone})
     statement = text(
         "SELECT loyalty.gift_card_expiry(CAST(:at AS timestamptz), CAST(:years AS integer))"
@@ -224,7 +226,8 @@ def test_gc06_a_pool_that_requires_no_cvv_does_not_look_at_it(connection):
         "card_number = '0043'", "pool_system_name = 'vouchers'", "cvv_hash = decode(repeat('00', 32), 'hex')",
         "import_job_id = 7", "import_line = 7", "balance = 200", "balance = 50", "balance = balance",
         "status = 'Inactive'", "status = 'CanBeUsed'", "status = 'Blocked', balance = 0",
-        "purchased_at = now()", "purchased_at = '2024-05-05Z', expires_at = '2025-05-05Z'", "point_of_contact = 'site-main'",
+        "purchased_at = now()", "purchased_at = '2024-05-05Z', expires_at = '2025-05-05Z'",
+        "point_of_contact = 'site-main'",
         "status = 'CanBeUsed', purchased_at = now(), point_of_contact = 'site-main'",
     ],
 )  # fmt: skip
@@ -305,7 +308,8 @@ def test_gc06_a_card_can_be_blocked_and_then_neither_sold_nor_redeemed_nor_unblo
         "UPDATE loyalty.gift_card_change SET balance = 1",
         "DELETE FROM loyalty.gift_card_change",
         "TRUNCATE loyalty.gift_card_change",
-        "INSERT INTO loyalty.gift_card_change (card_number, kind, balance, status) VALUES ('0042', 'block', 1, 'Inactive')",
+        "INSERT INTO loyalty.gift_card_change (card_number, kind, balance, status)"
+        " VALUES ('0042', 'block', 1, 'Inactive')",
     ],
 )
 def test_gc06_cards_and_their_history_are_neither_deleted_nor_rewritten(connection, statement):

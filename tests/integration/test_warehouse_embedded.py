@@ -47,7 +47,9 @@ def rows(url, statement):
 def test_a_started_server_has_both_databases_and_sensible_settings(warehouse_server):
     assert rows(warehouse_server.url("airflow"), "SELECT current_database()") == [("airflow",)]
     names = ("listen_addresses", "max_connections", "TimeZone", "server_encoding", "password_encryption", "jit")
-    settings = dict(rows(warehouse_server.url("warehouse"), f"SELECT name, setting FROM pg_settings WHERE name IN {names}"))
+    settings = dict(
+        rows(warehouse_server.url("warehouse"), f"SELECT name, setting FROM pg_settings WHERE name IN {names}")
+    )
     assert settings == {
         "listen_addresses": "127.0.0.1",
         "max_connections": "200",
@@ -56,7 +58,9 @@ def test_a_started_server_has_both_databases_and_sensible_settings(warehouse_ser
         "password_encryption": "scram-sha-256",
         "jit": "off",
     }
-    assert rows(warehouse_server.url("warehouse"), "SELECT lower('ÄЖ'), version() LIKE 'PostgreSQL 18%'") == [("äж", True)]
+    assert rows(warehouse_server.url("warehouse"), "SELECT lower('ÄЖ'), version() LIKE 'PostgreSQL 18%'") == [
+        ("äж", True)
+    ]
 
 
 def test_the_password_is_asked_for_and_lies_in_a_file_for_its_owner_alone(warehouse_server):
@@ -95,7 +99,7 @@ def test_a_busy_port_is_told_and_nothing_is_made(home):
         squatter.bind(("127.0.0.1", 0))
         squatter.listen()
         port = squatter.getsockname()[1]
-        with pytest.raises(PortBusyError, match=f"Port {port} on 127.0.0.1 is taken .* EMBEDDED_POSTGRES_PORT"):
+        with pytest.raises(PortBusyError, match=rf"Port {port} on 127\.0\.0\.1 is taken .* EMBEDDED_POSTGRES_PORT"):
             EmbeddedServer(home / "data", port).start()
     assert not (home / "data").exists()
 
@@ -111,7 +115,7 @@ def test_the_address_is_that_of_the_running_server_whatever_port_was_asked_for(w
 
 
 def test_a_server_that_was_never_started_has_no_address(home):
-    with pytest.raises(EmbeddedServerError, match="include.warehouse.embedded start"):
+    with pytest.raises(EmbeddedServerError, match=r"include\.warehouse\.embedded start"):
         EmbeddedServer(home / "data", 5432).url("warehouse")
 
 

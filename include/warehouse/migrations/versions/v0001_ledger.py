@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - the DDL has its comments beside the columns
 """The ledger of imports, and the schema of the per-job staging tables."""
 
 from alembic import op

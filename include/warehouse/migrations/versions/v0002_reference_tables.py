@@ -1,4 +1,4 @@
-"""What the project settings name: brands, points of contact, channels, custom fields, …
+"""What the project settings name: brands, points of contact, channels, custom fields and so on.
 
 `include.project` keeps these tables equal to project.yaml. Plain foreign keys refuse the removal of an entry in use.
 """

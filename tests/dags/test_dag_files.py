@@ -1,0 +1,181 @@
+"""The DAG files as Airflow parses them, and the rules of the house."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from include import import_types
+from include.importing import settings
+
+pytestmark = pytest.mark.dags
+
+PROJECT = Path(__file__).resolve().parents[2]
+PLUGINS = PROJECT / "plugins"
+EXPECTED_DAGS = {"delete_expired_files", "import_gift_card_pools", "import_gift_cards", "pick_up_files"}
+IMPORT_DAGS = {"import_gift_card_pools": "gift_card_pools", "import_gift_cards": "gift_cards"}
+HEAVY = ("great_expectations", "pandas", "pyarrow", "numpy", "psycopg2")
+PARSE = """
+import json, sys, time
+from airflow.dag_processing.dagbag import DagBag
+started = time.perf_counter()
+bag = DagBag(sys.argv[1])
+print(json.dumps({
+    "dags": sorted(bag.dags), "errors": bag.import_errors, "seconds": time.perf_counter() - started,
+    "heavy": [name for name in sys.argv[2:] if name in sys.modules],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def bag():
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(PROJECT / "dags")
+
+
+@pytest.fixture(scope="module")
+def parsed(tmp_path_factory):
+    """The DAG folder parsed in a fresh process in which no Connection, Variable or database is defined."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW_")}
+    environment |= {
+        "AIRFLOW_HOME": str(tmp_path_factory.mktemp("airflow")),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(PLUGINS),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody@127.0.0.1:1/nothing",
+        "PYTHONPATH": str(PROJECT),
+    }
+    environment.pop("WAREHOUSE_URL", None)
+    # SQLAlchemy's dialect imports psycopg2 for Airflow's own address; SQLite's doesn't.
+    environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = f"sqlite:///{environment['AIRFLOW_HOME']}/none.db"
+    command = [sys.executable, "-c", PARSE, str(PROJECT / "dags"), *HEAVY]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_all_dags_parse_with_no_connection_and_no_variable(parsed):
+    assert parsed["errors"] == {}
+    assert set(parsed["dags"]) == EXPECTED_DAGS
+
+
+def test_nothing_heavy_is_imported_at_parse(parsed):
+    assert parsed["heavy"] == []
+
+
+def test_parsing_all_files_takes_seconds_at_most(parsed):
+    assert parsed["seconds"] < 5  # 0.5 s on an idle machine
+
+
+def test_each_import_type_has_its_dag(bag):
+    assert (
+        {f"import_{name}" for name in import_types.IMPORT_TYPES}
+        == set(IMPORT_DAGS)
+        == {dag_id for dag_id in bag.dags if dag_id.startswith("import_")}
+    )
+
+
+@pytest.mark.parametrize("dag_id", sorted(EXPECTED_DAGS))
+def test_the_rules_of_the_house(bag, dag_id):
+    dag = bag.dags[dag_id]
+    assert "At 3 a.m." in dag.doc_md
+    assert dag.tags
+    assert dag.catchup is False
+    assert {task.owner for task in dag.tasks} == {"loyalty"}
+    assert all(task.retries >= 3 and task.retry_exponential_backoff for task in dag.tasks)
+    assert dag.max_active_runs == (16 if dag_id in IMPORT_DAGS else 1)
+    assert Path(dag.fileloc).name == f"{dag_id}.py"
+
+
+@pytest.mark.parametrize("dag_id", sorted(EXPECTED_DAGS))
+def test_a_dag_file_only_wires(dag_id):
+    tree = ast.parse((PROJECT / "dags" / f"{dag_id}.py").read_text())
+    ast.get_docstring(tree)
+    code = [node for node in tree.body if not isinstance(node, ast.Expr) or not isinstance(node.value, ast.Constant)]
+    assert sum(node.end_lineno - node.lineno + 1 for node in code) <= 25
+    assert not any(isinstance(node, ast.Import) and node.names[0].name.startswith("include") for node in code)
+
+
+def test_types_that_edit_load_one_file_at_a_time(monkeypatch):
+    """Source: X-14."""
+    from dataclasses import replace
+
+    import import_tasks
+
+    monkeypatch.setitem(import_types.IMPORT_TYPES, "gift_cards", replace(import_types.get("gift_cards"), edits=True))
+    assert import_tasks.dag_arguments("gift_cards")["max_active_runs"] == 1
+
+
+@pytest.mark.parametrize("dag_id", sorted(IMPORT_DAGS))
+def test_the_tasks_of_a_file(bag, dag_id):
+    dag = bag.dags[dag_id]
+    assert {task.task_id: (task.trigger_rule.value, sorted(task.downstream_task_ids)) for task in dag.tasks} == {
+        "take_file": ("all_success", ["inspect_file", "load_rows", "validate_chunk"]),
+        "inspect_file": ("all_success", ["load_rows", "validate_chunk"]),
+        "validate_chunk": ("all_success", ["load_rows", "write_report"]),
+        "load_rows": ("none_failed", ["write_report"]),
+        "write_report": ("all_done", ["close_job"]),
+        "close_job": ("all_done", []),
+    }
+    assert dag.task_dict["validate_chunk"].is_mapped
+
+
+@pytest.mark.parametrize(("dag_id", "import_type"), sorted(IMPORT_DAGS.items()))
+def test_the_form_asks_for_the_file_and_offers_every_setting_left_alone(bag, dag_id, import_type):
+    """Source: X-11."""
+    params = bag.dags[dag_id].params
+    offered = {name for name in params if name != "file"}
+    assert offered == set(settings.parameter_schema(import_type))
+    assert offered >= {"delimiter", "mapping", "dry_run", "force"}
+    assert {params[name] for name in offered} == {None}
+    assert not params.get_param("file").has_value
+    assert params.get_param("file").schema["type"] == "string"
+
+
+@pytest.mark.parametrize(("dag_id", "import_type"), sorted(IMPORT_DAGS.items()))
+def test_load_rows_tells_an_asset_per_target_table(bag, dag_id, import_type):
+    told = {asset.uri for asset in bag.dags[dag_id].task_dict["load_rows"].outlets}
+    assert told == {f"warehouse://{table.replace('.', '/')}" for table in import_types.get(import_type).targets}
+    assert told
+
+
+def test_include_never_imports_airflow():
+    offenders = []
+    files = sorted((PROJECT / "include").rglob("*.py"))
+    assert len(files) > 20
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            offenders += [f"{path.name}: {name}" for name in names if name.split(".")[0] == "airflow"]
+    assert offenders == []
+
+
+def test_airflow_loads_one_file_of_plugins_as_a_plugin():
+    from airflow._shared.module_loading import find_path_from_directory
+
+    found = find_path_from_directory(str(PLUGINS), ".airflowignore", "glob")
+    assert [Path(path).name for path in found if path.endswith(".py")] == ["loyalty_plugin.py"]
+
+
+def test_names_of_plugin_files_are_unique_and_hide_no_other_module():
+    """Airflow imports files of `plugins/` under their bare stem."""
+    stems = Counter(path.stem for path in PLUGINS.rglob("*.py") if path.stem != "__init__")
+    assert max(stems.values()) == 1
+    folders = {path.name for path in (PROJECT, *map(Path, sys.path)) if path != PLUGINS and path.is_dir()}
+    others = {path.stem for entry in sys.path if entry and Path(entry) != PLUGINS for path in Path(entry).glob("*.py")}
+    assert set(stems) & (others | set(sys.stdlib_module_names) | folders) == set()
+
+
+def test_the_listener_of_notes_is_registered():
+    from airflow.listeners.listener import get_listener_manager
+
+    import run_notes
+
+    assert run_notes in get_listener_manager().pm.get_plugins()

@@ -1,0 +1,151 @@
+"""Picking up files: one run each. Source: X-01, X-12, X-14, GC-05."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, text, update
+
+pytestmark = pytest.mark.dags
+
+
+def drop(folder: Path, name: str, age: float = 100) -> Path:
+    path = folder / name
+    path.write_text("a\n1\n")
+    os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def runs(dag_id: str) -> list:
+    """Return (run id, file, note) of the runs of a DAG, in the order in which they were created."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        found = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id))
+        return [(run.run_id, run.conf["file"], run.note) for run in found]
+
+
+def end(dag_id: str, *, ago: timedelta) -> None:
+    """Let the runs of a DAG have ended some time ago."""
+    from airflow.models.dagrun import DagRun
+    from airflow.sdk import timezone
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        ended = update(DagRun).where(DagRun.dag_id == dag_id)
+        session.execute(ended.values(state="failed", end_date=timezone.utcnow() - ago))
+
+
+def test_each_file_gets_a_run_in_the_order_of_arrival(run_dag, folders):
+    """Source: X-14."""
+    pools = folders.landing / "gift_card_pools"
+    paths = [drop(pools, "c (1).csv", age=300), drop(pools, "a.csv", age=200), drop(pools, "ü.TXT", age=100)]
+    assert run_dag("pick_up_files").state == "success"
+    assert [(file, note) for _, file, note in runs("import_gift_card_pools")] == [
+        (str(path), path.name) for path in paths
+    ]
+
+
+def test_a_repeated_listing_starts_nothing_twice(run_dag, folders):
+    drop(folders.landing / "gift_card_pools", "a.csv")
+    run_dag("pick_up_files")
+    first = runs("import_gift_card_pools")
+    assert run_dag("pick_up_files").state == "success"
+    assert runs("import_gift_card_pools") == first
+    assert len(first) == 1
+
+
+def test_a_file_that_still_lies_there_after_its_run_has_arrived_anew_but_not_at_once(run_dag, folders):
+    path = drop(folders.landing / "gift_card_pools", "a.csv")
+    run_dag("pick_up_files")
+    end("import_gift_card_pools", ago=timedelta(seconds=30))
+    run_dag("pick_up_files")
+    assert len(runs("import_gift_card_pools")) == 1
+    end("import_gift_card_pools", ago=timedelta(seconds=61))
+    run_dag("pick_up_files")
+    found = runs("import_gift_card_pools")
+    assert [file for _, file, _ in found] == [str(path)] * 2
+    assert len({run_id for run_id, _, _ in found}) == 2
+
+
+def test_a_file_that_its_ended_run_took_away_after_the_listing_is_not_started_again(run_dag, folders, monkeypatch):
+    from include.importing import landing
+
+    drop(folders.landing / "gift_card_pools", "a.csv")
+    run_dag("pick_up_files")
+    end("import_gift_card_pools", ago=timedelta(hours=2))
+    listings = iter([landing.list_landing, lambda *_: landing.Listing()])
+    monkeypatch.setattr(landing, "list_landing", lambda *arguments: next(listings)(*arguments))
+    assert run_dag("pick_up_files").state == "success"
+    assert len(runs("import_gift_card_pools")) == 1
+
+
+def test_a_new_version_of_a_file_gets_a_run_of_its_own_at_once(run_dag, folders):
+    drop(folders.landing / "gift_card_pools", "a.csv", age=100)
+    run_dag("pick_up_files")
+    drop(folders.landing / "gift_card_pools", "a.csv", age=50)
+    run_dag("pick_up_files")
+    assert len(runs("import_gift_card_pools")) == 2
+
+
+def test_files_that_wait_are_not_started(run_dag, folders):
+    """Source: X-12, GC-05."""
+    drop(folders.landing / "gift_card_pools", "new.csv", age=0)
+    drop(folders.landing / "gift_card_pools", "half.csv.part")
+    drop(folders.landing / "gift_cards", "cards.csv")  # waits for new.csv
+    run_dag("pick_up_files")
+    assert (runs("import_gift_card_pools"), runs("import_gift_cards")) == ([], [])
+
+
+def test_a_file_of_no_type_is_refused_in_the_same_tick(run_dag, folders, connected):
+    """Source: X-01."""
+    (folders.landing / "colours").mkdir()
+    drop(folders.landing / "colours", "red.csv")
+    drop(folders.landing, "stray.csv")
+    drop(folders.landing / "gift_card_pools", "a.csv")
+    assert run_dag("pick_up_files").state == "success"
+    with connected.engine.connect() as connection:
+        found = connection.execute(
+            text("SELECT file_name, state, refusal_rule, finished_at IS NOT NULL FROM ledger.import_job ORDER BY 1")
+        ).all()
+    assert found == [
+        ("red.csv", "refused", "file.unknown_type", True),
+        ("stray.csv", "refused", "file.unknown_type", True),
+    ]
+    assert sorted(path.name for path in (folders.archive / "quarantine").rglob("*.csv")) == ["red.csv", "stray.csv"]
+    assert len(runs("import_gift_card_pools")) == 1
+
+
+def test_one_file_that_cannot_be_started_does_not_stop_the_others(run_dag, folders, monkeypatch):
+    import pick_up_tasks
+
+    trigger = pick_up_tasks.trigger
+
+    def fail_for_the_first(target, run_id, arrival):
+        if arrival.file_name == "a.csv":
+            raise RuntimeError("no")
+        return trigger(target, run_id, arrival)
+
+    monkeypatch.setattr(pick_up_tasks, "trigger", fail_for_the_first)
+    drop(folders.landing / "gift_card_pools", "a.csv", age=200)
+    drop(folders.landing / "gift_card_pools", "b.csv", age=100)
+    assert run_dag("pick_up_files").state == "failed"
+    assert [note for _, _, note in runs("import_gift_card_pools")] == ["b.csv"]
+
+
+def test_expired_files_are_deleted_and_the_history_stays(run_dag, folders, connected):
+    """Source: X-20."""
+    drop(folders.landing, "stray.csv")
+    run_dag("pick_up_files")
+    with connected.engine.begin() as connection:
+        connection.execute(text("UPDATE ledger.import_job SET launched_at = now() - interval '31 days'"))
+    assert list(folders.archive.rglob("*.csv"))
+    assert run_dag("delete_expired_files").state == "success"
+    assert list(folders.archive.rglob("*.csv")) == []
+    with connected.engine.connect() as connection:
+        assert connection.execute(text("SELECT state FROM ledger.import_job")).scalars().all() == ["refused"]

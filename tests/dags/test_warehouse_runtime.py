@@ -1,0 +1,66 @@
+"""From Connections and Variables to the stages' runtime."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from include.importing.errors import ConfigurationError
+from warehouse_runtime import location, open_runtime, warehouse_url
+
+pytestmark = pytest.mark.dags
+
+
+def test_the_runtime_has_warehouse_folders_and_key(connected, folders):
+    with open_runtime() as runtime:
+        with runtime.engine.connect() as connection:
+            assert connection.execute(text("SHOW timezone")).scalar_one() == "UTC"
+        assert [str(getattr(runtime, name)) for name in ("landing", "work", "reports", "archive")] == [
+            str(folders.landing), str(folders.work), str(folders.reports), str(folders.archive),
+        ]  # fmt: skip
+        assert runtime.cvv_key == b"key of the tests"
+        assert "key of the tests" not in repr(runtime)
+
+
+def test_the_warehouse_address_keeps_what_a_url_must_quote(monkeypatch):
+    parts = {
+        "conn_type": "postgres", "host": "db.example.com", "port": 5433, "login": "loader", "password": "p@ss/w:rd",
+        "schema": "warehouse", "extra": {"sqlalchemy_scheme": "postgresql+psycopg2", "sslmode": "require"},
+    }  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", json.dumps(parts))
+    assert warehouse_url() == "postgresql://loader:p%40ss%2Fw%3Ard@db.example.com:5433/warehouse?sslmode=require"
+
+
+def test_a_bucket_gets_the_storage_connection(monkeypatch):
+    parts = {
+        "conn_type": "aws", "login": "id", "password": "secret of the bucket",
+        "extra": {"endpoint_url": "http://127.0.0.1:9000", "region_name": "eu-north-1"},
+    }  # fmt: skip
+    monkeypatch.setenv("AIRFLOW_CONN_LANDING_STORAGE", json.dumps(parts))
+    monkeypatch.setenv("AIRFLOW_VAR_LANDING_URL", "s3://loyalty/landing")
+    path = location("landing")
+    assert (str(path), path.protocol) == ("s3://loyalty/landing", "s3")
+    assert path.storage_options == {
+        "key": "id",
+        "secret": "secret of the bucket",
+        "endpoint_url": "http://127.0.0.1:9000",
+        "client_kwargs": {"region_name": "eu-north-1"},
+    }
+
+
+def test_without_a_storage_connection_a_bucket_takes_the_credentials_of_the_machine(monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_LANDING_STORAGE", raising=False)
+    monkeypatch.setenv("AIRFLOW_VAR_LANDING_URL", "s3://loyalty/landing")
+    assert location("landing").storage_options == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["AIRFLOW_CONN_WAREHOUSE_POSTGRES", "AIRFLOW_VAR_LANDING_URL", "AIRFLOW_VAR_ARCHIVE_URL"]
+)
+def test_what_is_missing_is_named(airflow_database, connected, monkeypatch, name):
+    monkeypatch.delenv(name)
+    wanted = name.removeprefix("AIRFLOW_CONN_").removeprefix("AIRFLOW_VAR_").lower()
+    with pytest.raises(ConfigurationError, match=wanted), open_runtime():
+        pass

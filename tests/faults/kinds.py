@@ -1,0 +1,28 @@
+"""The ways for a file to come in that the tests go through."""
+
+from tests.faults.scenes import Kind
+from tests.faults.worker import POINTS
+
+NAMED_CARDS = Kind("cards named on the command line", "gift_cards", is_dropped=False, is_by_command=True)
+DROPPED_CARDS = Kind("cards dropped in another encoding", "gift_cards", is_dropped=True, encoding="windows-1251")
+DROPPED_AND_NAMED_CARDS = Kind(
+    "cards dropped and named on the command line", "gift_cards", is_dropped=True, is_by_command=True
+)
+NAMED_POOLS = Kind("pools named on the command line", "gift_card_pools", is_dropped=False, is_by_command=True, rows=150)
+DROPPED_POOLS = Kind(
+    "pools dropped on another device", "gift_card_pools", is_dropped=True, areas_elsewhere=("work",), rows=150
+)
+CARDS_IN_BUCKET = Kind("cards dropped into a bucket", "gift_cards", is_dropped=True, is_in_bucket=True)
+
+
+def points_of(kind: Kind) -> list[str]:
+    """Return the points that the import of such a file comes to: some are there only where a file is copied."""
+    is_copied = not kind.is_dropped or "work" in kind.areas_elsewhere
+    absent = set()
+    if not is_copied:
+        absent.add("copied into work, source not yet deleted")
+        if kind.encoding == "utf-8":
+            absent.add("half copied into work")
+    if "work" not in kind.areas_elsewhere:
+        absent.add("half copied into the archive")
+    return [point for point in POINTS if point not in absent]

@@ -1,0 +1,180 @@
+"""Where values may stand and where not. Source: X-20."""
+
+from __future__ import annotations
+
+import json
+import logging
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from upath import UPath
+
+from include.importing.errors import SuiteError, WarehouseFault
+from include.importing.importer import import_file
+from include.importing.preview import preview_file
+from include.warehouse.cvv import hash_cvv
+from tests.imports import CARD_HEADER, CVV_KEY, Site, contents
+
+pytestmark = pytest.mark.integration
+
+NUMBER, OTHER, THIRD = "4929333344445551", "4929333344445552", "4929333344445553"
+CVV, OTHER_CVV = "c4n4ry-cvv", "0ther-c4n4ry"
+HEADER = f"{CARD_HEADER},cvv,status"
+MAY_HOLD_VALUES = {"reject.reasons"}
+"""Columns of the ledger that quote what the sender wrote, kept as long as the rejected-rows file."""
+
+
+def told_columns(site: Site) -> Iterator[tuple[str, str]]:
+    """Return (table.column, everything in it) for the whole ledger."""
+    columns = site.query(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'ledger' ORDER BY 1, 2"
+    )
+    assert len(columns) > 60
+    for table, column in columns:
+        yield f"{table}.{column}", str(site.query(f'SELECT "{column}"::text FROM ledger.{table}'))
+
+
+@pytest.fixture
+def imported(stocked: Site, caplog: pytest.LogCaptureFixture) -> tuple[Site, str]:
+    """A site after imports of every outcome, and all that was told about them."""
+    caplog.set_level(logging.DEBUG)
+    row = f"{NUMBER},holiday_50,50,{CVV},"
+    told: list[object] = [
+        stocked.cards(row, f"{OTHER},holiday_50,50,{OTHER_CVV},", header=HEADER),
+        stocked.cards(row, row, f"{NUMBER},holiday_50,50,{OTHER_CVV},Blocked", header=HEADER),  # exists, repeated
+        stocked.cards(f"{THIRD},nowhere,fifty,{CVV},{NUMBER}", f"{THIRD},holiday_50,5,{CVV}", header=HEADER),
+        stocked.cards(row, header=HEADER, dry_run=True, force=True),
+        stocked.cards(f"{THIRD},nowhere,1,{CVV},", header=HEADER, max_reject_share=0),
+        stocked.load("gift_cards", f"{row}\n{OTHER},holiday_50,50,{CVV},\n"),  # headerless
+        stocked.load("gift_cards", f"{NUMBER},{CVV},Card number\n{row}\n"),  # a header that only one word betrays
+        stocked.load("gift_cards", f'{HEADER}\n{NUMBER},holiday_50,50,"{CVV},\n'),  # an unclosed quote
+        stocked.load("gift_cards", f"{HEADER}\n{NUMBER},\udcff{CVV}\n".encode("utf-8", "surrogateescape")),
+        stocked.changed(cvv_key=None).cards(row, f"{THIRD},holiday_50,50,{CVV},", header=HEADER),
+        stocked.load("gift_card_pools", f"{row}\n"),
+    ]
+    assert [result.state for result in told] == [  # type: ignore[attr-defined]
+        "completed", "completed_with_rejects", "completed_with_rejects", "completed", *["refused"] * 5, "failed",
+        "refused",
+    ]  # fmt: skip
+    return stocked, "\n".join([*map(repr, told), caplog.text])
+
+
+def test_no_result_and_no_log_line_holds_a_card_number_or_a_cvv(imported: tuple[Site, str]):
+    _, told = imported
+    for canary in (NUMBER, OTHER, THIRD, CVV, OTHER_CVV):
+        assert canary not in told
+
+
+def test_summaries_and_evidence_hold_no_values(imported: tuple[Site, str]):
+    site, _ = imported
+    reports = {name: content.decode() for name, content in site.reports().items() if name.endswith(".json")}
+    assert len(reports) > 11
+    for name, content in reports.items():
+        for canary in (NUMBER, OTHER, THIRD, CVV, OTHER_CVV):
+            assert canary not in content, name
+
+
+def test_the_ledger_holds_no_cvv_anywhere_and_values_only_in_the_reasons(imported: tuple[Site, str]):
+    site, _ = imported
+    for column, told in told_columns(site):
+        assert CVV not in told, column
+        assert OTHER_CVV not in told, column
+        if column not in MAY_HOLD_VALUES:
+            for canary in (NUMBER, OTHER, THIRD):
+                assert canary not in told, column
+
+
+def test_cvvs_are_stored_as_keyed_hashes_alone(imported: tuple[Site, str]):
+    site, _ = imported
+    stored = dict(site.query("SELECT card_number, cvv_hash FROM loyalty.gift_card"))
+    assert {number: bytes(hashed) for number, hashed in stored.items()} == {
+        NUMBER: hash_cvv(CVV_KEY, NUMBER, CVV),
+        OTHER: hash_cvv(CVV_KEY, OTHER, OTHER_CVV),
+    }
+    assert CVV not in str(site.loyalty())
+
+
+def test_staging_has_no_cvv_in_clear(stocked: Site):
+    from include.importing.inspection import inspect_file
+    from include.importing.landing import take_file
+    from include.importing.validation import validate_chunk
+
+    path = stocked.drop("gift_cards", "cards.csv", f"{HEADER}\n{NUMBER},holiday_50,50,{CVV},\n")
+    job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
+    inspect_file(stocked.runtime, job)
+    validate_chunk(stocked.runtime, job, 0)
+    staged = str(stocked.query(f"SELECT * FROM staging.job_{job}_chunk_0"))
+    assert NUMBER in staged
+    assert CVV not in staged
+
+
+def test_files_with_full_values_are_for_the_owner_and_group_alone(imported: tuple[Site, str]):
+    site, _ = imported
+    for area in ("reports", "archive", "work"):
+        for path in (site.folder / area).rglob("*"):
+            if path.is_file():
+                assert stat.S_IMODE(path.parent.stat().st_mode) & 0o007 == 0, path
+    for name in contents(site.folder / "reports"):
+        assert stat.S_IMODE((site.folder / "reports" / name).stat().st_mode) & 0o007 == 0, name
+
+
+def test_database_errors_quote_no_values(stocked: Site):
+    stocked.query("CREATE UNIQUE INDEX meddled ON loyalty.gift_card (left(card_number, 4))")
+    path = stocked.drop(
+        "gift_cards", "cards.csv", f"{CARD_HEADER}\n{NUMBER},flexible_gift,1\n{OTHER},flexible_gift,1\n"
+    )
+    result = import_file(stocked.runtime, stocked.request("gift_cards", path))
+    assert (result.state, (result.reason or {})["rule"]) == ("failed", "job.failed")
+    assert "meddled" in (result.reason or {})["message"]
+    assert "4929" not in repr(result)
+    assert stocked.card_numbers() == []
+
+
+def test_an_error_while_staging_quotes_no_values(stocked: Site):
+    from include.importing.inspection import inspect_file
+    from include.importing.landing import take_file
+    from include.importing.validation import validate_chunk
+
+    path = stocked.drop("gift_cards", "cards.csv", f"{CARD_HEADER}\n{NUMBER},nowhere,1\n")
+    job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
+    inspect_file(stocked.runtime, job)
+    stocked.query("ALTER TABLE ledger.reject ADD CONSTRAINT meddled CHECK (reasons = '')")
+    with pytest.raises(WarehouseFault, match="meddled") as raised:
+        validate_chunk(stocked.runtime, job, 0)
+    assert NUMBER not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
+def test_a_row_that_the_table_refuses_though_the_suite_let_it_through_fails_the_job_without_values(
+    stocked: Site, tmp_path: Path
+):
+    for name in ("gift_cards", "gift_card_pools"):
+        suite = json.loads((stocked.runtime.suites / f"{name}.json").read_text())
+        suite["expectations"] = [
+            entry for entry in suite["expectations"] if entry["meta"]["rule"] != "balance.negative"
+        ]
+        (tmp_path / f"{name}.json").write_text(json.dumps(suite))
+    site = stocked.changed(suites=tmp_path)
+    result = site.cards(f"{NUMBER},flexible_gift,-1", f"{OTHER},flexible_gift,1")
+    assert (result.state, (result.reason or {})["rule"]) == ("failed", "job.failed")
+    assert (
+        "gift_cards.json let rows through that loyalty.gift_card refuses (gift_card_balance_check)"
+        in (result.reason or {})["message"]
+    )
+    assert NUMBER not in repr(result)
+    assert site.card_numbers() == []
+    assert issubclass(SuiteError, Exception)
+
+
+def test_a_preview_masks_card_numbers_and_hides_cvvs(stocked: Site):
+    content = f"{HEADER}\n{NUMBER},holiday_50,50,{CVV},\n4.929E+15,holiday_50,50,{OTHER_CVV},\n{'7' * 1001},x,y,z,\n"
+    path = stocked.drop("gift_cards", "cards.csv", content)
+    text = preview_file(stocked.runtime, "gift_cards", UPath(str(path))).as_text()
+    assert "************5551" in text
+    for canary in (NUMBER, CVV, OTHER_CVV, "4.929E+15", "7" * 20):
+        assert canary not in text
+    assert path.exists()
+    assert stocked.query("SELECT count(*) FROM ledger.import_job") == [(1,)]
