@@ -11,11 +11,14 @@ import argparse
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from sqlalchemy.exc import ArgumentError
 from upath import UPath
 
 from include import import_types
@@ -23,6 +26,7 @@ from include.importing import jobs
 from include.importing.errors import (
     ConfigurationError,
     FileRefused,
+    SettingsError,
     SuiteError,
     WarehouseFault,
     WarehouseUnavailable,
@@ -61,8 +65,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except _EXPECTED as error:
-        print(f"{error}", file=sys.stderr)
+        print(_sentence(error), file=sys.stderr)
         return REFUSED if isinstance(error, FileRefused) else FAILED
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, FileRefused):
+        return f"{error.message} [{error.rule}]"
+    if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    return str(error)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -89,12 +101,19 @@ def _parser() -> argparse.ArgumentParser:
     template.add_argument("type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
     history = command("jobs", _jobs, "List the newest imports.")
     history.add_argument("--type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
-    history.add_argument("--limit", type=int, default=20)
+    history.add_argument("--limit", type=_count, default=20, metavar="NUMBER")
     one = command("job", _job, "Show everything about one import.")
-    one.add_argument("number", type=int)
+    one.add_argument("number", type=_count, metavar="NUMBER")
     command("migrate", _migrate, "Bring the warehouse's schema up to date.")
     command("sync-project", _sync_project, "Apply the project settings to the reference tables.")
     return parser
+
+
+def _count(text: str) -> int:
+    """Read a positive number that the database can hold."""
+    if not re.fullmatch("0*[1-9][0-9]{0,17}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 def _runtime() -> Runtime:
@@ -103,7 +122,12 @@ def _runtime() -> Runtime:
         UPath(os.environ.get(f"{name.upper()}_URL") or str(local / name))
         for name in ("landing", "work", "reports", "archive")
     )
-    engine = create_warehouse_engine(warehouse_url())
+    try:
+        engine = create_warehouse_engine(warehouse_url())
+    except (ValueError, ArgumentError):  # whose texts may hold the password
+        raise ConfigurationError(
+            "WAREHOUSE_URL is not the address of a PostgreSQL database, such as postgresql://user:password@host/name."
+        ) from None
     return Runtime(engine, landing, work, reports, archive, cvv_key=_cvv_key(local))
 
 
@@ -112,7 +136,10 @@ def _cvv_key(local: Path) -> bytes | None:
     if key := os.environ.get("CVV_KEY"):
         return key.encode()
     stored = local / "keys.json"
-    return json.loads(stored.read_text())["cvv_key"].encode() if stored.exists() else None
+    try:
+        return str(json.loads(stored.read_text())["cvv_key"]).encode() if stored.exists() else None
+    except (ValueError, KeyError, TypeError):
+        raise ConfigurationError(f"{stored} holds no cvv_key; set CVV_KEY.") from None
 
 
 def _import(parsed: argparse.Namespace) -> int:
@@ -120,26 +147,33 @@ def _import(parsed: argparse.Namespace) -> int:
     from include.importing.landing import Request
 
     runtime = _runtime()
-    sidecar = parsed.settings.read_text(encoding="utf-8-sig") if parsed.settings else None
-    given = read_assignments(parsed.set)
-    parameters = dict(given.values)
-    parameters |= {name: True for name in ("dry_run", "force") if getattr(parsed, name)}
-    _check_settings(runtime, parsed.type, sidecar, parameters, parsed.settings)
+
+    def import_one(source: UPath) -> JobResult:
+        sidecar, parameters = _given_settings(runtime, parsed)
+        request = Request(
+            parsed.type, str(source), _run_key(runtime, source), f"command line ({getpass.getuser()})", parameters,
+            sidecar=sidecar,
+        )  # fmt: skip
+        return import_file(runtime, request, progress=_progress(sys.stderr, source.name))
+
     worst = DONE
     for file in parsed.files:
         source = _source(file)
         try:
-            request = Request(
-                parsed.type, str(source), _run_key(runtime, source), f"command line ({getpass.getuser()})", parameters,
-                sidecar=sidecar,
-            )  # fmt: skip
-            result = import_file(runtime, request, progress=_progress(sys.stderr, source.name))
+            result = import_one(source)
         except FileRefused as refusal:
-            result = JobResult(0, parsed.type, source.name, str(State.REFUSED), jobs.JobCounts(),
-                               reason={"rule": refusal.rule, "message": refusal.message})  # fmt: skip
+            result = _without_job(parsed.type, source, State.REFUSED, refusal.rule, refusal.message)
+        except _EXPECTED as error:  # the other files may fare better
+            result = _without_job(parsed.type, source, State.FAILED, "job.failed", _sentence(error))
         print(json.dumps(_json_line(result), ensure_ascii=False) if parsed.json else _told(result), flush=True)
         worst = max(worst, _exit_code(result), key=(DONE, REFUSED, FAILED).index)
     return worst
+
+
+def _without_job(import_type: str, source: UPath, state: State, rule: str, message: str) -> JobResult:
+    """Return the result of a file that has no job of its own."""
+    reason = {"rule": rule, "message": message}
+    return JobResult(0, import_type, source.name, str(state), jobs.JobCounts(), reason=reason)
 
 
 def _source(file: str) -> UPath:
@@ -151,21 +185,28 @@ def _run_key(runtime: Runtime, source: UPath) -> str:
     from include.importing.files import stat
 
     prefix = f"command line|{source}|"
-    try:
+    with suppress(OSError):  # a killed attempt may have moved it out of landing, whatever its version was
         prefix += f"{stat(source).version}|"
-    except OSError:  # a killed attempt may have moved it out of landing, whatever its version was
-        pass
     with values_hidden(), runtime.engine.connect() as connection:
         ended, resumable = jobs.latest_attempt(connection, prefix)
     return resumable.run_key if resumable else f"{prefix}{ended + 1}"
 
 
-def _check_settings(
-    runtime: Runtime, import_type: str, sidecar: str | None, parameters: dict[str, object], source: Path | None
-) -> None:
-    """Refuse wrong settings before any job is opened."""
-    given = read_settings(sidecar, str(source)) if sidecar is not None else None
-    resolve(import_type, sidecar=given, parameters=parameters, defaults_file=runtime.defaults_file)
+def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str | None, dict[str, object]]:
+    """Return the text of `--settings` and what `--set` and the flags say.
+
+    Raises:
+        SettingsError: they are wrong: said before any job is opened.
+    """
+    parameters = dict(read_assignments(parsed.set).values)
+    parameters |= {name: True for name in ("dry_run", "force") if getattr(parsed, name, False)}
+    try:
+        raw = None if parsed.settings is None else parsed.settings.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"--settings: {_sentence(error)}") from None
+    given = None if raw is None else read_settings(raw, str(parsed.settings))
+    resolve(parsed.type, sidecar=given, parameters=parameters, defaults_file=runtime.defaults_file)
+    return None if raw is None else raw.decode("utf-8-sig"), parameters
 
 
 def _json_line(result: JobResult) -> dict[str, object]:
@@ -182,7 +223,7 @@ def _exit_code(result: JobResult) -> int:
 
 def _told(result: JobResult) -> str:
     rows = result.rows
-    lines = [f"{result.file}: {result.state.replace('_', ' ')} (job {result.job})"]
+    lines = [f"{result.file}: {result.state.replace('_', ' ')}" + (f" (job {result.job})" if result.job else "")]
     if result.reason:
         lines.append(f"  {result.reason['message']} [{result.reason['rule']}]")
     if result.duplicate_of:
@@ -214,8 +255,7 @@ def _preview(parsed: argparse.Namespace) -> int:
     from include.importing.preview import preview_file
 
     runtime = _runtime()
-    sidecar = parsed.settings.read_text(encoding="utf-8-sig") if parsed.settings else None
-    parameters = dict(read_assignments(parsed.set).values)
+    sidecar, parameters = _given_settings(runtime, parsed)
     for file in parsed.files:
         print(preview_file(runtime, parsed.type, _source(file), sidecar=sidecar, parameters=parameters).as_text())
     return DONE

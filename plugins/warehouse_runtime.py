@@ -82,10 +82,13 @@ def location(name: str) -> UPath:
 
 
 def _storage_options() -> dict[str, Any]:
-    """Return what s3fs needs; without the Connection it looks for credentials where every AWS tool does."""
+    """Return what s3fs needs; without the Connection it looks for credentials where every AWS tool does.
+
+    It must not remember listings: in the triggerer, which lives long, new files would never show.
+    """
     connection = find_connection(STORAGE_CONNECTION)
     if connection is None:
-        return {}
+        return {"use_listings_cache": False}
     extra = connection.extra_dejson
     options = {
         "key": connection.login,
@@ -93,7 +96,7 @@ def _storage_options() -> dict[str, Any]:
         "endpoint_url": extra.get("endpoint_url"),
         "client_kwargs": {"region_name": extra["region_name"]} if extra.get("region_name") else None,
     }
-    return {name: value for name, value in options.items() if value}
+    return {"use_listings_cache": False} | {name: value for name, value in options.items() if value}
 
 
 def _cvv_key() -> bytes | None:

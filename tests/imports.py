@@ -55,7 +55,7 @@ class Site:
 
     def request(self, import_type: str, path: Path | str, **parameters: object) -> Request:
         """Return a request of its own for a file."""
-        return Request(import_type, str(path), f"run {next(self._runs)}", "a test", parameters)
+        return Request(import_type, str(path), f"{self.folder} run {next(self._runs)}", "a test", parameters)
 
     def run(self, import_type: str, path: Path | str, **parameters: object) -> JobResult:
         """Import one file through all stages."""

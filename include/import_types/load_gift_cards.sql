@@ -1,65 +1,72 @@
 -- Loads the staged cards: new numbers are inserted, in the order of their numbers; nothing is ever changed (GC-02).
 -- Reads the views `staged` and `staged_reject`; writes `load_count` and `load_reject`.
 
-CREATE TEMP TABLE inserted_line (line bigint) ON COMMIT DROP;
-
--- One row a card number: the first in the file (X-17). Sorted input keeps the key's index warm, and gives concurrent
--- loads one order of locking. A number that another job is just inserting is waited for, then left alone.
-WITH inserted AS (
-    INSERT INTO loyalty.gift_card (
-        card_number, pool_system_name, balance, cvv_hash, point_of_contact, purchased_at, expires_at, status,
-        import_job_id, import_line
-    )
-    SELECT DISTINCT ON (staged.card_number)
-        staged.card_number, staged.pool_system_name, staged.balance, staged.cvv_hash, staged.point_of_contact,
-        staged.purchased_at, loyalty.gift_card_expiry(staged.purchased_at, pool.lifetime_years), staged.status,
-        current_setting('import.job_id')::bigint, staged.line
-    FROM staged
-    LEFT JOIN loyalty.gift_card_pool AS pool ON pool.system_name = staged.pool_system_name
-    ORDER BY staged.card_number, staged.line
-    ON CONFLICT ON CONSTRAINT gift_card_pkey DO NOTHING
-    RETURNING import_line
-)
-INSERT INTO inserted_line
-SELECT import_line FROM inserted;
-
--- What was not inserted is a repeat within the file, a card that was there before, or a row that the suite rejected
--- (which is told here too that its number is taken, not only after the next attempt: X-08).
-CREATE TEMP TABLE leftover ON COMMIT DROP AS
-SELECT staged.*
-FROM staged
-WHERE NOT EXISTS (SELECT FROM inserted_line WHERE inserted_line.line = staged.line)
-UNION ALL
-SELECT * FROM staged_reject WHERE card_number IS NOT NULL;
-ANALYZE leftover;
-
--- Rows of numbers that an earlier job loaded, beside that card's values as imported: the oldest change holds what the
--- card was before it was first sold, paid with or blocked (X-17).
-CREATE TEMP TABLE known ON COMMIT DROP AS
+-- Rows of numbers that another job loaded, beside that card's values as imported. Rows that the suite rejected are told
+-- as well that their number is taken, not only after the next attempt (X-08).
+CREATE TEMP VIEW row_of_known_card AS
 SELECT
-    leftover.line, leftover.card_number, leftover.is_valid,
+    row.line, row.card_number, row.is_valid,
     concat_ws(', ',
-        CASE WHEN leftover.pool_system_name IS DISTINCT FROM card.pool_system_name THEN 'pool_system_name' END,
-        CASE WHEN leftover.cvv_hash IS DISTINCT FROM card.cvv_hash THEN 'cvv' END,
-        CASE WHEN leftover.balance IS DISTINCT FROM coalesce(first_change.balance, card.balance) THEN 'balance' END,
-        CASE WHEN leftover.point_of_contact IS DISTINCT FROM
-            CASE WHEN first_change.number IS NULL THEN card.point_of_contact ELSE first_change.point_of_contact END
-            THEN 'point_of_contact' END,
-        CASE WHEN leftover.purchased_at IS DISTINCT FROM
-            CASE WHEN first_change.number IS NULL THEN card.purchased_at ELSE first_change.purchased_at END
-            THEN 'purchased_at' END,
-        CASE WHEN leftover.status IS DISTINCT FROM coalesce(first_change.status, card.status) THEN 'status' END
+        CASE WHEN row.pool_system_name IS DISTINCT FROM card.pool_system_name THEN 'pool_system_name' END,
+        CASE WHEN row.cvv_hash IS DISTINCT FROM card.cvv_hash THEN 'cvv' END,
+        CASE WHEN row.balance IS DISTINCT FROM card.balance THEN 'balance' END,
+        CASE WHEN row.point_of_contact IS DISTINCT FROM card.point_of_contact THEN 'point_of_contact' END,
+        CASE WHEN row.purchased_at IS DISTINCT FROM card.purchased_at THEN 'purchased_at' END,
+        CASE WHEN row.status IS DISTINCT FROM card.status THEN 'status' END
     ) AS different
-FROM leftover
-JOIN loyalty.gift_card AS card USING (card_number)
-LEFT JOIN LATERAL (
-    SELECT change.number, change.balance, change.point_of_contact, change.purchased_at, change.status
-    FROM loyalty.gift_card_change AS change
-    WHERE change.card_number = card.card_number
-    ORDER BY change.number
-    LIMIT 1
-) AS first_change ON true
+FROM (SELECT * FROM staged UNION ALL SELECT * FROM staged_reject) AS row
+JOIN loyalty.gift_card_as_imported AS card USING (card_number)
 WHERE card.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint;
+
+CREATE TEMP TABLE known ON COMMIT DROP AS
+SELECT * FROM row_of_known_card;
+
+-- Later rows of a number that stands in this file before (X-17).
+CREATE TEMP TABLE repeated ON COMMIT DROP AS
+SELECT line, card_number
+FROM (SELECT line, card_number, row_number() OVER (PARTITION BY card_number ORDER BY line) AS occurrence FROM staged) AS row
+WHERE occurrence > 1;
+ANALYZE known, repeated;
+
+-- Sorted input keeps the key's index warm, and gives concurrent loads one order of locking.
+CREATE TEMP VIEW new_card AS
+SELECT
+    staged.card_number, staged.pool_system_name, staged.balance, staged.cvv_hash, staged.point_of_contact,
+    staged.purchased_at, loyalty.gift_card_expiry(staged.purchased_at, pool.lifetime_years) AS expires_at, staged.status,
+    current_setting('import.job_id')::bigint AS import_job_id, staged.line AS import_line
+FROM staged
+LEFT JOIN loyalty.gift_card_pool AS pool ON pool.system_name = staged.pool_system_name
+WHERE NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+  AND NOT EXISTS (SELECT FROM repeated WHERE repeated.line = staged.line)
+ORDER BY staged.card_number;
+
+-- A plain INSERT takes half the time of ON CONFLICT DO NOTHING (a million rows: 2.6 s to 4.9 s), which is needed only
+-- when another job commits one of these numbers just now: its rows are then known, and the others inserted.
+DO $$
+DECLARE
+    inserted bigint;
+BEGIN
+    BEGIN
+        INSERT INTO loyalty.gift_card (
+            card_number, pool_system_name, balance, cvv_hash, point_of_contact, purchased_at, expires_at, status,
+            import_job_id, import_line
+        )
+        SELECT * FROM new_card;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+    EXCEPTION WHEN unique_violation THEN
+        INSERT INTO loyalty.gift_card (
+            card_number, pool_system_name, balance, cvv_hash, point_of_contact, purchased_at, expires_at, status,
+            import_job_id, import_line
+        )
+        SELECT * FROM new_card
+        ON CONFLICT ON CONSTRAINT gift_card_pkey DO NOTHING;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+        DELETE FROM known;
+        INSERT INTO known SELECT * FROM row_of_known_card;
+    END;
+    INSERT INTO load_count VALUES ('inserted', inserted);
+END
+$$;
 
 -- The accepted row of each number in this file: inserted, or the first one that equals the card loaded before.
 CREATE TEMP TABLE accepted ON COMMIT DROP AS
@@ -71,7 +78,7 @@ UNION ALL
 SELECT card.card_number, card.import_line, 'inserted'
 FROM loyalty.gift_card AS card
 WHERE card.import_job_id = current_setting('import.job_id')::bigint
-  AND card.card_number IN (SELECT card_number FROM leftover);
+  AND card.card_number IN (SELECT card_number FROM repeated UNION ALL SELECT card_number FROM staged_reject);
 
 INSERT INTO load_reject
 SELECT
@@ -83,16 +90,23 @@ WHERE known.different <> '';
 
 INSERT INTO load_reject
 SELECT
-    leftover.line, rule.id,
-    replace(replace(rule.message, '{value}', left(leftover.card_number, 100)), '{line}', accepted.line::text)
-FROM leftover
+    later.line, rule.id,
+    replace(replace(rule.message, '{value}', left(later.card_number, 100)), '{line}', accepted.line::text)
+FROM (
+    SELECT line, card_number FROM repeated
+    UNION
+    SELECT line, card_number FROM known
+    UNION
+    SELECT line, card_number FROM staged_reject
+) AS later
 JOIN accepted USING (card_number)
 JOIN load_rule AS rule ON rule.id = 'card_number.duplicate_in_file'
-WHERE accepted.line < leftover.line;
+WHERE accepted.line < later.line;
 
 INSERT INTO load_count
-SELECT 'inserted', count(*) FROM inserted_line
-UNION ALL
-SELECT 'unchanged', count(*) FROM accepted WHERE outcome = 'unchanged';
+SELECT 'unchanged', count(*)
+FROM accepted
+WHERE outcome = 'unchanged';
 
-DROP TABLE inserted_line, leftover, known, accepted;
+DROP VIEW new_card, row_of_known_card;
+DROP TABLE known, repeated, accepted;

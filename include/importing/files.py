@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from stat import S_ISDIR
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -36,7 +38,7 @@ class FileStat:
     """What tells one version of a file from another.
 
     Args:
-        version: size and mtime (ns) on a disk, size and ETag in a bucket.
+        version: size and mtime (ns) on a disk; size, ETag and time of writing (s) in a bucket.
         modified_at: last write, UTC.
         is_object: a bucket's object, which appears as a whole; a file on a disk may still be growing.
     """
@@ -57,16 +59,25 @@ def stat(path: UPath) -> FileStat:
 
     Raises:
         FileNotFoundError: there is none.
+        IsADirectoryError: it is a folder.
     """
     if is_local(path):
         found = os.stat(path.path)
+        if S_ISDIR(found.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path.path)
         modified_at = datetime.fromtimestamp(found.st_mtime, UTC)
         return FileStat(found.st_size, f"{found.st_size}-{found.st_mtime_ns}", modified_at, is_object=False)
-    info = path.fs.info(path.path)
+    return object_stat(path.fs.info(path.path))
+
+
+def object_stat(info: Mapping[str, Any]) -> FileStat:
+    """Return the version of a bucket's object from what a listing, or a question about it, says of it."""
     modified = info.get("LastModified") or info.get("last_modified") or info.get("mtime")
     modified_at = modified if isinstance(modified, datetime) else datetime.fromtimestamp(0, UTC)
-    tag = str(info.get("ETag") or info.get("etag") or modified_at.isoformat()).strip('"')
-    return FileStat(int(info["size"]), f"{info['size']}-{tag}", modified_at.astimezone(UTC), is_object=True)
+    tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
+    # Whole seconds: S3 tells fractions in listings alone.
+    version = f"{info['size']}-{tag}-{int(modified_at.timestamp())}"
+    return FileStat(int(info["size"]), version, modified_at.astimezone(UTC), is_object=True)
 
 
 def from_url(runtime: Runtime, url: str) -> UPath:

@@ -218,9 +218,9 @@ def read_layers(texts: Mapping[str, str | None], file_name: str) -> dict[str, An
 
 def _walk(landing: UPath) -> Iterator[tuple[UPath, FileStat]]:
     if not files.is_local(landing):
-        for name in landing.fs.find(landing.path):
-            path = UPath(f"{landing.protocol}://{name}", **landing.storage_options)
-            yield path, files.stat(path)
+        for name, info in landing.fs.find(landing.path, detail=True).items():
+            if not name.endswith("/"):  # an empty object by which some tools show a folder
+                yield UPath(f"{landing.protocol}://{name}", **landing.storage_options), files.object_stat(info)
         return
     for folder, _, names in os.walk(landing.path):
         for name in names:
@@ -339,11 +339,12 @@ def _is_running(runtime: Runtime, import_type: str) -> bool:
 def _open(runtime: Runtime, connection: Connection, request: Request, source: UPath) -> Job:
     try:
         stat = files.stat(source)
-    except (FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         held = _holder(connection, str(source))
         if held is not None:
             raise jobs.FileTaken(f"{source.name} has been taken by job {held}") from None
-        why = "can't be read" if isinstance(error, PermissionError) else "does not exist"
+        whys = {PermissionError: "can't be read", IsADirectoryError: "is a folder"}
+        why = whys.get(type(error), "does not exist")
         raise FileRefused("file.missing", f"The file {request.source_url} {why}.") from None
     return jobs.claim(
         connection,

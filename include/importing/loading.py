@@ -62,13 +62,19 @@ WITH RECURSIVE fixed AS (
     FROM ledger.reject
     JOIN fixed USING (job_id, line)
     WHERE reject.origin_line IS NOT NULL
+), locked AS (                                            -- in one order: parts of a file may load at the same time
+    SELECT reject.job_id, reject.line
+    FROM ledger.reject
+    JOIN fixed USING (job_id, line)
+    WHERE reject.fixed_by_job_id IS NULL
+      AND reject.job_id <> %(job_id)s
+    ORDER BY reject.job_id, reject.line
+    FOR NO KEY UPDATE OF reject
 )
 UPDATE ledger.reject
 SET fixed_by_job_id = %(job_id)s
-FROM fixed
-WHERE (reject.job_id, reject.line) = (fixed.job_id, fixed.line)
-  AND reject.fixed_by_job_id IS NULL
-  AND fixed.job_id <> %(job_id)s
+FROM locked
+WHERE (reject.job_id, reject.line) = (locked.job_id, locked.line)
 """
 _REJECT_SHARE = """
 SELECT (SELECT sum(rows_read) FROM ledger.import_chunk WHERE job_id = %(job_id)s),

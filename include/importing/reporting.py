@@ -87,7 +87,6 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
             # Before the commit: afterwards nobody would come back to do what a kill has left undone.
             files.delete_folder(files.work_folder(runtime, job_id))
             files.delete_unfinished(files.report_folder(runtime, job))
-            staging.drop_tables(connection, job_id)
         return jobs.result(connection, job_id)
 
 

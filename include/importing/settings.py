@@ -72,10 +72,11 @@ def _canonical_encoding(name: str) -> str:
 
 def _canonical_delimiter(text: str) -> str:
     delimiter = _DELIMITER_NAMES.get(text.lower(), text)
-    if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in '"\r\n\0':
+    # `_` and `'` stand in what the rejected-rows file puts before the sender's cells (X-09).
+    if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"'_\r\n\0":
         raise ValueError(
             f"must be one character such as ',' ';' '|' (in quotes) or one of {', '.join(_DELIMITER_NAMES)}, "
-            "and no letter, digit, double quote or line end"
+            "and no letter, digit, quote, underscore or line end"
         )
     return delimiter
 

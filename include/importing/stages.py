@@ -55,6 +55,7 @@ def values_hidden() -> Iterator[None]:
 def _without_values(error: BaseException | None, *, is_outage: bool) -> WarehouseUnavailable | WarehouseFault:
     state = getattr(error, "pgcode", None)
     told = text_without_values(error) if isinstance(error, psycopg2.Error) else type(error).__name__
+    told = " ".join(told.split())  # libpq breaks lines
     if (state is None and is_outage) or (state is not None and state[:2] in _OUTAGES):
         return WarehouseUnavailable(f"The database gave up or could not be reached: {told}")
     return WarehouseFault(f"The database refused a statement: {told}")

@@ -47,13 +47,14 @@ def test_a_bucket_gets_the_storage_connection(monkeypatch):
         "secret": "secret of the bucket",
         "endpoint_url": "http://127.0.0.1:9000",
         "client_kwargs": {"region_name": "eu-north-1"},
+        "use_listings_cache": False,
     }
 
 
 def test_without_a_storage_connection_a_bucket_takes_the_credentials_of_the_machine(monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_LANDING_STORAGE", raising=False)
     monkeypatch.setenv("AIRFLOW_VAR_LANDING_URL", "s3://loyalty/landing")
-    assert location("landing").storage_options == {}
+    assert location("landing").storage_options == {"use_listings_cache": False}
 
 
 @pytest.mark.parametrize(

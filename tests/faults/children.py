@@ -1,4 +1,4 @@
-"""Children of a warm parent: the libraries (Great Expectations above all) take seconds to import, once for all children."""
+"""Children of a warm parent: the libraries, Great Expectations above all, take seconds to import."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ DROPPED_POOLS = Kind(
     "pools dropped on another device", "gift_card_pools", is_dropped=True, areas_elsewhere=("work",), rows=150
 )
 CARDS_IN_BUCKET = Kind("cards dropped into a bucket", "gift_cards", is_dropped=True, is_in_bucket=True)
+REFUSED_FILE = Kind("a dropped file that is refused", "gift_cards", is_dropped=True, is_refused=True)
 
 
 def points_of(kind: Kind) -> list[str]:

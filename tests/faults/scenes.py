@@ -98,6 +98,7 @@ class Kind:
     Args:
         areas_elsewhere: areas that lie on another device, where a move is a copy and a deletion.
         is_by_command: a command imports it, as every file outside the landing area; else a DAG run.
+        is_refused: the file lacks a required column.
         rows: how many the file has.
         first_job: the number of the first job. A process that comes second to open a job may use up a number.
         is_in_bucket: all areas are prefixes of an S3 bucket.
@@ -110,12 +111,15 @@ class Kind:
     areas_elsewhere: tuple[str, ...] = ()
     is_in_bucket: bool = False
     is_by_command: bool = False
+    is_refused: bool = False
     rows: int = 300
     first_job: int = 1
 
     @property
     def data(self) -> bytes:
         """The sender's bytes."""
+        if self.is_refused:
+            return b"Card number\n0042\n"
         write = pools_file if self.import_type == "gift_card_pools" else cards_file
         return write(self.rows).encode(self.encoding)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from include.importing.files import StorageError, written_whole
 from tests.faults import children
 from tests.faults.conftest import MakeScene, Undisturbed
 from tests.faults.kinds import CARDS_IN_BUCKET, DROPPED_CARDS, NAMED_CARDS
@@ -76,17 +77,17 @@ def test_without_room_in_the_archive_the_file_stays_in_work(make_scene: MakeScen
 
 
 def test_an_upload_that_breaks_off_leaves_no_object_under_its_name(make_scene: MakeScene):
-    from include.importing.files import StorageError, written_whole
-
     scene = make_scene(CARDS_IN_BUCKET)
     path = scene.areas["reports"] / "cards.rejected.csv"
-    for written in (b"some rows", b"\n" * (51 << 20)):  # less and more than what is uploaded at once
-        with (
-            pytest.raises(StorageError, match="could not be written: the disk of the sender"),
-            written_whole(path) as sink,
-        ):
+
+    def break_off(written: bytes) -> None:
+        with written_whole(path) as sink:
             sink.write(written)
-            raise OSError(5, "the disk of the sender")
+            raise OSError(5, "Input/output error")
+
+    for written in (b"some rows", b"\n" * (51 << 20)):  # less and more than what is uploaded at once
+        with pytest.raises(StorageError, match=r"cards\.rejected\.csv could not be written: Input/output error"):
+            break_off(written)
         assert [name for name in scene.files() if name.startswith("reports/")] == []
     with written_whole(path) as sink:
         sink.write(b"all rows")

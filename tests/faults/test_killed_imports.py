@@ -15,6 +15,7 @@ from tests.faults.kinds import (
     DROPPED_POOLS,
     NAMED_CARDS,
     NAMED_POOLS,
+    REFUSED_FILE,
     points_of,
 )
 from tests.faults.scenes import Kind, Scene
@@ -45,6 +46,7 @@ CASES = [
     *((NAMED_POOLS, point) for point in ("half of a COPY", "rows inserted, not yet committed", "loaded")),
     *((DROPPED_AND_NAMED_CARDS, point) for point in ("brought, not yet committed", "staged", "loaded")),
     *((CARDS_IN_BUCKET, point) for point in POINTS_IN_BUCKET),
+    *((REFUSED_FILE, point) for point in ("taken", "reported", "archived, not yet committed", "closed")),
 ]
 
 
@@ -135,6 +137,9 @@ def test_the_undisturbed_imports_have_what_the_kills_could_spoil(undisturbed: Un
     ]
     assert [len(cards["cards"]), len(pools["products"])] == [276, 138]  # with those that were there before
     assert len(cards["chunks"]) > 2
+    refused = undisturbed(REFUSED_FILE)
+    assert refused["jobs"][0]["job"]["refusal_rule"] == "file.required_column"
+    assert "archive/quarantine/gift_cards/1/файл 1.csv" in refused["files"]
     assert {
         "row.ragged",
         "row.nul",

@@ -9,7 +9,7 @@ import pytest
 from tests.faults import children
 from tests.faults.children import Child
 from tests.faults.conftest import MakeScene
-from tests.faults.scenes import Kind, Scene
+from tests.faults.scenes import POOLS_HEADER, Kind, Scene
 from tests.faults.waiting import wait_until_blocked
 
 pytestmark = pytest.mark.faults
@@ -106,7 +106,7 @@ def test_whichever_file_wins_each_card_is_loaded_once(scene: Scene):
 @ORDERS
 def test_two_files_that_share_pools_make_one_pool_and_one_product_each(make_scene: MakeScene, winner: str, loser: str):
     scene = make_scene(Kind("pools", "gift_card_pools", is_dropped=True))
-    header = "pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,cvv_required"
+    header = POOLS_HEADER.removesuffix(",card_value,expiration_type,lifetime")
     for name, numbers in NUMBERS.items():
         rows = [f"P,p{n},true,{'yes' if balance(name, n) == 10 else 'no'},product-{n},pos,Demo,false" for n in numbers]
         scene.put(name, "\n".join([header, *rows]).encode())

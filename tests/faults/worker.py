@@ -62,6 +62,7 @@ class Work:
         stop_at: a key of `POINTS`; None goes right through.
         log: where the child's output goes.
         largest_file_bytes: stands in for a full disk.
+        resumed_job: go on with the load of this job, as a task does that is tried again; 0 runs all stages.
     """
 
     url: str
@@ -74,6 +75,7 @@ class Work:
     stop_at: str | None = None
     storage_options: dict[str, Any] = field(default_factory=dict)
     largest_file_bytes: int | None = None
+    resumed_job: int = 0
 
 
 def run(work: Work, pipe: Connection) -> None:
@@ -110,7 +112,12 @@ def run_as_dag(work: Work) -> int:
     areas = {name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()}
     runtime = cli.Runtime(create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas)
     try:
-        result = importer.import_file(runtime, Request(work.import_type, work.file, str(work.run_key)))
+        if work.resumed_job:
+            importer.load_rows(runtime, work.resumed_job)
+            importer.write_report(runtime, work.resumed_job)
+            result = importer.close_job(runtime, work.resumed_job)
+        else:
+            result = importer.import_file(runtime, Request(work.import_type, work.file, str(work.run_key)))
     except (FileRefused, jobs.FileTaken, WarehouseUnavailable, OSError) as error:
         print(f"{type(error).__name__}: {error}")
         return 1

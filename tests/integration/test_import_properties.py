@@ -18,7 +18,7 @@ from tests.imports import Site, counts, rejected_file, rejects
 pytestmark = pytest.mark.integration
 
 EXAMPLES = settings(
-    max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 _runs = itertools.count(1)
 
@@ -92,14 +92,12 @@ def test_importing_twice_equals_once(chunked: Site, rows: list[tuple[str, ...]],
 def test_the_rejected_rows_file_is_byte_equal_to_the_source_s_records(
     chunked: Site, rows: list[tuple[str, ...]], broken: list[str], line_end: str
 ):
-    text, records = build(rows, broken, line_end)
+    text, records = build(rows, [*broken, "only one cell"], line_end)
     result = chunked.load("gift_cards", text, rejects_verbatim=True)
-    if result.rejected_file is None:
-        return
     given_back = rejected_file(result)
     dialect = Dialect("utf-8", b"", ",", line_end)
     end = line_end.encode()
-    place, _ = given_back.index(end) + len(end), records
+    place = given_back.index(end) + len(end)
     sent = text.encode()
     found = 0
     while place < len(given_back):

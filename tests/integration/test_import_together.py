@@ -12,7 +12,7 @@ import pytest
 from include.importing.importer import import_file
 from include.importing.jobs import FileTaken, JobResult
 from include.importing.landing import Request, take_file
-from tests.imports import CARD_HEADER, POOL_HEADER, Site, contents, counts, rejects
+from tests.imports import CARD_HEADER, POOL_HEADER, Site, contents, counts, rejected_file, rejects
 
 pytestmark = pytest.mark.integration
 
@@ -129,7 +129,7 @@ def test_of_many_requests_for_one_file_one_takes_it(stocked: Site):
 def test_corrected_files_of_one_parent_may_be_imported_at_once(stocked: Site):
     rows = [f"{number},nowhere,1" for number in range(400)]
     first = stocked.cards(*rows)
-    header, *lines = open(first.rejected_file or "", "rb").read().replace(b"nowhere", b"flexible_gift").splitlines(True)
+    header, *lines = rejected_file(first).replace(b"nowhere", b"flexible_gift").splitlines(True)
     random.Random(1).shuffle(lines)
     parts = [(header + b"".join(part)).decode() for part in (lines[:250], list(reversed(lines[150:])))]
     results = importing(stocked, "gift_cards", *parts)

@@ -196,7 +196,10 @@ def test_an_unknown_key_is_named_with_source_line_and_close_match():
         ({"encoding": "rot13"}, "encoding: 'rot13' is no encoding of text files."),
         ({"encoding": "unicode_escape"}, "encoding: 'unicode_escape' is no encoding of text files."),
         ({"encoding": "x\0"}, "encoding: there is no encoding"),
-        *(({"delimiter": text}, "delimiter: must be one character") for text in ("", '"', "\n", "a", "1", ";;", "§")),
+        *(
+            ({"delimiter": text}, "delimiter: must be one character")
+            for text in ("", '"', "'", "_", "\n", "a", "1", ";;", "§")
+        ),
         ({"release": "0 25 * * *"}, "release: '25' is no hour of a cron expression: numbers 0 to 23"),
         ({"release": "0 2 * *"}, "release: must be a cron expression of five fields such as '0 2 * * *', found 4."),
         ({"release": "*/0 2 * * *"}, "release: '*/0' is no minute"),

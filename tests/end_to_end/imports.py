@@ -1,0 +1,222 @@
+"""Files dropped into a running stack, and what became of them: the ledger, Airflow's runs, the folders."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import sqlalchemy as sa
+import yaml
+from upath import UPath
+
+from include.stack.airflow_api import AirflowApi
+from include.stack.lifecycle import Stack
+from include.warehouse.engine import create_warehouse_engine
+
+T = TypeVar("T")
+
+LOCATIONS = ("landing", "work", "reports", "archive")
+POOL_HEADER = (
+    "pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,"
+    "cvv_required,card_value,expiration_type,lifetime"
+)
+CARD_HEADER = "card_number,pool_system_name,cvv,balance"
+SETTLES_SOON = {"settle_seconds": 1}
+CARD_NUMBER = re.compile(r"(?<!\d)60\d{14}(?!\d)")
+"""Every card number of these tests looks like this, and nothing else does."""
+STAGES = ("take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job")
+
+
+def pools(*names: str, brand: str = "Acme") -> bytes:
+    """Return a file of pools that take any value and need no CVV."""
+    rows = [f"{name},{name},true,true,product-{name},website,{brand},false,,NoExpiration," for name in names]
+    return "\n".join([POOL_HEADER, *rows, ""]).encode()
+
+
+def card_numbers(series: int, count: int) -> list[str]:
+    """Return the numbers of one series, 16 digits each."""
+    return [f"60{series:06d}{number:08d}" for number in range(1, count + 1)]
+
+
+def cards(series: int, count: int, pool: str) -> bytes:
+    """Return a file of cards without faults."""
+    rows = [f"{number},{pool},,25.00" for number in card_numbers(series, count)]
+    return "\n".join([CARD_HEADER, *rows, ""]).encode()
+
+
+def wait_for(found: Callable[[], T | None], seconds: float, what: str, pause_seconds: float = 0.1) -> T:
+    """Ask until there is an answer."""
+    deadline = time.monotonic() + seconds
+    while (answer := found()) is None:
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
+        time.sleep(pause_seconds)
+    return answer
+
+
+class Imports:
+    """A running stack with the project's DAGs.
+
+    Args:
+        folders: where its four areas are.
+    """
+
+    def __init__(self, stack: Stack, folders: Mapping[str, UPath]) -> None:
+        self.stack = stack
+        self.api: AirflowApi = stack.api()
+        self.landing, self.work, self.reports, self.archive = (folders[name] for name in LOCATIONS)
+        self._warehouse = create_warehouse_engine(stack.warehouse_url)
+        self.dropped_numbers: set[str] = set()
+
+    def close(self) -> None:
+        """Close the database connections."""
+        self._warehouse.dispose()
+
+    # -- files
+
+    def drop(self, folder: str, name: str, content: bytes, settings: Mapping[str, object] | None = None) -> float:
+        """Put a file into a landing folder, as the README recommends: write, then rename; return when (X-12)."""
+        target = self.landing / folder
+        self.remember(content)
+        is_bucket = target.protocol not in ("", "file", "local")
+        if not is_bucket:
+            target.mkdir(exist_ok=True)
+        if settings is not None:
+            (target / f"{name}.settings.yaml").write_bytes(yaml.safe_dump(dict(settings)).encode())
+        if is_bucket:
+            (target / name).write_bytes(content)
+            return time.time()
+        partial = target / f".{name}.part"
+        partial.write_bytes(content)
+        partial.rename(target / name)
+        return time.time()
+
+    def remember(self, content: bytes) -> None:
+        """Note the card numbers of a file."""
+        self.dropped_numbers |= set(CARD_NUMBER.findall(content.decode(errors="replace")))
+
+    def lying_in_landing(self) -> set[str]:
+        """Return the names of all files in the landing area."""
+        return {path.name for path in self.landing.rglob("*") if path.is_file()}
+
+    def read(self, url: str) -> bytes:
+        """Return a file that the ledger names."""
+        return UPath(url, **self.landing.storage_options).read_bytes()
+
+    # -- the warehouse
+
+    def query(self, statement: str, **values: object) -> list[dict[str, Any]]:
+        """Run one statement in a transaction of its own and return its rows."""
+        with self._warehouse.begin() as connection:
+            found = connection.execute(sa.text(statement), values)
+            return [dict(row) for row in found.mappings()] if found.returns_rows else []
+
+    def loaded(self, *numbers: str) -> list[str]:
+        """Return which of these cards exist."""
+        found = self.query(
+            "SELECT card_number FROM loyalty.gift_card WHERE card_number = ANY(:numbers) ORDER BY 1",
+            numbers=list(numbers),
+        )
+        return [row["card_number"] for row in found]
+
+    def job(self, number: int) -> dict[str, Any]:
+        """Return a job."""
+        (found,) = self.query("SELECT * FROM ledger.import_job WHERE id = :number", number=number)
+        return found
+
+    def jobs(self, name: str) -> list[dict[str, Any]]:
+        """Return the jobs of a file name, oldest first."""
+        return self.query("SELECT * FROM ledger.import_job WHERE file_name = :name ORDER BY id", name=name)
+
+    def wait_for_job(self, name: str, seconds: float = 90) -> dict[str, Any]:
+        """Wait until the one job of a file name has ended, and its run too."""
+
+        def ended() -> dict[str, Any] | None:
+            found = self.jobs(name)
+            return found[0] if found and found[0]["finished_at"] is not None else None
+
+        job = wait_for(ended, seconds, f"the job of {name}")
+        if job["dag_run_id"]:
+            self.wait_for_run(job["dag_id"], job["dag_run_id"])
+        assert len(self.jobs(name)) == 1
+        return self.job(job["id"])
+
+    def rows(self, job: Mapping[str, Any]) -> dict[str, int]:
+        """Return a job's counts that are not 0."""
+        names = ("read", "inserted", "updated", "unchanged", "not_found", "rejected")
+        return {name: job[f"rows_{name}"] for name in names if job[f"rows_{name}"]}
+
+    # -- Airflow
+
+    def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the run of a job."""
+        found: dict[str, Any] = self.api.get(_run_path(job["dag_id"], job["dag_run_id"]))
+        return found
+
+    def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 90) -> dict[str, Any]:
+        """Wait until a run has ended."""
+
+        def ended() -> dict[str, Any] | None:
+            run: dict[str, Any] = self.api.get(_run_path(dag_id, run_id))
+            return run if run["state"] in ("success", "failed") else None
+
+        return wait_for(ended, seconds, f"the run {run_id}")
+
+    def tasks(self, job: Mapping[str, Any]) -> dict[str, str]:
+        """Return the state of each task of a job's run; a mapped one must be in the same state everywhere."""
+        states: dict[str, set[str]] = {}
+        for task in self.task_instances(job):
+            states.setdefault(task["task_id"], set()).add(task["state"])
+        assert all(len(found) == 1 for found in states.values()), states
+        return {task: found.pop() for task, found in states.items()}
+
+    def task_instances(self, job: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the tasks of a job's run as Airflow tells them."""
+        path = f"{_run_path(job['dag_id'], job['dag_run_id'])}/taskInstances?limit=100"
+        found: list[dict[str, Any]] = self.api.get(path)["task_instances"]
+        return found
+
+    def clear(self, job: Mapping[str, Any], task: str) -> None:
+        """Clear a task with everything downstream, as a person does in the UI, and wait until the run has ended."""
+        body = {
+            "dry_run": False, "dag_run_id": job["dag_run_id"], "task_ids": [task], "include_downstream": True,
+            "only_failed": False, "reset_dag_runs": True,
+        }  # fmt: skip
+        cleared_at = datetime.now(UTC)
+        self.api.post(f"/api/v2/dags/{job['dag_id']}/clearTaskInstances", body)
+        self.wait_for_run(job["dag_id"], job["dag_run_id"])
+        repeated = {
+            one["task_id"] for one in self.task_instances(job) if datetime.fromisoformat(one["start_date"]) > cleared_at
+        }
+        assert repeated == set(STAGES[STAGES.index(task) :])
+
+    def trigger(self, import_type: str, **form: object) -> dict[str, Any]:
+        """Start a run by hand with the form's fields and wait for its job."""
+        dag_id = f"import_{import_type}"
+        run = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": form})
+        self.wait_for_run(dag_id, run["dag_run_id"])
+        (job,) = self.query("SELECT * FROM ledger.import_job WHERE dag_run_id = :run_id", run_id=run["dag_run_id"])
+        return job
+
+    def xcom(self, job: Mapping[str, Any], task: str, key: str = "return_value") -> Any:
+        """Return what a task of a job's run has told."""
+        path = f"{_run_path(job['dag_id'], job['dag_run_id'])}/taskInstances/{task}/xcomEntries/{quote(key)}"
+        return self.api.get(path)["value"]
+
+
+def _run_path(dag_id: str, run_id: str) -> str:
+    return f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"
+
+
+@contextlib.contextmanager
+def watched(stack: Stack, folders: Mapping[str, UPath]) -> Iterator[Imports]:
+    """Return the imports of a running stack."""
+    imports = Imports(stack, folders)
+    try:
+        yield imports
+    finally:
+        imports.close()

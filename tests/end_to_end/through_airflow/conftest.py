@@ -1,0 +1,46 @@
+"""One stack with the project's own DAGs and plugins for all tests of this folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from upath import UPath
+
+from include.stack.settings import PROJECT
+from tests.end_to_end.imports import LOCATIONS, SETTLES_SOON, Imports, pools, watched
+from tests.end_to_end.stack import running_stack
+
+FOLLOWER = '''
+from airflow.sdk import Asset, dag, task
+
+@dag(schedule=[Asset("warehouse://loyalty/gift_card")], catchup=False)
+def follow_gift_cards():
+    """Somebody else's DAG, scheduled on loaded cards."""
+    @task
+    def tell(triggering_asset_events=None):
+        return [dict(event.extra) for events in triggering_asset_events.values() for event in events]
+    tell()
+
+follow_gift_cards()
+'''
+
+
+@pytest.fixture(scope="package")
+def imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imports]:
+    dags = tmp_path_factory.mktemp("dags") / "dags"
+    shutil.copytree(PROJECT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    (dags / "follow_gift_cards.py").write_text(FOLLOWER)
+    with running_stack(dags=dags) as stack:
+        folders = {name: UPath(str(stack.settings.home / name)) for name in LOCATIONS}
+        with watched(stack, folders) as found:
+            yield found
+
+
+@pytest.fixture(scope="package")
+def pool(imports: Imports) -> str:
+    """A pool that is there already; cards that need it wait for nothing."""
+    imports.drop("gift_card_pools", "everyday.csv", pools("everyday"), SETTLES_SOON)
+    assert imports.wait_for_job("everyday.csv")["state"] == "completed"
+    return "everyday"

@@ -1,0 +1,347 @@
+"""The command line: `python -m include.cli`. Source: the same stages without Airflow; X-06, X-13, X-20."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include import cli
+from tests.imports import CARD_HEADER, CVV_KEY, SAMPLE_POOLS, Site, contents
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(cli.__file__).parents[1]
+
+
+class Told:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        assert "Traceback" not in out + err
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Told]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Return a function that runs one command in this process; there is no database."""
+    monkeypatch.setenv("WAREHOUSE_URL", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("CVV_KEY", CVV_KEY.decode())
+    for name in ("landing", "work", "reports", "archive"):
+        monkeypatch.setenv(f"{name.upper()}_URL", str(tmp_path / "site" / name))
+
+    def call(*arguments: object) -> Told:
+        capsys.readouterr()
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:  # argparse
+            code = int(end.code or 0)
+        told = capsys.readouterr()
+        return Told(code, told.out, told.err)
+
+    return call
+
+
+@pytest.fixture
+def stocked_run(run: Run, stocked: Site, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The same with the warehouse and the folders of `stocked`, where the pools were job 1."""
+    monkeypatch.setenv("WAREHOUSE_URL", stocked.runtime.engine.url.render_as_string(hide_password=False))
+    return run
+
+
+def write(folder: Path, name: str, *rows: str, header: str = CARD_HEADER) -> Path:
+    path = folder / name
+    path.write_text("\n".join([header, *rows, ""]))
+    return path
+
+
+def test_each_file_gives_one_json_line_with_exactly_the_agreed_keys(stocked_run: Run, stocked: Site, tmp_path: Path):
+    good = write(tmp_path, "good.csv", "1,flexible_gift,10")
+    mixed = write(tmp_path, "mixed.csv", "2,flexible_gift,10", "3,nowhere,10", header=f"{CARD_HEADER}")
+    told = stocked_run("import", "gift_cards", "--json", good, mixed)
+    assert (told.code, told.err) == (0, "")
+    first, second = told.lines
+    reports = stocked.folder / "reports" / "gift_cards"
+    assert first == {
+        "job": 2,
+        "type": "gift_cards",
+        "file": "good.csv",
+        "state": "completed",
+        "rows": {"read": 1, "inserted": 1, "updated": 0, "unchanged": 0, "not_found": 0, "rejected": 0},
+        "warnings": [],
+        "rejected_file": None,
+        "summary_file": str(reports / "2" / "summary.json"),
+        "reason": None,
+    }
+    assert list(second) == list(first)
+    assert (second["job"], second["state"], second["rows"]["rejected"]) == (3, "completed_with_rejects", 1)
+    assert second["rejected_file"] == str(reports / "3" / "mixed.rejected.csv")
+    assert good.exists()
+
+
+def test_exit_codes_tell_done_refused_and_failed_apart(
+    stocked_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    good = write(tmp_path, "good.csv", "1,flexible_gift,10")
+    empty = tmp_path / "empty.csv"
+    empty.write_text("")
+    cvv = write(tmp_path, "cvv.csv", "5,holiday_50,50,1", header=f"{CARD_HEADER},cvv")
+    assert stocked_run("import", "gift_cards", good).code == 0
+    again = stocked_run("import", "gift_cards", good, "--json")
+    assert (again.code, again.lines[0]["state"]) == (0, "duplicate")
+    refused = stocked_run("import", "gift_cards", empty, good, "--json")
+    assert (refused.code, [line["state"] for line in refused.lines]) == (3, ["refused", "duplicate"])
+    assert refused.lines[0]["reason"]["rule"] == "file.empty"
+    monkeypatch.delenv("CVV_KEY")
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    failed = stocked_run("import", "gift_cards", empty, cvv, good, "--json")
+    assert (failed.code, [line["state"] for line in failed.lines]) == (1, ["refused", "failed", "duplicate"])
+    assert failed.lines[1]["reason"]["rule"] == "job.failed"
+
+
+def test_people_are_told_the_same_in_words(stocked_run: Run, tmp_path: Path):
+    told = stocked_run("import", "gift_cards", write(tmp_path, "a.csv", "1,flexible_gift,10", "2,nowhere,1", "1,x,1"))
+    assert told.out.splitlines()[:4] == [
+        "a.csv: completed with rejects (job 2)",
+        "  3 rows read: 1 inserted, 2 rejected",
+        "          2 x pool_system_name.known",
+        "          1 x card_number.duplicate_in_file",
+    ]
+    assert "rejected rows: " in told.out
+    refused = stocked_run("import", "gift_cards", write(tmp_path, "b.csv", header="x,y"))
+    assert refused.out.splitlines()[0] == "b.csv: refused (job 3)"
+    assert "[file.missing_header]" in refused.out
+
+
+def test_settings_come_from_a_file_and_from_assignments_that_win(stocked_run: Run, stocked: Site, tmp_path: Path):
+    path = write(tmp_path, "a.csv", "1;flexible_gift;10;03/04/2024", header="Nr;pool_system_name;balance;purchased_at")
+    settings = tmp_path / "s.yaml"
+    settings.write_text("mapping: {Nr: card_number}\nslash_dates: day_first\nretention_days: 5\n")
+    told = stocked_run(
+        "import", "gift_cards", path, "--settings", settings, "--set", "slash_dates=month_first", "--json"
+    )
+    assert told.lines[0]["rows"]["inserted"] == 1
+    assert stocked.query("SELECT purchased_at::date::text FROM loyalty.gift_card") == [("2024-03-04",)]
+    stored = stocked.job(2)["settings"]
+    assert stored["given_by"] == {"mapping": "sidecar", "slash_dates": "parameters", "retention_days": "sidecar"}
+    also = write(tmp_path, "b.csv", "2,flexible_gift,10", header="Nr,pool_system_name,balance")
+    assert stocked_run("import", "gift_cards", also, "--set", "mapping={Nr: card_number}").code == 0
+
+
+def test_a_dry_run_and_force(stocked_run: Run, stocked: Site, tmp_path: Path):
+    path = write(tmp_path, "a.csv", "1,flexible_gift,10")
+    dry = stocked_run("import", "gift_cards", path, "--dry-run", "--json")
+    assert (dry.lines[0]["rows"]["inserted"], stocked.card_numbers()) == (1, [])
+    assert stocked_run("import", "gift_cards", path, "--json").lines[0]["rows"]["inserted"] == 1
+    assert stocked_run("import", "gift_cards", path, "--force", "--json").lines[0]["rows"]["unchanged"] == 1
+
+
+def test_a_killed_import_is_continued_unless_it_is_asked_for_otherwise(stocked_run: Run, stocked: Site, tmp_path: Path):
+    from include.importing.landing import Request, take_file
+
+    path = write(tmp_path, "a.csv", "1,flexible_gift,10")
+    stat = path.stat()
+    key = f"command line|{path}|{stat.st_size}-{stat.st_mtime_ns}|1"
+    job = take_file(stocked.runtime, Request("gift_cards", str(path), key)).job_id
+    dry = stocked_run("import", "gift_cards", path, "--dry-run", "--json")
+    assert (dry.lines[0]["job"], stocked.card_numbers()) == (job, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([], 2),
+        (["import"], 2),
+        (["import", "gift_cards"], 2),
+        (["import", "gift_crads", "x.csv"], 2),
+        (["frobnicate"], 2),
+        (["jobs", "--limit", "-1"], 2),
+        (["jobs", "--limit", "all"], 2),
+        (["job", "0"], 2),
+        (["job", "99999999999999999999"], 2),
+        (["jobs"], 1),
+        (["template", "x"], 2),
+        (["preview", "gift_cards", "/no/such/file.csv"], 3),
+        (["--help"], 0),
+        (["import", "--help"], 0),
+    ],
+)
+def test_bad_arguments_give_a_message_and_no_traceback(run: Run, arguments: list[str], code: int):
+    told = run(*arguments)
+    assert told.code == code
+    assert told.out + told.err
+    assert (told.out == "") == (code != 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "rule"),
+    [
+        (["--set", "delimeter=;"], "file.settings"),
+        (["--set", "delimiter"], "file.settings"),
+        (["--set", "dry_run=perhaps"], "file.settings"),
+        (["--set", "mapping={"], "file.settings"),
+        (["--set", "retention_days=2024-01-01"], "file.settings"),
+        (["--set", "encoding=latin-1", "--set", "encoding=utf-8"], "file.settings"),
+        (["--settings", "/no/such/settings.yaml"], "file.settings"),
+        (["--settings", "/"], "file.settings"),
+        (["--settings", "{wild}"], "file.settings"),
+    ],
+)
+def test_wrong_settings_refuse_every_file_with_its_own_line(run: Run, tmp_path: Path, options: list[str], rule: str):
+    wild = tmp_path / "wild.yaml"
+    wild.write_bytes(b"\xff\xfe\x00delimiter")
+    options = [option.replace("{wild}", str(wild)) for option in options]
+    files = [write(tmp_path, name, "1,flexible_gift,10") for name in ("a.csv", "b.csv")]
+    told = run("import", "gift_cards", *files, *options, "--json")
+    assert (told.code, told.err) == (3, "")
+    assert [(line["file"], line["state"], line["reason"]["rule"]) for line in told.lines] == [
+        ("a.csv", "refused", rule), ("b.csv", "refused", rule),
+    ]  # fmt: skip
+
+
+def test_files_that_cannot_be_read_are_refused_and_the_others_imported(stocked_run: Run, tmp_path: Path):
+    folder = tmp_path / "folder.csv"
+    folder.mkdir()
+    good = write(tmp_path, "good.csv", "1,flexible_gift,10")
+    told = stocked_run(
+        "import", "gift_cards", tmp_path / "no.csv", folder, good / "below.csv", "x" * 300, good, "--json"
+    )
+    assert [line["state"] for line in told.lines] == [*["refused"] * 3, "failed", "completed"]
+    assert [line["job"] for line in told.lines] == [None] * 4 + [2]
+    assert [line["reason"]["message"].rsplit(" ", 2)[-1] for line in told.lines[:3]] == ["exist.", "folder.", "exist."]
+    assert "too long" in told.lines[3]["reason"]["message"]
+
+
+def test_a_file_that_another_request_holds_fails_alone(stocked_run: Run, stocked: Site, tmp_path: Path):
+    from include.importing.landing import take_file
+
+    held, free = write(tmp_path, "held.csv", "1,flexible_gift,10"), write(tmp_path, "free.csv", "2,flexible_gift,10")
+    take_file(stocked.runtime, stocked.request("gift_cards", held))
+    told = stocked_run("import", "gift_cards", held, free, "--json")
+    assert (told.code, [line["state"] for line in told.lines]) == (1, ["failed", "completed"])
+    assert "job 2" in told.lines[0]["reason"]["message"]
+
+
+@pytest.mark.parametrize("command", [["jobs"], ["migrate"], ["sync-project"], ["import", "gift_cards", "x.csv"]])
+@pytest.mark.parametrize("url", ["nonsense", "mysql://u:s3cret@h/d", "postgresql://u:s3cret@127.0.0.1:1/d",
+                                 "postgresql://u:s3cret@h:port/d"])  # fmt: skip
+def test_a_wrong_database_address_gives_a_message_without_the_password(
+    run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], url: str
+):
+    monkeypatch.setenv("WAREHOUSE_URL", url)
+    told = run(*command)
+    assert told.code == 1
+    assert "s3cret" not in told.out + told.err
+    assert len((told.out + told.err).strip()) > 20
+
+
+def test_a_database_without_the_schema_says_what_is_missing(
+    run: Run, empty_database: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("WAREHOUSE_URL", empty_database.url)
+    assert "ledger.import_job" in run("jobs").err
+    assert run("migrate").code == 0
+    assert run("sync-project").code == 0
+    assert run("import", "gift_card_pools", SAMPLE_POOLS, "--json").lines[0]["rows"]["inserted"] == 2
+    again = run("sync-project")
+    assert (again.code, len(again.out.splitlines())) == (0, 1)
+
+
+def test_x06_a_preview_shows_mapping_rows_and_verdicts_and_touches_nothing(
+    stocked_run: Run, stocked: Site, tmp_path: Path
+):
+    rows = [
+        f"{number:016d},{'flexible_gift' if number != 3 else 'nowhere'},10,secret{number},x" for number in range(1, 20)
+    ]
+    path = write(tmp_path, "a.csv", *rows, header=f"{CARD_HEADER},cvv,balanse")
+    before = stocked.loyalty(), contents(stocked.folder), stocked.query("SELECT count(*) FROM ledger.import_job")
+    told = stocked_run("preview", "gift_cards", path)
+    assert told.code == 0
+    lines = told.out.splitlines()
+    assert lines[0] == "a.csv: columns"
+    assert "  card_number -> card_number" in lines
+    assert "  balanse -> not imported" in lines[5]
+    shown = [line for line in lines if line.strip()[:1].isdigit()]
+    assert [int(line.split()[0]) for line in shown] == list(range(2, 12))
+    assert sum("rejected: There is no gift card pool" in line for line in lines) == 1
+    assert "secret" not in told.out
+    assert "0000000000000001" not in told.out
+    assert (
+        stocked.loyalty(),
+        contents(stocked.folder),
+        stocked.query("SELECT count(*) FROM ledger.import_job"),
+    ) == before
+
+
+def test_x06_a_preview_reads_the_file_as_an_import_would(stocked_run: Run, stocked: Site, tmp_path: Path):
+    path = tmp_path / "a.csv"
+    path.write_bytes("Номер;Пул;balance\n1;flexible_gift;10\n2;нет;5\n".encode("cp1251"))
+    assert stocked_run("preview", "gift_cards", path).code == 3
+    sidecar = tmp_path / "a.csv.settings.yaml"
+    sidecar.write_text("encoding: windows-1251\nmapping: {Номер: card_number, Пул: pool_system_name}\n")
+    told = stocked_run("preview", "gift_cards", path)
+    assert told.code == 0
+    assert "нет" in told.out
+    imported = stocked_run("import", "gift_cards", path, "--json").lines[0]
+    assert imported["rows"]["rejected"] == 1
+    # The mended rejects inherit encoding and mapping in the preview as well.
+    mended = stocked_run("preview", "gift_cards", imported["rejected_file"])
+    assert mended.code == 0
+    assert "rejected: " in mended.out
+    for content in (b"", b"card_number,pool_system_name,balance\n", b"card_number,pool_system_name,balance\n\n\n"):
+        (tmp_path / "b.csv").write_bytes(content)
+        assert stocked_run("preview", "gift_cards", tmp_path / "b.csv").code == (3 if content == b"" else 0)
+
+
+def test_x06_a_preview_prints_no_control_characters_of_the_file(stocked_run: Run, tmp_path: Path):
+    path = write(tmp_path, "a.csv", '1,"\x1b[2J\x07evil",10')
+    told = stocked_run("preview", "gift_cards", path)
+    assert "\x1b" not in told.out
+    assert "evil" in told.out
+
+
+def test_templates_are_importable_headers(stocked_run: Run, tmp_path: Path):
+    for name in ("gift_cards", "gift_card_pools"):
+        path = tmp_path / f"{name}.csv"
+        path.write_text(stocked_run("template", name).out)
+        (line,) = stocked_run("import", name, path, "--json").lines
+        assert (line["state"], [warning["rule"] for warning in line["warnings"]]) == ("completed", ["file.header_only"])
+
+
+def test_jobs_and_job_show_the_history(stocked_run: Run, tmp_path: Path):
+    stocked_run("import", "gift_cards", write(tmp_path, "a.csv", "1,flexible_gift,10", "2,nowhere,10"))
+    lines = stocked_run("jobs").out.splitlines()
+    assert len(lines) == 3
+    assert lines[1].split()[0] == "2"
+    assert "completed_with_rejects" in lines[1]
+    assert len(stocked_run("jobs", "--limit", 1).out.splitlines()) == 2
+    assert "gift_cards" not in stocked_run("jobs", "--type", "gift_card_pools").out
+    shown = json.loads(stocked_run("job", 2).out)
+    assert (shown["job"], shown["rejects_open"], shown["rejects_fixed"]) == (2, 1, 0)
+    assert "4711" in stocked_run("job", 4711).err
+    assert shown["rules"][0]["rule"] == "pool_system_name.known"
+
+
+def test_the_module_runs_as_a_program_of_its_own():
+    ended = subprocess.run(
+        [sys.executable, "-m", "include.cli", "template", "gift_cards"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert ended.stdout.startswith("card_number,pool_system_name")
+    wrong = subprocess.run(
+        [sys.executable, "-m", "include.cli", "import", "x"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "Traceback" not in wrong.stderr
