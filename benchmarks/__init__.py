@@ -1,1 +1,1 @@
-"""Benchmarks: whole imports beside psql's `\\copy`, as ratios from one run."""
+r"""Benchmarks: whole imports beside psql's `\copy`, as ratios from one run."""

@@ -1,6 +1,6 @@
-"""Seeded gift card files: cards in random order, a share of the rows broken in every way a row can be broken.
+r"""Seeded gift card files: cards in random order, a share of the rows broken in every way a row can be broken.
 
-Beside the file for the importer stand the clean rows alone, as `\\copy` needs them: typed, hashed, ready for a table.
+Beside the file for the importer stand the clean rows alone, as `\copy` needs them: typed, hashed, ready for a table.
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from include.warehouse.cvv import hash_cvv
 
 CVV_KEY = b"benchmark" * 4
 POOLS = 20
-HEADER = "Card number,Pool system name,Gift card CVV,Card balance,Point of contact external ID,Card purchase date (UTC),Gift card status"
+HEADER = (
+    "Card number,Pool system name,Gift card CVV,Card balance,Point of contact external ID,Card purchase date (UTC),"
+    "Gift card status"
+)
 POOL_HEADER = (
     "pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,cvv_required,"
     "card_value,expiration_type,lifetime"
 )
 COPY_COLUMNS = (
-    "card_number", "pool_system_name", "balance", "cvv_hash", "point_of_contact", "purchased_at", "expires_at", "status",
-    "import_job_id", "import_line",
+    "card_number", "pool_system_name", "balance", "cvv_hash", "point_of_contact", "purchased_at", "expires_at",
+    "status", "import_job_id", "import_line",
 )  # fmt: skip
 
 
@@ -66,9 +69,9 @@ class Files:
 
 def _pool_row(pool: Pool) -> str:
     cells = (
-        f"Pool {pool.number}", pool.name, "true" if pool.value is None else "false", "true", f"gc-{pool.number}", "website",
-        "Acme", "true" if pool.has_cvv else "false", str(pool.value or ""), "Year" if pool.lifetime else "NoExpiration",
-        str(pool.lifetime or ""),
+        f"Pool {pool.number}", pool.name, "true" if pool.value is None else "false", "true", f"gc-{pool.number}",
+        "website", "Acme", "true" if pool.has_cvv else "false", str(pool.value or ""),
+        "Year" if pool.lifetime else "NoExpiration", str(pool.lifetime or ""),
     )  # fmt: skip
     return ",".join(cells)
 
@@ -140,7 +143,7 @@ def _cards(rows: int, broken_share: float, seed: int) -> Iterator[tuple[str, tup
 
 
 def write_files(folder: Path, *, rows: int, broken_share: float, seed: int = 20260101) -> Files:
-    """Write the pools, the cards, and the clean cards as two files that `\\copy` takes.
+    r"""Write the pools, the cards, and the clean cards as two files that `\copy` takes.
 
     `clean` has the columns `COPY_COLUMNS`; `textbook` has the pool's number in place of its name.
     """

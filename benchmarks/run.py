@@ -1,6 +1,6 @@
-"""`make bench`: whole imports beside psql's `\\copy` of the clean rows alone, interleaved in one run, as ratios.
+r"""`make bench`: whole imports beside psql's `\copy` of the clean rows alone, interleaved in one run, as ratios.
 
-Every measurement starts from a database of its own and a checkpoint. `\\copy` loads rows that are already clean, typed,
+Every measurement starts from a database of its own and a checkpoint. `\copy` loads rows that are already clean, typed,
 hashed and numbered; the import starts from the sender's file and ends with committed rows and written reports.
 """
 
@@ -68,7 +68,7 @@ class Bench:
         self.server = server
         self.folder = folder
         self.samples = Samples()
-        self._psql = server._binaries() / "psql"  # noqa: SLF001 -- the client that belongs to the server
+        self._psql = server.program("psql")
 
     def prepare(self, pools: Path) -> None:
         """Make the database that measurements are cloned from: migrated, with the benchmark's pools."""
@@ -91,7 +91,7 @@ class Bench:
             self.server.drop_database("bench")
 
     def copy(self, name: str, table: str, columns: str, file: Path, create: str | None = None) -> None:
-        """Time psql's `\\copy` of a file into one table."""
+        r"""Time psql's `\copy` of a file into one table."""
         with self.database() as database:
             if create:
                 self._execute(database, create)
@@ -138,7 +138,7 @@ class Bench:
 
 
 def measure_cards(bench: Bench, rows: int, rounds: int, shares: tuple[float, ...]) -> None:
-    """Measure `\\copy` into three tables and the import at several shares of broken rows, in turn."""
+    r"""Measure `\copy` into three tables and the import at several shares of broken rows, in turn."""
     files = {share: write_files(bench.folder / "files", rows=rows, broken_share=share) for share in shares}
     main = files[0.02]
     own = ", ".join(COPY_COLUMNS)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -274,22 +275,29 @@ def load_defaults(path: Path = IMPORTS_YAML) -> dict[str, GivenSettings]:
         ConfigurationError: one line for each mistake, with file, line and key.
     """
     try:
-        located = read_yaml(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"{path.name}: can't be read: {error.strerror}") from None
+    return _parse_defaults(text, path.name)
+
+
+@lru_cache(maxsize=8)  # the landing folders are listed twice a second, and each file in them asks
+def _parse_defaults(text: bytes, file_name: str) -> dict[str, GivenSettings]:
+    try:
+        located = read_yaml(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ConfigurationError(f"{path.name}: not UTF-8 at byte {error.start}") from None
+        raise ConfigurationError(f"{file_name}: not UTF-8 at byte {error.start}") from None
     except YamlMistake as mistake:
-        raise ConfigurationError(f"{path.name}: line {mistake.line or 1}: {mistake.sentence}") from None
+        raise ConfigurationError(f"{file_name}: line {mistake.line or 1}: {mistake.sentence}") from None
     mistakes: list[str] = []
 
     def complain(key: tuple[str, ...], sentence: str) -> None:
-        mistakes.append(f"{path.name}: line {located.line_of(key)}, {show_key(key)}: {sentence}")
+        mistakes.append(f"{file_name}: line {located.line_of(key)}, {show_key(key)}: {sentence}")
 
     found: dict[str, GivenSettings] = {}
     sections = located.value if isinstance(located.value, dict) else {}
     if not sections:
-        raise ConfigurationError(f"{path.name}: expected a section for each import type, found none")
+        raise ConfigurationError(f"{file_name}: expected a section for each import type, found none")
     for name, section in sections.items():
         if name not in import_types.IMPORT_TYPES:
             complain((name,), f"there is no such import type{did_you_mean(name, import_types.IMPORT_TYPES)}")
@@ -299,7 +307,7 @@ def load_defaults(path: Path = IMPORTS_YAML) -> dict[str, GivenSettings]:
             complain((name,), "must have the key defaults, with settings below it, and nothing else")
             continue
         lines = {key: located.line_of((name, "defaults", key)) for key in defaults}
-        found[name] = GivenSettings(path.name, defaults, lines)
+        found[name] = GivenSettings(file_name, defaults, lines)
         for key, sentence in _mistakes(found[name], import_types.IMPORT_TYPES[name]):
             complain((name, "defaults", key), sentence)
     if mistakes:

@@ -165,6 +165,10 @@ class EmbeddedServer:
         port = int(lines[3]) if lines is not None and len(lines) >= 4 else self.port
         return f"postgresql://{SUPERUSER}:{password}@{HOST}:{port}/{database}"
 
+    def program(self, name: str) -> Path:
+        """Return the path of a program that came with the server, such as `psql`."""
+        return self._binaries() / name
+
     def create_database(self, name: str, template: str = "template1") -> None:
         """Create a database unless it exists."""
         with contextlib.closing(psycopg2.connect(self.url("postgres"))) as connection:

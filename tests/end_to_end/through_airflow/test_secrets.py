@@ -1,0 +1,201 @@
+"""No card number and no CVV anywhere in Airflow: logs, XCom, rendered fields, parameters, notes. Source: X-20."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import sql
+
+from tests.end_to_end.imports import CARD_HEADER, POOL_HEADER, SETTLES_SOON, STAGES, Imports, card_numbers
+
+pytestmark = pytest.mark.e2e
+
+NUMBERS = card_numbers(999, 12)
+CVVS = [f"c4n4ry-cvv-{number}" for number in range(len(NUMBERS))]
+GUARDED_POOL = f"{POOL_HEADER}\nguarded,guarded,true,true,product-guarded,website,Acme,true,,NoExpiration,\n".encode()
+FULL_HEADER = f"{CARD_HEADER},status"
+
+
+def file_of(*rows: str, header: str = FULL_HEADER) -> bytes:
+    return "\n".join([header, *rows, ""]).encode(errors="surrogateescape")
+
+
+def row(number: int, pool: str = "guarded", balance: str = "7", status: str = "") -> str:
+    return f"{NUMBERS[number]},{pool},{CVVS[number]},{balance},{status}"
+
+
+FILES = {
+    "secret_valid.csv": file_of(row(0), row(1)),
+    "secret_rejects.csv": file_of(
+        row(2, pool="nowhere"),
+        row(3, balance="much"),
+        row(4, status=NUMBERS[4]),
+        f"{row(5)},{NUMBERS[5]},{CVVS[5]}",
+        row(0, balance="8"),
+        row(6),
+        row(6, balance="9"),
+        f"{NUMBERS[7]},{CVVS[7]},{CVVS[7]},{CVVS[7]},{CVVS[7]}",
+    ),
+    "secret_headerless.csv": file_of(row(8), header=row(9)),
+    "secret_undecodable.csv": file_of(row(8), f"{NUMBERS[9]}\udcff,{CVVS[9]}"),
+    "secret_unclosed.csv": file_of(row(8), f'"{row(9)}'),
+    "secret_violation.csv": file_of(row(10), row(11)),
+}
+STATES = {
+    "secret_valid.csv": ("completed", None),
+    "secret_rejects.csv": ("completed_with_rejects", None),
+    "secret_headerless.csv": ("refused", "file.missing_header"),
+    "secret_undecodable.csv": ("refused", "file.encoding"),
+    "secret_unclosed.csv": ("refused", "file.unclosed_quote"),
+    "secret_violation.csv": ("failed", "job.failed"),
+}
+
+
+@pytest.fixture(scope="module")
+def jobs(imports: Imports) -> Mapping[str, dict[str, Any]]:
+    """The jobs of files that are full of secrets; the last of them breaks a constraint of the database."""
+    imports.drop("gift_card_pools", "guarded.csv", GUARDED_POOL, SETTLES_SOON)
+    imports.wait_for_job("guarded.csv")
+    imports.query(f"ALTER TABLE loyalty.gift_card ADD CONSTRAINT canary CHECK (card_number <> '{NUMBERS[11]}')")
+    imports.drop("gift_cards", "secret_valid.csv", FILES["secret_valid.csv"], SETTLES_SOON)
+    imports.wait_for_job("secret_valid.csv")
+    for name in list(FILES)[1:]:
+        imports.drop("gift_cards", name, FILES[name], SETTLES_SOON)
+    return {name: imports.wait_for_job(name) for name in FILES}
+
+
+def test_each_file_ends_as_it_should(jobs: Mapping[str, dict[str, Any]]) -> None:
+    assert {name: (job["state"], job["refusal_rule"]) for name, job in jobs.items()} == STATES
+    assert jobs["secret_rejects.csv"]["rows_rejected"] == 7
+
+
+def test_a_broken_constraint_is_named_and_its_values_are_not(
+    imports: Imports, jobs: Mapping[str, dict[str, Any]]
+) -> None:
+    job = jobs["secret_violation.csv"]
+    assert imports.tasks(job)["load_rows"] == "failed"
+    assert imports.run(job)["state"] == "failed"
+    assert imports.loaded(NUMBERS[10], NUMBERS[11]) == []
+    log = task_log(imports, job, "load_rows")
+    assert "SQLSTATE 23514" in log
+    assert "canary" in log
+
+
+def task_log(imports: Imports, job: Mapping[str, Any], task: str) -> str:
+    """Return a task's log as the UI shows it."""
+    path = f"/api/v2/dags/{job['dag_id']}/dagRuns/{job['dag_run_id']}/taskInstances/{task}"
+    number = next(one["try_number"] for one in imports.task_instances(job) if one["task_id"] == task)
+    return json.dumps(imports.api.get(f"{path}/logs/{number}?map_index={0 if task == 'validate_chunk' else -1}"))
+
+
+def told_by_the_api(imports: Imports, jobs: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Return (where, text) of all that Airflow's UI can show of these jobs' runs."""
+    for name, job in jobs.items():
+        run = imports.run(job)
+        assert run["conf"] == {"file": str(imports.landing / "gift_cards" / name)}
+        yield f"{name}: run", json.dumps(run)
+        instances = imports.task_instances(job)
+        assert {one["task_id"] for one in instances} == set(STAGES)
+        yield f"{name}: task instances", json.dumps(instances)
+        path = f"/api/v2/dags/{job['dag_id']}/dagRuns/{job['dag_run_id']}/taskInstances"
+        for one in instances:
+            task, index = one["task_id"], one["map_index"]
+            if one["start_date"] is not None:
+                yield f"{name}: log of {task}", task_log(imports, job, task)
+            for entry in imports.api.get(f"{path}/{task}/xcomEntries?map_index={index}")["xcom_entries"]:
+                value = imports.api.get(f"{path}/{task}/xcomEntries/{entry['key']}?map_index={index}")
+                yield f"{name}: XCom {task}.{entry['key']}", json.dumps(value)
+    yield "audit log", json.dumps(imports.api.get("/api/v2/eventLogs?limit=1000"))
+
+
+def tables(url: str, schema: str) -> Iterator[tuple[str, str]]:
+    """Return (table, everything in it) of a database."""
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1", (schema,))
+            for (table,) in cursor.fetchall():
+                cursor.execute(sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(schema, table)))
+                yield f"{schema}.{table}", "\n".join(text for (text,) in cursor)
+    finally:
+        connection.close()
+
+
+def log_files(home: Path) -> Iterator[tuple[str, str]]:
+    """Return (file, content) of every log: tasks, components, database."""
+    for path in [*home.rglob("*.log"), *home.rglob("*.log.1")]:
+        yield str(path.relative_to(home)), path.read_text(errors="replace")
+
+
+def secrets_in(texts: Iterator[tuple[str, str]], secrets: set[str]) -> tuple[list[str], list[str]]:
+    """Return where was looked and where secrets were found, without repeating them."""
+    looked, found = [], []
+    for place, text in texts:
+        looked.append(place)
+        if any(secret in text for secret in secrets):
+            found.append(place)
+    return looked, found
+
+
+@pytest.fixture
+def secrets(imports: Imports) -> set[str]:
+    """Every card number that any test has dropped, and every CVV."""
+    assert set(NUMBERS) < imports.dropped_numbers
+    return imports.dropped_numbers | set(CVVS)
+
+
+def test_airflow_shows_no_secret(imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]) -> None:
+    looked, found = secrets_in(told_by_the_api(imports, jobs), secrets)
+    assert found == []
+    assert "secret_rejects.csv: XCom close_job.result" in looked
+    assert "secret_violation.csv: log of load_rows" in looked
+
+
+def test_airflows_database_holds_no_secret(
+    imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]
+) -> None:
+    looked, found = secrets_in(tables(imports.stack.server.url("airflow"), "public"), secrets)
+    assert found == []
+    assert {
+        f"public.{name}" for name in ("xcom", "rendered_task_instance_fields", "dag_run", "dag_run_note", "log")
+    } <= set(looked)
+
+
+def test_no_log_file_holds_a_secret(imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]) -> None:
+    home = imports.stack.settings.home
+    looked, found = secrets_in(log_files(home), secrets)
+    assert found == []
+    components = {f"logs/{name}.log" for name in ("scheduler", "triggerer", "dag-processor", "api-server")}
+    assert components | {"postgres/data/server.log"} <= set(looked)
+    for job in jobs.values():
+        folder = f"airflow/logs/dag_id={job['dag_id']}/run_id={job['dag_run_id']}/"
+        assert sum(place.startswith(folder) for place in looked) >= 4
+
+
+def test_the_ledger_and_the_summaries_hold_no_secret(
+    imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]
+) -> None:
+    """Only the sentences about a reject may quote what the sender wrote in another column; they go with its file."""
+    looked, found = secrets_in(tables(imports.stack.warehouse_url, "ledger"), secrets)
+    assert set(found) <= {"ledger.reject"}
+    assert {"ledger.import_job", "ledger.import_chunk", "ledger.job_rule"} < set(looked)
+    own = {NUMBERS[number] for number in (0, 2, 3, 6)} | set(CVVS[:7])
+    assert secrets_in(tables(imports.stack.warehouse_url, "ledger"), own)[1] == []
+    reports = [*imports.reports.rglob("summary.json"), *imports.reports.rglob("validation.json")]
+    assert secrets_in(((str(path), path.read_text()) for path in reports), secrets)[1] == []
+    assert len(reports) >= 2 * len(jobs) - 3
+
+
+def test_a_failed_run_goes_on_when_the_database_is_mended(imports: Imports, jobs: Mapping[str, dict[str, Any]]) -> None:
+    """Source: X-14."""
+    job = jobs["secret_violation.csv"]
+    imports.query("ALTER TABLE loyalty.gift_card DROP CONSTRAINT canary")
+    imports.clear(job, "load_rows")
+    assert imports.job(job["id"])["state"] == "completed"
+    assert imports.run(job)["state"] == "success"
+    assert imports.loaded(NUMBERS[10], NUMBERS[11]) == [NUMBERS[10], NUMBERS[11]]
