@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import io
 import json
 import os
 import re
@@ -54,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         0 when done, 3 when a file was refused, 1 when something failed; argparse itself exits with 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal can't show must not end the command
+            stream.reconfigure(errors="backslashreplace")
     parsed = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = parsed.run
     try:
@@ -143,6 +147,7 @@ def _cvv_key(local: Path) -> bytes | None:
 
 
 def _import(parsed: argparse.Namespace) -> int:
+    from include.importing.files import check_name
     from include.importing.importer import import_file  # GX's import takes seconds: not before the arguments are right
     from include.importing.landing import Request
 
@@ -150,6 +155,7 @@ def _import(parsed: argparse.Namespace) -> int:
 
     def import_one(source: UPath) -> JobResult:
         sidecar, parameters = _given_settings(runtime, parsed)
+        check_name(source)
         request = Request(
             parsed.type, str(source), _run_key(runtime, source), f"command line ({getpass.getuser()})", parameters,
             sidecar=sidecar,

@@ -54,6 +54,19 @@ def is_local(path: UPath) -> bool:
     return path.protocol in ("", "file", "local")
 
 
+def check_name(path: UPath) -> None:
+    """Make sure that a name can be written down, in the ledger and in reports.
+
+    Raises:
+        FileRefused: its bytes are no UTF-8.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        shown = path.name.encode(errors="backslashreplace").decode()
+        raise FileRefused("file.name", f"The name of the file {shown} is not UTF-8; rename it.") from None
+
+
 def stat(path: UPath) -> FileStat:
     """Return the version of a file.
 

@@ -344,8 +344,7 @@ def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: 
             JOB.c.import_type == job.import_type,
             JOB.c.id != job.id,
             JOB.c.state == State.COMPLETED,
-            JOB.c.loaded_at.is_not(None),
-            ~JOB.c.is_dry_run,
+            JOB.c.loaded_at.is_not(None),  # which a dry run never is
         )
         .order_by(JOB.c.loaded_at.desc())
         .limit(1)

@@ -159,7 +159,7 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
 
     Raises:
         FileTaken: another job has this file in hand.
-        FileRefused: there is no such file.
+        FileRefused: there is no such file, or its name can't be written down.
     """
     source = files.from_url(runtime, request.source_url)
     with values_hidden(), runtime.engine.begin() as connection:
@@ -337,6 +337,7 @@ def _is_running(runtime: Runtime, import_type: str) -> bool:
 
 
 def _open(runtime: Runtime, connection: Connection, request: Request, source: UPath) -> Job:
+    files.check_name(source)
     try:
         stat = files.stat(source)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:

@@ -132,17 +132,17 @@ class Imports:
         """Return the jobs of a file name, oldest first."""
         return self.query("SELECT * FROM ledger.import_job WHERE file_name = :name ORDER BY id", name=name)
 
-    def wait_for_job(self, name: str, seconds: float = 90) -> dict[str, Any]:
-        """Wait until the one job of a file name has ended, and its run too."""
+    def wait_for_job(self, name: str, seconds: float = 90, number: int = 1) -> dict[str, Any]:
+        """Wait until the n-th job of a file name has ended, and its run too; there must be no other after it."""
 
         def ended() -> dict[str, Any] | None:
-            found = self.jobs(name)
+            found = self.jobs(name)[number - 1 :]
             return found[0] if found and found[0]["finished_at"] is not None else None
 
-        job = wait_for(ended, seconds, f"the job of {name}")
+        job = wait_for(ended, seconds, f"the end of job {number} of {name}")
         if job["dag_run_id"]:
             self.wait_for_run(job["dag_id"], job["dag_run_id"])
-        assert len(self.jobs(name)) == 1
+        assert len(self.jobs(name)) == number
         return self.job(job["id"])
 
     def rows(self, job: Mapping[str, Any]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -222,6 +223,15 @@ def test_files_that_cannot_be_read_are_refused_and_the_others_imported(stocked_r
     assert [line["job"] for line in told.lines] == [None] * 4 + [2]
     assert [line["reason"]["message"].rsplit(" ", 2)[-1] for line in told.lines[:3]] == ["exist.", "folder.", "exist."]
     assert "too long" in told.lines[3]["reason"]["message"]
+
+
+def test_a_name_that_is_no_utf8_is_refused_and_shown_as_far_as_it_can_be(stocked_run: Run, tmp_path: Path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv"))
+    path.write_text(f"{CARD_HEADER}\n1,flexible_gift,10\n")
+    told = stocked_run("import", "gift_cards", path, "--json")
+    assert (told.code, told.lines[0]["reason"]["rule"]) == (3, "file.name")
+    assert "caf\\udce9.csv" in told.lines[0]["reason"]["message"]
+    assert stocked_run("preview", "gift_cards", path).code == 0
 
 
 def test_a_file_that_another_request_holds_fails_alone(stocked_run: Run, stocked: Site, tmp_path: Path):

@@ -247,6 +247,15 @@ def test_gc04_incomplete_sold_cards_are_a_warning_or_by_setting_a_reject(stocked
     assert [rule["first_lines"] for rule in lax.rules] == [incomplete]
 
 
+def test_gc04_a_strict_reject_that_equals_an_existing_card_is_no_accepted_row(stocked: Site):
+    header = f"{CARD_HEADER},point_of_contact"
+    row = "1,flexible_gift,1,site-main"
+    stocked.cards(row, header=header)
+    result = stocked.cards(row, row, header=header, strict_sold_cards=True)
+    assert rejects(result) == {2: {"status.sold_card_incomplete"}, 3: {"status.sold_card_incomplete"}}
+    assert counts(result) == {"read": 2, "rejected": 2}
+
+
 def test_x17_the_first_accepted_row_wins_and_later_ones_name_its_line(stocked: Site):
     result = stocked.cards(
         "1,nowhere,10",  # the suite rejects it

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from include.importing import landing
+from include.importing.errors import FileRefused
 from include.importing.importer import import_file
 from include.importing.inspection import inspect_file
 from include.importing.landing import take_file
@@ -199,6 +200,11 @@ def test_the_listing_survives_files_that_vanish_and_names_of_every_kind(site: Si
         drop(site, "gift_card_pools", name, POOLS)
     found = landing.list_landing(site.runtime, EVENING + timedelta(minutes=5)).ready
     assert len(found) == 9
+    (folder / os.fsdecode(b"caf\xe9.csv")).write_text(POOLS)
+    assert len(look(site, after=datetime.now(UTC), minutes=5)) == 10
+    with pytest.raises(FileRefused, match=r"file\.name"):
+        site.run("gift_card_pools", folder / os.fsdecode(b"caf\xe9.csv"))
+    (folder / os.fsdecode(b"caf\xe9.csv")).unlink()
     for arrival in found:
         assert site.run("gift_card_pools", arrival.url, force=True).state == "completed", arrival.file_name
     assert look(site, minutes=5) == {}

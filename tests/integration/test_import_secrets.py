@@ -15,7 +15,7 @@ from include.importing.errors import SuiteError, WarehouseFault
 from include.importing.importer import import_file
 from include.importing.preview import preview_file
 from include.warehouse.cvv import hash_cvv
-from tests.imports import CARD_HEADER, CVV_KEY, Site, contents
+from tests.imports import CARD_HEADER, CVV_KEY, Site, contents, reasons
 
 pytestmark = pytest.mark.integration
 
@@ -167,6 +167,16 @@ def test_a_row_that_the_table_refuses_though_the_suite_let_it_through_fails_the_
     assert NUMBER not in repr(result)
     assert site.card_numbers() == []
     assert issubclass(SuiteError, Exception)
+
+
+def test_not_even_a_suite_that_quotes_a_cvv_makes_it_known(stocked: Site, tmp_path: Path):
+    suite = json.loads((stocked.runtime.suites / "gift_cards.json").read_text())
+    for entry in suite["expectations"]:
+        if entry["meta"]["rule"] == "balance.negative":
+            entry["meta"]["message"] = "{value} of {card_number} with {cvv}"
+    (tmp_path / "gift_cards.json").write_text(json.dumps(suite))
+    result = stocked.changed(suites=tmp_path).cards(f"{NUMBER},flexible_gift,-1,{CVV},", header=HEADER)
+    assert reasons(result) == {2: f"'-1' of '{NUMBER}' with (hidden)"}
 
 
 def test_a_preview_masks_card_numbers_and_hides_cvvs(stocked: Site):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -227,7 +228,10 @@ def test_a_stack_may_be_given_other_locations(tmp_path: Path) -> None:
 def test_only_processes_that_fork_tasks_pay_for_heavy_imports(
     arguments: list[str], executor: str, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", ["airflow", "version"])
-    module = runpy.run_path(str(PROJECT / "config" / "airflow_local_settings.py"))
-    assert module["forks_tasks"](["airflow", *arguments], executor) is expected
-    assert "great_expectations" not in module
+    loaded: list[str] = []
+    monkeypatch.setattr(importlib, "import_module", loaded.append)
+    monkeypatch.setattr(sys, "argv", ["airflow", *arguments])
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
+    runpy.run_path(str(PROJECT / "config" / "airflow_local_settings.py"))
+    assert ("great_expectations" in loaded, "include.importing.importer" in loaded) == (expected, expected)
+    assert expected or loaded == []
