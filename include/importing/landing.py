@@ -341,6 +341,8 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: UP
     try:
         stat = files.stat(source)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        if (job := jobs.find(connection, request.run_key)) is not None:
+            return job  # another worker with this very request has just opened it, and taken the file
         held = _holder(connection, str(source))
         if held is not None:
             raise jobs.FileTaken(f"{source.name} has been taken by job {held}") from None

@@ -194,18 +194,17 @@ class Imports:
         }
         assert repeated == set(STAGES[STAGES.index(task) :])
 
-    def trigger(self, import_type: str, **form: object) -> dict[str, Any]:
-        """Start a run by hand with the form's fields and wait for its job."""
-        dag_id = f"import_{import_type}"
-        run = self.api.post(f"/api/v2/dags/{dag_id}/dagRuns", {"logical_date": None, "conf": form})
-        self.wait_for_run(dag_id, run["dag_run_id"])
-        (job,) = self.query("SELECT * FROM ledger.import_job WHERE dag_run_id = :run_id", run_id=run["dag_run_id"])
-        return job
+    def start(self, import_type: str, **form: object) -> str:
+        """Start a run by hand with the form's fields; return its id."""
+        body = {"logical_date": None, "conf": form}
+        return str(self.api.post(f"/api/v2/dags/import_{import_type}/dagRuns", body)["dag_run_id"])
 
-    def xcom(self, job: Mapping[str, Any], task: str, key: str = "return_value") -> Any:
-        """Return what a task of a job's run has told."""
-        path = f"{_run_path(job['dag_id'], job['dag_run_id'])}/taskInstances/{task}/xcomEntries/{quote(key)}"
-        return self.api.get(path)["value"]
+    def trigger(self, import_type: str, **form: object) -> dict[str, Any]:
+        """Start a run by hand and wait for its job."""
+        run_id = self.start(import_type, **form)
+        self.wait_for_run(f"import_{import_type}", run_id)
+        (job,) = self.query("SELECT * FROM ledger.import_job WHERE dag_run_id = :run_id", run_id=run_id)
+        return job
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

@@ -158,3 +158,21 @@ def test_the_same_object_dropped_again_is_a_duplicate(imports: Imports, jobs: Ma
     imports.drop("gift_cards", "left.csv", cards(10, 60, "bucketful"))
     again = imports.wait_for_job("left.csv", number=2)
     assert (again["state"], again["duplicate_of"]) == ("duplicate", jobs["left.csv"]["id"])
+
+
+def test_two_runs_that_want_the_same_object_import_it_once(
+    imports: Imports, jobs: Mapping[str, dict[str, Any]]
+) -> None:
+    """A rename is no claim in a bucket: it is copy and delete, and every racer "wins". Source: X-14."""
+    imports.drop("gift_cards", "wanted.csv", cards(13, 60, "bucketful"), {"release": "0 0 1 1 *"})
+    url = f"{imports.landing}/gift_cards/wanted.csv"
+    runs = [imports.start("gift_cards", file=url) for _ in range(2)]
+    for run in runs:
+        assert imports.wait_for_run("import_gift_cards", run)["state"] == "success"
+    (job,) = imports.jobs("wanted.csv")
+    assert (job["state"], imports.rows(job)) == ("completed", {"read": 60, "inserted": 60})
+    (other,) = set(runs) - {job["dag_run_id"]}
+    assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
+    assert imports.tasks(job | {"dag_run_id": other}) == dict.fromkeys(STAGES, "skipped")
+    assert imports.loaded(*card_numbers(13, 60)) == card_numbers(13, 60)
+    assert objects(imports.landing) == {"gift_cards/"}

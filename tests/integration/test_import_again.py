@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
-from include.importing import jobs
+from include.importing import files, jobs
 from include.importing.errors import FileRefused
 from include.importing.importer import import_file
 from include.importing.inspection import inspect_file
@@ -267,6 +268,23 @@ def test_x14_two_requests_for_one_file_are_one_job_and_the_other_is_told(stocked
     with pytest.raises(FileTaken, match=f"job {job}"):
         take_file(stocked.runtime, stocked.request("gift_cards", path))
     assert take_file(stocked.runtime, first).job_id == job
+
+
+def test_x14_a_worker_that_is_overtaken_by_another_one_of_its_request_joins_its_job(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+):
+    request = stocked.request("gift_cards", stocked.drop("gift_cards", "cards.csv", CONTENT))
+    others: list[int] = []
+    look = files.stat
+
+    def overtaken(path: UPath) -> files.FileStat:
+        if not others:
+            others.append(0)
+            others[0] = take_file(stocked.runtime, request).job_id
+        return look(path)
+
+    monkeypatch.setattr(files, "stat", overtaken)
+    assert take_file(stocked.runtime, request).job_id == others[0] > 0
 
 
 def test_x14_arrivals_are_listed_in_order_of_time_then_name(site: Site):
