@@ -47,9 +47,9 @@ BEGIN
         INSERT INTO load_reject
         SELECT row.line, rule.id,
             replace(replace(replace(rule.message,
-                '{value}', left(broken.value, 100)),
                 '{line}', coalesce(broken.first_line::text, '')),
-                '{fields}', coalesce(different, ''))
+                '{fields}', coalesce(different, '')),
+                '{value}', left(broken.value, 100))
         FROM (
             VALUES
                 (CASE WHEN first_line IS NOT NULL THEN 'system_name.duplicate_in_file' END,

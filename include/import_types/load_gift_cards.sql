@@ -83,7 +83,7 @@ WHERE card.import_job_id = current_setting('import.job_id')::bigint
 INSERT INTO load_reject
 SELECT
     known.line, rule.id,
-    replace(replace(rule.message, '{value}', left(known.card_number, 100)), '{fields}', known.different)
+    replace(replace(rule.message, '{fields}', known.different), '{value}', left(known.card_number, 100))
 FROM known
 JOIN load_rule AS rule ON rule.id = 'card_number.card_exists'
 WHERE known.different <> '';
@@ -91,7 +91,7 @@ WHERE known.different <> '';
 INSERT INTO load_reject
 SELECT
     later.line, rule.id,
-    replace(replace(rule.message, '{value}', left(later.card_number, 100)), '{line}', accepted.line::text)
+    replace(replace(rule.message, '{line}', accepted.line::text), '{value}', left(later.card_number, 100))
 FROM (
     SELECT line, card_number FROM repeated
     UNION

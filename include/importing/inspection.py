@@ -21,7 +21,7 @@ from include.importing.files import source_path, text_path, written_whole
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import EXTENSIONS, settings_layers
-from include.importing.mapping import ColumnMapping, map_columns, origin_columns
+from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns
 from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import Chunk, Inspection
 from include.importing.runtime import Runtime
@@ -90,7 +90,7 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
         "header_offset": inspection.header_offset,
         "header_bytes": inspection.header_bytes,
         "unescape": looked.is_escaped,
-        "warnings": _warnings(mapping, inspection),
+        "warnings": looked.warnings(mapping),
     }
     jobs.update(
         connection, job.id, **known, inspection=found, mapping=mapping.to_json(), warnings=found["warnings"]
@@ -105,12 +105,14 @@ class Looked:
 
     Args:
         origins: the jobs named in its column `_job`, ascending; none when it has no such column (X-09).
+        unreadable_origins: how many cells of that column hold something that is no job number.
         is_escaped: those jobs have put an apostrophe before cells that look like formulas.
     """
 
     settings: ImportSettings
     inspection: Inspection
     origins: tuple[int, ...]
+    unreadable_origins: int
     is_escaped: bool
 
     def map_columns(self, import_type: ImportType, runtime: Runtime) -> ColumnMapping:
@@ -120,7 +122,31 @@ class Looked:
             FileRefused: they can't be mapped.
         """
         header = [unescape(cell) if self.is_escaped else cell for cell in self.inspection.header]
-        return map_columns(header, import_type.all_fields(runtime.project), self.settings.mapping, import_type)
+        # Whoever corrects rows may delete columns that an earlier setting had switched off.
+        overrides = {
+            key: field
+            for key, field in self.settings.mapping.items()
+            if field is not None or not self.origins or columns_named(key, header)
+        }
+        try:
+            return map_columns(header, import_type.all_fields(runtime.project), overrides, import_type)
+        except FileRefused as refusal:
+            if self.origins or not origin_columns(header):
+                raise
+            hint = "The column _job holds no job number, so no settings could be taken over from an earlier import."
+            raise FileRefused(refusal.rule, f"{refusal.message} {hint}") from None
+
+    def warnings(self, mapping: ColumnMapping) -> list[dict[str, Any]]:
+        """Return what a person should know of a file that is imported all the same."""
+        found = [("file.column_skipped", message) for message in mapping.skipped_messages()]
+        if self.inspection.is_header_only:
+            found.append(("file.header_only", "The file has a header and no rows."))
+        if self.unreadable_origins:
+            told = f"{self.unreadable_origins:,} cells of the column _job hold no job number"
+            found.append(("file.unreadable_origin", f"{told}: earlier rejects of these rows stay open."))
+        if self.origins and "_line" not in origin_columns(self.inspection.header):
+            found.append(("file.unreadable_origin", "There is no column _line: earlier rejects stay open."))
+        return [{"rule": rule, "message": message} for rule, message in found]
 
 
 def look_at(
@@ -157,7 +183,7 @@ def look_at(
     guessed = _guess_origins(connection, import_type, source)
     chosen = resolve(guessed)
     inspection = _scan(runtime, source, text_copy, import_type, chosen)
-    origins = _origins(runtime, source, text_copy, inspection)
+    origins, unreadable = _origins(runtime, source, text_copy, inspection)
     if origins != guessed:
         before, chosen = chosen, resolve(origins)
         if chosen != before:
@@ -167,8 +193,9 @@ def look_at(
         "size_bytes": inspection.size_bytes,
         "fingerprint": _fingerprint(import_type.name, inspection.sha256, chosen),
     }
-    is_escaped = bool(origins) and not jobs.get(connection, origins[0]).settings.get("rejects_verbatim")
-    return Looked(chosen, inspection, origins, is_escaped)
+    is_verbatim = bool(origins) and bool(jobs.get(connection, origins[0]).settings.get("rejects_verbatim"))
+    is_escaped = bool(origin_columns(inspection.header)) and not is_verbatim
+    return Looked(chosen, inspection, origins, unreadable, is_escaped)
 
 
 def dialect_of(job: Job) -> Dialect:
@@ -257,11 +284,12 @@ def _inherited_settings(
     return found[0][1] if found else None
 
 
-def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Inspection) -> tuple[int, ...]:
-    """Return every job named in the column `_job`, ascending; none when the file has no such column."""
+def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Inspection) -> tuple[tuple[int, ...], int]:
+    """Return every job named in the column `_job`, ascending, and how many of its cells name none though not blank."""
     if not origin_columns(inspection.header):
-        return ()
+        return (), 0
     found: set[int] = set()
+    unreadable = 0
     text = source if inspection.dialect.encoding == "utf-8" else text_copy
     with text.open("rb") as stream:
         for chunk in inspection.chunks:
@@ -269,23 +297,15 @@ def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Insp
                 stream, chunk, inspection.dialect, len(inspection.header), runtime.block_bytes
             )  # fmt: skip
             for block in blocks:
-                named = read_origins(block, inspection.dialect, inspection.header).job
-                found.update(named.unique().drop_null().to_pylist())
-    return tuple(sorted(found))
+                named = read_origins(block, inspection.dialect, inspection.header)
+                found.update(named.job.unique().drop_null().to_pylist())
+                unreadable += named.unreadable_jobs
+    return tuple(sorted(found)), unreadable
 
 
 def _fingerprint(import_type: str, sha256: str, chosen: ImportSettings) -> str:
     parts = "\n".join((sha256, import_type, settings.fingerprint_settings(chosen)))
     return hashlib.sha256(parts.encode()).hexdigest()
-
-
-def _warnings(mapping: ColumnMapping, inspection: Inspection) -> list[dict[str, Any]]:
-    warnings = [
-        {"rule": "file.column_skipped", "message": message} for message in mapping.skipped_messages()
-    ]  # fmt: skip
-    if inspection.is_header_only:
-        warnings.append({"rule": "file.header_only", "message": "The file has a header and no rows."})
-    return warnings
 
 
 def _plan(connection: Connection, job_id: int, plan: Sequence[Chunk]) -> None:

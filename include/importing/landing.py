@@ -142,12 +142,20 @@ def list_landing(runtime: Runtime, now: datetime) -> Listing:
         if reason is None and each.settings.release is not None and each.starts_at > now:
             reason = f"released at {each.starts_at:%Y-%m-%d %H:%M} UTC"
         if reason is None:
-            reason = _held_back(runtime, each, considered, now)
+            reason = _held_back(runtime, each, considered, now) or _overtaking(each.arrival, listing.waiting)
         if reason is None:
             listing.ready.append(each.arrival)
         else:
             listing.waiting.append(Waiting(each.arrival, reason))
     return listing
+
+
+def _overtaking(arrival: Arrival, waiting: Sequence[Waiting]) -> str | None:
+    """Say which file of a type that edits arrived before this one and still waits (X-14)."""
+    if arrival.import_type is None or not import_types.get(arrival.import_type).edits:
+        return None
+    earlier = [each.arrival.file_name for each in waiting if each.arrival.import_type == arrival.import_type]
+    return f"after {earlier[0]}, which arrived before it" if earlier else None
 
 
 def take_file(runtime: Runtime, request: Request) -> Taken:
@@ -165,8 +173,8 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
     with values_hidden(), runtime.engine.begin() as connection:
         job = jobs.find(connection, request.run_key) or _open(runtime, connection, request, source)
     with stage(runtime, job.id) as (connection, job):
-        if job.is_loaded:
-            return Taken(job.id, job.state)
+        if job.is_loaded or (job.state.is_completed and not _asks_otherwise(job, request)):
+            return Taken(job.id, job.state)  # a dry run too: its rejects may have been fixed since
         if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or _asks_otherwise(job, request):
             _reopen(connection, job, request, source)
         target = files.work_folder(runtime, job.id) / job.file_name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -17,6 +18,7 @@ ORIGIN_COLUMNS = (ORIGIN_JOB, "_line", "_rules", "_reasons")
 """Columns that a rejected-rows file has before the sender's (X-09). They are never fields."""
 
 SUGGESTED_COLUMNS = 200
+_LOOKS_LIKE_DATA = re.compile(r"\d{5}|@")
 """So many unmatched columns get a suggestion: a file of 100,000 columns would otherwise be compared for minutes."""
 
 
@@ -166,7 +168,8 @@ def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type
 
 
 def _skipped_message(column: Column) -> str:
-    name = f"Column {column.index + 1} ({_shortened(column.header) or 'no name'})"
+    header = mask_header(column.header) if _LOOKS_LIKE_DATA.search(column.header) else _shortened(column.header)
+    name = f"Column {column.index + 1} ({header or 'no name'})"
     if column.how is How.SWITCHED_OFF:
         return f"{name} is switched off by the settings."
     perhaps = f"; the setting mapping can make it {column.suggestion}" if column.suggestion else ""
@@ -195,9 +198,9 @@ def _chosen_columns(
     """Give the columns that settings decide on, and their field. An exact header goes before a similar one."""
     chosen_by: dict[int, str] = {}
     for key, value in overrides.items():
-        indexes = _columns_named(key, header)
+        indexes = columns_named(key, header)
         if not indexes:
-            raise SettingsError(_no_such_column(key, header))
+            raise SettingsError(_no_such_column(key, header, known))
         field = None
         if value is not None:
             field = known.get(normalise_name(value))
@@ -214,7 +217,8 @@ def _chosen_columns(
             yield index, field
 
 
-def _columns_named(key: str, header: Sequence[str]) -> list[int]:
+def columns_named(key: str, header: Sequence[str]) -> list[int]:
+    """Return the columns that a key of the setting `mapping` names: by the exact header, else by a similar one."""
     candidates = [(index, text) for index, text in enumerate(header) if text.strip() not in ORIGIN_COLUMNS]
     exact = [index for index, text in candidates if text.strip() == key.strip()]
     if exact or not normalise_name(key):
@@ -227,9 +231,11 @@ def _near_field(name: str, known: Mapping[str, str]) -> str:
     return f" (did you mean {near}?)" if near else ""
 
 
-def _no_such_column(key: str, header: Sequence[str]) -> str:
+def _no_such_column(key: str, header: Sequence[str], known: Mapping[str, str]) -> str:
+    """Say so, with a near miss; its header in full only if it is a field's name: it may be data (X-20)."""
     near = closest(key, {normalise_name(text): text.strip() for text in header[:SUGGESTED_COLUMNS]})
-    hint = f" (did you mean {near!r}?)" if near else ""
+    shown = None if near is None else repr(near) if normalise_name(near) in known else mask_header(near)
+    hint = f" (did you mean {shown}?)" if shown else ""
     return f"mapping: the file has no column {key!r}{hint}."
 
 

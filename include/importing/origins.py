@@ -25,16 +25,21 @@ _PEEK_RECORDS = 100
 # To whom quotes in the middle of a cell mean nothing special: this is a guess, which the whole file then confirms.
 _RECORD = re.compile(r'(?:[^"\r\n]++|"[^"]*+(?:"|\Z))*+')
 _STARTS_WITH_JOB = re.compile(r'\ufeff?"?_job(?![A-Za-z0-9_])')
-_NUMBER = re.compile(r"\s*([0-9]{1,18})\s*")
+_NUMBER = re.compile(r"\s*([0-9]{1,18})(?:[.,]0+)?\s*")  # spreadsheets write 5.0
 _JOB_CELL = re.compile(r'"?\s*([0-9]{1,18})(?![0-9])')
 
 
 @dataclass(frozen=True)
 class Origins:
-    """The columns `_job` and `_line` of a block: one value a record, malformed ones included; null where blank."""
+    """The columns `_job` and `_line` of a block: one value a record, malformed ones included; null where blank.
+
+    Args:
+        unreadable_jobs: cells of `_job` that are neither blank nor a number; they are null too.
+    """
 
     job: pa.Array
     line: pa.Array
+    unreadable_jobs: int = 0
 
 
 def unescape(cell: str) -> str:
@@ -45,7 +50,10 @@ def unescape(cell: str) -> str:
 def read_origins(block: Block, dialect: Dialect, header: Sequence[str]) -> Origins:
     """Return where the records of a block come from; all null when the header has no column `_job`."""
     columns = origin_columns(header)
-    return Origins(*(_numbers(block, dialect, len(header), columns.get(name)) for name in ("_job", "_line")))
+    (job, unreadable), (line, _) = (
+        _numbers(block, dialect, len(header), columns.get(name)) for name in ("_job", "_line")
+    )
+    return Origins(job, line, unreadable)
 
 
 def peek_origin(head: bytes) -> int | None:
@@ -74,15 +82,19 @@ def _first_number(text: str) -> int | None:
     return None
 
 
-def _numbers(block: Block, dialect: Dialect, columns: int, index: int | None) -> pa.Array:
+def _numbers(block: Block, dialect: Dialect, columns: int, index: int | None) -> tuple[pa.Array, int]:
+    """Return one number a record, null where there is none, and how many cells hold something else."""
     if index is None:
-        return pa.nulls(len(block.starts), pa.int64())
+        return pa.nulls(len(block.starts), pa.int64()), 0
+    unreadable = 0
     numbers = np.zeros(len(block.starts), np.int64)
     is_blank = np.ones(len(block.starts), np.bool_)
     for record, text in _cells(block, dialect, columns, index):
         if found := _NUMBER.fullmatch(text):
             numbers[record], is_blank[record] = int(found[1]), False
-    return pa.array(numbers, mask=is_blank)
+        elif text.strip():
+            unreadable += 1
+    return pa.array(numbers, mask=is_blank), unreadable
 
 
 def _cells(block: Block, dialect: Dialect, columns: int, index: int) -> list[tuple[int, str]]:

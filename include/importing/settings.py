@@ -128,7 +128,7 @@ class ImportSettings(BaseModel):
         default_factory=dict,
         description="Columns in words of the sender: {header: field}, or {header: null} to switch a column off.",
     )
-    review: bool = Field(False, description="Wait until a person has approved the preview.")
+    review: bool = Field(False, description="Wait until a person has approved the preview. Not there yet: refused.")
     dry_run: bool = Field(False, description="Do everything and take it back: exact counts, nothing loaded.")
     force: bool = Field(False, description="Import the file even if the same content has been imported before.")
     max_file_bytes: int = Field(2 << 30, ge=1, description="Larger files are refused.")
@@ -370,6 +370,8 @@ def resolve(
             values[key] = value
             given_by[key] = taken_over.given_by.get(key, "sidecar") if giver == "inherited" else giver
     values["action"] = _action(values.get("action"), declared)
+    if values.get("review"):
+        raise SettingsError("review: there is no review mode yet; `python -m include.cli preview` shows the same.")
     given_by = {key: giver for key, giver in given_by.items() if giver != "defaults"}
     return ImportSettings(**values, given_by=given_by)
 
@@ -396,7 +398,7 @@ def parameter_schema(import_type: str) -> dict[str, dict[str, Any]]:
     return {
         name: _form_field(name, properties[name], declared)
         for name in SETTINGS
-        if _fits(name, declared) and name not in _PICK_UP
+        if _fits(name, declared) and name not in (*_PICK_UP, "review")
     }
 
 
