@@ -31,10 +31,11 @@ from include.importing.errors import (
     SuiteError,
     WarehouseFault,
     WarehouseUnavailable,
+    is_storage_error,
 )
 from include.importing.jobs import FileTaken, JobResult, State
 from include.importing.runtime import ROOT, Runtime
-from include.importing.settings import read_assignments, read_settings, resolve
+from include.importing.settings import GivenSettings, read_assignments, read_settings, resolve
 from include.importing.stages import values_hidden
 from include.project.sync import sync
 from include.warehouse.embedded import EmbeddedServerError
@@ -68,9 +69,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except _EXPECTED as error:
+    except Exception as error:
+        if not _is_expected(error):
+            raise
         print(_sentence(error), file=sys.stderr)
         return REFUSED if isinstance(error, FileRefused) else FAILED
+
+
+def _is_expected(error: Exception) -> bool:
+    return isinstance(error, _EXPECTED) or is_storage_error(error)
 
 
 def _sentence(error: Exception) -> str:
@@ -78,6 +85,10 @@ def _sentence(error: Exception) -> str:
         return f"{error.message} [{error.rule}]"
     if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, WarehouseUnavailable):
+        return f"{error} `make start` starts the embedded server; WAREHOUSE_URL names another."
+    if is_storage_error(error):
+        return f"The storage can't be used: {' '.join(str(error).split())[:300]}"
     return str(error)
 
 
@@ -123,7 +134,7 @@ def _count(text: str) -> int:
 def _runtime() -> Runtime:
     local = ROOT / ".local"
     landing, work, reports, archive = (
-        UPath(os.environ.get(f"{name.upper()}_URL") or str(local / name))
+        _path(os.environ.get(f"{name.upper()}_URL") or str(local / name), f"{name.upper()}_URL")
         for name in ("landing", "work", "reports", "archive")
     )
     try:
@@ -163,13 +174,14 @@ def _import(parsed: argparse.Namespace) -> int:
         return import_file(runtime, request, progress=_progress(sys.stderr, source.name))
 
     worst = DONE
-    for file in parsed.files:
-        source = _source(file)
+    for source in [_source(file) for file in parsed.files]:
         try:
             result = import_one(source)
         except FileRefused as refusal:
             result = _without_job(parsed.type, source, State.REFUSED, refusal.rule, refusal.message)
-        except _EXPECTED as error:  # the other files may fare better
+        except Exception as error:  # the other files may fare better
+            if not _is_expected(error):
+                raise
             result = _without_job(parsed.type, source, State.FAILED, "job.failed", _sentence(error))
         print(json.dumps(_json_line(result), ensure_ascii=False) if parsed.json else _told(result), flush=True)
         worst = max(worst, _exit_code(result), key=(DONE, REFUSED, FAILED).index)
@@ -183,7 +195,14 @@ def _without_job(import_type: str, source: UPath, state: State, rule: str, messa
 
 
 def _source(file: str) -> UPath:
-    return UPath(file) if "://" in file else UPath(os.path.abspath(file))
+    return _path(file if "://" in file else os.path.abspath(file), file)
+
+
+def _path(url: str, what: str) -> UPath:
+    try:
+        return UPath(url)
+    except (ImportError, ValueError):
+        raise ConfigurationError(f"{what}: there is no such kind of storage: {url.split('://')[0]}://") from None
 
 
 def _run_key(runtime: Runtime, source: UPath) -> str:
@@ -211,7 +230,8 @@ def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str |
     except OSError as error:
         raise SettingsError(f"--settings: {_sentence(error)}") from None
     given = None if raw is None else read_settings(raw, str(parsed.settings))
-    resolve(parsed.type, sidecar=given, parameters=parameters, defaults_file=runtime.defaults_file)
+    told = GivenSettings("--set", parameters)
+    resolve(parsed.type, sidecar=given, parameters=told, defaults_file=runtime.defaults_file)
     return None if raw is None else raw.decode("utf-8-sig"), parameters
 
 

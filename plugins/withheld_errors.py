@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRuntimeError, AirflowSkipException
 
-from include.importing.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault, WarehouseUnavailable
+from include.importing.errors import (
+    ConfigurationError,
+    FileRefused,
+    SuiteError,
+    WarehouseFault,
+    WarehouseUnavailable,
+    is_storage_error,
+)
 
 if TYPE_CHECKING:
     import psycopg2
@@ -29,7 +36,6 @@ OWN_ERRORS = (ConfigurationError, SuiteError, WarehouseFault, WarehouseUnavailab
 """Their texts are ours and quote no values."""
 OF_CODE = (ImportError, ModuleNotFoundError, NameError, AttributeError, TypeError)
 """Errors of the program's own words, as Python raises them; subclasses (pyarrow's, for one) may quote values."""
-STORAGE_CLIENTS = ("botocore", "aiobotocore", "aiohttp", "s3fs")
 
 
 class OutageError(Exception):
@@ -77,7 +83,7 @@ def is_outage(error: BaseException) -> bool:
 
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (error.orig is not None and is_outage(error.orig))
-    if type(error).__module__.split(".")[0] in STORAGE_CLIENTS:
+    if is_storage_error(error):
         return True
     # psycopg2 keeps SQLSTATE classes 08, 40, 53, 55, 57 and 58 under OperationalError.
     return isinstance(error, (WarehouseUnavailable, psycopg2.OperationalError, psycopg2.InterfaceError, OSError))

@@ -48,3 +48,11 @@ class WarehouseUnavailable(Exception):
 
 class WarehouseFault(Exception):
     """The database refused a statement: a defect. Names the SQLSTATE and the constraint, never values (X-20)."""
+
+
+STORAGE_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "s3fs")
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Tell whether the client of a bucket raised this: no access, no answer, no such bucket."""
+    return type(error).__module__.split(".")[0] in STORAGE_CLIENTS

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from include.import_types import IMPORT_TYPES
 from include.stack.airflow_api import AirflowApi
 from include.stack.environment import LOCATIONS, make_environment
 from include.stack.errors import StackError
@@ -124,6 +125,8 @@ class Stack:
         settings.home.chmod(0o711)
         for folder in (settings.airflow_home, settings.logs, settings.run, *self._storage()):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for import_type in IMPORT_TYPES:
+            (settings.landing / import_type).mkdir(exist_ok=True)
         settings.postgres_data.parent.mkdir(parents=True, exist_ok=True)
         settings.postgres_data.parent.chmod(0o711)
 
