@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
-from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.importing.dialect import Dialect
 from include.importing.mapping import ORIGIN_COLUMNS, origin_columns
@@ -14,17 +16,9 @@ from include.importing.records import split_record
 LONGEST_NAME_BYTES = 240
 """Of a report's file name: file systems take 255."""
 # What a spreadsheet takes for a formula, after any apostrophes: = + - @ tab CR, and full-width forms of the first four.
-_FORMULA = rb"'*(?:[=+\-@\t\r]|\xef\xbc[\x9d\x8b\x8d\xa0])"
+_FORMULA = "'*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]"
 _STARTS_FORMULA = re.compile(_FORMULA)
-_ESCAPED_FORMULA = re.compile(rb"'(?=" + _FORMULA + rb")")
-
-
-class Rejected(Protocol):
-    """A row of `ledger.reject`."""
-
-    line: int
-    rules: str
-    reasons: str
+_ESCAPED_FORMULA = re.compile(f"'(?={_FORMULA})")
 
 
 def file_name(source_name: str) -> str:
@@ -35,8 +29,8 @@ def file_name(source_name: str) -> str:
     return stem[: LONGEST_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
 
 
-def _quoted(text: str) -> bytes:
-    return b'"' + text.replace('"', '""').encode() + b'"'
+def _quoted(texts: pa.Array) -> pa.Array:
+    return pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
 
 
 class Writer:
@@ -51,47 +45,58 @@ class Writer:
     def __init__(
         self, *, job_id: int, dialect: Dialect, header: Sequence[str], was_escaped: bool, is_verbatim: bool
     ) -> None:
-        self._job = str(job_id).encode()
+        self._job = str(job_id)
         self._dialect = dialect
-        self._delimiter = dialect.delimiter.encode()
-        self._line_end = dialect.line_end.encode()
         self._ours = set(origin_columns(header).values())
         self._was_escaped = was_escaped
         self._is_verbatim = is_verbatim
-        self._may_hold_formula = re.compile(rb"(?:^|" + re.escape(self._delimiter) + rb')"?' + _FORMULA)
+        # Read alike by Python and by Arrow.
+        self._may_hold_formula = rf'(?:^|\x{ord(dialect.delimiter):02x})"?{_FORMULA}'
 
     def header(self, raw: bytes) -> bytes:
         """Return the file's first bytes: byte order mark, our columns, the sender's header."""
-        names = [name.encode() for name in ORIGIN_COLUMNS]
-        return self._dialect.bom + self._encoded(self._delimiter.join([*names, self._sent(raw)]) + self._line_end)
+        cells = self._dialect.delimiter.join([*ORIGIN_COLUMNS, self._sent(raw.decode())])
+        return self._dialect.bom + self._encoded(cells + self._dialect.line_end)
 
-    def record(self, reject: Rejected, raw: bytes) -> bytes:
-        """Return one rejected record with its reasons.
+    def records(self, lines: pa.Array, rules: pa.Array, reasons: pa.Array, raw: pa.Array) -> bytes:
+        """Return rejected records with their reasons; 300,000 take half a second.
 
         Args:
-            raw: the record as UTF-8, without its line end.
+            lines: int64, the physical line of each.
+            rules, reasons: string, as the ledger has them.
+            raw: string, the records without their line ends.
         """
-        own = [self._job, b"%d" % reject.line, _quoted(reject.rules), _quoted(reject.reasons)]
-        return self._encoded(self._delimiter.join([*own, self._sent(raw)]) + self._line_end)
+        if self._ours:
+            rewritten = pa.array([True] * len(raw))
+        elif self._was_escaped or not self._is_verbatim:
+            rewritten = pc.match_substring_regex(raw, self._may_hold_formula)
+        else:
+            rewritten = pa.array([False] * len(raw))
+        replacements = [self._sent(text) for text in raw.filter(rewritten).to_pylist()]
+        sent = pc.replace_with_mask(raw, rewritten, pa.array(replacements, pa.string()))
+        ended = pc.binary_join_element_wise(sent, self._dialect.line_end, "")
+        rows = pc.binary_join_element_wise(
+            self._job, lines.cast(pa.string()), _quoted(rules), _quoted(reasons), ended, self._dialect.delimiter
+        )
+        return self._encoded("".join(rows.to_pylist()))
 
-    def _sent(self, raw: bytes) -> bytes:
+    def _sent(self, raw: str) -> str:
         """Return the sender's own cells, as they were sent but for the apostrophe."""
-        is_rewritten = (self._was_escaped or not self._is_verbatim) and self._may_hold_formula.search(raw)
+        is_rewritten = (self._was_escaped or not self._is_verbatim) and re.search(self._may_hold_formula, raw)
         if not self._ours and not is_rewritten:
             return raw
-        cells = [cell for index, cell in enumerate(split_record(raw, self._dialect)) if index not in self._ours]
-        return self._delimiter.join(map(self._rewritten, cells) if is_rewritten else cells)
+        split = split_record(raw.encode(), self._dialect)
+        cells = [cell.decode() for index, cell in enumerate(split) if index not in self._ours]
+        return self._dialect.delimiter.join(map(self._rewritten, cells) if is_rewritten else cells)
 
-    def _rewritten(self, cell: bytes) -> bytes:
+    def _rewritten(self, cell: str) -> str:
         """Take off the apostrophe of an earlier file, as the reading did, and put this file's on."""
-        quote, content = (b'"', cell[1:]) if cell.startswith(b'"') else (b"", cell)
+        quote, content = ('"', cell[1:]) if cell.startswith('"') else ("", cell)
         if self._was_escaped and _ESCAPED_FORMULA.match(content):
             content = content[1:]
         if not self._is_verbatim and _STARTS_FORMULA.match(content):
-            content = b"'" + content
+            content = f"'{content}"
         return quote + content
 
-    def _encoded(self, utf8: bytes) -> bytes:
-        if self._dialect.encoding == "utf-8":
-            return utf8
-        return utf8.decode().encode(self._dialect.encoding, errors="replace")
+    def _encoded(self, text: str) -> bytes:
+        return text.encode(self._dialect.encoding, errors="replace")

@@ -6,13 +6,18 @@ Source: X-08, X-09, X-10, X-20.
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, BinaryIO
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
 import sqlalchemy as sa
 import yaml
+from psycopg2.sql import SQL, Identifier, Literal
 from sqlalchemy import Connection
 from upath import UPath
 
@@ -25,7 +30,6 @@ from include.importing.settings import ImportSettings, inheritable, resolve
 from include.importing.stages import stage, values_hidden
 
 _WINDOW_BYTES = 8 << 20
-_BATCH_REJECTS = 20_000
 
 
 @dataclass(frozen=True)
@@ -173,36 +177,53 @@ def _write_rejected_rows(runtime: Runtime, connection: Connection, job: Job, sin
     with files.open_text(runtime, job) as text:
         text.seek(job.inspection["header_offset"])
         sink.write(writer.header(text.read(job.inspection["header_bytes"])))
-        for window in _windows(_rejects(connection, job.id)):
-            start = window[0].byte_offset
-            text.seek(start)
-            data = text.read(window[-1].byte_offset + window[-1].byte_length - start)
-            for each in window:
-                offset = each.byte_offset - start
-                sink.write(writer.record(each, data[offset : offset + each.byte_length]))
+        for rejects in _windows(_rejects(connection, job.id)):
+            sink.write(writer.records(rejects["line"], rejects["rules"], rejects["reasons"], _records(text, rejects)))
 
 
-def _rejects(connection: Connection, job_id: int) -> Iterator[Any]:
-    query = (
-        sa.select(REJECT.c.line, REJECT.c.byte_offset, REJECT.c.byte_length, REJECT.c.rules, REJECT.c.reasons)
-        .where(REJECT.c.job_id == job_id)
-        .order_by(REJECT.c.line)
+def _rejects(connection: Connection, job_id: int) -> Iterator[pa.RecordBatch]:
+    """Read the rejects of a job in file order; on a disk in between, for there may be millions."""
+    columns = {"line": pa.int64(), "byte_offset": pa.int64(), "byte_length": pa.int64(), "rules": pa.string(),
+               "reasons": pa.string()}  # fmt: skip
+    query = SQL("COPY (SELECT {} FROM ledger.reject WHERE job_id = {} ORDER BY line) TO STDOUT (FORMAT csv)").format(
+        SQL(", ").join(map(Identifier, columns)), Literal(job_id)
     )
-    yield from connection.execute(query.execution_options(yield_per=_BATCH_REJECTS))
+    with tempfile.TemporaryFile() as spool, staging.driver(connection).cursor() as cursor:
+        cursor.copy_expert(query, spool)
+        if spool.tell() == 0:
+            return
+        spool.seek(0)
+        yield from pa_csv.open_csv(
+            spool,
+            read_options=pa_csv.ReadOptions(column_names=list(columns), block_size=_WINDOW_BYTES),
+            parse_options=pa_csv.ParseOptions(newlines_in_values=True),
+            convert_options=pa_csv.ConvertOptions(column_types=columns),
+        )
 
 
-def _windows(rejects: Iterable[Any]) -> Iterator[list[Any]]:
-    """Group rejects that lie close enough together to be read from the file in one piece."""
-    window: list[Any] = []
-    for each in rejects:
-        if window and (
-            each.byte_offset + each.byte_length - window[0].byte_offset > _WINDOW_BYTES or len(window) == _BATCH_REJECTS
-        ):
-            yield window
-            window = []
-        window.append(each)
-    if window:
-        yield window
+def _windows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Cut batches so that the records of each lie close enough together to be read from the file in one piece."""
+    for batch in batches:
+        starts = batch["byte_offset"].to_numpy()
+        ends = starts + batch["byte_length"].to_numpy()
+        first = 0
+        while first < len(starts):
+            last = max(first + 1, int(np.searchsorted(ends, starts[first] + _WINDOW_BYTES, side="right")))
+            yield batch.slice(first, last - first)
+            first = last
+
+
+def _records(text: BinaryIO, rejects: pa.RecordBatch) -> pa.Array:
+    """Return the rejected records themselves: of one piece of text, what lies between them left out."""
+    starts = rejects["byte_offset"].to_numpy()
+    ends = starts + rejects["byte_length"].to_numpy()
+    text.seek(starts[0])
+    data = text.read(int(ends[-1] - starts[0]))
+    places = np.column_stack((starts, ends)).ravel() - starts[0]
+    pieces = pa.LargeStringArray.from_buffers(
+        len(places) - 1, pa.py_buffer(places.astype(np.int64)), pa.py_buffer(data)
+    )
+    return pieces.take(pa.array(np.arange(0, len(pieces), 2))).cast(pa.string())
 
 
 def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, Any] | None:

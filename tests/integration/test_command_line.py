@@ -186,6 +186,19 @@ def test_bad_arguments_give_a_message_and_no_traceback(run: Run, arguments: list
     assert (told.out == "") == (code != 0)
 
 
+@pytest.mark.parametrize("url", ["foo://bar/x.csv", "s3://no-such-bucket-here/x.csv"])
+def test_a_storage_that_cannot_be_used_is_told_in_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch, url: str):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    told = run("import", "gift_cards", url)
+    assert told.code == 1
+    assert "storage" in told.out + told.err
+    assert "Traceback" not in told.out + told.err
+
+
 @pytest.mark.parametrize(
     ("options", "rule"),
     [

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from include import import_types
 from include.importing import landing
 from include.importing.errors import FileRefused
 from include.importing.importer import import_file
@@ -52,6 +54,18 @@ def test_x12_unfinished_hidden_and_settings_files_are_no_arrivals(site: Site, na
 def test_x12_other_names_are_arrivals(site: Site, name: str):
     drop(site, "gift_cards", name, CARDS)
     assert look(site, minutes=2) == {name: None}
+
+
+def test_x14_a_file_of_a_type_that_edits_does_not_overtake_one_that_still_settles(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    drop(site, "gift_card_pools", "first.csv", f"{POOLS}cut off")
+    drop(site, "gift_card_pools", "second.csv", POOLS, EVENING + timedelta(seconds=1))
+    assert look(site, seconds=30)["second.csv"] is None
+    edits = replace(import_types.get("gift_card_pools"), edits=True)
+    monkeypatch.setitem(import_types.IMPORT_TYPES, "gift_card_pools", edits)
+    assert look(site, seconds=30)["second.csv"] == "after first.csv, which arrived before it"
+    assert look(site, seconds=60) == {"first.csv": None, "second.csv": None}
 
 
 def test_x12_a_file_settles_five_seconds_or_as_long_as_the_settings_say(site: Site):

@@ -147,9 +147,9 @@ class TestInherited:
         assert resolve("gift_cards", folder={"delimiter": "|"}, inherited=second).delimiter == ";"
 
     def test_what_was_wanted_of_one_run_is_not_inherited(self):
-        job = self.job(parameters={"dry_run": True, "force": True, "review": True, "delimiter": ";"})
+        job = self.job(parameters={"dry_run": True, "force": True, "delimiter": ";"})
         chosen = resolve("gift_cards", inherited=job)
-        assert (chosen.dry_run, chosen.force, chosen.review, chosen.delimiter) == (False, False, False, ";")
+        assert (chosen.dry_run, chosen.force, chosen.delimiter) == (False, False, ";")
 
     def test_two_jobs_are_of_different_settings_only_if_their_values_differ(self):
         by_folder, by_sidecar = (
@@ -404,9 +404,15 @@ def test_settings_survive_the_ledger():
     assert ImportSettings.model_validate(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
 
 
+def test_review_is_refused_as_long_as_nobody_would_be_asked():
+    with pytest.raises(SettingsError, match="review"):
+        resolve("gift_cards", parameters={"review": True})
+    assert resolve("gift_cards", parameters={"review": False}).review is False
+
+
 def test_the_form_offers_what_fits_the_type_and_is_not_over_before_a_run():
     assert set(parameter_schema("gift_card_pools")) == {
-        "action", "encoding", "delimiter", "mapping", "review", "dry_run", "force", "max_file_bytes",
+        "action", "encoding", "delimiter", "mapping", "dry_run", "force", "max_file_bytes",
         "max_reject_share", "slash_dates", "rejects_verbatim", "retention_days",
     }  # fmt: skip
     assert set(parameter_schema("gift_cards")) - set(parameter_schema("gift_card_pools")) == {"strict_sold_cards"}
