@@ -46,8 +46,8 @@ def main(url: str, folder: Path, import_type: str, file: Path) -> None:
     )
 
 
-def _timed(name, function, seconds):  # type: ignore[no-untyped-def]
-    def timed(*args, **kwargs):  # type: ignore[no-untyped-def]
+def _timed(name, function, seconds):
+    def timed(*args, **kwargs):
         start = time.perf_counter()
         try:
             return function(*args, **kwargs)

@@ -120,14 +120,14 @@ class Bench:
         self.samples.add(f"{name}, whole command", whole)
         self.samples.add(f"{name}, peak MiB", told["peak_mib"])
 
-    def _import(self, database: str, import_type: str, file: Path) -> dict:  # type: ignore[type-arg]
+    def _import(self, database: str, import_type: str, file: Path) -> dict:
         area = self.folder / "area"
         command = [sys.executable, "-m", "benchmarks.import_once", self.server.url(database), str(area), import_type]
         try:
             told = subprocess.run([*command, str(file)], check=True, stdout=subprocess.PIPE, text=True).stdout
         finally:
             shutil.rmtree(area, ignore_errors=True)
-        return json.loads(told.splitlines()[-1])  # type: ignore[no-any-return]
+        return json.loads(told.splitlines()[-1])
 
     def _execute(self, database: str, statement: str) -> None:
         connection = psycopg2.connect(self.server.url(database))
@@ -152,7 +152,7 @@ def measure_cards(bench: Bench, rows: int, rounds: int, shares: tuple[float, ...
         ),
     ]
     for share, each in files.items():
-        steps.append(lambda share=share, each=each: bench.import_cards(f"{rows:,} import {share:.0%}", each))  # type: ignore[misc]
+        steps.append(lambda share=share, each=each: bench.import_cards(f"{rows:,} import {share:.0%}", each))
     for _ in range(rounds):
         for step in steps:
             step()
