@@ -1,5 +1,5 @@
 -- Loads the staged pools one after the other in file order: whether a row is accepted depends on those before it.
--- Reads the views `staged` and `staged_reject`; writes `load_count` and `load_reject`.
+-- Reads the view `staged_row`; writes `load_count` and `load_reject`.
 
 -- Pools are few: loads of pools wait for one another, so that two files that cross can't deadlock.
 SELECT pg_advisory_xact_lock(hashtext('loyalty.gift_card_pool'));
@@ -16,7 +16,7 @@ DECLARE
     different text;
 BEGIN
     -- Rows that the suite rejected come along to be told of these reasons too (X-08).
-    FOR row IN SELECT * FROM staged UNION ALL SELECT * FROM staged_reject ORDER BY line LOOP
+    FOR row IN SELECT * FROM staged_row ORDER BY line LOOP
         SELECT line INTO first_line FROM accepted WHERE accepted.system_name = row.system_name;
         SELECT * INTO pool
         FROM loyalty.gift_card_pool AS known

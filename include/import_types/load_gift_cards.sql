@@ -1,5 +1,5 @@
 -- Loads the staged cards: new numbers are inserted, in the order of their numbers; nothing is ever changed (GC-02).
--- Reads the views `staged` and `staged_reject`; writes `load_count` and `load_reject`.
+-- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count` and `load_reject`.
 
 -- Rows of numbers that another job loaded, beside that card's values as imported. Rows that the suite rejected are told
 -- as well that their number is taken, not only after the next attempt (X-08).
@@ -14,18 +14,27 @@ SELECT
         CASE WHEN row.purchased_at IS DISTINCT FROM card.purchased_at THEN 'purchased_at' END,
         CASE WHEN row.status IS DISTINCT FROM card.status THEN 'status' END
     ) AS different
-FROM (SELECT * FROM staged UNION ALL SELECT * FROM staged_reject) AS row
+FROM staged_row AS row
 JOIN loyalty.gift_card_as_imported AS card USING (card_number)
 WHERE card.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint;
 
 CREATE TEMP TABLE known ON COMMIT DROP AS
 SELECT * FROM row_of_known_card;
 
--- Later rows of a number that stands in this file before (X-17).
+-- Later rows of a number that stands in this file before (X-17). To sort hashes and to look closer at the few that
+-- come twice takes half the time of sorting the numbers.
+SET LOCAL enable_hashagg = off;
 CREATE TEMP TABLE repeated ON COMMIT DROP AS
 SELECT line, card_number
-FROM (SELECT line, card_number, row_number() OVER (PARTITION BY card_number ORDER BY line) AS occurrence FROM staged) AS row
+FROM (
+    SELECT line, card_number, row_number() OVER (PARTITION BY card_number ORDER BY line) AS occurrence
+    FROM staged
+    WHERE hashtextextended(card_number, 0) IN (
+        SELECT hashtextextended(card_number, 0) FROM staged GROUP BY 1 HAVING count(*) > 1
+    )
+) AS row
 WHERE occurrence > 1;
+SET LOCAL enable_hashagg = DEFAULT;
 ANALYZE known, repeated;
 
 -- Sorted input keeps the key's index warm, and gives concurrent loads one order of locking.

@@ -46,7 +46,7 @@ FROM (
     FROM load_reject
     GROUP BY line
 ) AS failed
-JOIN (SELECT * FROM staged UNION ALL SELECT * FROM staged_reject) AS row USING (line)
+JOIN staged_row AS row USING (line)
 ON CONFLICT ON CONSTRAINT reject_pkey DO UPDATE
 SET rules = known.rules || ' ' || excluded.rules, reasons = known.reasons || ' | ' || excluded.reasons
 """
@@ -160,7 +160,7 @@ def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefu
         _tally_rules(connection, cursor, job)
         cursor.execute("SELECT outcome, sum(rows)::bigint FROM load_count GROUP BY outcome")
         outcomes = dict(cursor.fetchall())
-        cursor.execute("DROP VIEW IF EXISTS pg_temp.staged, pg_temp.staged_reject")
+        cursor.execute("DROP VIEW IF EXISTS pg_temp.staged_row, pg_temp.staged, pg_temp.staged_reject")
         cursor.execute("DROP TABLE load_rule, load_reject, load_count")
     staging.drop_tables(connection, job.id)
     if not refusal:

@@ -106,7 +106,7 @@ def drop_tables(connection: Connection, job_id: int) -> None:
 
 
 def create_views(cursor: Cursor, job_id: int, chunk_numbers: Sequence[int]) -> None:
-    """Show the job's chunks to the load statement as the views `staged` (valid rows) and `staged_reject`.
+    """Show the job's chunks to the load statement: the views `staged_row` (all), `staged` (valid), `staged_reject`.
 
     Temporary views end with the session: drop them in the same transaction, so that a pooled one never sees them.
     """
@@ -116,7 +116,7 @@ def create_views(cursor: Cursor, job_id: int, chunk_numbers: Sequence[int]) -> N
         )
         for number in chunk_numbers
     )
-    for view, condition in (("staged", "is_valid"), ("staged_reject", "NOT is_valid")):
+    for view, condition in (("staged_row", "TRUE"), ("staged", "is_valid"), ("staged_reject", "NOT is_valid")):
         cursor.execute(
             SQL("CREATE OR REPLACE TEMP VIEW {} AS SELECT * FROM ({}) AS chunk WHERE " + condition).format(
                 Identifier(view), select
