@@ -12,6 +12,10 @@ from include.stack.settings import PROJECT
 from tests.end_to_end.imports import LOCATIONS, SETTLES_SOON, Imports, pools, watched
 from tests.end_to_end.stack import running_stack
 
+NOTICES_DEAD_WORKERS_SOON = {
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",  # by default five minutes
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+}
 FOLLOWER = '''
 from airflow.sdk import Asset, dag, task
 
@@ -32,7 +36,7 @@ def imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imports]:
     dags = tmp_path_factory.mktemp("dags") / "dags"
     shutil.copytree(PROJECT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     (dags / "follow_gift_cards.py").write_text(FOLLOWER)
-    with running_stack(dags=dags) as stack:
+    with running_stack(dags=dags, extra_environment=NOTICES_DEAD_WORKERS_SOON) as stack:
         folders = {name: UPath(str(stack.settings.home / name)) for name in LOCATIONS}
         with watched(stack, folders) as found:
             yield found
