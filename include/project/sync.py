@@ -74,6 +74,7 @@ _NAMED_USERS = {
     "data_source": "name",
     "gift_card_pool": "system_name",
     "technical_product": "pool_system_name",
+    "promo_code_pool": "system_id",
 }
 """Tables whose rows a refusal may name by this column; of others, such as cards, it gives the number (X-20)."""
 
@@ -91,16 +92,19 @@ def sync(connection: Connection, project: Project) -> dict[str, SyncCounts]:
         Table name → counts.
 
     Raises:
-        ConfigurationError: an entry that the settings no longer hold is in use; says which and by whom, all of them.
-            The caller must roll back.
+        ConfigurationError: an entry that the settings no longer hold is in use, or a promo code format that they
+            change has produced codes (PP-03); says which and by whom, all of them. The caller must roll back.
     """
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
     wanted = {name: {row[_key(name)]: row for row in rows} for name, rows in reference_rows(project).items()}
     counts: dict[str, SyncCounts] = {}
     obsolete: dict[str, list[str]] = {}
-    for reference in _REFERENCES:
-        counts[reference.name], obsolete[reference.name] = _upsert(connection, reference, wanted[reference.name])
     refusals: list[str] = []
+    for reference in _REFERENCES:
+        counts[reference.name], obsolete[reference.name], locked = _upsert(
+            connection, reference, wanted[reference.name]
+        )
+        refusals += locked
     for reference in reversed(_REFERENCES):
         refusals += _remove(connection, reference, obsolete[reference.name])
     if refusals:
@@ -143,8 +147,10 @@ def _key(table_name: str) -> str:
     return next(reference.key for reference in _REFERENCES if reference.name == table_name)
 
 
-def _upsert(connection: Connection, reference: _Reference, wanted: Mapping[str, Row]) -> tuple[SyncCounts, list[str]]:
-    """Add and change rows; return the counts, with the obsolete rows as removed, and the keys of those."""
+def _upsert(
+    connection: Connection, reference: _Reference, wanted: Mapping[str, Row]
+) -> tuple[SyncCounts, list[str], list[str]]:
+    """Add and change rows; return the counts, with the obsolete rows as removed, the keys of those, and refusals."""
     table, key = reference.table, reference.table.c[reference.key]
     there = {row[reference.key]: dict(row) for row in connection.execute(sa.select(table)).mappings()}
     obsolete = [
@@ -156,12 +162,34 @@ def _upsert(connection: Connection, reference: _Reference, wanted: Mapping[str, 
     added = [row for name, row in wanted.items() if name not in there]
     if reference.name == "data_source":
         _take_back_default(connection, wanted)
+    locked = _generated_codes(connection, reference, [row[reference.key] for row in changed])
     for row in changed:
+        if row[reference.key] in locked:
+            continue
         connection.execute(sa.update(table).where(key == row[reference.key]).values(dict(row)))
     if added:
         connection.execute(sa.insert(table), [dict(row) for row in added])
     unchanged = len(wanted) - len(changed) - len(added)
-    return SyncCounts(len(added), len(changed), len(obsolete), unchanged), obsolete
+    refusals = [
+        f"The {reference.what} {name!r} can't be changed in the project settings: {codes:,} codes have been generated "
+        "in it. Add a format of another name."
+        for name, codes in locked.items()
+    ]
+    return SyncCounts(len(added), len(changed), len(obsolete), unchanged), obsolete, refusals
+
+
+def _generated_codes(connection: Connection, reference: _Reference, names: Sequence[str]) -> dict[str, int]:
+    """Return how many codes were generated in formats, those that have some. They are locked: no more can follow."""
+    if reference.name != "promo_code_format" or not names:
+        return {}
+    format_ = sa.table(reference.name, sa.column("name", sa.Text), sa.column("generated", sa.BigInteger), schema=SCHEMA)
+    rows = connection.execute(
+        sa.select(format_.c.name, format_.c.generated)
+        .where(format_.c.name.in_(names))
+        .order_by(format_.c.name)
+        .with_for_update()
+    )
+    return {name: codes for name, codes in rows if codes}
 
 
 def _take_back_default(connection: Connection, wanted: Mapping[str, Row]) -> None:
@@ -183,6 +211,8 @@ def _remove(connection: Connection, reference: _Reference, names: Sequence[str])
     for user in _users(connection, reference):
         for name, sentence in _uses(connection, user, names):
             used_by.setdefault(name, []).append(sentence)
+    for name, codes in _generated_codes(connection, reference, names).items():
+        used_by.setdefault(name, []).append(f"{codes:,} generated codes")
     free = [name for name in names if name not in used_by]
     if free:
         connection.execute(sa.delete(table).where(key.in_(free)))

@@ -45,8 +45,11 @@ def refusal(warehouse, project: Project) -> list[str]:
 def contents(warehouse) -> dict[str, list[tuple]]:
     with warehouse.engine.connect() as connection:
         return {
-            table: [tuple(row) for row in connection.execute(text(f"SELECT * FROM loyalty.{table} ORDER BY 1"))]
-            for table in TABLES
+            table: [
+                tuple(row)
+                for row in connection.execute(text(f"SELECT {', '.join(rows[0])} FROM loyalty.{table} ORDER BY 1"))
+            ]
+            for table, rows in reference_rows(SHIPPED).items()
         }
 
 
@@ -240,3 +243,56 @@ def wait_for_lock(warehouse) -> None:
                 return
             connection.execute(sa.select(sa.func.pg_sleep(0.05)))
     raise AssertionError("nobody waits for a lock")
+
+
+# -- promo code formats (PP-03)
+
+NARROW = PromoCodeFormat(name="summer", alphabet="AB", length=8)
+CODE_POOL = "INSERT INTO loyalty.promo_code_pool (system_id, name, format) VALUES (:name, 'Pool', 'summer')"
+GENERATED = "UPDATE loyalty.promo_code_format SET generated = 1200, next_index = 1200 WHERE name = 'summer'"
+
+
+def test_pp03_a_format_that_has_produced_codes_is_neither_changed_nor_removed(shipped):
+    run(shipped, GENERATED)
+    before = contents(shipped)
+    assert refusal(shipped, shipped_with(promo_code_formats=(NARROW,), brands=("Acme", "Demo", "New"))) == [
+        "The promo code format 'summer' can't be changed in the project settings: 1,200 codes have been generated in "
+        "it. Add a format of another name."
+    ]
+    assert refusal(shipped, shipped_with(promo_code_formats=())) == [
+        "The promo code format 'summer' can't be removed from the project settings: it is used by 1,200 generated "
+        "codes."
+    ]
+    assert contents(shipped) == before
+    assert apply(shipped, SHIPPED)["promo_code_format"] == SyncCounts(unchanged=1)
+
+
+def test_pp03_a_format_of_pools_is_not_removed_but_may_change_until_its_first_code(shipped):
+    run(shipped, CODE_POOL, name="summer-sale")
+    assert refusal(shipped, shipped_with(promo_code_formats=())) == [
+        "The promo code format 'summer' can't be removed from the project settings: it is used by 1 promo code pool "
+        "('summer-sale')."
+    ]
+    assert apply(shipped, shipped_with(promo_code_formats=(NARROW,)))["promo_code_format"] == SyncCounts(changed=1)
+
+
+def test_pp03_uploaded_codes_in_its_space_do_not_hold_a_format(shipped):
+    run(shipped, "INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('p', 'Pool')")
+    run(shipped, "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES ('S-ABCDEFGH', 'p', 1)")
+    assert apply(shipped, shipped_with(promo_code_formats=()))["promo_code_format"] == SyncCounts(removed=1)
+    with shipped.engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM loyalty.promo_code_format_use")) == 0
+
+
+def test_pp03_a_generation_that_is_going_on_is_waited_for(shipped):
+    told: list[list[str]] = []
+    with shipped.engine.connect() as generation:
+        generation.execute(text(GENERATED))
+        changed = shipped_with(promo_code_formats=(NARROW,))
+        syncing = threading.Thread(target=lambda: told.append(refusal(shipped, changed)))
+        syncing.start()
+        wait_for_lock(shipped)
+        generation.commit()
+        syncing.join(30)
+    assert len(told) == 1
+    assert told[0][0].startswith("The promo code format 'summer' can't be changed in the project settings: 1,200 codes")

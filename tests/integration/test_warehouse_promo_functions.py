@@ -1,0 +1,301 @@
+"""issue_promo_code, mark_promo_code_issued, activate_promo_code: every result, and what it leaves behind."""
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.integration.code_pools import (
+    FUTURE,
+    PAST,
+    activate,
+    add_codes,
+    add_pool,
+    code,
+    from_now,
+    issue,
+    mark,
+)
+
+pytestmark = pytest.mark.integration
+
+OPEN = [
+    {}, {"issue_start": PAST}, {"issue_end": FUTURE}, {"issue_start": PAST, "issue_end": FUTURE},
+    {"issue_start": "-infinity", "issue_end": "infinity"},
+]  # fmt: skip
+SHUT = [{"issue_start": FUTURE}, {"issue_end": PAST}, {"issue_start": FUTURE, "issue_end": from_now(days=400_000)}]
+
+
+@pytest.fixture
+def connection(warehouse_of_module):
+    """One transaction in a warehouse with a pool `summer`, rolled back at the end."""
+    with warehouse_of_module.engine.connect() as connection:
+        add_pool(connection)
+        yield connection
+
+
+def left(connection, found):
+    """Return what is set of issue and use."""
+    row = code(connection, found)
+    return {name for name in ("issued_at", "issued_to", "used_at", "used_by") if row[name] is not None}
+
+
+def uses(connection):
+    statement = text("SELECT code, customer FROM loyalty.promo_code_use ORDER BY number")
+    return [tuple(row) for row in connection.execute(statement)]
+
+
+# -- issue_promo_code
+
+
+def test_pg05_a_code_is_issued_once(connection):
+    add_codes(connection, "A", "B")
+    before = from_now()
+    found = [issue(connection, customer=customer) for customer in ("Ann", None, "Cid")]
+    assert sorted(result[:2] for result in found[:2]) == [("issued", "A"), ("issued", "B")]
+    assert found[2] == ("no_available_codes", None, None, None)
+    first = code(connection, found[0][1])
+    assert (first["issued_to"], first["used_at"]) == ("Ann", None)
+    assert before - timedelta(seconds=5) < first["issued_at"] < from_now(seconds=5)
+    assert left(connection, found[1][1]) == {"issued_at"}
+
+
+@pytest.mark.parametrize(
+    ("pool", "result"),
+    [
+        ("unknown", "pool_not_found"),
+        (None, "pool_not_found"),
+        ("draft", "not_active"),
+        ("summer", "no_available_codes"),
+    ],
+)
+def test_pg05_nothing_is_issued_from(connection, pool, result):
+    add_pool(connection, "draft", state="draft")
+    add_codes(connection, "A", pool="draft")
+    assert issue(connection, pool) == (result, None, None, None)
+    assert left(connection, "A") == set()
+
+
+@pytest.mark.parametrize("multi_use", [False, True])
+@pytest.mark.parametrize("window", OPEN)
+def test_pg05_a_code_is_issued_inside_its_issue_window(connection, window, multi_use):
+    add_pool(connection, "tried", multi_use=multi_use)
+    add_codes(connection, "A", pool="tried", **window)
+    assert issue(connection, "tried")[:2] == ("issued", "A")
+
+
+@pytest.mark.parametrize("multi_use", [False, True])
+@pytest.mark.parametrize("window", SHUT)
+def test_pg05_a_code_is_not_issued_outside_its_issue_window(connection, window, multi_use):
+    add_pool(connection, "tried", multi_use=multi_use)
+    assert issue(connection, "tried")[0] == "no_available_codes"
+    add_codes(connection, "A", pool="tried", **window)
+    assert issue(connection, "tried") == ("outside_issue_window", None, None, None)
+    assert left(connection, "A") == set()
+
+
+def test_pc03_issue_windows_are_half_open(connection):
+    """From their start on, and not at their end any more."""
+    edge = from_now(seconds=0.4)
+    add_codes(connection, "begins", issue_start=edge)
+    add_codes(connection, "ends", issue_end=edge)
+    assert issue(connection)[1] == "ends"
+    assert issue(connection)[0] == "outside_issue_window"
+    connection.execute(text("SELECT pg_sleep(0.5)"))
+    add_codes(connection, "has ended", issue_end=edge)
+    assert issue(connection)[1] == "begins"
+    assert issue(connection)[0] == "outside_issue_window"
+
+
+def test_codes_whose_window_closes_first_go_out_first_then_those_of_older_batches(connection):
+    for batch, (name, end) in enumerate(
+        [("later", from_now(days=2)), ("open", None), ("open too", None), ("sooner", from_now(days=1)),
+         ("never", "infinity"), ("soonest", from_now(hours=1))], start=10,
+    ):  # fmt: skip
+        add_codes(connection, name, issue_end=end, import_job_id=batch)
+    add_codes(connection, "gone", issue_end=from_now(days=-1), import_job_id=1)
+    add_codes(connection, "not yet", issue_start=from_now(minutes=5), issue_end=from_now(minutes=9), import_job_id=2)
+    issued = [issue(connection)[1] for _ in range(7)]
+    assert issued == ["soonest", "sooner", "later", "open", "open too", "never", None]
+
+
+def test_codes_that_others_have_marked_or_used_are_not_issued(connection):
+    add_codes(connection, "A", "B", "C")
+    assert mark(connection, "A") == "issued"
+    assert activate(connection, "B") == "activated"
+    assert issue(connection)[:2] == ("issued", "C")
+    assert issue(connection)[0] == "no_available_codes"
+
+
+@pytest.mark.parametrize("days", [None, 10])
+@pytest.mark.parametrize("available_till", [None, FUTURE, from_now(days=5)])
+def test_pg05_issue_tells_when_the_code_can_be_activated(connection, days, available_till):
+    add_pool(connection, "dated", assigned_validity_days=days)
+    add_codes(connection, "A", pool="dated", available_from=PAST, available_till=available_till)
+    result, issued, start, end = issue(connection, "dated")
+    validity_end = code(connection, "A")["issued_at"] + timedelta(days=days) if days else None
+    expected = min(filter(None, (available_till, validity_end)), default=None)
+    assert (result, issued, start, end) == ("issued", "A", PAST, expected)
+
+
+def test_a_validity_of_days_is_that_many_times_24_hours_in_any_time_zone(connection):
+    connection.execute(text("SELECT set_config('timezone', 'America/New_York', true)"))
+    add_pool(connection, "dated", assigned_validity_days=365)
+    add_codes(connection, "A", pool="dated")
+    end = issue(connection, "dated")[3]
+    assert end - code(connection, "A")["issued_at"] == timedelta(days=365)
+
+
+# -- mark_promo_code_issued
+
+
+@pytest.mark.parametrize(
+    ("before", "found", "result"),
+    [
+        ({}, "A", "issued"),
+        ({"issue_start": PAST, "issue_end": FUTURE}, "A", "issued"),
+        ({}, "unknown", "code_not_found"),
+        ({}, "a", "code_not_found"),
+        ({}, None, "code_not_found"),
+        ({"pool": "draft"}, "A", "not_active"),
+        ({"issued_at": PAST}, "A", "already_issued"),
+        ({"used_at": PAST}, "A", "already_used"),
+        ({"issued_at": PAST, "used_at": PAST}, "A", "already_used"),
+        ({"issue_start": FUTURE}, "A", "outside_issue_window"),
+        ({"issue_end": PAST}, "A", "outside_issue_window"),
+    ],
+)
+def test_pg05_marking_a_code(connection, before, found, result):
+    add_pool(connection, "draft", state="draft")
+    add_codes(connection, "A", **before)
+    unchanged = code(connection, "A")
+    assert mark(connection, found, "Bob") == result
+    if result == "issued":
+        assert code(connection, "A")["issued_to"] == "Bob"
+        assert mark(connection, found, "Cid") == "already_issued"
+        assert code(connection, "A")["issued_to"] == "Bob"
+    else:
+        assert code(connection, "A") == unchanged
+
+
+# -- activate_promo_code
+
+
+@pytest.mark.parametrize(
+    ("settings", "before", "result"),
+    [
+        ({}, {}, "activated"),
+        ({}, {"issued_at": PAST}, "activated"),
+        ({}, {"issue_end": PAST}, "activated"),
+        ({}, {"available_from": PAST, "available_till": FUTURE}, "activated"),
+        ({}, {"available_from": FUTURE}, "not_yet_available"),
+        ({}, {"available_till": PAST}, "expired"),
+        ({}, {"used_at": PAST}, "already_used"),
+        ({}, {"used_at": PAST, "available_till": PAST}, "already_used"),
+        ({"state": "draft"}, {}, "not_active"),
+        ({"processing": "external"}, {}, "external_processing"),
+        ({"issue_check": True, "assigned_validity_days": 10}, {}, "not_issued"),
+        ({"issue_check": True, "assigned_validity_days": 10}, {"available_from": FUTURE}, "not_issued"),
+        ({"issue_check": True, "assigned_validity_days": 10}, {"issued_at": from_now(days=-9)}, "activated"),
+        ({"issue_check": True, "assigned_validity_days": 10}, {"issued_at": from_now(days=-11)}, "expired"),
+        ({"assigned_validity_days": 10}, {"issued_at": from_now(days=-11)}, "expired"),
+        ({"assigned_validity_days": 10}, {}, "activated"),
+        (
+            {"assigned_validity_days": 10},
+            {"issued_at": from_now(days=-9), "available_till": from_now(days=-1)},
+            "expired",
+        ),
+    ],
+)
+def test_pg05_activating_a_code_of_one_use(connection, settings, before, result):
+    add_pool(connection, "tried", **settings)
+    add_codes(connection, "A", pool="tried", **before)
+    unchanged = code(connection, "A")
+    assert activate(connection, "A", "Bob") == result
+    if result == "activated":
+        assert code(connection, "A")["used_by"] == "Bob"
+        assert activate(connection, "A", "Cid") == "already_used"
+        assert code(connection, "A")["used_by"] == "Bob"
+    else:
+        assert code(connection, "A") == unchanged
+    assert uses(connection) == []
+
+
+@pytest.mark.parametrize("found", ["unknown", "a", None])
+def test_pg05_an_unknown_code_is_not_activated(connection, found):
+    add_codes(connection, "A")
+    assert activate(connection, found) == "code_not_found"
+
+
+def test_pc03_availability_windows_are_half_open(connection):
+    edge = from_now(seconds=0.4)
+    add_codes(connection, "begins", available_from=edge)
+    add_codes(connection, "ends", "ends too", available_till=edge)
+    assert activate(connection, "begins") == "not_yet_available"
+    assert activate(connection, "ends") == "activated"
+    connection.execute(text("SELECT pg_sleep(0.5)"))
+    assert activate(connection, "ends too") == "expired"
+    assert activate(connection, "begins") == "activated"
+
+
+def test_pg05_a_code_goes_from_issue_to_use(connection):
+    add_pool(connection, "checked", issue_check=True, assigned_validity_days=3)
+    add_codes(connection, "A", pool="checked")
+    assert activate(connection, "A") == "not_issued"
+    assert issue(connection, "checked")[:2] == ("issued", "A")
+    assert activate(connection, "A") == "activated"
+    assert left(connection, "A") == {"issued_at", "issued_to", "used_at", "used_by"}
+    assert (activate(connection, "A"), mark(connection, "A")) == ("already_used", "already_used")
+
+
+# -- multiple use
+
+
+@pytest.fixture
+def welcome(connection):
+    """A connection, with a pool of codes for multiple use."""
+    add_pool(connection, "welcome", multi_use=True, assigned_validity_days=1)
+    return connection
+
+
+def test_pg05_a_code_for_multiple_use_is_issued_and_activated_again_and_again(welcome):
+    add_codes(welcome, "HELLO", pool="welcome", available_from=PAST, available_till=FUTURE)
+    assert {issue(welcome, "welcome", customer) for customer in ("Ann", "Bob", "Cid")} == {
+        ("issued", "HELLO", PAST, FUTURE)
+    }
+    assert [activate(welcome, "HELLO", customer) for customer in ("Ann", "Bob", "Ann")] == ["activated"] * 3
+    assert uses(welcome) == [("HELLO", "Ann"), ("HELLO", "Bob"), ("HELLO", "Ann")]
+    found = code(welcome, "HELLO")
+    assert (found["issued_to"], found["used_at"]) == ("Ann", None)
+    assert issue(welcome, "welcome")[0] == "issued"
+
+
+def test_pg05_a_code_for_multiple_use_is_marked_any_number_of_times(welcome):
+    add_codes(welcome, "HELLO", pool="welcome")
+    add_codes(welcome, "OVER", pool="welcome", issue_end=PAST)
+    assert [mark(welcome, "HELLO", customer) for customer in ("Ann", "Bob")] == ["issued", "issued"]
+    assert code(welcome, "HELLO")["issued_to"] == "Ann"
+    assert mark(welcome, "OVER") == "outside_issue_window"
+
+
+@pytest.mark.parametrize(
+    ("columns", "result"),
+    [
+        ({"available_from": FUTURE}, "not_yet_available"),
+        ({"available_till": PAST}, "expired"),
+        ({"issued_at": PAST}, "activated"),
+    ],
+)
+def test_pg05_codes_for_multiple_use_honour_their_window_and_no_validity_of_an_issue(welcome, columns, result):
+    add_codes(welcome, "HELLO", pool="welcome", **columns)
+    assert activate(welcome, "HELLO") == result
+    assert len(uses(welcome)) == (result == "activated")
+
+
+def test_of_several_codes_for_multiple_use_the_one_whose_window_closes_first_is_issued(welcome):
+    add_codes(welcome, "HELLO", "HI", pool="welcome")
+    first = issue(welcome, "welcome")[1]
+    assert [issue(welcome, "welcome")[1] for _ in range(3)] == [first] * 3
+    add_codes(welcome, "TODAY", pool="welcome", issue_end=from_now(days=1))
+    add_codes(welcome, "GONE", pool="welcome", issue_end=PAST)
+    assert [issue(welcome, "welcome")[1] for _ in range(3)] == ["TODAY"] * 3
