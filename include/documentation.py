@@ -85,9 +85,10 @@ def _format(import_type: ImportType) -> str:
 
 
 def _values(field: Field) -> str:
-    if field.kind is not Kind.ENUM:
-        return _KINDS[field.kind]
-    return ", ".join(f"`{choice}`" + (" (default)" if choice == field.default else "") for choice in field.choices)
+    words = _KINDS.get(field.kind) or ", ".join(
+        f"`{choice}`" + (" (default)" if choice == field.default else "") for choice in field.choices
+    )
+    return f"{words}; `%CLEAR%`" if field.clearable else words
 
 
 def _reader_rules() -> str:
@@ -102,7 +103,10 @@ def _rules(import_type: ImportType) -> str:
         (f"`{entry['meta']['rule']}`", _severity(entry), entry["meta"]["message"], entry["meta"]["source"])
         for entry in suite["expectations"]
     ]
-    rows += [(f"`{rule.id}`", "rejects", rule.message, rule.source) for rule in import_type.load_rules]
+    rows += [
+        (f"`{rule.id}`", "rejects" if rule.severity == "critical" else "warns", rule.message, rule.source)
+        for rule in import_type.load_rules
+    ]
     header = ("rule", "", "sentence in the rejected-rows file", "source")
     return f"\n#### {import_type.label}\n\n{_table(header, rows)}"
 

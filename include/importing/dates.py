@@ -18,6 +18,8 @@ Decided where the requirement leaves it open:
 - Hours are 0-23 and seconds 0-59. `24:00` and the leap second `:60` are denied like 30 February: rolling them over
   would store another day than the sender wrote.
 - Years are 1-9999, also after the conversion to UTC.
+- An end (`ends_day`) given as a day alone is the midnight after it; the last day there is, 9999-12-31, ends with its
+  last microsecond.
 - A two-digit year is the latest one that is not in the future: it is compared by year with `today`'s, not by day.
 """
 
@@ -69,11 +71,13 @@ class DateForms:
         slash_dates: how `05/06/2024` is read; `refuse` gives the problem `slash_date`.
         has_two_digit_years: `05/06/24` is a date (BirthDate alone).
         today: what "in the future" means for two-digit years.
+        ends_day: a day without a time is read as the midnight after it; for date-times only. Source: PC-03.
     """
 
     slash_dates: SlashDates
     has_two_digit_years: bool
     today: date
+    ends_day: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class _Moments:
     days: Numbers
     microseconds: Numbers
     offset_minutes: Numbers
+    has_time: npt.NDArray[np.bool_]
     problems: npt.NDArray[np.int8]
     is_read: npt.NDArray[np.bool_]
 
@@ -107,6 +112,9 @@ def read_datetimes(texts: pa.StringArray, forms: DateForms) -> Reading:
     instants = moments.days * _MICROSECONDS_OF_A_DAY + moments.microseconds
     instants -= moments.offset_minutes * _MICROSECONDS_OF_A_MINUTE
     first, end = (int(_month_starts()[month]) * _MICROSECONDS_OF_A_DAY for month in (12, (_LAST_YEAR + 1) * 12))
+    if forms.ends_day:
+        instants += np.where(moments.has_time, 0, _MICROSECONDS_OF_A_DAY)
+        instants -= ~moments.has_time & (instants == end)
     outside = moments.is_read & ((instants < first) | (instants >= end))
     problems = np.where(outside, np.int8(_IMPOSSIBLE_DATE), moments.problems)
     values = pa.array(instants, mask=~moments.is_read | outside).view(pa.timestamp("us", "UTC"))
@@ -120,6 +128,7 @@ def _read_moments(texts: pa.StringArray, forms: DateForms) -> _Moments:
         days=np.zeros(rows, dtype=np.int64),
         microseconds=np.zeros(rows, dtype=np.int64),
         offset_minutes=np.zeros(rows, dtype=np.int64),
+        has_time=np.zeros(rows, dtype=np.bool_),
         problems=np.full(rows, -1, dtype=np.int8),
         is_read=np.zeros(rows, dtype=np.bool_),
     )
@@ -187,6 +196,7 @@ def _read_layout(
             digits = min(stop - start, 6)
             microseconds += shapes.number(rows, start, start + digits) * 10 ** (6 - digits)
         moments.microseconds[rows] = microseconds
+        moments.has_time[rows] = True
     if layout["sign"]:
         offset_hour, offset_minute = number("offset_hour"), number("offset_minute")
         is_possible &= (offset_hour <= 15) & (offset_minute <= 59)

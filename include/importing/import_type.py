@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from sqlalchemy import Connection
 
+    from include.importing.mapping import ColumnMapping
     from include.importing.runtime import Runtime
+    from include.importing.settings import ImportSettings
     from include.project.model import Project
 
 
@@ -50,6 +53,10 @@ class Field:
         allows_two_digit_year: BirthDate alone.
         is_secret: never quoted at all, nor kept in the staging table in clear (CVV).
         synonyms: further words for a choice, compared without case: word → the choice's stored spelling.
+        clearable: the cell `%CLEAR%` erases the value (PP-02, CU-04): it is read as a blank one, and the column
+            `<name>__clear` of the frame and the staging table is true.
+        is_end: a day given without a time is included: it is read as the midnight after it (PC-03).
+        setting: a setting of the import that stands in for blank cells; the frame's column `<name>__setting` holds it.
     """
 
     name: str
@@ -64,6 +71,9 @@ class Field:
     allows_two_digit_year: bool = False
     description: str = ""
     synonyms: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    clearable: bool = False
+    is_end: bool = False
+    setting: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,11 +115,13 @@ class LoadRule:
         id: `field.rule`.
         message: a sentence with places such as `{value}`, filled in by the load statement.
         source: requirement number.
+        severity: a `warning` lets the row load; the load statement writes such rows to `load_warning`.
     """
 
     id: str
     message: str
     source: str
+    severity: Literal["critical", "warning"] = "critical"
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,9 @@ class ImportType:
         required_any: names of fields of which at least one needs a column (X-04); `*` at the end stands for any rest,
             for fields that the project settings name.
         dynamic_fields: fields that the project settings add.
+        folder_setting: the setting that a folder below the type's own names: files in `<type>/<name>/` have it (PC-02).
+        check_file: refuses a file by its settings and mapping, before any row is judged.
+        pasted_header: the header of texts that are pasted without one (PC-01).
     """
 
     name: str
@@ -142,6 +157,9 @@ class ImportType:
     utf8_only: bool = False
     required_any: tuple[str, ...] = ()
     dynamic_fields: Callable[[Project], tuple[Field, ...]] | None = None
+    folder_setting: str | None = None
+    check_file: Callable[[Connection, ImportSettings, ColumnMapping], None] | None = None
+    pasted_header: str | None = None
 
     def all_fields(self, project: Project) -> tuple[Field, ...]:
         """Return the declared fields followed by those the project settings add."""

@@ -77,11 +77,14 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
     )  # fmt: skip
     original = None
     if not looked.settings.force:
-        original = jobs.find_original(connection, job, known["fingerprint"], edits=import_type.edits)
+        edits = import_type.edits or looked.settings.on_existing == "update_dates"
+        original = jobs.find_original(connection, job, known["fingerprint"], edits=edits)
     if original is not None:
         jobs.update(connection, job.id, **known, state=State.DUPLICATE, duplicate_of=original)
         return Inspected(State.DUPLICATE, 0)
     mapping = looked.map_columns(import_type, runtime)
+    if import_type.check_file is not None:
+        import_type.check_file(connection, looked.settings, mapping)
     jobs.link_parents(connection, job.id, looked.origins)
     inspection = looked.inspection
     found = {

@@ -334,8 +334,11 @@ def latest_attempt(connection: Connection, prefix: str) -> tuple[int, Job | None
 def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: bool) -> int | None:
     """Return the earlier job that this one repeats (X-13), or None when it must be imported.
 
-    It counts only when it completed without rejects, was no dry run, and, for types that edit, no later job of the
-    type has loaded since.
+    It counts only when it completed without rejects, was no dry run, and nothing of what it loaded may have been
+    changed since: no later job of the type has loaded that edits or, among codes, updates dates.
+
+    Args:
+        edits: this job changes existing rows; then a later job of any kind counts.
     """
     earlier = connection.execute(
         sa.select(JOB.c.id, JOB.c.loaded_at)
@@ -351,16 +354,11 @@ def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: 
     ).first()
     if earlier is None:
         return None
-    if (
-        edits
-        and connection.execute(
-            sa.select(sa.literal(1))
-            .where(JOB.c.import_type == job.import_type, JOB.c.loaded_at > earlier.loaded_at)
-            .limit(1)
-        ).first()
-    ):
-        return None
-    return int(earlier.id)
+    later = sa.and_(JOB.c.import_type == job.import_type, JOB.c.loaded_at > earlier.loaded_at)
+    if not edits:
+        later = sa.and_(later, JOB.c.settings["on_existing"].astext == "update_dates")
+    has_changed = connection.execute(sa.select(sa.exists().where(later))).scalar_one()
+    return None if has_changed else int(earlier.id)
 
 
 def chunks(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:

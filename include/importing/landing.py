@@ -38,7 +38,7 @@ class Arrival:
     """A file in the landing area.
 
     Args:
-        import_type: by its folder; None when no type has that folder (X-01).
+        import_type: by its folder, or the folder above it (PC-02); None when no type has that folder (X-01).
         folder: relative to the landing area.
         version: tells this arrival from others of the same name.
         arrived_at: its last write, UTC.
@@ -113,16 +113,14 @@ def arrivals(runtime: Runtime) -> list[Arrival]:
     """Return every file in the landing area that isn't ignored, in the order of arrival."""
     found = []
     for path, stat in _walk(runtime.landing):
-        relative = PurePosixPath(str(path)[len(str(runtime.landing).rstrip("/")) + 1 :])
+        relative = _relative(runtime, path)
         if any(part.startswith(".") for part in relative.parts) or is_ignored(relative.name):
             continue
-        folder = str(relative.parent)
-        import_type = folder if folder in import_types.IMPORT_TYPES else None
         found.append(
             Arrival(
-                import_type,
+                _place(relative)[0],
                 str(path),
-                folder,
+                str(relative.parent),
                 relative.name,
                 stat.size_bytes,
                 stat.version,
@@ -176,7 +174,7 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
         if job.is_loaded or (job.state.is_completed and not _asks_otherwise(job, request)):
             return Taken(job.id, job.state)  # a dry run too: its rejects may have been fixed since
         if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or _asks_otherwise(job, request):
-            _reopen(connection, job, request, source)
+            _reopen(runtime, connection, job, request, source)
         target = files.work_folder(runtime, job.id) / job.file_name
         _bring(runtime, job, source, target)
         jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
@@ -212,16 +210,17 @@ def settings_layers(job: Job) -> dict[str, Any]:
 
 
 def read_layers(texts: Mapping[str, str | None], file_name: str) -> dict[str, Any]:
-    """Read the texts of the settings files `folder` and `sidecar`.
+    """Read what `given_texts` gave, for `settings.resolve`.
 
     Raises:
         SettingsError: one can't be read.
     """
-    names = {"folder": FOLDER_SETTINGS, "sidecar": f"{file_name}{SIDECAR_SUFFIX}"}
-    return {
+    names = {"type_folder": FOLDER_SETTINGS, "folder": FOLDER_SETTINGS, "sidecar": f"{file_name}{SIDECAR_SUFFIX}"}
+    layers: dict[str, Any] = {
         layer: None if (text := texts.get(layer)) is None else settings.read_settings(text, name)
         for layer, name in names.items()
     }
+    return layers | {"folder_name": texts.get("folder_name")}
 
 
 def _walk(landing: UPath) -> Iterator[tuple[UPath, FileStat]]:
@@ -264,7 +263,7 @@ class _Considered:
 def _considered(runtime: Runtime, arrival: Arrival) -> _Considered:
     if arrival.import_type is None or PurePosixPath(arrival.file_name).suffix.lower() not in EXTENSIONS:
         return _Considered(arrival, ImportSettings.model_validate({}), is_wanted=False)
-    texts = settings_texts(files.from_url(runtime, arrival.url))
+    texts = given_texts(runtime, files.from_url(runtime, arrival.url))
     try:
         given = read_layers(texts, arrival.file_name)
         chosen = settings.resolve(arrival.import_type, **given, defaults_file=runtime.defaults_file)
@@ -273,19 +272,49 @@ def _considered(runtime: Runtime, arrival: Arrival) -> _Considered:
     return _Considered(arrival, chosen, is_wanted=True)
 
 
-def settings_texts(source: UPath) -> dict[str, str | None]:
-    """Return the settings files beside a file: `folder` and `sidecar`, None where there is none."""
-    texts: dict[str, str | None] = {}
-    for layer, name in (("folder", FOLDER_SETTINGS), ("sidecar", f"{source.name}{SIDECAR_SUFFIX}")):
-        try:
-            raw = (source.parent / name).read_bytes()
-        except OSError as error:
-            if not isinstance(error, FileNotFoundError) and error.errno not in _NO_SUCH_FILE:
-                raise
-            texts[layer] = None
-        else:
-            texts[layer] = raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
-    return texts
+def given_texts(runtime: Runtime, source: UPath) -> dict[str, str | None]:
+    """Return what a file's place says of its import, None where it says nothing.
+
+    `folder` and `sidecar` are the texts of the settings files beside it. A file in a folder below its type's own has
+    that folder's name as `folder_name`, and the settings file above it as `type_folder` (PC-02).
+    """
+    places = {"folder": source.parent / FOLDER_SETTINGS, "sidecar": _sidecar(source)}
+    name = None
+    if runtime.is_in_landing(source):
+        _, name = _place(_relative(runtime, source))
+    if name is not None:
+        places["type_folder"] = source.parent.parent / FOLDER_SETTINGS
+    return {layer: _read_text(path) for layer, path in places.items()} | {"folder_name": name}
+
+
+def _sidecar(source: UPath) -> UPath:
+    return source.parent / f"{source.name}{SIDECAR_SUFFIX}"
+
+
+def _read_text(path: UPath) -> str | None:
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        if not isinstance(error, FileNotFoundError) and error.errno not in _NO_SUCH_FILE:
+            raise
+        return None
+    text: str = raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
+    return text
+
+
+def _relative(runtime: Runtime, path: UPath) -> PurePosixPath:
+    return PurePosixPath(str(path)[len(str(runtime.landing).rstrip("/")) + 1 :])
+
+
+def _place(relative: PurePosixPath) -> tuple[str | None, str | None]:
+    """Return the import type of a place in the landing area, and the name of the folder below the type's own."""
+    folders = relative.parts[:-1]
+    declared = import_types.IMPORT_TYPES.get(folders[0]) if folders else None
+    if declared is None:
+        return None, None
+    if len(folders) == 2 and declared.folder_setting is not None:
+        return declared.name, folders[1]
+    return (declared.name if len(folders) == 1 else None), None
 
 
 def _unsettled(runtime: Runtime, considered: _Considered, now: datetime) -> str | None:
@@ -361,14 +390,14 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: UP
         connection,
         Claim(
             request.run_key, request.import_type, str(source), stat.version, source.name, stat.modified_at,
-            request.launched_by, _given(request, source), request.dag_id, request.dag_run_id, stat.size_bytes,
+            request.launched_by, _given(runtime, request, source), request.dag_id, request.dag_run_id, stat.size_bytes,
         ),
         now=runtime.clock(),
     )  # fmt: skip
 
 
-def _given(request: Request, source: UPath) -> dict[str, Any]:
-    given = {"run": dict(request.parameters), **settings_texts(source)}
+def _given(runtime: Runtime, request: Request, source: UPath) -> dict[str, Any]:
+    given = {"run": dict(request.parameters), **given_texts(runtime, source)}
     return given if request.sidecar is None else given | {"sidecar": request.sidecar}
 
 
@@ -383,9 +412,9 @@ def _asks_otherwise(job: Job, request: Request) -> bool:
     return has_other_sidecar or dict(request.parameters) != job.parameters["run"]
 
 
-def _reopen(connection: Connection, job: Job, request: Request, source: UPath) -> None:
+def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: UPath) -> None:
     """Start a job anew that has loaded nothing: refused, failed, cancelled, a duplicate, a dry run, or unfinished."""
-    given = {layer: text for layer, text in _given(request, source).items() if text is not None}
+    given = {layer: text for layer, text in _given(runtime, request, source).items() if text is not None}
     staging.drop_tables(connection, job.id)
     jobs.forget_rows(connection, job.id)
     jobs.update(
@@ -411,6 +440,6 @@ def _bring(runtime: Runtime, job: Job, source: UPath, target: UPath) -> None:
     elif is_there and is_dropped:  # a killed attempt had copied it, from one storage to another
         source.unlink()
     # Another sidecar than the job's announces another file of this name.
-    sidecar = settings_texts(source)["sidecar"]
+    sidecar = _read_text(_sidecar(source))
     if is_dropped and not source.exists() and sidecar is not None and sidecar == job.parameters.get("sidecar"):
-        (source.parent / f"{source.name}{SIDECAR_SUFFIX}").unlink(missing_ok=True)
+        _sidecar(source).unlink(missing_ok=True)

@@ -33,6 +33,7 @@ SET LOCAL work_mem = '256MB';
 SET LOCAL jit = off;
 CREATE TEMP TABLE load_rule (id text, message text) ON COMMIT DROP;
 CREATE TEMP TABLE load_reject (line bigint, rule text, reason text) ON COMMIT DROP;
+CREATE TEMP TABLE load_warning (line bigint, rule text) ON COMMIT DROP;
 CREATE TEMP TABLE load_count (outcome text, rows bigint) ON COMMIT DROP;
 """
 # A row that only the load could reject, and further reasons for rows that the suite rejected already.
@@ -92,6 +93,15 @@ FROM (
 GROUP BY rule
 ORDER BY count(*) DESC, rule
 LIMIT 3
+"""
+_RULES_OF_LOAD = """
+SELECT rule, severity, count(*), (array_agg(line ORDER BY line))[:%(lines)s]
+FROM (
+    SELECT line, rule, 'critical' AS severity FROM load_reject
+    UNION ALL
+    SELECT line, rule, 'warning' FROM load_warning
+) AS verdict
+GROUP BY rule, severity
 """
 
 
@@ -161,7 +171,7 @@ def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefu
         cursor.execute("SELECT outcome, sum(rows)::bigint FROM load_count GROUP BY outcome")
         outcomes = dict(cursor.fetchall())
         cursor.execute("DROP VIEW IF EXISTS pg_temp.staged_row, pg_temp.staged, pg_temp.staged_reject")
-        cursor.execute("DROP TABLE load_rule, load_reject, load_count")
+        cursor.execute("DROP TABLE load_rule, load_reject, load_warning, load_count")
     staging.drop_tables(connection, job.id)
     if not refusal:
         jobs.update(connection, job.id, **{f"rows_{name}": outcomes.get(name, 0) for name in OUTCOMES})
@@ -195,7 +205,8 @@ def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
 def _undo_but_keep_verdicts(cursor: Cursor) -> None:
     """Roll the load back to its savepoint and put back what it said of the rows, which the rollback forgot."""
     with ExitStack() as stack:
-        spools = {name: stack.enter_context(tempfile.TemporaryFile()) for name in ("load_reject", "load_count")}
+        verdicts = ("load_reject", "load_warning", "load_count")
+        spools = {name: stack.enter_context(tempfile.TemporaryFile()) for name in verdicts}
         for name, spool in spools.items():
             cursor.copy_expert(SQL("COPY {} TO STDOUT").format(Identifier(name)), spool)
         cursor.execute("ROLLBACK TO SAVEPOINT before_load")
@@ -230,11 +241,9 @@ def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
             rule, severity = key.split(" ")
             rows, lines = tallies.get((rule, severity), (0, []))
             tallies[rule, severity] = (rows + tally["failed"], [*lines, *tally["lines"]][:FIRST_LINES])
-    cursor.execute(
-        "SELECT rule, count(*), (array_agg(line ORDER BY line))[:%s] FROM load_reject GROUP BY rule", (FIRST_LINES,)
-    )
-    for rule, rows, lines in cursor.fetchall():
-        tallies[rule, "critical"] = (rows, lines)
+    cursor.execute(_RULES_OF_LOAD, {"lines": FIRST_LINES})
+    for rule, severity, rows, lines in cursor.fetchall():
+        tallies[rule, severity] = (rows, lines)
     counted = [
         {"job_id": job.id, "rule": rule, "severity": severity, "rows": rows, "first_lines": lines}
         for (rule, severity), (rows, lines) in tallies.items()

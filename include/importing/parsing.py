@@ -15,6 +15,7 @@ Decided where the requirement leaves it open:
 - Mangled by a spreadsheet is a number with an exponent as spreadsheets write it, `E+` and digits: `12E5` is an
   identifier.
 - Enumerations and booleans compare without case, over the stored spellings and the field's synonyms.
+- `%CLEAR%` is written so, in capitals; only fields that can be erased know it.
 
 Problem codes are the keys of `REASONS`; they are raised by kind as follows.
 
@@ -74,6 +75,8 @@ REASONS: Mapping[str, str] = {
 }
 
 DECIMAL = pa.decimal128(18, 2)
+CLEAR = "%CLEAR%"
+"""The cell that erases a value. Source: PP-02, CU-04."""
 
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _DECIMAL = r"^-?(?:[0-9]{1,16}(?:\.[0-9]{0,2})?|\.[0-9]{1,2})$"
@@ -114,17 +117,22 @@ def read_field(cells: pa.StringArray, field: Field, options: ReadOptions) -> dic
         For text: `<name>` alone, trimmed. For every other kind `<name>` (null when blank or unreadable), `<name>__sent`
         (the trimmed text, null when blank) and `<name>__problem` (a key of `REASONS`, or null). Types: identifier,
         enum, email and phone string; boolean bool; decimal decimal128(18, 2); integer int64; date date32; datetime
-        timestamp(us, UTC).
+        timestamp(us, UTC). A field that can be erased has `<name>__clear` (bool, never null) as well; where that is
+        true the value is null and there is no problem.
 
     Raises:
         ConfigurationError: the field's default can't be read, a synonym means no choice, the phone region is unknown.
     """
     sent = trim(cells)
+    texts, clear = sent, {}
+    if field.clearable:
+        is_clear = flags(pc.equal(sent, CLEAR))
+        texts, clear = without(sent, is_clear), {f"{field.name}__clear": pa.array(is_clear)}
     if field.kind is Kind.TEXT:
-        return {field.name: _with_default(sent, sent, field)}
-    reading = _read(sent, field, options)
+        return {field.name: _with_default(texts, sent, field)} | clear
+    reading = _read(texts, field, options)
     values = _with_default(reading.values, sent, field)
-    return _columns(field, values, sent, reading.problems)
+    return _columns(field, values, sent, reading.problems) | clear
 
 
 def absent_field(field: Field, rows: int) -> dict[str, pa.Array]:
@@ -136,6 +144,19 @@ def absent_field(field: Field, rows: int) -> dict[str, pa.Array]:
         ConfigurationError: as `read_field`.
     """
     return read_field(pa.nulls(rows, pa.string()), field, _DECLARATION)
+
+
+def with_setting(columns: Mapping[str, pa.Array], field: Field, value: str | None) -> dict[str, pa.Array]:
+    """Fill the blank cells of an identifier's columns with what the import's settings say; show that beside them.
+
+    Args:
+        columns: as `read_field` gave them.
+        value: of the setting that the field names; None when it isn't set.
+    """
+    blank = pc.is_null(columns[f"{field.name}__sent"])
+    given = pa.scalar(value, pa.string())
+    values = columns[field.name] if value is None else pc.if_else(blank, given, columns[field.name])
+    return {**columns, field.name: values, f"{field.name}__setting": pa.repeat(given, len(values))}
 
 
 def _columns(field: Field, values: pa.Array, sent: pa.Array, problems: pa.Array) -> dict[str, pa.Array]:
@@ -242,4 +263,4 @@ def _choices(field: Field) -> dict[str, str]:
 
 
 def _date_forms(field: Field, options: ReadOptions) -> DateForms:
-    return DateForms(options.slash_dates, field.allows_two_digit_year, options.today)
+    return DateForms(options.slash_dates, field.allows_two_digit_year, options.today, field.is_end)

@@ -18,7 +18,7 @@ from include.importing import records
 from include.importing.errors import FileRefused
 from include.importing.import_type import Field
 from include.importing.inspection import look_at
-from include.importing.landing import read_layers, settings_texts
+from include.importing.landing import given_texts, read_layers
 from include.importing.mapping import ColumnMapping
 from include.importing.records import Block, Inspection
 from include.importing.runtime import Runtime
@@ -90,12 +90,14 @@ def preview_file(
     declared = import_types.get(import_type)
     if not source.is_file():
         raise FileRefused("file.missing", f"The file {source} does not exist.")
-    texts = settings_texts(source)
+    texts = given_texts(runtime, source)
     layers = read_layers(texts if sidecar is None else texts | {"sidecar": sidecar}, source.name)
     with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
         text_copy = UPath(str(Path(folder) / "text.utf8"))
         looked = look_at(runtime, connection, declared, source, text_copy, layers | {"parameters": parameters})
         inspection, mapping = looked.inspection, looked.map_columns(declared, runtime)
+        if declared.check_file is not None:
+            declared.check_file(connection, looked.settings, mapping)
         judge = Judge(
             runtime, declared, dialect=inspection.dialect, mapping=mapping, import_settings=looked.settings,
             launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,

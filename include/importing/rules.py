@@ -348,6 +348,20 @@ class ExpectColumnValuesToNotBeAfterColumn(RowRule):
         return super().columns_read() | {self.other_column}
 
 
+class ExpectColumnValuesToBeAfterColumn(RowRule):
+    """The date or time is after another column's: a window from there to here is not empty. Source: PC-03."""
+
+    other_column: StrictStr
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Equal and earlier dates and times."""
+        return pc.less_equal(_column(frame, self.column), _column(frame, self.other_column))
+
+    def columns_read(self) -> set[str]:
+        """Return the columns that the frame must have for this rule."""
+        return super().columns_read() | {self.other_column}
+
+
 class ExpectColumnValuesToBePresentTogether(RowRule):
     """Either all of several cells are filled or none is. Source: GC-04.
 

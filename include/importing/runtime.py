@@ -25,6 +25,7 @@ class Runtime:
         engine: the warehouse, sessions in UTC.
         landing, work, reports, archive: folders or bucket prefixes; each may be `s3://…`.
         cvv_key: key of the CVV hashes (X-20); None refuses cards that carry a CVV.
+        code_key: master key of the promo codes (PG-03); None refuses to generate any.
         project_file: the project settings (spec section 9).
         suites: folder of the GX suites.
         chunk_bytes: what one task validates, in bytes of text; a chunk ends with the first record that fills it.
@@ -38,6 +39,7 @@ class Runtime:
     reports: UPath
     archive: UPath
     cvv_key: bytes | None = field(default=None, repr=False)
+    code_key: bytes | None = field(default=None, repr=False)
     project_file: Path = ROOT / "include" / "config" / "project.yaml"
     defaults_file: Path = ROOT / "include" / "config" / "imports.yaml"
     suites: Path = ROOT / "expectations"

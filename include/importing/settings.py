@@ -317,11 +317,13 @@ def _parse_defaults(text: bytes, file_name: str) -> dict[str, GivenSettings]:
 
 def resolve(
     import_type: str,
+    type_folder: GivenSettings | Mapping[str, object] | None = None,
     folder: GivenSettings | Mapping[str, object] | None = None,
     sidecar: GivenSettings | Mapping[str, object] | None = None,
     inherited: InheritedSettings | Mapping[str, object] | None = None,
     parameters: GivenSettings | Mapping[str, object] | None = None,
     *,
+    folder_name: str | None = None,
     defaults_file: Path = IMPORTS_YAML,
 ) -> ImportSettings:
     """Decide the settings of one import. Source: X-09, X-11.
@@ -333,17 +335,22 @@ def resolve(
     sidecar or parameters) goes before the folder's settings, which were there then as well; the rest goes behind them,
     so that a folder's settings that were mended since are heard.
 
+    The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and whoever gives that
+    setting too must give the same (PC-02).
+
     Args:
         import_type: its name.
+        type_folder: of `_settings.yaml` in the type's folder, for a file in a folder below it.
         folder: of `_settings.yaml`.
         sidecar: of `<file name>.settings.yaml`.
         inherited: the ledger's settings of the earlier job; keys that no longer exist are passed over.
         parameters: None and "" mean that a form's field was left alone.
+        folder_name: of the folder below the type's own in which the file lies.
         defaults_file: as `load_defaults` reads it.
 
     Raises:
         SettingsError: an unknown key (with a close match), one that does not fit the type, a wrong value; each named
-            with its source.
+            with its source. Rule `file.pool_disagrees`: settings and folder name different pools.
         FileRefused: `file.unknown_type`.
         ConfigurationError: the defaults file is wrong.
     """
@@ -361,6 +368,7 @@ def resolve(
     for giver, given in (
         ("defaults", load_defaults(defaults_file).get(import_type)),
         ("inherited", GivenSettings("settings of the earlier job", rest)),
+        ("folder", _as_given(type_folder, "the type folder's settings")),
         ("folder", _as_given(folder, "the folder's settings")),
         ("inherited", GivenSettings("settings of the earlier job", own)),
         ("sidecar", _as_given(sidecar, "the file's settings")),
@@ -369,6 +377,7 @@ def resolve(
         for key, value in _validated(given, declared).items() if given else ():
             values[key] = value
             given_by[key] = taken_over.given_by.get(key, "sidecar") if giver == "inherited" else giver
+    _take_folder_name(values, given_by, folder_name, declared)
     values["action"] = _action(values.get("action"), declared)
     if values.get("review"):
         raise SettingsError("review: there is no review mode yet; `python -m include.cli preview` shows the same.")
@@ -419,6 +428,23 @@ def describe_settings() -> list[SettingDescription]:
             )
         )
     return table
+
+
+def _take_folder_name(
+    values: dict[str, Any], given_by: dict[str, str], folder_name: str | None, import_type: ImportType
+) -> None:
+    setting = import_type.folder_setting
+    if folder_name is None or setting is None:
+        return
+    given = values.get(setting)
+    if given is not None and given != folder_name:
+        raise SettingsError(
+            f"The file lies in the folder of the {setting} {folder_name!r}, but its settings ({given_by[setting]}) "
+            f"name the {setting} {given!r}.",
+            f"file.{setting}_disagrees",
+        )
+    if given is None:
+        values[setting], given_by[setting] = folder_name, "folder"
 
 
 def _as_given(layer: GivenSettings | Mapping[str, object] | None, source: str) -> GivenSettings:

@@ -127,6 +127,10 @@ def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
         columns.add(each.name)
         if each.kind is not Kind.TEXT:
             columns |= {f"{each.name}__sent", f"{each.name}__problem"}
+        if each.clearable:
+            columns.add(f"{each.name}__clear")
+        if each.setting is not None:
+            columns.add(f"{each.name}__setting")
     for lookup in import_type.lookups:
         columns |= {f"{lookup.name}__found", *(f"{lookup.name}__{column}" for column in lookup.columns)}
     return columns
@@ -135,6 +139,7 @@ def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
 def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[str, str]:
     """Return the columns of the staging table with their SQL types: no secret in clear (X-20)."""
     columns = {each.name: staging.SQL_TYPES[each.kind] for each in fields if not each.is_secret}
+    columns |= {f"{each.name}__clear": "boolean" for each in fields if each.clearable}
     return columns | {each.name: each.sql_type for each in import_type.derived}
 
 
@@ -168,6 +173,7 @@ class Judge:
         self.launched_at = launched_at
         self.unescape = unescape
         self._runtime = runtime
+        self._settings = import_settings
         self._options = parsing.ReadOptions(
             slash_dates=import_settings.slash_dates,
             phone_region=runtime.project.default_phone_region,
@@ -219,6 +225,8 @@ class Judge:
                 fields |= parsing.read_field(texts[each.name], each, self._options)
             else:
                 fields |= parsing.absent_field(each, len(positions))
+            if each.setting is not None:
+                fields = parsing.with_setting(fields, each, getattr(self._settings, each.setting))
         return positions, fields
 
     def _launched_at(self, rows: int) -> pa.Array:
@@ -267,6 +275,7 @@ class Judge:
             "origin_line": origins.line.take(pa.array(positions)),
         }
         columns |= {each.name: fields[each.name] for each in self.fields if not each.is_secret}
+        columns |= {name: fields[name] for name in (f"{each.name}__clear" for each in self.fields if each.clearable)}
         columns |= {each.name: each.compute(fields, self._runtime) for each in self.import_type.derived}
         return pa.table(columns)
 

@@ -36,6 +36,7 @@ def read_rows(
     lookups: Mapping[str, Mapping[str, Mapping[str, Any]]],
     *,
     slash_dates: str = "refuse",
+    settings: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Read rows (field → cell text; what is left out is blank) into a frame; lookups are name → key → facts."""
     import_type = import_types.get(type_name)
@@ -47,6 +48,8 @@ def read_rows(
     for field in import_type.fields:
         cells = pa.array([row.get(field.name, "") for row in rows], pa.string())
         columns |= parsing.read_field(cells, field, options)
+        if field.setting is not None:
+            columns = parsing.with_setting(columns, field, (settings or {}).get(field.setting))
     for lookup in import_type.lookups:
         table, keys = lookups[lookup.name], columns[lookup.field].to_pylist()
         found = [None if key is None else key in table for key in keys]

@@ -65,6 +65,8 @@ def test_the_shipped_defaults():
     assert {name: given.values for name, given in load_defaults().items()} == {
         "gift_card_pools": {"action": "add_gift_card_pools"},
         "gift_cards": {"action": "add_gift_cards", "after": {"gift_card_pools": 30}},
+        "promo_code_pools": {"action": "add_and_edit_promo_code_pools"},
+        "promo_codes": {"action": "add_promo_codes", "after": {"promo_code_pools": 30}},
     }
     cards = resolve("gift_cards")
     assert (cards.max_file_bytes, cards.settle_seconds, cards.max_reject_share) == (2 * 1024**3, 5, None)

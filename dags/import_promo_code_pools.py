@@ -1,0 +1,38 @@
+"""Add and edit the promo code pools of one file in `loyalty.promo_code_pool`, and launch those that say `launch`.
+
+`pick_up_files` starts a run for each file dropped into `landing/promo_code_pools/`, one after the other in the order of
+their arrival; *Trigger* starts one by hand, with the settings of the form. Promo code files wait until the pools are
+in.
+
+| job | run | meaning |
+|---|---|---|
+| `completed` | green | every pool was inserted, updated, or is as the file says already (`unchanged`) |
+| `completed_with_rejects` | green | the rest was loaded; the rejected-rows file says what is wrong with the others |
+| `duplicate` | green, middle skipped | the same content was the last to be imported: nothing to do |
+| dry run | green, `load_rows` skipped | the load was rolled back; the counts stand in the run's note |
+| `refused` | red | the file as a whole can't be imported; `close_job` says why, the file lies in the quarantine |
+| `failed` | red | an outage outlasted the retries, or a defect: see the first red task |
+| none | skipped | another run has the file in hand |
+
+**At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
+file. Repaired, the file is simply dropped again. A blank cell keeps what the pool has, `%CLEAR%` erases it. What a
+launch or the first code has frozen (`multi_use.frozen`, `fill_method.frozen`) needs a new pool.
+After a *failed* run nothing is loaded unless `load_rows` is green. See that warehouse and storage answer, then
+**clear** the first red task with everything downstream.
+To run a refused file again with other settings, mend the folder's `_settings.yaml` and clear `take_file` with
+everything downstream. Clearing is safe at every task: rows that are loaded stay as they are, only the reports are
+written again.
+"""
+
+from airflow.sdk import dag
+
+import import_tasks
+
+
+@dag(doc_md=__doc__, schedule=None, **import_tasks.dag_arguments("promo_code_pools"))
+def import_promo_code_pools() -> None:
+    """Import one file of promo code pools."""
+    import_tasks.import_file("promo_code_pools")
+
+
+import_promo_code_pools()

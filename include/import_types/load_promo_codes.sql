@@ -1,0 +1,312 @@
+-- Loads the staged codes: new ones are inserted, in their own order; of known ones the dates alone can change, with the
+-- setting on_existing = update_dates, while they are unused (PC-04). The dates are then the row's, blank ones too.
+-- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count`, `load_reject` and `load_warning`, and
+-- the counts of each pool (PC-06).
+
+-- The pool that the settings or the folder name is that of every row; without one the rows name several.
+CREATE TEMP TABLE named_pool ON COMMIT DROP AS
+SELECT nullif(current_setting('import.pool', true), '') AS system_id
+WHERE nullif(current_setting('import.pool', true), '') IS NOT NULL
+UNION ALL
+SELECT DISTINCT pool
+FROM staged
+WHERE nullif(current_setting('import.pool', true), '') IS NULL;
+
+-- A pool without codes may be deleted, or have its fill_method changed, until it is locked.
+DO $$
+BEGIN
+    PERFORM FROM loyalty.promo_code_pool
+    WHERE system_id IN (SELECT system_id FROM named_pool)
+      AND first_code_at IS NULL
+    ORDER BY system_id
+    FOR NO KEY UPDATE;
+END
+$$;
+CREATE TEMP TABLE closed_pool ON COMMIT DROP AS
+SELECT named_pool.system_id
+FROM named_pool
+LEFT JOIN loyalty.promo_code_pool AS pool USING (system_id)
+WHERE pool.system_id IS NULL
+   OR pool.fill_method = 'generate';
+
+-- Rows of codes that another job, or a generation, has added, beside what differs. Rows that the suite rejected are told
+-- as well that their code is taken (X-08), but not of dates that could not be read.
+CREATE TEMP VIEW row_of_known_code AS
+SELECT
+    row.line, row.code, row.pool,
+    row.is_valid AND NOT EXISTS (SELECT FROM closed_pool WHERE closed_pool.system_id = row.pool) AS is_valid,
+    row.pool <> code.pool_system_id AS is_elsewhere,
+    code.used_at IS NOT NULL
+        OR EXISTS (SELECT FROM loyalty.promo_code_use AS use WHERE use.code = code.code) AS is_used,
+    concat_ws(', ',
+        CASE WHEN row.issue_start IS DISTINCT FROM code.issue_start AND (row.is_valid OR row.issue_start IS NOT NULL)
+            THEN 'issue_start' END,
+        CASE WHEN row.issue_end IS DISTINCT FROM code.issue_end AND (row.is_valid OR row.issue_end IS NOT NULL)
+            THEN 'issue_end' END,
+        CASE WHEN row.available_from IS DISTINCT FROM code.available_from
+                  AND (row.is_valid OR row.available_from IS NOT NULL)
+            THEN 'available_from' END,
+        CASE WHEN row.available_till IS DISTINCT FROM code.available_till
+                  AND (row.is_valid OR row.available_till IS NOT NULL)
+            THEN 'available_till' END
+    ) AS different
+FROM staged_row AS row
+JOIN loyalty.promo_code AS code USING (code)
+WHERE code.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint;
+
+CREATE TEMP TABLE known ON COMMIT DROP AS
+SELECT * FROM row_of_known_code;
+
+-- Rows whose code comes more than once (X-17). To sort hashes and to look closer at the few that come twice takes half the
+-- time of sorting the codes.
+SET LOCAL enable_hashagg = off;
+CREATE TEMP TABLE repeated ON COMMIT DROP AS
+SELECT
+    line, code,
+    row_number() OVER (
+        PARTITION BY code
+        ORDER BY pool IN (SELECT system_id FROM closed_pool), line
+    ) AS occurrence
+FROM staged
+WHERE hashtextextended(code, 0) IN (
+    SELECT hashtextextended(code, 0) FROM staged GROUP BY 1 HAVING count(*) > 1
+);
+SET LOCAL enable_hashagg = DEFAULT;
+
+-- New codes with small letters: of two twins (PC-04) one at least has some.
+CREATE TEMP TABLE mixed_case ON COMMIT DROP AS
+SELECT line, upper(code COLLATE "pg_c_utf8") COLLATE "C" AS folded
+FROM staged
+WHERE code <> upper(code COLLATE "pg_c_utf8")
+  AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line);
+
+-- Whether the project has had such codes before. The index of them knows at once; a scan of all codes would take long.
+SET LOCAL enable_seqscan = off;
+CREATE TEMP TABLE lower_case_before ON COMMIT DROP AS
+SELECT EXISTS (SELECT FROM loyalty.promo_code WHERE code <> upper(code COLLATE "pg_c_utf8")) AS is_true;
+SET LOCAL enable_seqscan = DEFAULT;
+ANALYZE closed_pool, known, repeated, mixed_case;
+
+CREATE TEMP VIEW new_code AS
+SELECT
+    staged.code, staged.pool AS pool_system_id, staged.issue_start, staged.issue_end, staged.available_from,
+    staged.available_till, current_setting('import.job_id')::bigint AS import_job_id, staged.line AS import_line
+FROM staged
+WHERE NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+  AND NOT EXISTS (SELECT FROM repeated WHERE repeated.line = staged.line AND occurrence > 1)
+  AND NOT EXISTS (SELECT FROM closed_pool WHERE closed_pool.system_id = staged.pool);
+
+CREATE TEMP TABLE updated (line bigint, code text COLLATE "C") ON COMMIT DROP;
+DO $$
+DECLARE
+    inserted bigint;
+BEGIN
+    -- Sorted input keeps the key's index warm, and gives concurrent loads one order of locking.
+    -- ON CONFLICT, which takes twice the time, is needed only when another job commits one of these codes just now: its
+    -- rows are then known, and the others inserted.
+    BEGIN
+        INSERT INTO loyalty.promo_code (
+            code, pool_system_id, issue_start, issue_end, available_from, available_till, import_job_id, import_line
+        )
+        SELECT * FROM new_code ORDER BY code;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+    EXCEPTION WHEN unique_violation THEN
+        INSERT INTO loyalty.promo_code (
+            code, pool_system_id, issue_start, issue_end, available_from, available_till, import_job_id, import_line
+        )
+        SELECT * FROM new_code ORDER BY code
+        ;
+        GET DIAGNOSTICS inserted = ROW_COUNT;
+        DELETE FROM known;
+        INSERT INTO known SELECT * FROM row_of_known_code;
+    END;
+    INSERT INTO load_count VALUES ('inserted', inserted);
+
+    IF current_setting('import.on_existing') = 'update_dates' THEN
+        -- Counts of the stock wait, lest they take the locks for takes (promo_code_signals.sql).
+        PERFORM pg_advisory_xact_lock_shared(7310588, hash)
+        FROM (
+            SELECT DISTINCT hashtext(pool) AS hash
+            FROM known
+            WHERE different <> '' AND NOT is_elsewhere AND is_valid
+            ORDER BY hash
+        ) AS pool;
+        PERFORM FROM loyalty.promo_code
+        WHERE code IN (SELECT code FROM known WHERE different <> '' AND NOT is_elsewhere AND NOT is_used AND is_valid)
+        ORDER BY code
+        FOR NO KEY UPDATE;
+        DELETE FROM known;    -- some may have been used, or got other dates, before they were locked
+        INSERT INTO known SELECT * FROM row_of_known_code;
+        -- A code's first acceptable row is the one that counts (X-17).
+        INSERT INTO updated
+        SELECT line, code
+        FROM (
+            SELECT DISTINCT ON (code) line, code, different
+            FROM known
+            WHERE is_valid AND NOT is_elsewhere AND (different = '' OR NOT is_used)
+            ORDER BY code, line
+        ) AS first_row
+        WHERE different <> '';
+        UPDATE loyalty.promo_code AS code
+        SET issue_start = staged.issue_start, issue_end = staged.issue_end,
+            available_from = staged.available_from, available_till = staged.available_till
+        FROM updated
+        JOIN staged USING (line)
+        WHERE code.code = updated.code;
+    END IF;
+    INSERT INTO load_count SELECT 'updated', count(*) FROM updated;
+END
+$$;
+
+-- Rows that an accepted one may stand before.
+CREATE TEMP TABLE questioned ON COMMIT DROP AS
+SELECT line, code FROM repeated
+UNION
+SELECT line, code FROM known
+UNION
+SELECT line, code FROM staged_reject WHERE code IS NOT NULL;
+ANALYZE questioned, updated;
+
+-- The accepted row of each code in this file: inserted, updated, or the first one that equals the code as it was.
+CREATE TEMP TABLE accepted ON COMMIT DROP AS
+SELECT code, line, 'updated' AS outcome
+FROM updated
+UNION ALL
+SELECT code, min(line), 'unchanged'
+FROM known
+WHERE different = '' AND is_valid AND NOT is_elsewhere
+  AND NOT EXISTS (SELECT FROM updated WHERE updated.code = known.code)
+GROUP BY code
+UNION ALL
+SELECT code.code, code.import_line, 'inserted'
+FROM loyalty.promo_code AS code
+WHERE code.import_job_id = current_setting('import.job_id')::bigint
+  AND code.code IN (SELECT code FROM questioned);
+
+INSERT INTO load_reject
+SELECT known.line, rule.id, replace(rule.message, '{fields}', known.different)
+FROM known
+JOIN load_rule AS rule ON rule.id = CASE
+    WHEN known.is_elsewhere THEN 'code.in_another_pool'
+    WHEN known.different <> '' AND current_setting('import.on_existing') <> 'update_dates' THEN 'code.other_dates'
+    WHEN known.different <> '' AND known.is_used THEN 'code.used'
+END;
+
+INSERT INTO load_reject
+SELECT later.line, rule.id, replace(rule.message, '{line}', accepted.line::text)
+FROM questioned AS later
+JOIN accepted USING (code)
+JOIN load_rule AS rule ON rule.id = 'code.duplicate_in_file'
+WHERE accepted.line < later.line;
+
+INSERT INTO load_reject
+SELECT staged.line, rule.id, replace(rule.message, '{value}', left(staged.pool, 100))
+FROM staged
+JOIN closed_pool ON closed_pool.system_id = staged.pool
+JOIN load_rule AS rule ON rule.id = 'pool.closed';
+
+INSERT INTO load_count
+SELECT 'unchanged', count(*)
+FROM accepted
+WHERE outcome = 'unchanged';
+
+-- New codes that are twins by letter case (PC-04): of an earlier row's, of a known one that is all capitals, and of one
+-- that is not, which its own index finds.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM mixed_case) THEN
+        SET LOCAL enable_hashagg = off;
+        WITH member AS (
+            SELECT line, folded
+            FROM mixed_case
+            UNION ALL
+            SELECT line, code
+            FROM staged
+            WHERE code IN (SELECT folded FROM mixed_case)
+              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+        ), placed AS (
+            SELECT line, row_number() OVER (PARTITION BY folded ORDER BY line) AS place
+            FROM member
+            WHERE hashtextextended(folded, 0) IN (
+                    SELECT hashtextextended(folded, 0) FROM member GROUP BY 1 HAVING count(*) > 1)
+              AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = member.line)
+        )
+        INSERT INTO load_warning
+        SELECT line, 'code.case_twin'
+        FROM placed
+        WHERE place > 1
+        UNION
+        SELECT mixed_case.line, 'code.case_twin'
+        FROM mixed_case
+        JOIN loyalty.promo_code AS twin ON twin.code = mixed_case.folded
+        WHERE twin.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint
+          AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = mixed_case.line);
+        SET LOCAL enable_hashagg = DEFAULT;
+    END IF;
+
+    IF (SELECT is_true FROM lower_case_before) THEN
+        -- What the index holds can't be estimated: the planner would read the whole table.
+        SET LOCAL enable_hashjoin = off;
+        SET LOCAL enable_mergejoin = off;
+        INSERT INTO load_warning
+        SELECT DISTINCT staged.line, 'code.case_twin'
+        FROM staged
+        JOIN loyalty.promo_code AS twin
+          ON upper(twin.code COLLATE "pg_c_utf8") = upper(staged.code COLLATE "pg_c_utf8")
+         AND twin.code <> upper(twin.code COLLATE "pg_c_utf8")
+         AND twin.code <> staged.code
+        WHERE twin.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint
+          AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+          AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+          AND NOT EXISTS (SELECT FROM load_warning AS told WHERE told.line = staged.line);
+        SET LOCAL enable_hashjoin = DEFAULT;
+        SET LOCAL enable_mergejoin = DEFAULT;
+    END IF;
+END
+$$;
+
+-- The counts of each pool (PC-06). Everything in a file with a pool of its own is that pool's, malformed rows too.
+INSERT INTO ledger.promo_code_upload (job_id, pool_system_id, inserted, updated, unchanged, rejected)
+SELECT
+    current_setting('import.job_id')::bigint, nullif(current_setting('import.pool', true), ''),
+    coalesce(sum(rows) FILTER (WHERE outcome = 'inserted'), 0),
+    coalesce(sum(rows) FILTER (WHERE outcome = 'updated'), 0),
+    coalesce(sum(rows) FILTER (WHERE outcome = 'unchanged'), 0),
+    (SELECT count(*) FROM (
+        SELECT line FROM ledger.reject WHERE job_id = current_setting('import.job_id')::bigint
+        UNION
+        SELECT line FROM load_reject
+    ) AS rejected)
+FROM load_count
+HAVING nullif(current_setting('import.pool', true), '') IS NOT NULL;
+
+INSERT INTO ledger.promo_code_upload (job_id, pool_system_id, inserted, updated, unchanged, rejected)
+SELECT
+    current_setting('import.job_id')::bigint, pool.system_id,
+    coalesce(sum(rows) FILTER (WHERE outcome = 'inserted'), 0),
+    coalesce(sum(rows) FILTER (WHERE outcome = 'updated'), 0),
+    coalesce(sum(rows) FILTER (WHERE outcome = 'unchanged'), 0),
+    coalesce(sum(rows) FILTER (WHERE outcome = 'rejected'), 0)
+FROM (
+    SELECT pool_system_id AS pool, 'inserted' AS outcome, count(*) AS rows
+    FROM new_code
+    GROUP BY pool_system_id
+    UNION ALL
+    SELECT row.pool, accepted.outcome, count(*)
+    FROM accepted
+    JOIN staged AS row USING (line)
+    WHERE accepted.outcome <> 'inserted'
+    GROUP BY row.pool, accepted.outcome
+    UNION ALL
+    SELECT row.pool, 'rejected', count(*)
+    FROM staged_row AS row
+    WHERE NOT row.is_valid
+       OR row.line IN (SELECT line FROM load_reject)
+    GROUP BY row.pool
+) AS counted
+JOIN loyalty.promo_code_pool AS pool ON pool.system_id = counted.pool
+WHERE nullif(current_setting('import.pool', true), '') IS NULL
+GROUP BY pool.system_id;
+
+DROP VIEW new_code, row_of_known_code;
+DROP TABLE named_pool, closed_pool, known, repeated, mixed_case, lower_case_before, updated, questioned, accepted;

@@ -1,0 +1,71 @@
+"""Pasted texts: what was typed or piped in becomes a file of the landing area, like any other. Source: PC-01.
+
+Run parameters never carry rows (X-20): a text goes from standard input straight into the file.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+
+import yaml
+from upath import UPath
+
+from include.importing.errors import FileRefused
+from include.importing.files import SIDECAR_SUFFIX, written_whole
+from include.importing.import_type import ImportType
+from include.importing.names import normalise_name
+from include.importing.runtime import Runtime
+from include.importing.settings import ImportSettings, resolve
+
+_SEPARATORS = ",;\t|"
+
+
+def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, given: Mapping[str, object]) -> UPath:
+    """Write a text into the landing folder of its type, under the type's header unless it begins with one.
+
+    What was set for it lies beside it, as for a dropped file: should this process end before the import has begun, the
+    file is picked up, with the same settings.
+
+    Args:
+        raw: in the encoding that the settings declare; a byte order mark may stand before it.
+        given: settings of this text. Those of the landing folder hold as well, but for the encoding.
+
+    Raises:
+        SettingsError: they are wrong.
+        FileRefused: `file.encoding`: not in that encoding; `file.empty`: nothing but blanks.
+        StorageError: the landing area can't be written to.
+    """
+    chosen = resolve(import_type.name, sidecar=given, defaults_file=runtime.defaults_file)
+    try:
+        text = raw.decode("utf-8-sig" if chosen.encoding == "utf-8" else chosen.encoding)
+    except UnicodeDecodeError as error:
+        told = f"The text is not {chosen.encoding} at byte {error.start}."
+        raise FileRefused("file.encoding", told) from None
+    if not text.strip():
+        raise FileRefused("file.empty", "The text is empty.")
+    if import_type.pasted_header is not None and not begins_with_header(text, import_type, chosen):
+        text = f"{import_type.pasted_header}\n{text}"
+    if not text.endswith(("\n", "\r")):
+        text += "\n"
+    path = runtime.landing / import_type.name / f"pasted-{runtime.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.txt"
+    with written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
+        sink.write(yaml.safe_dump({**given, "encoding": chosen.encoding}, allow_unicode=True).encode())
+    with written_whole(path) as sink:
+        sink.write(text.encode(chosen.encoding))
+    return path
+
+
+def begins_with_header(text: str, import_type: ImportType, chosen: ImportSettings) -> bool:
+    """Tell whether the first line names the column of the type's key, by one of its names or as the settings map it.
+
+    Only the key's: a code such as `POOL` in the first line is no header.
+    """
+    key = next(field for field in import_type.fields if field.name == import_type.key)
+    names = {normalise_name(name) for name in (key.name, key.label, *key.aliases)}
+    names |= {normalise_name(header) for header in chosen.mapping}
+    separators = chosen.delimiter or _SEPARATORS
+    first = next(line for line in text.splitlines() if line.strip())
+    cells = re.split(f"[{re.escape(separators)}]", first)
+    return any(normalise_name(cell) in names for cell in cells)

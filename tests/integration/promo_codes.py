@@ -1,0 +1,85 @@
+"""Pools, formats and generations for the tests of promo codes: only what a test names differs from the usual."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from upath import UPath
+
+from include.importing.runtime import Runtime
+from include.promo_codes.generation import GenerationRequest, GenerationResult, open_generation, run_generation
+from tests.imports import CODE_KEY
+
+
+@dataclass
+class Shop:
+    """A warehouse to generate into."""
+
+    runtime: Runtime
+    _runs: itertools.count = field(default_factory=lambda: itertools.count(1))
+
+    def with_key(self, key: bytes | None) -> Shop:
+        """Return the same warehouse with another master key."""
+        return replace(self, runtime=replace(self.runtime, code_key=key))
+
+    def query(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
+        """Run one statement in a transaction of its own and return its rows."""
+        with self.runtime.engine.begin() as connection:
+            found = connection.execute(sa.text(statement), values)
+            return [tuple(row) for row in found] if found.returns_rows else []
+
+    def add_format(self, name: str = "tiny", alphabet: str = "ABC", length: int = 4, **more: object) -> None:
+        """Add a format; `tiny` has 81 codes."""
+        self._insert("loyalty.promo_code_format", {"name": name, "alphabet": alphabet, "length": length, **more})
+
+    def add_pool(self, system_id: str = "pool", **more: object) -> None:
+        """Add a draft of a pool."""
+        self._insert("loyalty.promo_code_pool", {"system_id": system_id, "name": system_id, **more})
+
+    def _insert(self, table: str, row: dict[str, object]) -> None:
+        places = ", ".join(f":{column}" for column in row)
+        self.query(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({places})", **row)
+
+    def upload(self, pool: str, *codes: str) -> None:
+        """Add codes as an import does."""
+        self.query(
+            "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id, import_line) "
+            "SELECT code, :pool, 1, line FROM unnest(CAST(:codes AS text[])) WITH ORDINALITY AS of_file (code, line)",
+            pool=pool,
+            codes=list(codes),
+        )
+
+    def open(self, pool: str = "pool", quantity: int = 10, **more: Any) -> int:
+        """Open a generation of its own."""
+        run_key = more.pop("run_key", f"run {next(self._runs)}")
+        return open_generation(self.runtime, GenerationRequest(pool, quantity, run_key, "a test", "form", **more))
+
+    def generate(self, pool: str = "pool", quantity: int = 10, **more: Any) -> GenerationResult:
+        """Open a generation and run it."""
+        return run_generation(self.runtime, self.open(pool, quantity, **more))
+
+    def codes(self, pool: str | None = None) -> list[str]:
+        """Return the codes of a pool, or all."""
+        found = self.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id = coalesce(:pool, pool_system_id) "
+                           "ORDER BY code", pool=pool)  # fmt: skip
+        return [code for (code,) in found]
+
+    def available(self, name: str = "tiny") -> int:
+        """Return the format's *Available codes for generation*."""
+        query = "SELECT available FROM loyalty.promo_code_format_stock WHERE name = :name"
+        ((available,),) = self.query(query, name=name)
+        return int(available)
+
+    def format_row(self, name: str = "tiny") -> tuple[Any, ...]:
+        """Return a format's next_index and generated."""
+        query = "SELECT next_index, generated FROM loyalty.promo_code_format WHERE name = :name"
+        return self.query(query, name=name)[0]
+
+
+def make_shop(engine: Engine) -> Shop:
+    """Return a shop whose folders are never used."""
+    return Shop(Runtime(engine, *[UPath("/nowhere")] * 4, code_key=CODE_KEY))

@@ -1,0 +1,525 @@
+"""Promo codes by upload, from file to table. Source: PC-01 to PC-06, X-08, X-13, X-17, X-19."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.importing.importer import import_file
+from include.importing.inspection import inspect_file
+from include.importing.jobs import JobResult
+from include.importing.landing import take_file
+from include.importing.loading import load_rows
+from include.importing.validation import validate_chunk
+from include.warehouse.embedded import EmbeddedServer
+from include.warehouse.engine import create_warehouse_engine
+from tests.imports import SAMPLE_POOLS, Site, counts, make_site, reasons, rejects
+
+pytestmark = pytest.mark.integration
+
+HEADER = "code,pool,issue_start,issue_end,available_from,available_till"
+DATES = "issue_start, issue_end, available_from, available_till"
+POOLS = """\
+system_id,name,fill_method
+a,A,
+b,B,upload
+made,Made,generate
+"""
+
+
+@pytest.fixture
+def site(pooled_template: str, warehouse_server: EmbeddedServer, tmp_path: Path) -> Iterator[Site]:
+    """A site with the pools `a` (blank fill method), `b` (upload) and `made` (generate), which job 1 has imported."""
+    name = f"pooled_{tmp_path.name}"
+    warehouse_server.create_database(name, pooled_template)
+    engine = create_warehouse_engine(warehouse_server.url(name))
+    try:
+        yield make_site(tmp_path / "site", engine)
+    finally:
+        engine.dispose()
+        warehouse_server.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def pooled_template(warehouse_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> str:
+    warehouse_server.create_database("pooled_template", "warehouse_template")
+    engine = create_warehouse_engine(warehouse_server.url("pooled_template"))
+    pools = make_site(tmp_path_factory.mktemp("pooled") / "site", engine).load("promo_code_pools", POOLS)
+    assert counts(pools) == {"read": 3, "inserted": 3}
+    engine.dispose()
+    return "pooled_template"
+
+
+def load(site: Site, *rows: str, header: str = HEADER, **more: Any) -> JobResult:
+    return site.load("promo_codes", "\n".join([header, *rows, ""]), **more)
+
+
+def codes(site: Site) -> dict[str, str]:
+    """Return code → pool."""
+    return dict(site.query("SELECT code, pool_system_id FROM loyalty.promo_code"))  # type: ignore[arg-type]
+
+
+def dates(site: Site, code: str) -> tuple[Any, ...]:
+    return site.query(f"SELECT {DATES} FROM loyalty.promo_code WHERE code = :code", code=code)[0]
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def warnings(result: JobResult) -> dict[str, int]:
+    return {warning["rule"]: warning["rows"] for warning in result.warnings}
+
+
+def uploads(site: Site, result: JobResult) -> dict[str, tuple[int, ...]]:
+    """Return pool → inserted, updated, unchanged, rejected of one import."""
+    found = site.query(
+        "SELECT pool_system_id, inserted, updated, unchanged, rejected "
+        "FROM ledger.promo_code_upload WHERE job_id = :job",
+        job=result.job,
+    )
+    return {row[0]: row[1:] for row in found}
+
+
+def generate(site: Site, code: str, pool: str = "made") -> None:
+    """Add a code as a generation does."""
+    site.query("INSERT INTO loyalty.promo_code (code, pool_system_id, generation_id) VALUES (:code, :pool, 1)",
+               code=code, pool=pool)  # fmt: skip
+
+
+# PC-01
+
+
+@pytest.mark.parametrize("name", ["codes.csv", "codes.txt"])
+def test_pc01_a_file_with_only_codes_loads(site: Site, name: str):
+    result = site.load("promo_codes", "Code\n0012\nSUMMER\r\n\n x-9 \n", name, pool="a")
+    assert (result.state, counts(result)) == ("completed", {"read": 3, "inserted": 3})
+    assert codes(site) == {"0012": "a", "SUMMER": "a", "x-9": "a"}
+    assert dates(site, "0012") == (None, None, None, None)
+    assert site.query("SELECT DISTINCT import_job_id, generation_id FROM loyalty.promo_code") == [(result.job, None)]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Code,CodeType,IssueStartDateTimeUtc,IssueEndDateTimeUtc,AvailableFromDateTimeUtc,AvailableTillDateTimeUtc",
+        "Code,pool,Issue-start,Issue-end,Available-from,Available-till",
+        "CODE;code type;issue start;issue end;active-from;expired-at".replace(";", ","),
+    ],
+)
+def test_pc01_the_names_of_the_columns(site: Site, header: str):
+    assert counts(load(site, "1,a,2024-01-01,2024-01-02,2024-01-03,2024-01-04", header=header))["inserted"] == 1
+    assert codes(site) == {"1": "a"}
+    assert dates(site, "1") == tuple(map(moment, ("2024-01-01", "2024-01-03", "2024-01-03", "2024-01-05")))
+
+
+def test_pc01_template_and_sample_load_as_they_are(site: Site):
+    folder = SAMPLE_POOLS.parent
+    empty = site.load("promo_codes", (folder / "promo_codes.csv").read_bytes())
+    assert (empty.state, [warning["rule"] for warning in empty.warnings]) == ("completed", ["file.header_only"])
+    site.load("promo_code_pools", (folder / "promo_code_pools.sample.csv").read_bytes())
+    result = site.load("promo_codes", (folder / "promo_codes.sample.csv").read_bytes())
+    assert (result.state, result.warnings, counts(result)) == ("completed", [], {"read": 15, "inserted": 15})
+    assert uploads(site, result) == {
+        "spring_sale": (12, 0, 0, 0), "partner_shop": (2, 0, 0, 0), "friends": (1, 0, 0, 0),
+    }  # fmt: skip
+    assert "0000417" in codes(site)
+
+
+# PC-02
+
+
+def test_pc02_the_pool_comes_from_the_column(site: Site):
+    result = load(site, "1,a,,,,", "2,b,,,,", "3,A,,,,", "4,,,,,", "5,1.5E+15,,,,")
+    assert rejects(result) == {4: {"pool.known"}, 5: {"pool.required"}, 6: {"pool.spreadsheet_number"}}
+    assert codes(site) == {"1": "a", "2": "b"}
+
+
+def test_pc02_the_pool_comes_from_the_settings_and_a_column_that_disagrees_rejects_its_row(site: Site):
+    result = load(site, "1,a,,,,", "2,,,,,", "3,b,,,,", "4,nowhere,,,,", pool="a")
+    assert rejects(result) == {4: {"pool.disagrees"}, 5: {"pool.disagrees", "pool.known"}}
+    assert "'b'" in reasons(result)[4]
+    assert "'a'" in reasons(result)[4]
+    assert codes(site) == {"1": "a", "2": "a"}
+
+
+def test_pc02_the_pool_comes_from_the_folder(site: Site):
+    path = site.drop("promo_codes/a", "codes.csv", "Code\n1\n")
+    result = site.run("promo_codes", path)
+    assert (counts(result), codes(site)) == ({"read": 1, "inserted": 1}, {"1": "a"})
+    assert site.job(result)["settings"]["pool"] == "a"
+    disagreeing = site.run("promo_codes", site.drop("promo_codes/a", "more.csv", "code,pool\n2,a\n3,b\n"))
+    assert rejects(disagreeing) == {3: {"pool.disagrees"}}
+
+
+@pytest.mark.parametrize("by_folder", [True, False])
+@pytest.mark.parametrize(
+    ("pool", "rule"), [("nowhere", "file.unknown_pool"), ("A", "file.unknown_pool"), ("made", "file.generate_pool")]
+)
+def test_pc02_pc05_a_pool_of_settings_or_folder_that_takes_no_uploads_refuses_the_file(
+    site: Site, by_folder: bool, pool: str, rule: str
+):
+    content = "code,pool\n1,a\n"
+    if by_folder:
+        result = site.run("promo_codes", site.drop(f"promo_codes/{pool}", "codes.csv", content))
+    else:
+        result = site.load("promo_codes", content, pool=pool)
+    assert (result.state, (result.reason or {})["rule"]) == ("refused", rule)
+    assert codes(site) == {}
+
+
+def test_pc02_without_any_pool_the_file_is_refused(site: Site):
+    result = load(site, "1", header="Code")
+    assert (result.state, (result.reason or {})["rule"]) == ("refused", "file.no_pool")
+    result = load(site, "1,a", header="Code,Pool", mapping={"Pool": None})
+    assert (result.reason or {})["rule"] == "file.no_pool"
+
+
+def test_pc02_settings_and_folder_that_disagree_refuse_the_file(site: Site):
+    path = site.drop("promo_codes/a", "codes.csv", "Code\n1\n", {"pool": "b"})
+    result = site.run("promo_codes", path)
+    assert (result.reason or {})["rule"] == "file.pool_disagrees"
+    assert "sidecar" in (result.reason or {})["message"]
+    agreeing = site.run("promo_codes", site.drop("promo_codes/a", "more.csv", "Code\n1\n", {"pool": "a"}))
+    assert counts(agreeing)["inserted"] == 1
+
+
+def test_pc02_a_corrected_file_goes_to_the_pool_of_its_first_import(site: Site):
+    first = site.run("promo_codes", site.drop("promo_codes/a", "codes.csv", "Code,issue_end\n1,never\n2,\n"))
+    corrected = Path(first.rejected_file or "").read_text().replace("never", "2024-01-01")
+    result = site.load("promo_codes", corrected)
+    assert (counts(result), codes(site)) == ({"read": 1, "inserted": 1}, {"1": "a", "2": "a"})
+    elsewhere = site.run("promo_codes", site.drop("promo_codes/b", "codes.csv", corrected))
+    assert (elsewhere.reason or {})["rule"] == "file.pool_disagrees"
+
+
+def test_pc02_a_file_outside_the_landing_area_has_no_folder_s_pool(site: Site, tmp_path: Path):
+    path = tmp_path / "promo_codes" / "a" / "codes.csv"
+    path.parent.mkdir(parents=True)
+    path.write_text("Code\n1\n")
+    assert (site.run("promo_codes", path).reason or {})["rule"] == "file.no_pool"
+
+
+# PC-03
+
+
+def test_pc03_an_end_given_as_a_date_alone_includes_that_day(site: Site):
+    result = load(
+        site,
+        "1,a,2024-02-28,2024-02-29,2024-12-31,31.12.2024",
+        "2,a,2024-02-28,2024-02-29T00:00,2024-12-31,2024-12-31 10:00+02:00",
+        "3,a,2024-03-01,2024-03-01,,9999-12-31",
+    )
+    assert counts(result) == {"read": 3, "inserted": 3}
+    assert dates(site, "1") == tuple(map(moment, ("2024-02-28", "2024-03-01", "2024-12-31", "2025-01-01")))
+    assert dates(site, "2") == tuple(map(moment, ("2024-02-28", "2024-02-29", "2024-12-31", "2024-12-31T08:00")))
+    assert dates(site, "3") == (
+        moment("2024-03-01"), moment("2024-03-02"), None, moment("9999-12-31T23:59:59.999999")
+    )  # fmt: skip
+
+
+def test_pc03_an_empty_or_reversed_window_rejects(site: Site):
+    result = load(
+        site,
+        "1,a,2024-01-02,2024-01-01,,",
+        "2,a,2024-01-02,2024-01-02T00:00,,",
+        "3,a,,,2024-01-02 10:00,2024-01-02 10:00Z",
+        "4,a,2024-01-03,2024-01-02,2024-01-03,2024-01-02",
+        "5,a,2024-01-02T00:00,2024-01-02,2024-01-02 10:00,2024-01-02 10:00:00.000001",
+        "6,a,2024-01-02,,,2024-01-01",
+    )
+    assert rejects(result) == {
+        2: {"issue_end.not_after_start"},
+        3: {"issue_end.not_after_start"},
+        4: {"available_till.not_after_start"},
+        5: {"issue_end.not_after_start", "available_till.not_after_start"},
+    }
+    assert codes(site).keys() == {"5", "6"}
+
+
+# PC-04
+
+
+def test_pc04_codes_are_unique_over_the_project_and_compared_as_written(site: Site):
+    load(site, "1,a,,,,", "X,a,,,,")
+    result = load(site, "01,b,,,,", "1,b,,,,", "1,a,,,,", "x ,b,,,,")
+    assert rejects(result) == {3: {"code.in_another_pool"}}
+    assert counts(result) == {"read": 4, "inserted": 2, "unchanged": 1, "rejected": 1}
+    assert codes(site) == {"1": "a", "X": "a", "01": "b", "x": "b"}
+
+
+def test_pc04_an_identical_repeat_is_unchanged_whatever_was_issued_and_used_since(site: Site):
+    rows = ("1,a,2024-01-01,2024-01-31,,", "2,a,,,,")
+    load(site, *rows)
+    site.query("UPDATE loyalty.promo_code SET issued_at = now(), used_at = now()")
+    before = site.loyalty()
+    assert counts(load(site, *rows, force=True)) == {"read": 2, "unchanged": 2}
+    rewritten = load(site, "1,a,01.01.2024 00:00,2024-02-01T00:00Z,,")
+    assert counts(rewritten) == {"read": 1, "unchanged": 1}
+    assert site.loyalty() == before
+
+
+def test_pc04_a_repeat_with_other_dates_is_rejected_naming_them(site: Site):
+    load(site, "1,a,2024-01-01,2024-01-31,,", "2,a,,,,")
+    before = site.loyalty()
+    result = load(site, "1,a,2024-01-02,2024-01-31,2024-01-01,", "2,a,,2024-01-31,,2024-01-31", "1,a,,,,", "2,a,,,,")
+    assert rejects(result) == {line: {"code.other_dates"} for line in (2, 3, 4)}
+    differing = ["issue_start, available_from", "issue_end, available_till", "issue_start, issue_end"]
+    assert [text.split("differs in ")[1].split(".")[0] for text in reasons(result).values()] == differing
+    assert counts(result)["unchanged"] == 1
+    assert site.loyalty() == before
+
+
+def test_pc04_update_dates_changes_those_of_unused_codes(site: Site):
+    load(site, *(f"{number},a,2024-01-01,2024-01-31,,2024-06-30" for number in range(1, 6)), "6,b,,,,")
+    site.query("UPDATE loyalty.promo_code SET issued_at = now() WHERE code IN ('2', '3')")
+    site.query("UPDATE loyalty.promo_code SET used_at = now() WHERE code = '3'")
+    site.query("INSERT INTO loyalty.promo_code_use (code) VALUES ('4')")
+    rows = [f"{number},a,,2024-02-29,2024-02-01,2024-06-30" for number in range(1, 5)]
+    result = load(
+        site, *rows, "5,a,2024-01-01,2024-01-31,,2024-06-30", "6,a,2024-01-01,,,",
+        "1,a,2024-01-01,2024-01-31,,2024-06-30", on_existing="update_dates",
+    )  # fmt: skip
+    assert rejects(result) == {
+        4: {"code.used"}, 5: {"code.used"}, 7: {"code.in_another_pool"}, 8: {"code.duplicate_in_file"},
+    }  # fmt: skip
+    assert "differs in issue_start, issue_end, available_from." in reasons(result)[4]
+    assert counts(result) == {"read": 7, "updated": 2, "unchanged": 1, "rejected": 4}
+    assert uploads(site, result) == {"a": (0, 2, 1, 4)}
+    new = (None, moment("2024-03-01"), moment("2024-02-01"), moment("2024-07-01"))
+    old = (moment("2024-01-01"), moment("2024-02-01"), None, moment("2024-07-01"))
+    assert [dates(site, str(number)) for number in range(1, 6)] == [new, new, old, old, old]
+    again = load(site, *rows[:2], on_existing="update_dates")
+    assert counts(again) == {"read": 2, "unchanged": 2}
+
+
+def test_pc04_update_dates_also_inserts_and_signals_the_pool(site: Site):
+    load(site, "1,a,,,,")
+    with site.runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as listener:
+        listener.execute(sa.text("LISTEN promo_code_stock"))
+        result = load(site, "1,a,,2099-12-31,,", "2,b,,,,", on_existing="update_dates")
+        assert counts(result) == {"read": 2, "inserted": 1, "updated": 1}
+        driver = listener.connection.driver_connection
+        driver.poll()
+        assert {notice.payload for notice in driver.notifies} == {"a", "b"}
+
+
+def test_pc04_a_generated_code_is_taken_like_any_other(site: Site):
+    generate(site, "G1")
+    result = load(site, "G1,a,,,,", "G1,made,,,,", "G2,a,,,,")
+    assert rejects(result) == {2: {"code.in_another_pool"}, 3: {"pool.generated"}}
+    assert codes(site) == {"G1": "made", "G2": "a"}
+
+
+def test_x17_the_first_accepted_row_of_a_code_is_used(site: Site):
+    result = load(site, "1,nowhere,,,,", "1,a,2024-01-01,,,", "1,a,2024-01-01,,,", "1,b,,,,", "1,a,x,,,", "2,a,,,,")
+    assert rejects(result) == {
+        2: {"pool.known"},
+        4: {"code.duplicate_in_file"},
+        5: {"code.duplicate_in_file"},
+        6: {"issue_start.not_date", "code.duplicate_in_file"},
+    }
+    assert "line 3" in reasons(result)[6]
+    assert codes(site) == {"1": "a", "2": "a"}
+
+
+def test_x08_rows_that_the_suite_rejects_are_told_that_their_code_is_taken(site: Site):
+    load(site, "1,a,2024-01-01,,,")
+    result = load(site, "1,b,never,,,", "1,a,never,,,", "1,a,2024-01-02,never,,", "1,nowhere,2024-01-01,,,")
+    assert rejects(result) == {
+        2: {"issue_start.not_date", "code.in_another_pool"},
+        3: {"issue_start.not_date"},
+        4: {"issue_end.not_date", "code.other_dates"},
+        5: {"pool.known", "code.in_another_pool"},
+    }
+
+
+def test_pc04_twins_by_letter_case_warn_and_load(site: Site):
+    load(site, "KNOWN,a,,,,", "Mixed,a,,,,", "ЛЕТО,a,,,,")
+    quiet = load(site, "OTHER,a,,,,", "known1,a,,,,", "1,a,,,,")
+    assert quiet.warnings == []
+    result = load(
+        site, "Known,a,,,,", "MIXED,b,,,,", "mixed,a,,,,", "fresh,a,,,,", "FRESH,a,,,,", "Fresh,a,,,,", "fresh,a,,,,",
+        "лето,a,,,,", "alone,a,,,,", "KNOWN,a,,,,",
+    )  # fmt: skip
+    assert rejects(result) == {8: {"code.duplicate_in_file"}}
+    assert counts(result) == {"read": 10, "inserted": 8, "unchanged": 1, "rejected": 1}
+    assert warnings(result) == {"code.case_twin": 6}
+    (rule,) = [rule for rule in result.rules if rule["severity"] == "warning"]
+    assert rule["first_lines"] == [2, 3, 4, 6, 7, 9]
+    again = load(site, "Known,a,,,,", "KNOWN,a,,,,", "fresh,a,,,,", "FRESH,a,,,,")
+    assert (counts(again), again.warnings) == ({"read": 4, "unchanged": 4}, [])
+
+
+def test_pc04_a_rejected_row_is_nobody_s_twin(site: Site):
+    result = load(site, "x,nowhere,,,,", "X,a,,,,")
+    assert (result.warnings, rejects(result)) == ([], {2: {"pool.known"}})
+
+
+# PC-05
+
+
+def test_pc05_a_row_whose_column_names_a_generated_pool_is_rejected(site: Site):
+    result = load(site, "1,made,,,,", "2,a,,,,")
+    assert rejects(result) == {2: {"pool.generated"}}
+    assert codes(site) == {"2": "a"}
+
+
+def test_pc05_a_pool_that_generation_fills_between_validation_and_load_gets_no_upload(site: Site):
+    def judged(**parameters: object) -> int:
+        path = site.drop(
+            "promo_codes", f"{len(parameters)}.csv", f"{HEADER}\n1,a,,,,\n1,b,,,,\n2,a,,,,\nG,a,,,,\nx,x,,,,\n"
+        )
+        job = take_file(site.runtime, site.request("promo_codes", path, **parameters)).job_id
+        for number in range(inspect_file(site.runtime, job).chunks):
+            validate_chunk(site.runtime, job, number)
+        return job
+
+    job, of_one_pool = judged(), judged(pool="a")
+    generate(site, "G", "a")
+    load_rows(site.runtime, job)
+    found = site.query("SELECT line, rules FROM ledger.reject WHERE job_id = :job ORDER BY 1", job=job)
+    assert found == [(2, "pool.closed"), (4, "pool.closed"), (5, "pool.closed"), (6, "pool.known")]
+    assert codes(site) == {"1": "b", "G": "a"}
+    load_rows(site.runtime, of_one_pool)
+    assert site.job(of_one_pool)["rows_inserted"] == 0
+    assert codes(site) == {"1": "b", "G": "a"}
+
+
+def test_pp02_the_first_upload_sets_the_fill_method_of_a_blank_pool(site: Site):
+    load(site, "1,a,,,,")
+    pools = "SELECT system_id, fill_method, first_code_at IS NOT NULL FROM loyalty.promo_code_pool ORDER BY 1"
+    assert site.query(pools) == [("a", "upload", True), ("b", "upload", False), ("made", "generate", False)]
+
+
+def test_pp01_codes_can_be_loaded_in_draft(site: Site):
+    assert counts(load(site, "1,a,,,,"))["inserted"] == 1
+    assert site.query("SELECT state FROM loyalty.promo_code_pool WHERE system_id = 'a'") == [("draft",)]
+
+
+# PC-06
+
+
+def test_pc06_each_pool_has_its_uploads_with_counts(site: Site):
+    load(site, "1,a,,,,", "2,b,,,,")
+    result = load(
+        site, "1,a,,,,", "3,a,,,,", "4,a,,,,", "3,a,,,,", "2,b,2024-01-01,,,", "5,made,,,,", "6,nowhere,,,,",
+        "7,b,x,,,", "8", "9,b,,,,",
+    )  # fmt: skip
+    assert counts(result) == {"read": 10, "inserted": 3, "unchanged": 1, "rejected": 6}
+    assert uploads(site, result) == {"a": (2, 0, 1, 1), "b": (1, 0, 0, 2), "made": (0, 0, 0, 1)}
+    history = site.query(
+        "SELECT number, state, launched_by, added, unchanged, rejected FROM loyalty.promo_code_pool_history "
+        "WHERE pool_system_id = 'a' AND kind = 'upload' ORDER BY number"
+    )
+    assert history == [
+        (result.job - 1, "completed", "a test", 1, 0, 0),
+        (result.job, "completed_with_rejects", "a test", 2, 1, 1),
+    ]
+
+
+def test_pc06_everything_in_a_file_of_one_pool_counts_for_it(site: Site):
+    result = load(site, "1,,,,,", "2,b,,,,", "3", "4,nowhere,,,,", "1,a,,,,", pool="a")
+    assert counts(result) == {"read": 5, "inserted": 1, "rejected": 4}
+    assert uploads(site, result) == {"a": (1, 0, 0, 4)}
+
+
+def test_x19_a_dry_run_counts_warns_and_leaves_nothing(site: Site):
+    load(site, "1,a,,,,")
+    before = site.loyalty()
+    rows = ("1,a,,,,", "2,a,,,,", "2,a,,,,", "x,a,,,,", "X,a,,,,", "1,b,,,,")
+    result = load(site, *rows, dry_run=True)
+    assert counts(result) == {"read": 6, "inserted": 3, "unchanged": 1, "rejected": 2}
+    assert warnings(result) == {"code.case_twin": 1}
+    assert (site.loyalty(), uploads(site, result)) == (before, {})
+    for_real = load(site, *rows)
+    assert (counts(for_real), warnings(for_real)) == (counts(result), warnings(result))
+
+
+# X-13
+
+
+def test_x13_a_repeat_is_a_duplicate_until_a_later_import_has_changed_dates(site: Site):
+    rows = ("1,a,2024-01-01,,,",)
+    first = load(site, *rows)
+    load(site, "2,a,,,,")
+    again = load(site, *rows)
+    assert (again.state, again.duplicate_of) == ("duplicate", first.job)
+    changed = load(site, "1,a,2024-01-02,,,", on_existing="update_dates")
+    assert counts(changed) == {"read": 1, "updated": 1}
+    assert load(site, "1,a,2024-01-02,,,", on_existing="update_dates").state == "duplicate"
+    assert rejects(load(site, *rows)) == {2: {"code.other_dates"}}
+    back = load(site, *rows, on_existing="update_dates")
+    assert counts(back) == {"read": 1, "updated": 1}
+    assert counts(load(site, "1,a,2024-01-02,,,", on_existing="update_dates")) == {"read": 1, "updated": 1}
+
+
+def test_x13_the_same_codes_for_another_pool_are_a_new_import(site: Site):
+    content = "Code\n1\n"
+    assert counts(site.load("promo_codes", content, pool="a"))["inserted"] == 1
+    assert rejects(site.load("promo_codes", content, pool="b")) == {2: {"code.in_another_pool"}}
+    assert site.run("promo_codes", site.drop("promo_codes/a", "same.csv", content)).state == "duplicate"
+
+
+# Several imports at once
+
+
+def together(site: Site, *requests: Any) -> list[JobResult]:
+    results: dict[int, JobResult] = {}
+
+    def run(number: int) -> None:
+        results[number] = import_file(site.runtime, requests[number])
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(requests))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return [results[number] for number in range(len(requests))]
+
+
+@pytest.mark.parametrize("settings", [{}, {"on_existing": "update_dates"}])
+@pytest.mark.parametrize("has_codes", [False, True])  # first codes of a pool wait for one another, later ones don't
+def test_files_that_share_codes_end_as_if_one_came_after_the_other(
+    site: Site, settings: Mapping[str, str], has_codes: bool
+):
+    if has_codes:
+        load(site, "C,a,,,,")
+    rows = [f"C{number:05},a,2024-01-01,,," for number in range(3000)]
+    other = [f"C{number:05},a,2024-01-01,,," for number in range(4499, 1499, -1)]
+    paths = [
+        site.drop("promo_codes", f"{n}.csv", "\n".join([HEADER, *lines, ""])) for n, lines in enumerate((rows, other))
+    ]
+    results = together(site, *(site.request("promo_codes", path, **settings) for path in paths))
+    assert [result.rows.rejected for result in results] == [0, 0]
+    assert sum(result.rows.inserted for result in results) == 4500
+    assert sum(result.rows.unchanged for result in results) == 1500
+    assert site.query("SELECT count(*) FROM loyalty.promo_code WHERE code <> 'C'") == [(4500,)]
+
+
+def test_x20_codes_stand_in_no_log_result_or_summary(site: Site, caplog: pytest.LogCaptureFixture):
+    caplog.set_level("DEBUG")
+    canary = "C4N4RY"
+    generate(site, f"{canary}9")
+    told = [
+        load(site, f"{canary}1,a,,,,", f"{canary}2,b,,,,"),
+        load(site, f"{canary}1,a,2024-01-01,,,", f"{canary}1,b,,,,", f"{canary}9,a,,,,", f"{canary.lower()}1,a,,,,"),
+        load(site, f"{canary}1,a,2024-01-01,,,", on_existing="update_dates"),
+        load(site, f"{canary}3,{canary},,,,"),
+        site.load("promo_codes", f"{canary}5\n{canary}6\n", pool="a"),
+        site.load("promo_codes", f"Code\n{canary}5\n"),
+    ]  # fmt: skip
+    assert [result.state for result in told][-2:] == ["refused", "refused"]
+    texts = [repr(told), caplog.text]
+    texts += [content.decode() for name, content in site.reports().items() if name.endswith(".json")]
+    for number, text in enumerate(texts):
+        assert canary not in text.upper(), number
+    ledger = site.query("SELECT to_jsonb(job)::text FROM ledger.import_job AS job")
+    ledger += site.query("SELECT to_jsonb(upload)::text FROM ledger.promo_code_upload AS upload")
+    assert canary not in str(ledger).upper()

@@ -1,0 +1,132 @@
+"""The promo codes' suite: for each rule a row that breaks it and nothing else, and the rows that don't."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from include.importing.suites import Checker, load_suite, sentences
+from tests.rules.frames import read_rows
+
+pytestmark = pytest.mark.rules
+
+SUITE = Path(__file__).resolve().parents[2] / "expectations" / "promo_codes.json"
+LOOKUPS = {"pool": {"a": {"fill_method": None}, "b": {"fill_method": "upload"}, "made": {"fill_method": "generate"}}}
+CODE = {"code": "0042", "pool": "a"}
+DATED = CODE | {
+    "issue_start": "2024-01-01", "issue_end": "2024-01-01", "available_from": "2024-01-01 10:00",
+    "available_till": "2024-01-01 10:00:01",
+}  # fmt: skip
+
+
+def broken(rows: Sequence[Mapping[str, str]], **settings: str) -> list[dict[str, str]]:
+    frame = read_rows("promo_codes", rows, LOOKUPS, settings=settings)
+    found: list[dict[str, str]] = [{} for _ in rows]
+    for result in Checker(load_suite(SUITE, columns=set(frame.columns), settings={})).check(frame):
+        assert result.rule.severity == "critical"
+        for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
+            found[row][result.rule.id] = sentence
+    return found
+
+
+@pytest.mark.parametrize("row", [CODE, DATED, CODE | {"pool": "b"}, CODE | {"code": "x" * 1000}])
+def test_pc02_a_good_code_breaks_no_rule(row: dict[str, str]) -> None:
+    assert broken([row]) == [{}]
+
+
+def test_pc02_the_setting_stands_in_for_a_blank_pool() -> None:
+    assert broken([{"code": "1"}, CODE], pool="a") == [{}, {}]
+    assert [set(found) for found in broken([{"code": "1"}, CODE])] == [{"pool.required"}, set()]
+
+
+def moment_rules(field: str, label: str) -> list[tuple[str, dict[str, str], str]]:
+    return [
+        (
+            f"{field}.not_date",
+            CODE | {field: "soon"},
+            f"{label} 'soon' is not a date in a known form, such as 2024-02-29 or 29.02.2024 13:45.",
+        ),
+        (
+            f"{field}.impossible_date",
+            CODE | {field: "2023-02-29"},
+            f"{label} '2023-02-29' is a day or a time that doesn't exist.",
+        ),
+        (
+            f"{field}.slash_date",
+            CODE | {field: "03/04/2024"},
+            f"{label} '03/04/2024' may be month first or day first. Choose one with the setting slash_dates "
+            "(month_first or day_first), or write it as 2024-02-29.",
+        ),
+    ]
+
+
+REJECTED = [
+    ("code.required", {"pool": "a"}, "Code is blank, but every row needs one."),
+    (
+        "code.spreadsheet_number",
+        CODE | {"code": "4.00638E+12"},
+        "Code '4.00638E+12' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "export the file again.",
+    ),
+    ("code.too_long", CODE | {"code": "x" * 1001}, f"Code has more than 1000 characters: '{'x' * 100}...'."),
+    (
+        "code.too_many_bytes",
+        CODE | {"code": "€" * 867},
+        f"Code takes more than 2600 bytes in UTF-8, too many for a key: '{'€' * 100}...'.",
+    ),
+    ("pool.required", {"code": "1"}, "Promo code pool is blank, and neither the settings nor the folder name one."),
+    (
+        "pool.spreadsheet_number",
+        CODE | {"pool": "1E+15"},
+        "Promo code pool '1E+15' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "export the file again.",
+    ),
+    (
+        "pool.known",
+        CODE | {"pool": "A"},
+        "There is no promo code pool with the ID 'A'. Import the pool first, or correct the ID; letter case counts.",
+    ),
+    (
+        "pool.generated",
+        CODE | {"pool": "made"},
+        "Promo code pool 'made' is filled by generation and takes no uploads.",
+    ),
+    *moment_rules("issue_start", "Issue-start"),
+    *moment_rules("issue_end", "Issue-end"),
+    (
+        "issue_end.not_after_start",
+        DATED | {"issue_end": "2024-01-01 00:00"},
+        "Issue-end '2024-01-01 00:00' is not after Issue-start '2024-01-01': the time between them is empty.",
+    ),
+    *moment_rules("available_from", "Available-from"),
+    *moment_rules("available_till", "Available-till"),
+    (
+        "available_till.not_after_start",
+        DATED | {"available_till": "31.12.2023"},
+        "Available-till '31.12.2023' is not after Available-from '2024-01-01 10:00': the time between them is empty.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule", "row", "sentence"), REJECTED, ids=[rule for rule, _, _ in REJECTED])
+def test_a_code_that_breaks_one_rule_is_told_that_and_nothing_else(
+    rule: str, row: dict[str, str], sentence: str
+) -> None:
+    assert broken([CODE, row, DATED]) == [{}, {rule: sentence}, {}]
+
+
+def test_pc02_a_column_that_disagrees_with_the_setting_is_told_both() -> None:
+    sentence = "Promo code pool 'b' is not the one that the settings or the folder name: 'a'."
+    assert broken([CODE, CODE | {"pool": "b"}, {"code": "1"}], pool="a") == [{}, {"pool.disagrees": sentence}, {}]
+
+
+def test_every_rule_of_the_suite_has_a_row_above() -> None:
+    rules = load_suite(SUITE, columns=set(read_rows("promo_codes", [CODE], LOOKUPS).columns), settings={}).rules
+    assert {rule.id for rule in rules} == {rule for rule, _, _ in REJECTED} | {"pool.disagrees"}
+
+
+def test_pc03_a_window_that_is_open_at_one_side_is_never_empty() -> None:
+    for cells in ({"issue_start": "9999-12-31"}, {"issue_end": "0001-01-01"}, {"available_till": "0001-01-01"}):
+        assert broken([CODE | cells]) == [{}]
