@@ -1,6 +1,6 @@
 """One import in a process of its own, with its stages timed from outside; prints one JSON line.
 
-`python -m benchmarks.import_once URL FOLDER TYPE FILE`
+`python -m benchmarks.import_once URL FOLDER TYPE FILE [SETTINGS as JSON]`
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 START = time.perf_counter()
 
 
-def main(url: str, folder: Path, import_type: str, file: Path) -> None:
+def main(url: str, folder: Path, import_type: str, file: Path, settings: str = "{}") -> None:
     """Import a file and tell how long each stage took, in seconds, and the peak memory in MiB."""
     from upath import UPath
 
@@ -30,7 +30,8 @@ def main(url: str, folder: Path, import_type: str, file: Path) -> None:
     for name in ("take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job"):
         setattr(importer, name, _timed(name, getattr(importer, name), seconds))
     loaded = time.perf_counter()
-    result = importer.import_file(runtime, Request(import_type, str(file), f"benchmark {file}", "benchmark"))
+    request = Request(import_type, str(file), f"benchmark {file}", "benchmark", json.loads(settings))
+    result = importer.import_file(runtime, request)
     ended = time.perf_counter()
     print(
         json.dumps(
@@ -58,4 +59,4 @@ def _timed(name, function, seconds):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]))
+    main(sys.argv[1], Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]), *sys.argv[5:])

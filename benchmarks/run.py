@@ -1,7 +1,8 @@
-r"""`make bench`: whole imports beside psql's `\copy` of the clean rows alone, interleaved in one run, as ratios.
+r"""`make bench`: imports and generations beside psql's `\copy` of the clean rows alone, interleaved in one run.
 
 Every measurement starts from a database of its own and a checkpoint. `\copy` loads rows that are already clean, typed,
-hashed and numbered; the import starts from the sender's file and ends with committed rows and written reports.
+hashed and numbered; the import starts from the sender's file and ends with committed rows and written reports. Issuing
+promo codes is measured beside a plain UPDATE.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import psycopg2
 
+from benchmarks import promo_codes
 from benchmarks.gift_cards import COPY_COLUMNS, POOLS, Files, write_files
 from include.project.loader import load_project
 from include.project.sync import sync
@@ -78,14 +80,14 @@ class Bench:
         with engine.begin() as connection:
             sync(connection, load_project())
         engine.dispose()
-        self._import(TEMPLATE, "gift_card_pools", pools)
+        self.import_file(TEMPLATE, "gift_card_pools", pools)
 
     @contextmanager
     def database(self) -> Iterator[str]:
         """Yield the name of a fresh database; nothing of an earlier measurement is still being written."""
         self.server.create_database("bench", TEMPLATE)
         try:
-            self._execute("bench", "CHECKPOINT")
+            self.execute("bench", "CHECKPOINT")
             yield "bench"
         finally:
             self.server.drop_database("bench")
@@ -94,19 +96,25 @@ class Bench:
         r"""Time psql's `\copy` of a file into one table."""
         with self.database() as database:
             if create:
-                self._execute(database, create)
+                self.execute(database, create)
             command = f"\\copy {table} ({columns}) FROM '{file}' (FORMAT csv)"
             start = time.perf_counter()
-            subprocess.run(
-                [str(self._psql), self.server.url(database), "-q", "-v", "ON_ERROR_STOP=1", "-c", command], check=True
-            )
+            self.run_psql(database, command)
             self.samples.add(name, time.perf_counter() - start)
+
+    def run_psql(self, database: str, command: str) -> str:
+        r"""Run one command, such as a `\copy`, and return what it prints."""
+        options = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", command]
+        told = subprocess.run(
+            [str(self._psql), self.server.url(database), *options], check=True, stdout=subprocess.PIPE, text=True
+        )
+        return told.stdout
 
     def import_cards(self, name: str, files: Files) -> None:
         """Time one whole import in a process of its own, and check that it loaded just the clean rows."""
         with self.database() as database:
             start = time.perf_counter()
-            told = self._import(database, "gift_cards", files.cards)
+            told = self.import_file(database, "gift_cards", files.cards)
             whole = time.perf_counter() - start
         if told["rows"]["inserted"] != files.rows - files.broken or told["rows"]["rejected"] != files.broken:
             raise SystemExit(f"{name}: expected {files.broken} rejects of {files.rows}, got {told['rows']}")
@@ -120,16 +128,21 @@ class Bench:
         self.samples.add(f"{name}, whole command", whole)
         self.samples.add(f"{name}, peak MiB", told["peak_mib"])
 
-    def _import(self, database: str, import_type: str, file: Path) -> dict:
+    def import_file(
+        self, database: str, import_type: str, file: Path, settings: dict[str, object] | None = None
+    ) -> dict:
+        """Import a file in a process of its own and return what that measured."""
         area = self.folder / "area"
         command = [sys.executable, "-m", "benchmarks.import_once", self.server.url(database), str(area), import_type]
+        command += [str(file), json.dumps(settings or {})]
         try:
-            told = subprocess.run([*command, str(file)], check=True, stdout=subprocess.PIPE, text=True).stdout
+            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         finally:
             shutil.rmtree(area, ignore_errors=True)
         return json.loads(told.splitlines()[-1])
 
-    def _execute(self, database: str, statement: str) -> None:
+    def execute(self, database: str, statement: str) -> None:
+        """Run one statement in a transaction of its own."""
         connection = psycopg2.connect(self.server.url(database))
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -190,11 +203,37 @@ def report_cards(samples: Samples, rows: int, shares: tuple[float, ...]) -> None
         print(f"  {name:50} {ratio:8.2f}   target <= {target:g}{'' if ratio <= target else '   MISSED'}")
 
 
+def bench_cards(bench: Bench, parsed: argparse.Namespace) -> None:
+    """Measure and report gift cards."""
+    shares = (0.0, 0.02, 0.3)
+    measure_cards(bench, parsed.rows, parsed.rounds, shares)
+    report_cards(bench.samples, parsed.rows, shares)
+    if parsed.big_rows:
+        measure_cards(bench, parsed.big_rows, 1, (0.02,))
+        report_cards(bench.samples, parsed.big_rows, (0.02,))
+
+
+def bench_codes(bench: Bench, parsed: argparse.Namespace) -> None:
+    """Measure and report promo codes."""
+    promo_codes.measure_generation(bench, parsed.codes, parsed.rounds)
+    promo_codes.report_generation(bench.samples, parsed.codes)
+    promo_codes.measure_upload(bench, parsed.codes, parsed.rounds)
+    promo_codes.report_upload(bench.samples, parsed.codes)
+    promo_codes.measure_issue(bench, parsed.rounds)
+    promo_codes.report_issue(bench.samples)
+    if parsed.big_codes:
+        promo_codes.measure_generation(bench, parsed.big_codes, 1)
+        promo_codes.report_generation(bench.samples, parsed.big_codes)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--big-rows", type=int, default=5_000_000, help="0 leaves the big file out")
+    parser.add_argument("--codes", type=int, default=1_000_000, help="promo codes that are generated and uploaded")
+    parser.add_argument("--big-codes", type=int, default=10_000_000, help="0 leaves the big generation out")
+    parser.add_argument("--only", choices=["cards", "codes"], help="leave the others out")
     parsed = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="bench-"))
     home.chmod(0o711)  # as root the server runs as another user, who has to enter
@@ -206,12 +245,10 @@ def main() -> None:
     try:
         bench = Bench(server, home / "files")
         bench.prepare(write_files(home / "files", rows=1000, broken_share=0).pools)
-        shares = (0.0, 0.02, 0.3)
-        measure_cards(bench, parsed.rows, parsed.rounds, shares)
-        report_cards(bench.samples, parsed.rows, shares)
-        if parsed.big_rows:
-            measure_cards(bench, parsed.big_rows, 1, (0.02,))
-            report_cards(bench.samples, parsed.big_rows, (0.02,))
+        if parsed.only != "codes":
+            bench_cards(bench, parsed)
+        if parsed.only != "cards":
+            bench_codes(bench, parsed)
     finally:
         server.stop("immediate")
         shutil.rmtree(home, ignore_errors=True)

@@ -1,8 +1,10 @@
 """The command line: the very stages that the DAGs run, without Airflow, for local checks and backfills.
 
 `python -m include.cli import TYPE FILE...` and, beside it, `preview`, `template`, `jobs`, `job`, `migrate`,
-`sync-project`. `WAREHOUSE_URL` names the database, else the embedded one of `make demo`; `CVV_KEY` the key of the CVV
-hashes; `WORK_URL`, `REPORTS_URL`, `ARCHIVE_URL`, `LANDING_URL` the folders, else those under `.local/`.
+`sync-project`; for promo codes `generate POOL --quantity N`, `formats`, `pools`, `pool`, `rotate-code-key`.
+`WAREHOUSE_URL` names the database, else the embedded one of `make demo`; `CVV_KEY` the key of the CVV hashes and
+`CODE_KEY` that of the promo codes; `WORK_URL`, `REPORTS_URL`, `ARCHIVE_URL`, `LANDING_URL` the folders, else those
+under `.local/`.
 """
 
 from __future__ import annotations
@@ -38,15 +40,18 @@ from include.importing.runtime import ROOT, Runtime
 from include.importing.settings import GivenSettings, read_assignments, read_settings, resolve
 from include.importing.stages import values_hidden
 from include.project.sync import sync
+from include.promo_codes.errors import GenerationRefused
 from include.warehouse.embedded import EmbeddedServerError
 from include.warehouse.engine import create_warehouse_engine, warehouse_url
 from include.warehouse.migrations import migrate
 
 DONE, FAILED, REFUSED = 0, 1, 3
+_STANDARD_INPUT = "-"
+_FILE_HELP = "a path or URL; - reads standard input, which may be codes without a header"
 _SUCCESSES = (State.COMPLETED, State.COMPLETED_WITH_REJECTS, State.DUPLICATE)
 _EXPECTED = (
-    ConfigurationError, EmbeddedServerError, FileRefused, FileTaken, LookupError, SuiteError, WarehouseFault,
-    WarehouseUnavailable, OSError,
+    ConfigurationError, EmbeddedServerError, FileRefused, FileTaken, GenerationRefused, LookupError, SuiteError,
+    WarehouseFault, WarehouseUnavailable, OSError,
 )  # fmt: skip
 
 
@@ -54,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 when done, 3 when a file was refused, 1 when something failed; argparse itself exits with 2.
+        0 when done, 3 when a file or a generation was refused, 1 when something failed; argparse itself exits with 2.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal can't show must not end the command
@@ -73,7 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not _is_expected(error):
             raise
         print(_sentence(error), file=sys.stderr)
-        return REFUSED if isinstance(error, FileRefused) else FAILED
+        return REFUSED if isinstance(error, FileRefused | GenerationRefused) else FAILED
 
 
 def _is_expected(error: Exception) -> bool:
@@ -81,7 +86,7 @@ def _is_expected(error: Exception) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, FileRefused):
+    if isinstance(error, FileRefused | GenerationRefused):
         return f"{error.message} [{error.rule}]"
     if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
@@ -104,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     importing = command("import", _import, "Import files: validate, load, report.")
     for each in (importing, command("preview", _preview, "Show the first rows with the mapping and their verdicts.")):
         each.add_argument("type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
-        each.add_argument("files", nargs="+", metavar="FILE")
+        each.add_argument("files", nargs="+", metavar="FILE", help=_FILE_HELP if each is importing else None)
         each.add_argument("--settings", type=Path, metavar="FILE.yaml", help="settings of these files")
         each.add_argument(
             "--set", action="append", default=[], metavar="KEY=VALUE", help="one setting; may be repeated"
@@ -121,6 +126,22 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("number", type=_count, metavar="NUMBER")
     command("migrate", _migrate, "Bring the warehouse's schema up to date.")
     command("sync-project", _sync_project, "Apply the project settings to the reference tables.")
+    generating = command(
+        "generate", _generate, "Generate promo codes into a pool, and save what is given as its settings."
+    )
+    generating.add_argument("pool", metavar="POOL", help="system id of the pool")
+    generating.add_argument("--quantity", type=_count, required=True, metavar="NUMBER", help="codes to add")
+    generating.add_argument("--format", metavar="NAME", help="a promo code format of the project; default: the pool's")
+    generating.add_argument(
+        "--auto-generate", action=argparse.BooleanOptionalAction, help="whether the pool is topped up when it runs out"
+    )
+    generating.add_argument("--json", action="store_true", help="print one JSON line")
+    command("formats", _formats, "Show what each promo code format can give and has given.")
+    command("pools", _pools, "Show the stock of each promo code pool.")
+    one = command("pool", _pool, "Show the uploads and generations of one promo code pool.")
+    one.add_argument("pool", metavar="POOL", help="system id of the pool")
+    rotating = command("rotate-code-key", _rotate_code_key, "Let formats begin anew under another key of the codes.")
+    rotating.add_argument("formats", nargs="*", metavar="FORMAT", help="default: all whose codes are of another key")
     return parser
 
 
@@ -143,18 +164,20 @@ def _runtime() -> Runtime:
         raise ConfigurationError(
             "WAREHOUSE_URL is not the address of a PostgreSQL database, such as postgresql://user:password@host/name."
         ) from None
-    return Runtime(engine, landing, work, reports, archive, cvv_key=_cvv_key(local))
+    cvv_key, code_key = (_key(local, name) for name in ("cvv_key", "code_key"))
+    return Runtime(engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key)
 
 
-def _cvv_key(local: Path) -> bytes | None:
-    """Return the key from the environment, else the local stack's: both must hash alike (X-20)."""
-    if key := os.environ.get("CVV_KEY"):
+def _key(local: Path, name: str) -> bytes | None:
+    """Return a key from the environment, else the local stack's: both must hash, and make codes, alike (X-20)."""
+    if key := os.environ.get(name.upper()):
         return key.encode()
     stored = local / "keys.json"
     try:
-        return str(json.loads(stored.read_text())["cvv_key"]).encode() if stored.exists() else None
-    except (ValueError, KeyError, TypeError):
-        raise ConfigurationError(f"{stored} holds no cvv_key; set CVV_KEY.") from None
+        known = dict(json.loads(stored.read_text())) if stored.exists() else {}
+    except (ValueError, TypeError):
+        raise ConfigurationError(f"{stored} is damaged; set {name.upper()}.") from None
+    return str(known[name]).encode() if name in known else None
 
 
 def _import(parsed: argparse.Namespace) -> int:
@@ -166,6 +189,8 @@ def _import(parsed: argparse.Namespace) -> int:
 
     def import_one(source: UPath) -> JobResult:
         sidecar, parameters = _given_settings(runtime, parsed)
+        if source.name == _STANDARD_INPUT:
+            source, sidecar = _pasted(runtime, parsed, sidecar, parameters), None
         check_name(source)
         request = Request(
             parsed.type, str(source), _run_key(runtime, source), f"command line ({getpass.getuser()})", parameters,
@@ -174,7 +199,7 @@ def _import(parsed: argparse.Namespace) -> int:
         return import_file(runtime, request, progress=_progress(sys.stderr, source.name))
 
     worst = DONE
-    for source in [_source(file) for file in parsed.files]:
+    for source in [UPath(file) if file == _STANDARD_INPUT else _source(file) for file in parsed.files]:
         try:
             result = import_one(source)
         except FileRefused as refusal:
@@ -192,6 +217,15 @@ def _without_job(import_type: str, source: UPath, state: State, rule: str, messa
     """Return the result of a file that has no job of its own."""
     reason = {"rule": rule, "message": message}
     return JobResult(0, import_type, source.name, str(state), jobs.JobCounts(), reason=reason)
+
+
+def _pasted(runtime: Runtime, parsed: argparse.Namespace, sidecar: str | None, parameters: dict[str, object]) -> UPath:
+    """Write what stands on standard input into the landing area, its settings beside it (PC-01)."""
+    from include.importing.pasting import write_pasted
+
+    given = {} if sidecar is None else dict(read_settings(sidecar, str(parsed.settings)).values)
+    declared = import_types.get(parsed.type)
+    return write_pasted(runtime, declared, sys.stdin.buffer.read(), given | parameters)
 
 
 def _source(file: str) -> UPath:
@@ -326,6 +360,50 @@ def _sync_project(_: argparse.Namespace) -> int:
         if count.added or count.changed or count.removed:
             print(f"{table}: {count.added} added, {count.changed} changed, {count.removed} removed")
     print("The reference tables agree with include/config/project.yaml.")
+    return DONE
+
+
+def _generate(parsed: argparse.Namespace) -> int:
+    from include.promo_codes import commands  # NumPy's import takes a while: not for commands that need none
+
+    result = commands.generate(
+        _runtime(),
+        pool=parsed.pool,
+        quantity=parsed.quantity,
+        format_name=parsed.format,
+        auto_generate=parsed.auto_generate,
+        user=getpass.getuser(),
+    )
+    print(json.dumps(result.to_json(), ensure_ascii=False) if parsed.json else commands.told_generation(result))
+    return REFUSED if result.refusal else DONE
+
+
+def _formats(_: argparse.Namespace) -> int:
+    from include.promo_codes import commands
+
+    print(commands.told_formats(_runtime()))
+    return DONE
+
+
+def _pools(_: argparse.Namespace) -> int:
+    from include.promo_codes import commands
+
+    print(commands.told_pools(_runtime()))
+    return DONE
+
+
+def _pool(parsed: argparse.Namespace) -> int:
+    from include.promo_codes import commands
+
+    print(commands.told_history(_runtime(), parsed.pool))
+    return DONE
+
+
+def _rotate_code_key(parsed: argparse.Namespace) -> int:
+    from include.promo_codes import commands
+
+    for name, is_rotated in commands.rotate_keys(_runtime(), parsed.formats).items():
+        print(f"{name}: {'begins anew under the new key' if is_rotated else 'needs no change'}")
     return DONE
 
 

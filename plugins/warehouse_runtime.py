@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 WAREHOUSE_CONNECTION = "warehouse_postgres"
 STORAGE_CONNECTION = "landing_storage"
-KEY_CONNECTION = "cvv_key"
+KEY_CONNECTIONS = ("cvv_key", "code_key")
+"""Keys of the CVV hashes and of the promo codes, each the password of its Connection."""
 LOCATIONS = ("landing", "work", "reports", "archive")
 
 
@@ -34,7 +35,11 @@ def open_runtime() -> Iterator[Runtime]:
 
     engine = create_warehouse_engine(warehouse_url())
     try:
-        yield Runtime(engine=engine, **{name: location(name) for name in LOCATIONS}, cvv_key=_cvv_key())
+        yield Runtime(
+            engine=engine,
+            **{name: location(name) for name in LOCATIONS},
+            **{name: _key(name) for name in KEY_CONNECTIONS},
+        )
     finally:
         engine.dispose()
 
@@ -99,6 +104,6 @@ def _storage_options() -> dict[str, Any]:
     return {"use_listings_cache": False} | {name: value for name, value in options.items() if value}
 
 
-def _cvv_key() -> bytes | None:
-    connection = find_connection(KEY_CONNECTION)
+def _key(name: str) -> bytes | None:
+    connection = find_connection(name)
     return connection.password.encode() if connection and connection.password else None

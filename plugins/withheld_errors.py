@@ -68,7 +68,10 @@ def withhold_values(body: Callable[P, T]) -> Callable[P, T]:
 def shown_error(error: Exception) -> Exception:
     """Return the error that Airflow may see in place of this one."""
     from include.importing.jobs import FileTaken
+    from include.promo_codes.errors import GenerationRefused
 
+    if isinstance(error, GenerationRefused):
+        return AirflowFailException(f"Refused ({error.rule}): {error.message}")
     if isinstance(error, FileRefused):
         return AirflowFailException(f"The file is refused ({error.rule}): {error.message}")
     if isinstance(error, FileTaken):

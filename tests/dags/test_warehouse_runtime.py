@@ -21,6 +21,7 @@ def test_the_runtime_has_warehouse_folders_and_key(connected, folders):
             str(folders.landing), str(folders.work), str(folders.reports), str(folders.archive),
         ]  # fmt: skip
         assert runtime.cvv_key == b"key of the tests"
+        assert runtime.code_key == b"code key of the tests"
         assert "key of the tests" not in repr(runtime)
 
 

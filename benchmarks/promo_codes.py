@@ -1,0 +1,193 @@
+r"""Promo codes: generation and upload beside `\copy` of the same codes, issue beside a plain UPDATE … SKIP LOCKED.
+
+`python -m benchmarks.promo_codes URL QUANTITY` is one generation in a process of its own; it prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.run import Bench, Samples
+
+CODE_KEY = b"benchmark" * 4
+POOL = "bench"
+CLIENTS = (1, 16)
+ISSUES = 32_000
+"""Codes that are issued in one measurement, by all clients together."""
+_ADD_POOL = f"""
+INSERT INTO loyalty.promo_code_pool (system_id, name, description, state, format)
+VALUES ('{POOL}', 'Bench', 'Of the benchmark', 'active', 'summer')
+"""
+_GENERATED, _UPLOADED = "code, pool_system_id, generation_id", "code, pool_system_id, import_job_id, import_line"
+_ISSUE = f"SELECT result FROM loyalty.issue_promo_code('{POOL}', 'customer');\n"
+_PLAIN_UPDATE = f"""
+UPDATE loyalty.promo_code SET issued_at = clock_timestamp(), issued_to = 'customer'
+WHERE code = (
+    SELECT code FROM loyalty.promo_code
+    WHERE pool_system_id = '{POOL}' AND issued_at IS NULL AND used_at IS NULL
+    ORDER BY coalesce(issue_end, 'infinity'), coalesce(issue_start, '-infinity'), coalesce(generation_id, import_job_id)
+    LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+RETURNING code;
+"""
+
+
+def measure_generation(bench: Bench, quantity: int, rounds: int) -> None:
+    r"""Measure generations and the `\copy` of their codes, in the order of the table and in random order, in turn."""
+    files = {order: bench.folder / f"generated-{quantity}-{order}.csv" for order in ("sorted", "random")}
+    for number in range(rounds):
+        with bench.database() as database:
+            bench.execute(database, _ADD_POOL)
+            told = generate(bench, database, quantity)
+            if number == 0:
+                write_rows(bench, database, "ctid", files["sorted"])
+                write_rows(bench, database, "md5(code)", files["random"])
+        bench.samples.add(f"{quantity:,} generation", told["wall"])
+        bench.samples.add(f"{quantity:,} generation, peak MiB", told["peak_mib"])
+        for order, file in files.items():
+            bench.copy(f"{quantity:,} copy {order}", "loyalty.promo_code", _GENERATED, file, _ADD_POOL)
+
+
+def generate(bench: Bench, database: str, quantity: int) -> dict:
+    """Run one generation in a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.promo_codes", bench.server.url(database), str(quantity)]
+    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(told)
+
+
+def write_rows(bench: Bench, database: str, order: str, file: Path) -> None:
+    r"""Write what was generated as a file for `\copy`."""
+    query = f"SELECT code, pool_system_id, generation_id FROM loyalty.promo_code ORDER BY {order}"
+    bench.run_psql(database, f"\\copy ({query}) TO '{file}' (FORMAT csv)")
+
+
+def measure_upload(bench: Bench, rows: int, rounds: int) -> None:
+    r"""Measure the import of a file of codes alone, in random order, and `\copy` of the same codes, in turn."""
+    sent, typed = write_upload(bench.folder, rows)
+    for _ in range(rounds):
+        with bench.database() as database:
+            bench.execute(database, _ADD_POOL)
+            told = bench.import_file(database, "promo_codes", sent, {"pool": POOL})
+        if told["rows"]["inserted"] != rows:
+            raise SystemExit(f"upload: expected {rows} inserted rows, got {told['rows']}")
+        bench.samples.add(f"{rows:,} upload", told["wall"])
+        bench.samples.add(f"{rows:,} upload, load", told["stages"]["load_rows"])
+        bench.samples.add(f"{rows:,} upload, peak MiB", told["peak_mib"])
+        bench.copy(f"{rows:,} copy uploaded", "loyalty.promo_code", _UPLOADED, typed, _ADD_POOL)
+
+
+def write_upload(folder: Path, rows: int) -> tuple[Path, Path]:
+    r"""Write a sender's file and the same codes as `\copy` wants them: numbered, with their pool and job."""
+    from include.promo_codes.formats import CodeFormat, write_codes
+
+    code_format = CodeFormat("upload", "ABCDEFGHJKLMNPQRSTUVWXYZ23456789", 12)
+    key = code_format.key(CODE_KEY)
+    codes = write_codes(code_format, key, code_format.permutation(key).numbers(0, rows), "\n").decode()
+    sent, typed = folder / f"upload-{rows}.csv", folder / f"upload-{rows}-typed.csv"
+    sent.write_text(f"Code\n{codes}")
+    with typed.open("w") as lines:
+        lines.writelines(f"{code},{POOL},1,{line}\n" for line, code in enumerate(codes.split(), start=2))
+    return sent, typed
+
+
+def measure_issue(bench: Bench, rounds: int) -> None:
+    """Measure how many codes a second clients get, one by one, from a pool that a generation has filled."""
+    for _ in range(rounds):
+        for clients in CLIENTS:
+            for name, script in (("issue_promo_code", _ISSUE), ("plain UPDATE", _PLAIN_UPDATE)):
+                with bench.database() as database:
+                    bench.execute(database, _ADD_POOL)
+                    generate(bench, database, ISSUES * 2)
+                    bench.execute(database, f"SELECT loyalty.count_promo_code_pool('{POOL}')")
+                    bench.execute(database, "VACUUM ANALYZE loyalty.promo_code")
+                    seconds = run_clients(bench, database, script, clients)
+                    count = f"SELECT count(issued_at) FROM loyalty.promo_code WHERE pool_system_id = '{POOL}'"
+                    issued = int(bench.run_psql(database, count))
+                if issued != ISSUES:
+                    raise SystemExit(f"{name}: {issued} codes were issued, {ISSUES} expected")
+                bench.samples.add(f"{clients} clients, {name}, codes a second", ISSUES / seconds)
+
+
+def run_clients(bench: Bench, database: str, script: str, clients: int) -> float:
+    """Run a statement over and over in so many sessions side by side, as transactions of their own; return seconds."""
+    file = bench.folder / "issue.sql"
+    file.write_text(script)
+    command = [
+        str(bench.server.program("pgbench")), "--no-vacuum", "--client", str(clients), "--jobs", str(min(clients, 2)),
+        "--transactions", str(ISSUES // clients), "--protocol", "prepared", "--file", str(file),
+        bench.server.url(database),
+    ]  # fmt: skip
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return time.perf_counter() - start
+
+
+def report_generation(samples: Samples, quantity: int) -> None:
+    """Print medians, and the ratios beside their target."""
+    prefix = f"{quantity:,}"
+    print(f"\n{prefix} promo codes generated, medians of {len(samples.values[f'{prefix} generation'])}")
+    _print_samples(samples, f"{prefix} generation", f"{prefix} copy sorted", f"{prefix} copy random")
+    wall = samples.median(f"{prefix} generation")
+    for order in ("sorted", "random"):
+        _print_ratio(f"generation / copy of the same codes, {order}", wall / samples.median(f"{prefix} copy {order}"))
+
+
+def report_upload(samples: Samples, rows: int) -> None:
+    """Print medians, and the ratio beside its target."""
+    prefix = f"{rows:,}"
+    print(f"\n{prefix} promo codes uploaded, medians of {len(samples.values[f'{prefix} upload'])}")
+    _print_samples(samples, f"{prefix} upload", f"{prefix} copy uploaded")
+    ratio = samples.median(f"{prefix} upload") / samples.median(f"{prefix} copy uploaded")
+    _print_ratio("upload / copy of the same codes", ratio)
+
+
+def report_issue(samples: Samples) -> None:
+    """Print codes a second, and the ratios."""
+    print("\npromo codes issued, codes a second")
+    for clients in CLIENTS:
+        names = [f"{clients} clients, {name}, codes a second" for name in ("issue_promo_code", "plain UPDATE")]
+        issued, plain = (samples.median(name) for name in names)
+        print(f"  {clients:2} clients: {issued:10,.0f}   plain UPDATE {plain:10,.0f}   ratio {issued / plain:.2f}")
+
+
+def _print_samples(samples: Samples, *prefixes: str) -> None:
+    for name, values in samples.values.items():
+        if name.startswith(prefixes):
+            unit = "" if name.endswith("MiB") else " s"
+            spread = f"{min(values):.2f} … {max(values):.2f}"
+            print(f"  {name:46} {samples.median(name):9.2f}{unit:2}  ({spread})")
+
+
+def _print_ratio(name: str, ratio: float, target: float = 1.3) -> None:
+    print(f"  {name:50} {ratio:8.2f}   target <= {target:g}{'' if ratio <= target else '   MISSED'}")
+
+
+def main(url: str, quantity: int) -> None:
+    """Generate codes and tell how long it took, in seconds, and the peak memory in MiB."""
+    from upath import UPath
+
+    from include.importing.runtime import Runtime
+    from include.promo_codes.generation import GenerationRequest, open_generation, run_generation
+    from include.warehouse.engine import create_warehouse_engine
+
+    runtime = Runtime(create_warehouse_engine(url), *[UPath("/nowhere")] * 4, code_key=CODE_KEY)
+    start = time.perf_counter()
+    request = GenerationRequest(POOL, quantity, "benchmark", "benchmark", "command line")
+    result = run_generation(runtime, open_generation(runtime, request))
+    wall = time.perf_counter() - start
+    if result.added != quantity:
+        raise SystemExit(f"generation: {result}")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"wall": wall, "peak_mib": peak}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Promo codes: their formats, their generation, the top-up of pools."""

@@ -1,0 +1,147 @@
+"""What the command line does with promo codes. Source: PG-01 to PG-04, PC-06."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from include.importing.errors import ConfigurationError
+from include.importing.runtime import Runtime
+from include.importing.stages import values_hidden
+from include.promo_codes import formats, generation
+from include.promo_codes.generation import GenerationRequest, GenerationResult
+
+REASON = "command line"
+_POOLS = sa.text(
+    """
+    SELECT pool_system_id AS pool, state, fill_method, format, available, scheduled, issued, used, expired, threshold,
+           round(daily_consumption, 1) AS daily, runs_out_at
+    FROM loyalty.promo_code_stock
+    ORDER BY pool_system_id
+    """
+)
+_HISTORY = sa.text(
+    """
+    SELECT kind, number, state, launched_at, launched_by, requested, added, updated, unchanged, rejected, reason
+    FROM loyalty.promo_code_pool_history
+    WHERE pool_system_id = :pool
+    ORDER BY launched_at, kind, number
+    """
+)
+_ATTEMPTS = sa.text(
+    """
+    SELECT count(*), (array_agg(run_key ORDER BY id DESC) FILTER (WHERE state NOT IN ('completed', 'refused')))[1]
+    FROM ledger.promo_code_generation
+    WHERE starts_with(run_key, :prefix)
+    """
+)
+
+
+def generate(
+    runtime: Runtime, *, pool: str, quantity: int, format_name: str | None, auto_generate: bool | None, user: str
+) -> GenerationResult:
+    """Generate codes as one command; the same command takes up a generation that was killed or has failed.
+
+    Raises:
+        GenerationRefused: the quantity is none.
+        ConfigurationError, WarehouseUnavailable, WarehouseFault
+    """
+    asked = json.dumps([pool, quantity, format_name, auto_generate], ensure_ascii=False)
+    prefix = f"{REASON} {asked} "
+    with values_hidden(), runtime.engine.connect() as connection:
+        attempts, unfinished = connection.execute(_ATTEMPTS, {"prefix": prefix}).one()
+    request = GenerationRequest(
+        pool, quantity, unfinished or f"{prefix}{attempts + 1}", f"command line ({user})", REASON, format_name,
+        auto_generate,
+    )  # fmt: skip
+    return generation.run_generation(runtime, generation.open_generation(runtime, request))
+
+
+def told_generation(result: GenerationResult) -> str:
+    """Say how a generation ended."""
+    line = f"{result.pool}: {result.state} (generation {result.id})"
+    if result.refusal:
+        return f"{line}\n  {result.refusal['message']} [{result.refusal['rule']}]"
+    return f"{line}\n  {result.added:,} codes of the format {result.format} added, {result.generated:,} generated"
+
+
+def told_formats(runtime: Runtime) -> str:
+    """Return a table of the formats: what each can give, has given, and how safe its codes are from guessing."""
+    with values_hidden(), runtime.engine.connect() as connection:
+        found = formats.list_formats(connection)
+    rows = [
+        (each.name, f"{each.capacity:,}", f"{each.generated:,}", f"{each.present:,}", f"{each.available:,}",
+         f"1 in {1 / each.guess_probability:,.0f}" if each.guess_probability else "none")
+        for each in found
+    ]  # fmt: skip
+    return table(("format", "capacity", "generated", "present", "available", "one guess hits"), rows, {0})
+
+
+def told_pools(runtime: Runtime) -> str:
+    """Return a table of the pools and their stock."""
+    with values_hidden(), runtime.engine.connect() as connection:
+        return _told(connection, _POOLS, {}, texts=("pool", "state", "fill_method", "format"))
+
+
+def told_history(runtime: Runtime, pool: str) -> str:
+    """Return a table of a pool's uploads and generations, the oldest first. Source: PC-06.
+
+    Raises:
+        LookupError: there is no such pool.
+    """
+    with values_hidden(), runtime.engine.connect() as connection:
+        known = sa.text("SELECT 1 FROM loyalty.promo_code_pool WHERE system_id = :pool")
+        if connection.execute(known, {"pool": pool}).first() is None:
+            raise LookupError(f"There is no promo code pool {pool!r}.")
+        return _told(connection, _HISTORY, {"pool": pool}, texts=("kind", "state", "launched_by", "reason"))
+
+
+def rotate_keys(runtime: Runtime, names: Sequence[str]) -> dict[str, bool]:
+    """Let formats begin anew under the key that is given now, all or none of them. Source: PG-03.
+
+    Args:
+        names: none means all formats.
+
+    Returns:
+        Format → whether its codes so far were of another key; the others were left as they are.
+
+    Raises:
+        GenerationRefused: there is no such format.
+        ConfigurationError: there is no key.
+    """
+    if not runtime.code_key:
+        raise ConfigurationError("There is no key to rotate to: set CODE_KEY.")
+    with values_hidden(), runtime.engine.begin() as connection:
+        known = names or formats.format_names(connection)
+        return {name: formats.rotate_key(connection, name, runtime.code_key) for name in sorted(set(known))}
+
+
+def _told(connection: Connection, statement: sa.TextClause, values: Mapping[str, object], texts: Sequence[str]) -> str:
+    found = connection.execute(statement, values)
+    names = list(found.keys())
+    rows = [[_cell(value) for value in row] for row in found]
+    return table([name.replace("_", " ") for name in names], rows, {names.index(name) for name in texts})
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return value if isinstance(value, str) else f"{value:,}"
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: set[int]) -> str:
+    """Lay out a table; columns that are not `texts` are numbers and flush right."""
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if position in texts else cell.rjust(width)
+            for position, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in (headings, *rows)
+    )

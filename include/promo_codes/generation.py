@@ -1,0 +1,441 @@
+"""Generate promo codes into a pool: history, counter, codes and the pool's settings, each once. Source: PG-01 to PG-04.
+
+A generation is opened (a row of `ledger.promo_code_generation`, keyed by what asked for it), then run in ONE
+transaction: the format's counter, the codes, the pool's settings and the row's counts commit together or not at all. So
+a generation that was killed has written nothing, and to repeat one that has completed only returns what it did.
+"""
+
+from __future__ import annotations
+
+import io
+import shlex
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import psycopg2.errors
+import sqlalchemy as sa
+from psycopg2.extensions import cursor as Cursor
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from include.importing.errors import ConfigurationError, WarehouseFault, WarehouseUnavailable
+from include.importing.runtime import Runtime
+from include.importing.stages import values_hidden
+from include.importing.staging import driver
+from include.promo_codes.errors import GenerationRefused
+from include.promo_codes.formats import FormatState, fingerprint, lock_format, write_codes, write_progress
+from include.promo_codes.permutation import Numbers, Permutation
+
+BATCH_CODES = 1 << 18
+"""Codes made and written at once, to bound the memory whatever the quantity."""
+RUN_CODES = 1 << 22
+"""Codes written in one ascending run, 32 MiB of numbers: the longer it is, the fewer index pages a code costs."""
+RARE_COLLISIONS = 0.1
+"""Codes of a run that are expected to be there already, up to which it is written as if there were none."""
+LARGEST_QUANTITY = (1 << 63) - 1
+
+_GENERATION = sa.table(
+    "promo_code_generation",
+    *(sa.column(name, sa.BigInteger) for name in ("id", "requested", "generated", "added")),
+    *(
+        sa.column(name, sa.Text)
+        for name in (
+            "run_key", "pool_system_id", "format", "reason", "state", "launched_by", "refusal_rule", "refusal_message",
+            "dag_id", "dag_run_id",
+        )
+    ),
+    sa.column("auto_generate", sa.Boolean),
+    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("launched_at", "started_at", "finished_at")),
+    schema="ledger",
+)  # fmt: skip
+_POOL = sa.table(
+    "promo_code_pool",
+    *(sa.column(name, sa.Text) for name in ("system_id", "format", "fill_method")),
+    sa.column("quantity", sa.BigInteger),
+    sa.column("auto_generate", sa.Boolean),
+    *(sa.column(name, sa.DateTime(timezone=True)) for name in ("first_code_at", "updated_at")),
+    schema="loyalty",
+)
+_COPY = "COPY loyalty.promo_code (code, pool_system_id, generation_id) FROM STDIN"
+_STAGE = """
+CREATE TEMP TABLE IF NOT EXISTS generated_code (
+    position bigint GENERATED ALWAYS AS IDENTITY,
+    code text COLLATE "C" NOT NULL
+) ON COMMIT DROP;
+TRUNCATE pg_temp.generated_code RESTART IDENTITY;
+"""
+# Adds the first codes of pg_temp.generated_code that are not there yet, as many as are missing. A code that another
+# transaction adds at the same time is waited for, and then skipped.
+_ADD_NEW = """
+WITH fresh AS MATERIALIZED (
+    SELECT made.position, made.code
+    FROM pg_temp.generated_code AS made
+    WHERE NOT EXISTS (SELECT FROM loyalty.promo_code AS known WHERE known.code = made.code)
+    ORDER BY made.position
+    LIMIT %(missing)s
+), added AS (
+    INSERT INTO loyalty.promo_code (code, pool_system_id, generation_id)
+    SELECT fresh.code, %(pool)s, %(generation_id)s
+    FROM fresh
+    ORDER BY fresh.code                        -- sorted input keeps the unique index warm
+    ON CONFLICT ON CONSTRAINT promo_code_pkey DO NOTHING
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM added), count(*), max(fresh.position)
+FROM fresh
+"""
+
+
+class GenerationState(StrEnum):
+    """Where a generation stands. Source: PG-04."""
+
+    AWAITING_EXECUTION = "awaiting_execution"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """What is asked for.
+
+    Args:
+        pool: system_id.
+        quantity: codes to add; saved as the pool's quantity.
+        run_key: names the request; asking with the same key again is the same generation.
+        launched_by: the user.
+        reason: `form`, `command line`.
+        format: None takes the pool's own; another one becomes the pool's.
+        auto_generate: None leaves the pool's setting as it is.
+    """
+
+    pool: str
+    quantity: int
+    run_key: str
+    launched_by: str
+    reason: str
+    format: str | None = None
+    auto_generate: bool | None = None
+    dag_id: str | None = None
+    dag_run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class GenerationResult:
+    """What became of a generation; no codes, safe for logs and XCom (X-20).
+
+    Args:
+        generated: indexes of the permutation that were walked; at least `added`.
+        added: codes of them that were new; all that were requested, or None.
+        refusal: `rule` and `message`, of a generation that was refused or has failed.
+    """
+
+    id: int
+    pool: str
+    format: str | None
+    state: GenerationState
+    requested: int
+    generated: int | None = None
+    added: int | None = None
+    refusal: dict[str, str] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as plain values."""
+        return asdict(self) | {"state": str(self.state)}
+
+
+@dataclass(frozen=True)
+class Added:
+    """Codes written into a pool: indexes walked, and codes of them that were new."""
+
+    generated: int
+    added: int
+
+
+def open_generation(runtime: Runtime, request: GenerationRequest) -> int:
+    """Write a generation into the history, to be run; return its number, also when it is there already.
+
+    Raises:
+        GenerationRefused: the quantity is none. Everything else is judged when it runs, and then stands in the history.
+        WarehouseUnavailable, WarehouseFault
+    """
+    if not 1 <= request.quantity <= LARGEST_QUANTITY:
+        raise GenerationRefused("generation.quantity", f"{request.quantity:,} codes can't be generated.")
+    opened = {
+        "run_key": request.run_key, "pool_system_id": request.pool, "format": request.format,
+        "requested": request.quantity, "auto_generate": request.auto_generate, "reason": request.reason,
+        "launched_by": request.launched_by, "dag_id": request.dag_id, "dag_run_id": request.dag_run_id,
+    }  # fmt: skip
+    known = sa.select(_GENERATION.c.id).where(_GENERATION.c.run_key == request.run_key)
+    opening = insert(_GENERATION).values(opened).on_conflict_do_nothing(index_elements=["run_key"])
+    with values_hidden(), runtime.engine.begin() as connection:
+        if (found := connection.scalar(known)) is None:  # looked up first: an insert would use up a number
+            connection.execute(opening)
+            found = connection.execute(known).scalar_one()
+        return int(found)
+
+
+def run_generation(runtime: Runtime, generation_id: int) -> GenerationResult:
+    """Generate the codes of an opened generation, once.
+
+    A refusal is recorded and returned; nothing else is written then. A generation that was refused, has failed or was
+    killed may be run again; one that has completed is left as it is, also when two processes run it at once.
+
+    Raises:
+        ConfigurationError: there is no key.
+        LookupError: there is no such generation.
+        WarehouseUnavailable, WarehouseFault: recorded as well, if the warehouse still answers.
+    """
+    try:
+        with values_hidden():
+            _start(runtime, generation_id)
+            with runtime.engine.begin() as connection:
+                return _generate_once(runtime, connection, generation_id)
+    except GenerationRefused as refusal:
+        with values_hidden():
+            return _end(runtime, generation_id, GenerationState.REFUSED, refusal.rule, refusal.message)
+    except Exception as error:
+        own = isinstance(error, ConfigurationError | WarehouseUnavailable | WarehouseFault)
+        told = str(error) if own else type(error).__name__  # other texts may quote values (X-20)
+        with suppress(Exception):  # the first error is the one to tell
+            _end(runtime, generation_id, GenerationState.FAILED, "generation.failed", told)
+        raise
+
+
+def generate_into(
+    connection: Connection,
+    *,
+    pool: str,
+    format: str,  # noqa: A002  a format's name, as everywhere
+    quantity: int,
+    generation_id: int,
+    key: bytes,
+) -> Added:
+    """Add so many new codes of a format to a pool, in the caller's transaction. Source: PG-02, PG-03.
+
+    The format stays locked until the transaction ends: others that generate from it wait and then see what is left.
+    Lock the pool before, if at all, so that two of them never wait for each other.
+
+    Args:
+        pool: system_id of a pool that isn't filled by upload.
+        generation_id: row of `ledger.promo_code_generation` that the codes are of.
+        key: the master key.
+
+    Raises:
+        GenerationRefused: no such format, fewer codes left than wanted, or the codes so far are of another key. The
+            caller must roll back.
+    """
+    state = lock_format(connection, format)
+    format_key = state.format.key(key)
+    check_format(state, quantity, format_key)
+    with driver(connection).cursor() as cursor:
+        walk = _Walk(cursor, state, format_key, pool, generation_id)
+        walk.add(quantity)
+    write_progress(
+        connection,
+        format,
+        key_fingerprint=fingerprint(format_key),
+        next_index=walk.next_index,
+        generated=state.generated + walk.added,
+    )
+    return Added(walk.next_index - state.next_index, walk.added)
+
+
+def check_format(state: FormatState, quantity: int, format_key: bytes) -> None:
+    """Refuse what a locked format can't give.
+
+    Raises:
+        GenerationRefused
+    """
+    name = state.format.name
+    if state.key_fingerprint not in (None, fingerprint(format_key)):
+        raise GenerationRefused(
+            "generation.wrong_key",
+            f"The codes of the format {name!r} were generated under another key. Bring that key back, or let the "
+            f"format begin anew under this one: python -m include.cli rotate-code-key {shlex.quote(name)}",
+        )
+    if quantity > state.available:
+        raise _too_few(name, state.available, quantity)
+
+
+def _too_few(name: str, available: int, quantity: int) -> GenerationRefused:
+    return GenerationRefused(
+        "generation.not_enough_codes",
+        f"{quantity:,} codes were asked for and the format {name!r} has {available:,} available for generation. Take "
+        "fewer, or a format with a larger code space: longer codes, more characters, a higher max_codes.",
+    )
+
+
+def _start(runtime: Runtime, generation_id: int) -> None:
+    """Show the generation as running. Waits for another process that runs it."""
+    with runtime.engine.begin() as connection:
+        connection.execute(
+            sa.update(_GENERATION)
+            .where(_GENERATION.c.id == generation_id, _GENERATION.c.state != GenerationState.COMPLETED)
+            .values(
+                state=GenerationState.RUNNING, started_at=sa.func.now(), finished_at=None, refusal_rule=None,
+                refusal_message=None,
+            )
+        )  # fmt: skip
+
+
+def _generate_once(runtime: Runtime, connection: Connection, generation_id: int) -> GenerationResult:
+    asked = _read(connection, generation_id, lock=True)
+    if asked.state is GenerationState.COMPLETED:
+        return asked
+    if not runtime.code_key:
+        raise ConfigurationError(
+            "There is no key to generate promo codes with: set the Connection code_key, or CODE_KEY on the command "
+            "line."
+        )
+    format_name = _save_settings(connection, generation_id, asked)
+    made = generate_into(
+        connection, pool=asked.pool, format=format_name, quantity=asked.requested, generation_id=generation_id,
+        key=runtime.code_key,
+    )  # fmt: skip
+    return _write_end(
+        connection, generation_id, state=GenerationState.COMPLETED, format=format_name, generated=made.generated,
+        added=made.added,
+    )  # fmt: skip
+
+
+def _save_settings(connection: Connection, generation_id: int, asked: GenerationResult) -> str:
+    """Put what was asked for into the pool's settings (PG-01), locking the pool, and return the name of the format."""
+    pool = connection.execute(
+        sa.select(_POOL).where(_POOL.c.system_id == asked.pool).with_for_update(key_share=True)
+    ).one_or_none()
+    if pool is None:
+        raise GenerationRefused("generation.unknown_pool", f"There is no promo code pool {asked.pool!r}.")
+    if pool.fill_method == "upload" and pool.first_code_at is not None:
+        raise GenerationRefused(
+            "generation.upload_pool", f"The pool {asked.pool!r} has uploaded codes: none can be generated into it."
+        )
+    format_name = asked.format or pool.format
+    if format_name is None:
+        raise GenerationRefused("generation.no_format", f"The pool {asked.pool!r} has no format: name one.")
+    lock_format(connection, format_name)  # an unknown one is refused in a sentence, not by the reference to it
+    auto_generate = connection.execute(
+        sa.select(_GENERATION.c.auto_generate).where(_GENERATION.c.id == generation_id)
+    ).scalar_one()
+    settings = {"fill_method": "generate", "format": format_name, "quantity": asked.requested}
+    connection.execute(
+        sa.update(_POOL)
+        .where(_POOL.c.system_id == asked.pool)
+        .values(
+            **settings,
+            auto_generate=pool.auto_generate if auto_generate is None else auto_generate,
+            updated_at=sa.func.now(),
+        )
+    )
+    return str(format_name)
+
+
+def _end(runtime: Runtime, generation_id: int, state: GenerationState, rule: str, message: str) -> GenerationResult:
+    """Record that a generation wrote nothing, and why, unless another process has completed it meanwhile."""
+    with runtime.engine.begin() as connection:
+        found = _read(connection, generation_id, lock=True)
+        if found.state is GenerationState.COMPLETED:
+            return found
+        return _write_end(connection, generation_id, state=state, refusal_rule=rule, refusal_message=message)
+
+
+def _write_end(connection: Connection, generation_id: int, **values: object) -> GenerationResult:
+    connection.execute(
+        sa.update(_GENERATION)
+        .where(_GENERATION.c.id == generation_id)
+        .values(**values, finished_at=sa.func.clock_timestamp())
+    )
+    return _read(connection, generation_id)
+
+
+def _read(connection: Connection, generation_id: int, *, lock: bool = False) -> GenerationResult:
+    statement = sa.select(_GENERATION).where(_GENERATION.c.id == generation_id)
+    row = connection.execute(statement.with_for_update() if lock else statement).one_or_none()
+    if row is None:
+        raise LookupError(f"there is no generation {generation_id}")
+    refusal = {"rule": row.refusal_rule, "message": row.refusal_message} if row.refusal_rule else None
+    return GenerationResult(
+        row.id, row.pool_system_id, row.format, GenerationState(row.state), row.requested, row.generated, row.added,
+        refusal,
+    )  # fmt: skip
+
+
+class _Walk:
+    """The walk of one generation along its format's permutation.
+
+    Every index behind the counter has its code in the table, since codes are never deleted. So of the codes that are
+    present in the format's space, as many as the counter says lie behind it, and the others somewhere ahead.
+    """
+
+    def __init__(self, cursor: Cursor, state: FormatState, key: bytes, pool: str, generation_id: int) -> None:
+        self._cursor = cursor
+        self._format = state.format
+        self._key = key
+        self._permutation: Permutation = state.format.permutation(key)
+        self._values: Mapping[str, object] = {"pool": pool, "generation_id": generation_id}
+        self._row_end = f"\t{_escape(pool)}\t{generation_id}\n"
+        self._present = state.present
+        self.next_index = state.next_index
+        self.added = 0
+
+    def add(self, quantity: int) -> None:
+        """Walk on until so many new codes have been added.
+
+        Raises:
+            GenerationRefused: the end came before: meanwhile others have added codes of this space.
+        """
+        while (missing := quantity - self.added) > 0:
+            ahead = self._permutation.size - self.next_index
+            if not ahead:
+                raise _too_few(self._format.name, self.added, quantity)
+            taken_share = min(1.0, max(0, self._present - self.next_index) / ahead)
+            run = min(missing, RUN_CODES, ahead)
+            if run * taken_share > RARE_COLLISIONS or not self._copy(run):
+                self._add_new(min(int(missing / max(1 - taken_share, 1e-9) * 1.1) + 100, BATCH_CODES, ahead), missing)
+
+    def _copy(self, count: int) -> bool:
+        """Add all codes of the next indexes; return False, with nothing added, when one of them is there already."""
+        end = self.next_index + count
+        starts = range(self.next_index, end, BATCH_CODES)
+        parts = [self._permutation.numbers(start, min(start + BATCH_CODES, end)) for start in starts]
+        numbers = np.concatenate(parts)
+        numbers.sort()
+        self._cursor.execute("SAVEPOINT before_run")
+        try:
+            for start in range(0, count, BATCH_CODES):
+                self._cursor.copy_expert(_COPY, self._lines(numbers[start : start + BATCH_CODES], self._row_end))
+        except psycopg2.errors.UniqueViolation:
+            self._cursor.execute("ROLLBACK TO SAVEPOINT before_run")
+            return False
+        self._cursor.execute("RELEASE SAVEPOINT before_run")
+        self._advance(walked=count, added=count)
+        return True
+
+    def _add_new(self, count: int, missing: int) -> None:
+        """Add the codes of the next indexes that are not there yet, as many as are missing."""
+        numbers = self._permutation.numbers(self.next_index, self.next_index + count)
+        self._cursor.execute(_STAGE)
+        self._cursor.copy_expert("COPY pg_temp.generated_code (code) FROM STDIN", self._lines(numbers, "\n"))
+        self._cursor.execute(_ADD_NEW, {**self._values, "missing": missing})
+        added, fresh, last_position = self._cursor.fetchone()
+        self._advance(walked=last_position if fresh == missing else count, added=added)
+
+    def _lines(self, numbers: Numbers, row_end: str) -> io.BytesIO:
+        return io.BytesIO(write_codes(self._format, self._key, numbers, row_end))
+
+    def _advance(self, *, walked: int, added: int) -> None:
+        self.next_index += walked
+        self.added += added
+        self._present += added
+
+
+def _escape(text: str) -> str:
+    """Write a text as COPY's text format wants it."""
+    for character, written in (("\\", r"\\"), ("\t", r"\t"), ("\n", r"\n"), ("\r", r"\r")):
+        text = text.replace(character, written)
+    return text

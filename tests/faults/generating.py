@@ -1,0 +1,80 @@
+"""A process that runs a generation and stops at a point, to be killed there: `python -m tests.faults.generating`.
+
+Functions of the product are wrapped here, in the process that will be killed; nothing in the product knows of it.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from include.promo_codes import generation
+from include.warehouse.engine import create_warehouse_engine
+from tests.integration.promo_codes import make_shop
+
+BATCH_CODES = 1_000
+
+
+def stop(*_: object) -> None:
+    """Tell the test, and wait until it kills this process; or lets it go, by ending."""
+    print("reached", flush=True)
+    sys.stdin.read()
+    sys.exit(71)
+
+
+def before(name: str, call: int = 1) -> None:
+    """Stop before a function of the product is called for the so manieth time."""
+    real: Callable[..., Any] = getattr(generation, name)
+    calls = 0
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            stop()
+        return real(*args, **kwargs)
+
+    setattr(generation, name, stopped)
+
+
+def after(name: str) -> None:
+    """Stop after a function of the product has returned."""
+    real: Callable[..., Any] = getattr(generation, name)
+
+    def stopped(*args: Any, **kwargs: Any) -> None:
+        real(*args, **kwargs)
+        stop()
+
+    setattr(generation, name, stopped)
+
+
+def within_copy() -> None:
+    """Stop when the server has some of the rows of a COPY."""
+
+    class Halting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            return super().read(1_000) if self.tell() < 3_000 else stop() or b""
+
+    generation.io.BytesIO = Halting  # type: ignore[misc]
+
+
+POINTS: dict[str, Callable[[], None]] = {
+    "running, nothing written": lambda: before("generate_into"),
+    "in the midst of a COPY": within_copy,
+    "between two batches": lambda: before("write_codes", call=3),
+    "codes written, counter not": lambda: before("write_progress"),
+    "all written, not yet committed": lambda: after("_write_end"),
+}
+
+
+def main(url: str, number: int, point: str) -> None:
+    """Run the generation in small batches up to the point."""
+    generation.BATCH_CODES = BATCH_CODES
+    POINTS[point]()
+    generation.run_generation(make_shop(create_warehouse_engine(url)).runtime, number)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

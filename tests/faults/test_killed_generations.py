@@ -1,0 +1,125 @@
+"""A generation whose process is killed writes nothing; repeated, it adds the quantity once. Source: PG-03, PG-04."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from include.promo_codes.generation import run_generation
+from tests.faults.generating import POINTS
+from tests.integration.promo_codes import Shop, make_shop
+
+if TYPE_CHECKING:
+    from tests.conftest import Warehouse
+
+pytestmark = pytest.mark.faults
+
+PROJECT = Path(__file__).resolve().parents[2]
+QUANTITY = 4_500
+Start = Callable[[int, str], "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def shop(warehouse: Warehouse) -> Shop:
+    """A pool with 100 codes of an earlier generation."""
+    made = make_shop(warehouse.engine)
+    made.add_format("four", "0123456789", 4)
+    made.add_pool("pool", format="four")
+    made.generate("pool", 100, auto_generate=True)
+    return made
+
+
+@pytest.fixture
+def start(warehouse: Warehouse) -> Iterator[Start]:
+    """Return a function that starts a process and waits until it stands at a point of a generation."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(number: int, point: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.faults.generating", warehouse.url, str(number), point]
+        process = subprocess.Popen(
+            command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        started.append(process)
+        assert process.stdout is not None
+        lines = [process.stdout.readline()]
+        if lines != ["reached\n"]:
+            raise AssertionError(f"The process never came to {point!r}:\n{lines[0]}{process.stdout.read()}")
+        return process
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def left(shop: Shop) -> tuple:
+    """Return everything that a generation writes, without times."""
+    state = "SELECT state, generated, added, started_at IS NOT NULL FROM ledger.promo_code_generation ORDER BY id"
+    pool = "SELECT format, quantity, auto_generate FROM loyalty.promo_code_pool WHERE system_id = 'pool'"
+    return shop.codes("pool"), shop.format_row("four"), shop.available("four"), shop.query(pool), shop.query(state)
+
+
+@pytest.mark.parametrize("uploaded", [0, 200], ids=["codes of its own alone", "uploaded codes to be skipped"])
+@pytest.mark.parametrize("point", POINTS)
+def test_pg03_a_killed_generation_has_written_nothing_and_repeated_adds_the_quantity_once(
+    shop: Shop, start: Start, point: str, uploaded: int
+):
+    if uploaded:
+        free = sorted({f"{number:04}" for number in range(10_000)} - set(shop.codes()))
+        shop.add_pool("uploads")
+        shop.upload("uploads", *free[:uploaded])
+    number = shop.open("pool", QUANTITY, auto_generate=False)
+    codes, progress, available, settings, [earlier, _] = left(shop)
+    start(number, point).kill()
+    wait_until_rolled_back(shop)
+    assert left(shop) == (codes, progress, available, settings, [earlier, ("running", None, None, True)])
+
+    for _ in range(2):
+        result = run_generation(shop.runtime, number)
+        assert (result.state, result.added) == ("completed", QUANTITY)
+    found = shop.codes("pool")
+    assert (len(found), len(set(found)), set(codes) <= set(found)) == (100 + QUANTITY, 100 + QUANTITY, True)
+    assert shop.available("four") == 10_000 - 100 - uploaded - QUANTITY
+    assert shop.format_row("four")[1] == 100 + QUANTITY
+    assert (result.generated == QUANTITY) == (uploaded == 0)
+    assert left(shop)[3:] == (
+        [("four", QUANTITY, False)],
+        [earlier, ("completed", result.generated, QUANTITY, True)],
+    )
+
+
+@pytest.mark.parametrize("point", ["between two batches", "all written, not yet committed"])
+def test_pg03_a_process_that_waits_for_another_takes_over_when_that_is_killed(shop: Shop, start: Start, point: str):
+    number = shop.open("pool", QUANTITY)
+    first = start(number, point)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(run_generation, shop.runtime, number)
+        wait_until(shop, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                         "AND wait_event_type = 'Lock'", 1)  # fmt: skip
+        first.kill()
+        assert second.result(timeout=60).added == QUANTITY
+    assert len(shop.codes("pool")) == 100 + QUANTITY
+
+
+def wait_until_rolled_back(shop: Shop) -> None:
+    """The server notices a killed client when it next writes to it."""
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    shop.runtime.engine.dispose()
+    wait_until(shop, others, 0)
+
+
+def wait_until(shop: Shop, query: str, expected: int) -> None:
+    import time
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if shop.query(query) == [(expected,)]:
+            return
+        time.sleep(0.02)
+    raise AssertionError(query)

@@ -1,0 +1,205 @@
+"""The command line generates promo codes and shows formats, pools and their history. Source: PG-01 to PG-04, PC-06."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from include import cli
+from include.promo_codes import generation
+from tests.imports import CODE_KEY
+from tests.integration.promo_codes import Shop, make_shop
+
+if TYPE_CHECKING:
+    from tests.conftest import Warehouse
+
+pytestmark = pytest.mark.integration
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """The cells of a table without its headings."""
+        return [line.split() for line in self.out.splitlines()[1:]]
+
+
+Run = Callable[..., Told]
+
+
+@pytest.fixture
+def shop(warehouse: Warehouse) -> Shop:
+    made = make_shop(warehouse.engine)
+    made.add_format()
+    made.add_pool("pool", format="tiny")
+    return made
+
+
+@pytest.fixture
+def run(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.setenv("WAREHOUSE_URL", warehouse.url)
+    monkeypatch.setenv("CODE_KEY", CODE_KEY.decode())
+    monkeypatch.setattr("getpass.getuser", lambda: "anna")
+
+    def call(*arguments: object) -> Told:
+        capsys.readouterr()
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as end:  # argparse
+            code = int(end.code or 0)
+        told = capsys.readouterr()
+        assert "Traceback" not in told.out + told.err
+        return Told(code, told.out, told.err)
+
+    return call
+
+
+def settings_of(shop: Shop) -> tuple:
+    return shop.query("SELECT fill_method, format, quantity, auto_generate FROM loyalty.promo_code_pool")[0]
+
+
+def test_pg01_codes_are_generated_and_the_settings_saved(run: Run, shop: Shop):
+    told = run("generate", "pool", "--quantity", 10, "--format", "summer", "--auto-generate")
+    assert (told.code, told.err) == (0, "")
+    assert told.out == "pool: completed (generation 1)\n  10 codes of the format summer added, 10 generated\n"
+    assert len(shop.codes("pool")) == 10
+    assert settings_of(shop) == ("generate", "summer", 10, True)
+    assert run("generate", "pool", "--quantity", 5).code == 0
+    assert settings_of(shop) == ("generate", "summer", 5, True)
+    assert run("generate", "pool", "--quantity", 5, "--no-auto-generate").code == 0
+    assert settings_of(shop) == ("generate", "summer", 5, False)
+    query = "SELECT DISTINCT launched_by, reason FROM ledger.promo_code_generation"
+    assert shop.query(query) == [("command line (anna)", "command line")]
+
+
+def test_pg04_one_json_line_has_the_counts(run: Run, shop: Shop):
+    told = run("generate", "pool", "--quantity", 10, "--json")
+    assert json.loads(told.out) == {
+        "id": 1,
+        "pool": "pool",
+        "format": "tiny",
+        "state": "completed",
+        "requested": 10,
+        "generated": 10,
+        "added": 10,
+        "refusal": None,
+    }
+
+
+def test_pg02_a_refusal_names_the_figure_and_exits_with_3(run: Run, shop: Shop):
+    told = run("generate", "pool", "--quantity", 82)
+    assert told.code == 3
+    assert "81 available" in told.out
+    assert "[generation.not_enough_codes]" in told.out
+    assert json.loads(run("generate", "nowhere", "--quantity", 1, "--json").out)["state"] == "refused"
+    assert shop.codes() == []
+
+
+@pytest.mark.parametrize("arguments", [["pool"], ["--quantity", "1"], ["pool", "--quantity", "0"]])
+def test_bad_arguments_give_a_message(run: Run, arguments: list[str]):
+    assert run("generate", *arguments).code == 2
+
+
+def test_pg03_the_same_command_takes_up_a_generation_that_has_failed_and_otherwise_adds_again(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(generation, "write_progress", fail)
+        assert run("generate", "pool", "--quantity", 10).code == 1
+    assert "generation 1" in run("generate", "pool", "--quantity", 10).out
+    assert len(shop.codes()) == 10
+    assert "generation 2" in run("generate", "pool", "--quantity", 10).out
+    assert "generation 3" in run("generate", "pool", "--quantity", 11).out
+    assert len(shop.codes()) == 31
+    assert shop.query("SELECT DISTINCT state FROM ledger.promo_code_generation") == [("completed",)]
+
+
+def test_without_a_key_the_sentence_says_what_to_set(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+):
+    monkeypatch.delenv("CODE_KEY")
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    for command in (["generate", "pool", "--quantity", "1"], ["rotate-code-key"]):
+        told = run(*command)
+        assert told.code == 1
+        assert "CODE_KEY" in told.err
+
+
+def test_the_key_of_the_local_stack_is_found(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+):
+    root = tmp_path_factory.mktemp("project")
+    (root / ".local").mkdir()
+    (root / ".local" / "keys.json").write_text(json.dumps({"code_key": CODE_KEY.decode()}))
+    assert run("generate", "pool", "--quantity", 1).code == 0
+    monkeypatch.delenv("CODE_KEY")
+    monkeypatch.setattr(cli, "ROOT", root)
+    assert run("generate", "pool", "--quantity", 1).code == 0
+    (root / ".local" / "keys.json").write_text(json.dumps({"code_key": "another"}))
+    assert "wrong_key" in run("generate", "pool", "--quantity", 1).out
+
+
+def test_pg02_formats_show_capacity_use_and_the_odds_of_a_guess(run: Run, shop: Shop):
+    shop.add_pool("uploads")
+    shop.upload("uploads", "AAAA", "AAAB")
+    shop.add_format("few", "01", 10, max_codes=50)
+    run("generate", "pool", "--quantity", 7)
+    told = run("formats")
+    assert told.out.splitlines()[0].split("  ")[0] == "format"
+    assert told.rows == [
+        ["few", "50", "0", "0", "50", "none"],
+        ["summer", f"{32**8:,}", "0", "0", f"{32**8:,}", "none"],
+        ["tiny", "81", "7", "9", "72", "1", "in", "9"],
+    ]
+
+
+def test_pc06_pools_and_their_history_are_shown(run: Run, shop: Shop):
+    shop.query("UPDATE loyalty.promo_code_pool SET top_up_threshold = 5")
+    run("generate", "pool", "--quantity", 7)
+    run("generate", "pool", "--quantity", 100)
+    assert run("pools").rows == [["pool", "draft", "generate", "tiny", "7", "0", "0", "0", "0", "5"]]
+    rows = run("pool", "pool").rows
+    assert [[row[0], row[1], row[2]] for row in rows] == [
+        ["generation", "1", "completed"],
+        ["generation", "2", "refused"],
+    ]
+    assert rows[0][-4:] == ["7", "7", "command", "line"]
+    missing = run("pool", "nowhere")
+    assert (missing.code, missing.out) == (1, "")
+    assert "'nowhere'" in missing.err
+
+
+def test_pg03_rotate_code_key_restarts_the_formats_of_another_key(
+    run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    run("generate", "pool", "--quantity", 10)
+    monkeypatch.setenv("CODE_KEY", "another")
+    refused = run("generate", "pool", "--quantity", 10)
+    assert refused.code == 3
+    assert "rotate-code-key tiny" in refused.out
+    unknown = run("rotate-code-key", "tiny", "nowhere")
+    assert (unknown.code, shop.format_row()) == (3, (10, 10))
+    assert run("rotate-code-key").out == "summer: needs no change\ntiny: begins anew under the new key\n"
+    assert shop.format_row() == (0, 10)
+    assert run("generate", "pool", "--quantity", 71).code == 0
+    assert run("rotate-code-key", "tiny").out == "tiny: needs no change\n"
+    assert (len(shop.codes()), shop.available()) == (81, 0)
+
+
+def test_x20_commands_print_no_codes(run: Run, shop: Shop):
+    printed = [run("generate", "pool", "--quantity", 60), run("formats"), run("pools"), run("pool", "pool")]
+    words = {word for told in printed for word in (told.out + told.err).split()}
+    assert not words & set(shop.codes())
