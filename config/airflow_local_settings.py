@@ -14,6 +14,7 @@ LOADED = (
     "great_expectations",
     "pyarrow.csv",
     "include.importing.importer",  # the stages of an import
+    "include.promo_codes.top_up",  # and generation with it
     "include.warehouse.cvv",
     "jinja2.ext",
     "upath.implementations.local",

@@ -1,4 +1,7 @@
-"""Mail to the project's subscribers about files that need a person. Source: X-08, X-20."""
+"""Mail to the project's subscribers about files that need a person, and pools that run low.
+
+Source: X-08, X-20, TU-02, TU-03, TU-05.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +18,24 @@ from withheld_errors import describe
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.promo_codes.top_up import Alert
+
 log = logging.getLogger(__name__)
 
 SMTP_CONNECTION = "alerts_smtp"
 RESULT_KEY = "result"
 CLOSING_TASK = "close_job"
 RULES_SHOWN = 5
+ALERT_SUBJECTS = {
+    "low_stock": "few promo codes left",
+    "runs_out_soon": "promo codes run out soon",
+    "format_exhausted": "its format can't give enough promo codes",
+}
+ALERT_ADVICE = {
+    "low_stock": "Upload or generate codes. You are told again only after the pool has recovered.",
+    "runs_out_soon": "Upload or generate codes before then. You are told again only after the pool has recovered.",
+    "format_exhausted": "Give the pool a format with a larger code space: longer codes or a larger alphabet.",
+}
 
 
 class ImportNotifier(BaseNotifier):
@@ -49,27 +64,59 @@ class ImportNotifier(BaseNotifier):
         if not needs_attention(result):
             return False
         try:
-            return self._mail(subject(result), body(result, run_url(context)))
+            return mail_subscribers(subject(result), body(result, run_url(context)))
         except Exception as error:
             log.error("The mail about %s could not be sent: %s", result["file"], describe(error))
             return False
 
-    def _mail(self, subject: str, html: str) -> bool:
-        from airflow.providers.smtp.hooks.smtp import SmtpHook
 
-        from include.project.loader import load_project
-        from warehouse_runtime import find_connection
+class StockNotifier(BaseNotifier):
+    """Tell the subscribers about a pool of promo codes that runs low (TU-02, TU-03, TU-05).
 
-        if find_connection(SMTP_CONNECTION) is None:
-            log.info("No mail is sent: the Connection %s is not defined", SMTP_CONNECTION)
+    A mail that can't be sent never fails a top-up: it is logged, and the alert stays unsent for the next run.
+
+    Args:
+        alert: what to tell.
+    """
+
+    def __init__(self, alert: Alert) -> None:
+        super().__init__()
+        self.alert = alert
+
+    def notify(self, context: Context) -> None:
+        """Send the mail; called by Airflow where the notifier is a callback."""
+        self.send(context)
+
+    def send(self, context: Context) -> bool:
+        """Send the mail; return whether the mail server has taken it."""
+        try:
+            return mail_subscribers(alert_subject(self.alert), alert_body(self.alert, run_url(context)))
+        except Exception as error:
+            log.error("The mail about the pool %s could not be sent: %s", self.alert.pool, describe(error))
             return False
-        subscribers = list(load_project().alert_subscribers)
-        if not subscribers:
-            log.info("No mail is sent: the project settings name no alert_subscribers")
-            return False
-        with SmtpHook(smtp_conn_id=SMTP_CONNECTION) as hook:
-            hook.send_email_smtp(to=subscribers, subject=subject, html_content=html, from_email=hook.from_email)
-        return True
+
+
+def mail_subscribers(subject: str, html: str) -> bool:
+    """Send one mail to all subscribers; return False when there is no mail server or nobody to tell.
+
+    Raises:
+        smtplib.SMTPException, OSError: the mail server doesn't answer, or takes the mail for none of them.
+    """
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    from include.project.loader import load_project
+    from warehouse_runtime import find_connection
+
+    if find_connection(SMTP_CONNECTION) is None:
+        log.info("No mail is sent: the Connection %s is not defined", SMTP_CONNECTION)
+        return False
+    subscribers = list(load_project().alert_subscribers)
+    if not subscribers:
+        log.info("No mail is sent: the project settings name no alert_subscribers")
+        return False
+    with SmtpHook(smtp_conn_id=SMTP_CONNECTION) as hook:
+        hook.send_email_smtp(to=subscribers, subject=subject, html_content=html, from_email=hook.from_email)
+    return True
 
 
 def needs_attention(result: Mapping[str, Any]) -> bool:
@@ -111,6 +158,29 @@ def body(result: Mapping[str, Any], url: str) -> str:
         facts["Most rejects"] = ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rejecting)
     facts["Rejected rows"] = result.get("rejected_file")
     facts["Summary"] = result.get("summary_file")
+    return table(facts, url)
+
+
+def alert_subject(alert: Alert) -> str:
+    """Return the subject line of an alert; a line end in the pool's name would be refused in it."""
+    return f"{' '.join(alert.pool_name.split())}: {ALERT_SUBJECTS[alert.kind]} ({alert.available:,} left)"
+
+
+def alert_body(alert: Alert, url: str) -> str:
+    """Return the mail of an alert: counts, what to do, where to read on. It holds no code (X-20)."""
+    facts = {
+        "Pool": f"{alert.pool_name} ({alert.pool})",
+        "Available codes": f"{alert.available:,}",
+        "Told below": None if alert.level is None else f"{alert.level:,}",
+        "Runs out": alert.runs_out_at and f"{alert.runs_out_at:%Y-%m-%d %H:%M} UTC, at the mean of the last days",
+        "Noticed": f"{alert.raised_at:%Y-%m-%d %H:%M} UTC",
+        "What to do": ALERT_ADVICE[alert.kind],
+    }
+    return table(facts, url)
+
+
+def table(facts: Mapping[str, Any], url: str) -> str:
+    """Lay facts out as HTML, without those that are blank; beneath them the address of the run."""
     lines = "".join(
         f"<tr><th align='left'>{escape(name)}</th><td>{escape(str(fact))}</td></tr>"
         for name, fact in facts.items()

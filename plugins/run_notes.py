@@ -1,4 +1,4 @@
-"""A listener that writes the outcome of an import into its run's note, where the list of runs shows it.
+"""A listener that writes the outcome of an import or a generation into its run's note, where the list of runs shows it.
 
 A task can't: Airflow 3.3's execution API takes a note only when a run is created. Listeners of DAG runs are called
 where the run's state changes (the scheduler, or the API server when a person changes it), inside that session.
@@ -13,46 +13,97 @@ from airflow.listeners import hookimpl
 
 if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun
+    from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
+
+TOP_UP = "top_up_promo_pools"
+NOTE_LENGTH = 1000
 
 
 @hookimpl
 def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
-    """Note the outcome of an import that ended green."""
+    """Note the outcome of a run that ended green."""
     write_note(dag_run)
 
 
 @hookimpl
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
-    """Note the outcome of an import that ended red."""
+    """Note the outcome of a run that ended red."""
     write_note(dag_run)
 
 
 def write_note(dag_run: DagRun) -> None:
-    """Set the note to file, state and counts, unless a person has written one."""
+    """Set the note to file or pool, state and counts, unless a person has written one."""
     from airflow.models.xcom import XComModel
     from sqlalchemy import select
     from sqlalchemy.orm import object_session
 
-    from notifications import CLOSING_TASK, RESULT_KEY
+    from notifications import RESULT_KEY
 
     session = object_session(dag_run)
-    if session is None or not dag_run.dag_id.startswith("import_"):
+    if session is not None and dag_run.dag_id == TOP_UP:
+        note_top_ups(dag_run, session)
+        return
+    task_id = telling_task(dag_run.dag_id)
+    if session is None or task_id is None:
         return
     found = session.scalar(
         select(XComModel).where(
             XComModel.dag_id == dag_run.dag_id,
             XComModel.run_id == dag_run.run_id,
-            XComModel.task_id == CLOSING_TASK,
+            XComModel.task_id == task_id,
             XComModel.key == RESULT_KEY,
         )
     )
     if found is None:
         return
     result = XComModel.deserialize_value(found)
-    if not dag_run.note or dag_run.note.startswith(result["file"]):
-        dag_run.note = outcome(result)
+    if not dag_run.note or dag_run.note.startswith(result.get("file") or result["pool"]):
+        dag_run.note = outcome(result) if "file" in result else outcome_of_generation(result)
+
+
+def telling_task(dag_id: str) -> str | None:
+    """Return the task whose XCom has the outcome of a run; None for DAGs that have none."""
+    from generation_tasks import GENERATING_TASK
+    from notifications import CLOSING_TASK
+
+    if dag_id == "generate_promo_codes":
+        return GENERATING_TASK
+    return CLOSING_TASK if dag_id.startswith("import_") else None
+
+
+def note_top_ups(dag_run: DagRun, session: Session) -> None:
+    """Set the note to what each pool got and why, unless a person has written one. Source: TU-04."""
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
+    from top_up_tasks import POOL_TASK
+
+    found = session.scalars(
+        select(XComModel)
+        .where(XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.task_id == POOL_TASK)
+        .where(XComModel.key == "return_value")
+        .order_by(XComModel.map_index)
+    )
+    results = [XComModel.deserialize_value(each) for each in found]
+    told = "\n".join(filter(None, map(outcome_of_top_up, results)))[:NOTE_LENGTH]
+    if told and (not dag_run.note or dag_run.note.startswith(tuple(f"{result['pool']}: " for result in results))):
+        dag_run.note = told
+
+
+def outcome_of_top_up(result: dict[str, Any]) -> str:
+    """Say in one line what a pool got; blank when it got nothing."""
+    done = [f"{result['added']:,} codes added ({result['reason']})"] if result["added"] else []
+    done += [f"alert: {kind.replace('_', ' ')}" for kind in result["raised"]]
+    done += [f"over: {kind.replace('_', ' ')}" for kind in result["recovered"]]
+    return f"{result['pool']}: {', '.join(done)}" if done else ""
+
+
+def outcome_of_generation(result: dict[str, Any]) -> str:
+    """Say in one line how a generation ended; no codes (X-20)."""
+    text = f"{result['pool']}: {result['state']}"
+    return f"{text} ({result['refusal']['rule']})" if result["refusal"] else f"{text}: {result['added']:,} codes added"
 
 
 def outcome(result: dict[str, Any]) -> str:

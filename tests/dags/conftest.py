@@ -81,9 +81,36 @@ def connected(warehouse: Any, folders: Folders, monkeypatch: pytest.MonkeyPatch)
     """The Connections and Variables of the project, for this test's warehouse and folders."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", warehouse.url.replace("postgresql://", "postgres://"))
     monkeypatch.setenv("AIRFLOW_CONN_CVV_KEY", '{"conn_type": "generic", "password": "key of the tests"}')
+    monkeypatch.setenv("AIRFLOW_CONN_CODE_KEY", '{"conn_type": "generic", "password": "code key of the tests"}')
     for name in ("landing", "work", "reports", "archive"):
         monkeypatch.setenv(f"AIRFLOW_VAR_{name.upper()}_URL", str(getattr(folders, name)))
     return warehouse
+
+
+@pytest.fixture
+def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A mail server that the Connection alerts_smtp names."""
+    from aiosmtpd.controller import Controller
+
+    from tests.dags.mailbox import Inbox, free_port, smtp_address
+
+    received = Inbox()
+    server = Controller(received, hostname="127.0.0.1", port=free_port())
+    server.start()
+    monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", smtp_address(server.port))
+    yield received
+    server.stop()
+
+
+@pytest.fixture
+def subscribers(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Three subscribers of alerts instead of the shipped one."""
+    from include.project import loader
+
+    names = ["a@example.com", "b@example.com", "c@example.com"]
+    project = loader.load_project().model_copy(update={"alert_subscribers": tuple(names)})
+    monkeypatch.setattr(loader, "load_project", lambda *_: project)
+    return names
 
 
 @dataclass(frozen=True)

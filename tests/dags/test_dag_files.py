@@ -19,8 +19,29 @@ pytestmark = pytest.mark.dags
 
 PROJECT = Path(__file__).resolve().parents[2]
 PLUGINS = PROJECT / "plugins"
-EXPECTED_DAGS = {"delete_expired_files", "import_gift_card_pools", "import_gift_cards", "pick_up_files"}
-IMPORT_DAGS = {"import_gift_card_pools": "gift_card_pools", "import_gift_cards": "gift_cards"}
+EXPECTED_DAGS = {
+    "delete_expired_files",
+    "generate_promo_codes",
+    "import_gift_card_pools",
+    "import_gift_cards",
+    "import_promo_code_pools",
+    "import_promo_codes",
+    "pick_up_files",
+    "top_up_promo_pools",
+}
+IMPORT_DAGS = {
+    "import_gift_card_pools": "gift_card_pools",
+    "import_gift_cards": "gift_cards",
+    "import_promo_code_pools": "promo_code_pools",
+    "import_promo_codes": "promo_codes",
+}
+RUNS_AT_ONCE = {
+    **dict.fromkeys(IMPORT_DAGS, 16),
+    "import_promo_code_pools": 1,
+    "generate_promo_codes": 16,
+    "top_up_promo_pools": 4,
+}
+"""Edits load one file after the other (X-14); a generation of millions of codes must not keep other pools waiting."""
 HEAVY = ("great_expectations", "pandas", "pyarrow", "numpy", "psycopg2")
 PARSE = """
 import json, sys, time
@@ -89,7 +110,7 @@ def test_the_rules_of_the_house(bag, dag_id):
     assert dag.catchup is False
     assert {task.owner for task in dag.tasks} == {"loyalty"}
     assert all(task.retries >= 3 and task.retry_exponential_backoff for task in dag.tasks)
-    assert dag.max_active_runs == (16 if dag_id in IMPORT_DAGS else 1)
+    assert dag.max_active_runs == RUNS_AT_ONCE.get(dag_id, 1)
     assert Path(dag.fileloc).name == f"{dag_id}.py"
 
 

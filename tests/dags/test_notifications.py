@@ -1,17 +1,17 @@
-"""Mails about files that need a person, sent to a real SMTP server. Source: X-08, X-20."""
+"""Mails about files and pools that need a person, sent to a real SMTP server. Source: X-08, X-20, TU-03."""
 
 from __future__ import annotations
 
-import email
-import email.policy
 import logging
-import socket
+from dataclasses import replace
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from aiosmtpd.controller import Controller
 
-from notifications import ImportNotifier, body, needs_attention
+from include.promo_codes.top_up import Alert
+from notifications import ImportNotifier, StockNotifier, alert_body, body, needs_attention
+from tests.dags.mailbox import free_port, smtp_address, text_of
 
 pytestmark = pytest.mark.dags
 
@@ -40,32 +40,6 @@ REFUSED = RESULT | {
 }
 
 
-class Inbox:
-    def __init__(self) -> None:
-        self.mails: list[tuple[list[str], email.message.EmailMessage]] = []
-
-    async def handle_DATA(self, server, session, envelope):
-        self.mails.append((envelope.rcpt_tos, email.message_from_bytes(envelope.content, policy=email.policy.default)))
-        return "250 OK"
-
-
-@pytest.fixture
-def inbox(monkeypatch):
-    received = Inbox()
-    server = Controller(received, hostname="127.0.0.1", port=free_port())
-    server.start()
-    address = f"smtp://127.0.0.1:{server.port}/?disable_ssl=true&disable_tls=true&from_email=loyalty%40example.com"
-    monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", address)
-    yield received
-    server.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def context(result=None):
     ti = SimpleNamespace(
         dag_id="import_gift_cards",
@@ -73,10 +47,6 @@ def context(result=None):
         xcom_pull=lambda *, task_ids, key: result if (task_ids, key) == ("close_job", "result") else None,
     )
     return {"ti": ti, "params": {"file": "/landing/gift_cards/cards.csv"}}
-
-
-def text_of(mail) -> str:
-    return mail.get_body(("html", "plain")).get_content() if mail.is_multipart() else mail.get_content()
 
 
 def test_the_mail_says_what_happened_and_where_to_read_on(inbox):
@@ -140,10 +110,7 @@ def test_without_a_connection_one_line_is_logged(monkeypatch, caplog):
 
 
 def test_a_mail_server_that_is_down_fails_nothing(monkeypatch, caplog):
-    address = (
-        f"smtp://127.0.0.1:{free_port()}/?disable_ssl=true&disable_tls=true&from_email=a%40example.com&retry_limit=1"
-    )
-    monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", address)
+    monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", smtp_address(free_port()))
     assert not ImportNotifier(RESULT).send(context())
     assert "could not be sent" in caplog.text
 
@@ -156,3 +123,74 @@ def test_close_job_tells_the_notifier_whether_it_succeeds_or_fails():
     task = DagBag(PROJECT / "dags" / "import_gift_cards.py").dags["import_gift_cards"].task_dict["close_job"]
     for callbacks in (task.on_success_callback, task.on_failure_callback):
         assert [type(callback).__name__ for callback in callbacks] == ["ImportNotifier"]
+
+
+# -- pools of promo codes
+
+
+ALERT = Alert(
+    id=3,
+    pool="uploads",
+    pool_name="Uploads <1>",
+    kind="low_stock",
+    raised_at=datetime(2026, 3, 1, 12, 30, tzinfo=UTC),
+    available=1234,
+    level=5000,
+    runs_out_at=None,
+)
+RUN = {"ti": SimpleNamespace(dag_id="top_up_promo_pools", run_id="scheduled__1")}
+
+
+def test_tu03_every_subscriber_gets_the_mail(inbox, subscribers):
+    assert StockNotifier(ALERT).send(RUN)
+    ((recipients, mail),) = inbox.mails
+    assert recipients == subscribers == ["a@example.com", "b@example.com", "c@example.com"]
+    assert mail["Subject"] == "Uploads <1>: few promo codes left (1,234 left)"
+    text = text_of(mail)
+    for fact in (
+        "Uploads &lt;1&gt; (uploads)",
+        "1,234",
+        "5,000",
+        "2026-03-01 12:30 UTC",
+        "http://airflow.example.com/dags/top_up_promo_pools/runs/scheduled__1",
+    ):
+        assert fact in text
+    assert "Runs out" not in text
+
+
+def test_tu05_the_mail_tells_the_predicted_date():
+    alert = replace(ALERT, kind="runs_out_soon", level=None, runs_out_at=datetime(2026, 3, 4, 6, tzinfo=UTC))
+    assert "2026-03-04 06:00 UTC" in alert_body(alert, "http://x")
+    assert "Told below" not in alert_body(alert, "http://x")
+
+
+def test_tu02_the_mail_about_a_formats_end_advises_a_larger_code_space():
+    assert "larger code space" in alert_body(replace(ALERT, kind="format_exhausted"), "http://x")
+
+
+def test_a_line_end_in_a_pools_name_does_not_stop_the_mail(inbox):
+    assert StockNotifier(replace(ALERT, pool_name="Two\r\nLines")).send(RUN)
+    ((_, mail),) = inbox.mails
+    assert mail["Subject"] == "Two Lines: few promo codes left (1,234 left)"
+
+
+def test_a_mail_that_one_subscriber_can_not_get_reaches_the_others(inbox, subscribers):
+    async def refuse_one(server, session, envelope, address, options):
+        if address == "b@example.com":
+            return "550 no such mailbox"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    inbox.handle_RCPT = refuse_one
+    assert StockNotifier(ALERT).send(RUN)
+    ((recipients, _),) = inbox.mails
+    assert recipients == ["a@example.com", "c@example.com"]
+
+
+@pytest.mark.parametrize("connection", [None, smtp_address(free_port())])
+def test_an_alert_that_can_not_be_mailed_stays_unsent(monkeypatch, connection):
+    if connection is None:
+        monkeypatch.delenv("AIRFLOW_CONN_ALERTS_SMTP", raising=False)
+    else:
+        monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", connection)
+    assert not StockNotifier(ALERT).send(RUN)

@@ -1,0 +1,45 @@
+"""Fill pools of promo codes before they run out, and tell the staff when they run low.
+
+The database signals a pool's last code, and the crossing of its levels; a trigger listens and wakes this DAG at once.
+It also runs every five minutes, in case the triggerer is down, or time alone has changed a forecast. `review_pools`
+finds the pools that need something, `top_up_pool` is one task each, named for the pool. Why a pool was topped up stands
+in the task's log, in the run's note and in the history of the pool (`ledger.promo_code_generation`).
+
+Topped up are active pools that are filled by generation, with `auto_generate`, when fewer codes than
+`top_up_threshold` (else `notify_below`, else 1) are available, or the predicted run-out lies within `lead_hours`. A
+mail goes to `alert_subscribers` when afterwards fewer than `notify_below` are left, when the run-out lies within
+`lead_hours`, or when the format can't give a whole batch: once, and again only after the pool has recovered.
+
+**At 3 a.m.** *`top_up_pool` is red*: its log says why nothing could be generated. `generation.wrong_key`,
+`generation.no_key`: mend the Connection `code_key`. `generation.no_format`: give the pool a format. Anything else is an
+outage that outlasted the retries: the next run does the same again, nothing is added twice.
+*A mail says that a format can't give enough codes*: what was left has been added. Give the pool a format with a larger
+code space, or raise the format's `max_codes`.
+*A mail did not come*: see the Connection `alerts_smtp`; alerts without `sent_at` in `ledger.promo_code_alert` are sent
+by the next run.
+"""
+
+from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag
+
+import import_tasks
+import top_up_tasks
+from stock_trigger import StockTrigger
+
+STOCK = Asset("promo_code_stock", watchers=[AssetWatcher(name="promo_code_signals", trigger=StockTrigger())])
+
+
+@dag(
+    doc_md=__doc__,
+    dag_display_name="Top up promo code pools",
+    schedule=AssetOrTimeSchedule(assets=STOCK, timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC")),
+    catchup=False,
+    max_active_runs=4,
+    default_args=import_tasks.default_args(),
+    tags=["promo codes"],
+)
+def top_up_promo_pools() -> None:
+    """Review the pools and give each what it needs."""
+    top_up_tasks.top_up_pools()
+
+
+top_up_promo_pools()

@@ -1,0 +1,40 @@
+"""A mail server in this process, and what came in."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import socket
+from email.message import EmailMessage
+from typing import Any
+
+
+class Inbox:
+    """What aiosmtpd's controller hands each mail to: (recipients of the envelope, mail), in the order of arrival."""
+
+    def __init__(self) -> None:
+        self.mails: list[tuple[list[str], EmailMessage]] = []
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
+        mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
+        self.mails.append((envelope.rcpt_tos, mail))
+        return "250 OK"
+
+
+def smtp_address(port: int) -> str:
+    """Return the Connection of a mail server on this machine that wants neither login nor encryption."""
+    options = "disable_ssl=true&disable_tls=true&from_email=loyalty%40example.com&retry_limit=1"
+    return f"smtp://127.0.0.1:{port}/?{options}"
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def text_of(mail: EmailMessage) -> str:
+    """Return what a mail says."""
+    found = mail.get_body(("html", "plain")) if mail.is_multipart() else mail
+    return str(found.get_content())

@@ -1,0 +1,512 @@
+"""Filling pools of promo codes before they run out. Source: TU-01, TU-02, TU-04, TU-05."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import text
+
+from include.promo_codes import generation, top_up
+from include.promo_codes.top_up import Pool, Stock, batches, find_shortage, review_pools, top_up_pool
+from tests.integration.top_ups import (
+    UPLOAD,
+    add_codes,
+    add_format,
+    add_pool,
+    alerts,
+    available,
+    generations,
+    issue,
+    issued_in_the_past,
+)
+
+pytestmark = pytest.mark.integration
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TICK = timedelta(minutes=5)
+
+
+@pytest.fixture
+def runtime(site):
+    return site.runtime
+
+
+@pytest.fixture
+def engine(warehouse):
+    return warehouse.engine
+
+
+def needs(engine, later=timedelta(0)):
+    return {need.pool: need.reason for need in review_pools(engine, datetime.now(UTC) + later)}
+
+
+# -- when
+
+
+def pool(**changes):
+    usual = Pool("p", "P", "active", False, "generate", "summer", 10, True, None, None, None)
+    return replace(usual, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "level"),
+    [
+        ({"top_up_threshold": 50, "notify_below": 20}, 50),
+        ({"top_up_threshold": 20, "notify_below": 50}, 20),
+        ({"notify_below": 20}, 20),
+        ({}, 1),
+        ({"top_up_threshold": 0}, 1),
+    ],
+)
+def test_tu01_the_level_is_the_threshold_else_the_notification_level_else_the_last_code(changes, level):
+    assert find_shortage(pool(**changes), Stock(level), NOW) is None
+    assert find_shortage(pool(**changes), Stock(level - 1), NOW).target == level
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"state": "draft"},
+        {"fill_method": "upload"},
+        {"fill_method": None},
+        {"auto_generate": False},
+        {"multi_use": True},
+    ],
+)
+def test_tu01_only_active_single_use_pools_that_generate_by_themselves_are_topped_up(changes):
+    assert find_shortage(pool(), Stock(0), NOW) is not None
+    assert find_shortage(pool(**changes), Stock(0), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("there", "threshold", "codes"),
+    [(9, 10, 10), (0, 10, 10), (0, 11, 20), (0, 1000, 1000), (995, 1001, 10), (0, None, 10)],
+)
+def test_tu01_the_pools_quantity_is_added_as_often_as_the_threshold_takes(there, threshold, codes):
+    lacking = pool(top_up_threshold=threshold)
+    assert batches(lacking, Stock(there), find_shortage(lacking, Stock(there), NOW)) == codes
+
+
+def test_tu01_scheduled_codes_count_as_available_and_expired_ones_do_not(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5, top_up_threshold=5)
+    assert top_up_pool(runtime, name).added == 5
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE loyalty.promo_code SET issue_start = now() + interval '30 days'"))
+    assert (needs(engine), top_up_pool(runtime, name).added) == ({}, 0)
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                """
+                UPDATE loyalty.promo_code
+                SET issue_start = NULL, issue_end = now()
+                WHERE code = (SELECT min(code) FROM loyalty.promo_code)
+                """
+            )
+        )
+    done = top_up_pool(runtime, name)
+    assert (done.added, done.reason) == (5, "4 available, below 5")
+
+
+# -- what
+
+
+def test_tu01_a_pool_is_filled_when_its_last_code_is_gone_and_not_before(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=3)
+    assert needs(engine) == {name: "the last code is gone"}
+    first = top_up_pool(runtime, name)
+    assert (first.added, first.requested, first.available) == (3, 3, 3)
+    with engine.begin() as connection:
+        assert issue(connection, name, 2) == ["issued"] * 2
+    assert needs(engine) == {}
+    assert top_up_pool(runtime, name).added == 0
+    with engine.begin() as connection:
+        assert issue(connection, name, 2) == ["issued", "no_available_codes"]
+    assert needs(engine) == {name: "the last code is gone"}
+    assert top_up_pool(runtime, name).added == 3
+    with engine.begin() as connection:
+        assert issue(connection, name) == ["issued"]
+
+
+def test_tu01_a_pool_below_its_threshold_is_filled_to_it(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=4, top_up_threshold=10)
+    assert top_up_pool(runtime, name).available == 12
+    with engine.begin() as connection:
+        issue(connection, name, 2)
+    assert needs(engine) == {}
+    with engine.begin() as connection:
+        issue(connection, name)
+    assert needs(engine) == {name: "9 available, below 10"}
+    assert top_up_pool(runtime, name).available == 13
+
+
+def test_tu04_the_reason_stands_in_the_history_of_the_pool(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=4, top_up_threshold=3)
+    top_up_pool(runtime, name, dag_id="top_up_promo_pools", dag_run_id="run 1")
+    with engine.begin() as connection:
+        issue(connection, name, 2)
+    top_up_pool(runtime, name)
+    with engine.connect() as connection:
+        found = generations(connection, name)
+        assert [
+            (each["state"], each["requested"], each["added"], each["reason"], each["launched_by"]) for each in found
+        ] == [
+            ("completed", 4, 4, "the last code is gone", "top-up"),
+            ("completed", 4, 4, "2 available, below 3", "top-up"),
+        ]
+        assert (found[0]["dag_id"], found[0]["dag_run_id"]) == ("top_up_promo_pools", "run 1")
+        assert found[0]["started_at"] <= found[0]["finished_at"]
+        of_codes = connection.execute(
+            text("SELECT generation_id, count(*) FROM loyalty.promo_code GROUP BY 1 ORDER BY 1")
+        )
+        assert of_codes.all() == [(found[0]["id"], 4), (found[1]["id"], 4)]
+
+
+def test_a_pool_that_needs_nothing_is_not_named_by_the_review(engine, runtime):
+    with engine.begin() as connection:
+        add_pool(connection, "uploads", **UPLOAD)
+        add_pool(connection, "draft", state="draft")
+        add_pool(connection, "by_hand", auto_generate=False)
+        add_pool(connection, "multi", multi_use=True)
+    assert needs(engine) == {}
+    for name in ("uploads", "draft", "by_hand", "multi"):
+        assert top_up_pool(runtime, name).added == 0
+
+
+def test_a_review_counts_pools_that_signal_and_leaves_settled_ones_alone(engine, runtime):
+    """A pool without a fresh count signals at each issue: the review must give every active pool one."""
+    with engine.begin() as connection:
+        add_pool(connection, "uploads", **UPLOAD)
+        add_codes(connection, "uploads", 5)
+    counted = "SELECT counted_available, counted_at FROM loyalty.promo_code_pool_stock"
+    assert needs(engine) == {}
+    with engine.begin() as connection:
+        ((available_then, counted_at),) = connection.execute(text(counted)).all()
+        assert available_then == 5
+    assert needs(engine) == {}
+    with engine.begin() as connection:
+        assert connection.execute(text(counted)).one().counted_at == counted_at
+        connection.execute(text("UPDATE loyalty.promo_code_pool_stock SET valid_until = now() + interval '5 minutes'"))
+    assert needs(engine) == {}
+    with engine.connect() as connection:
+        assert connection.execute(text(counted)).one().counted_at > counted_at
+
+
+def test_tu01_a_take_that_is_not_committed_yet_counts_as_gone(engine, runtime):
+    """Its own signal may have come before: nobody would tell of the last code again."""
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=2)
+    top_up_pool(runtime, name)
+    with engine.connect() as first, engine.connect() as second:
+        issue(first, name)
+        issue(second, name)
+        second.commit()
+        assert needs(engine) == {name: "the last code is gone"}
+        assert top_up_pool(runtime, name).added == 2
+        first.commit()
+
+
+# -- the end of a format
+
+
+def test_tu02_what_is_left_of_a_format_is_added_and_its_end_told(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, format=add_format(connection), quantity=12)
+    assert top_up_pool(runtime, name).raised == ()
+    with engine.begin() as connection:
+        issue(connection, name, 12)
+    done = top_up_pool(runtime, name)
+    assert (done.requested, done.added, done.available, done.raised) == (12, 4, 4, ("format_exhausted",))
+    with engine.begin() as connection:
+        assert [(each["requested"], each["added"]) for each in generations(connection, name)] == [(12, 12), (12, 4)]
+        issue(connection, name, 4)
+        assert alerts(connection, name) == [("format_exhausted", False, False)]
+    top_up.send_alerts(engine, name, lambda alert: True, lambda: NOW)
+    assert needs(engine) == {}  # nothing can be added, and everybody knows
+    done = top_up_pool(runtime, name)
+    assert (done.added, done.raised, done.recovered) == (0, (), ())
+    with engine.begin() as connection:
+        assert len(generations(connection, name)) == 2
+        assert alerts(connection, name) == [("format_exhausted", True, False)]
+
+
+def test_tu02_another_format_ends_the_alert(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, format=add_format(connection, max_codes=5), quantity=12)
+    assert top_up_pool(runtime, name).raised == ("format_exhausted",)
+    top_up.send_alerts(engine, name, lambda alert: True, lambda: NOW)
+    assert needs(engine) == {}
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE loyalty.promo_code_pool SET format = 'summer'"))
+    assert needs(engine) == {name: "format_exhausted is over"}
+    done = top_up_pool(runtime, name)
+    assert (done.added, done.recovered, done.available) == (0, ("format_exhausted",), 5)
+    with engine.begin() as connection:
+        issue(connection, name, 5)
+    assert top_up_pool(runtime, name).added == 12
+
+
+def test_tu02_a_format_that_uploads_have_filled_gives_only_what_is_free(engine, runtime):
+    with engine.begin() as connection:
+        add_format(connection)
+        add_pool(connection, "uploads", **UPLOAD)
+        add_codes(connection, "uploads", 1)
+        connection.execute(
+            text(
+                """
+                INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id)
+                SELECT 'T-' || a || b || c || d, 'uploads', (SELECT max(id) FROM ledger.import_job)
+                FROM unnest('{A,B}'::text[]) AS a, unnest('{A,B}'::text[]) AS b, unnest('{A,B}'::text[]) AS c,
+                    unnest('{A,B}'::text[]) AS d
+                LIMIT 13
+                """
+            )
+        )
+        name = add_pool(connection, format="tiny", quantity=5)
+    done = top_up_pool(runtime, name)
+    assert (done.requested, done.added, done.raised) == (5, 3, ("format_exhausted",))
+
+
+def test_two_pools_that_share_a_format_share_its_end(engine, runtime):
+    """Source: TU-02, PG-02."""
+    with engine.begin() as connection:
+        add_format(connection)
+        for name in ("a", "b"):
+            add_pool(connection, name, format="tiny", quantity=10)
+    with ThreadPoolExecutor(2) as threads:
+        done = list(threads.map(lambda name: top_up_pool(runtime, name), ("a", "b")))
+    assert sorted(each.added for each in done) == [6, 10]
+    assert sorted(each.raised for each in done) == [(), ("format_exhausted",)]
+
+
+# -- side by side
+
+
+def test_tu02_two_top_ups_at_once_make_one_batch(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=50, top_up_threshold=40)
+    start = threading.Barrier(4)
+
+    def run(_):
+        start.wait(10)
+        return top_up_pool(runtime, name)
+
+    with ThreadPoolExecutor(4) as threads:
+        done = list(threads.map(run, range(4)))
+    assert sorted(each.added for each in done) == [0, 0, 0, 50]
+    with engine.connect() as connection:
+        assert available(connection, name) == 50
+        assert len(generations(connection, name)) == 1
+
+
+def test_tu02_a_top_up_waits_for_one_that_is_not_committed_and_then_adds_nothing(engine, runtime, monkeypatch):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5)
+    has_filled, may_commit = threading.Event(), threading.Event()
+    generate = top_up.generate_into
+
+    def generate_slowly(*arguments, **named):
+        made = generate(*arguments, **named)
+        has_filled.set()
+        assert may_commit.wait(20)
+        return made
+
+    monkeypatch.setattr(top_up, "generate_into", generate_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(top_up_pool, runtime, name)
+        assert has_filled.wait(10)
+        assert needs(engine) == {}  # somebody is at it; its commit signals the pool
+        second = threads.submit(top_up_pool, runtime, name)
+        with pytest.raises(TimeoutError):
+            second.result(0.5)
+        may_commit.set()
+        assert (first.result(20).added, second.result(20).added) == (5, 0)
+
+
+def test_a_top_up_waits_for_a_generation_that_somebody_has_started_and_then_adds_nothing(engine, runtime, monkeypatch):
+    """Source: TU-02, PG-01: the form's codes and settings count."""
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5)
+    asked = generation.GenerationRequest(name, quantity=8, run_key="form 1", launched_by="somebody", reason="form")
+    number = generation.open_generation(runtime, asked)
+    has_filled, may_commit = threading.Event(), threading.Event()
+    generate = generation.generate_into
+
+    def generate_slowly(*arguments, **named):
+        made = generate(*arguments, **named)
+        has_filled.set()
+        assert may_commit.wait(20)
+        return made
+
+    monkeypatch.setattr(generation, "generate_into", generate_slowly)
+    with ThreadPoolExecutor(2) as threads:
+        form = threads.submit(generation.run_generation, runtime, number)
+        assert has_filled.wait(10)
+        waiting = threads.submit(top_up_pool, runtime, name)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        may_commit.set()
+        assert (form.result(20).added, waiting.result(20).added) == (8, 0)
+
+
+def test_codes_are_handed_out_while_a_top_up_goes_on(engine, runtime, monkeypatch):
+    """Source: PG-05: a top-up locks the pool, and nobody who takes codes may wait for it."""
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5, top_up_threshold=5)
+    top_up_pool(runtime, name)
+    with engine.begin() as connection:
+        issue(connection, name)
+    generate = top_up.generate_into
+    results = []
+
+    def generate_and_issue(*arguments, **named):
+        made = generate(*arguments, **named)
+        with engine.begin() as other:
+            other.execute(text("SET LOCAL lock_timeout = '2s'"))
+            results.extend(issue(other, name, 5))
+        return made
+
+    monkeypatch.setattr(top_up, "generate_into", generate_and_issue)
+    assert top_up_pool(runtime, name).added == 5
+    assert results == ["issued"] * 4 + ["no_available_codes"]
+    with engine.begin() as connection:
+        assert available(connection, name) == 5
+
+
+def test_a_top_up_that_fails_half_way_leaves_nothing_and_the_next_one_adds_once(engine, runtime, monkeypatch):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5)
+    generate = top_up.generate_into
+
+    def generate_and_fail(*arguments, **named):
+        generate(*arguments, **named)
+        raise ConnectionError("no")
+
+    monkeypatch.setattr(top_up, "generate_into", generate_and_fail)
+    with pytest.raises(ConnectionError):
+        top_up_pool(runtime, name)
+    with engine.connect() as connection:
+        assert available(connection, name) == 0
+        assert generations(connection, name) == []
+    monkeypatch.undo()
+    assert top_up_pool(runtime, name).added == 5
+    with engine.connect() as connection:
+        assert available(connection, name) == 5
+
+
+# -- what can't be
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "rule"),
+    [
+        ({"format": None}, b"key", "generation.no_format"),
+        ({}, None, "generation.no_key"),
+        ({}, b"another key", "generation.wrong_key"),
+    ],
+)
+def test_a_refusal_is_told_recorded_once_and_alerts_are_judged_anyway(engine, runtime, changes, key, rule):
+    """Source: TU-03, PG-03, PG-04."""
+    with engine.begin() as connection:
+        add_pool(connection, "first")
+        name = add_pool(connection, notify_below=3, **changes)
+    top_up_pool(runtime, "first")  # under the runtime's own key
+    other = replace(runtime, code_key=key)
+    done = top_up_pool(other, name)
+    assert done.refusal[0] == rule
+    assert (done.added, done.raised) == (0, ("low_stock",))
+    top_up_pool(other, name)
+    with engine.connect() as connection:
+        ((state, recorded),) = [(each["state"], each["refusal_rule"]) for each in generations(connection, name)]
+        assert (state, recorded) == ("refused", rule)
+    assert name in needs(engine)  # until it is mended
+
+
+def test_an_unknown_pool_is_named(runtime):
+    with pytest.raises(LookupError, match="no_such_pool"):
+        top_up_pool(runtime, "no_such_pool")
+
+
+# -- forecast
+
+
+@pytest.mark.parametrize(
+    ("there", "daily", "lead_hours", "is_near"),
+    [(20, 10, 48, True), (21, 10, 48, False), (0, 10, 1, True), (9, None, 999, False)],
+)
+def test_tu05_a_pool_whose_run_out_falls_within_its_lead_is_topped_up(there, daily, lead_hours, is_near):
+    shortage = find_shortage(pool(lead_hours=lead_hours), Stock(there, daily), NOW)
+    assert ("predicted" in shortage.reason if shortage else False) is is_near
+
+
+def test_tu05_the_batches_reach_beyond_the_lead():
+    lacking, stock = pool(lead_hours=72, quantity=7), Stock(10, daily=20)
+    shortage = find_shortage(lacking, stock, NOW)
+    assert shortage.reason == "predicted to run out at 2026-03-02 00:00 UTC, within 72 hours"
+    codes = batches(lacking, stock, shortage)
+    assert codes == 56  # 60 go in 72 hours: 61 reach further, and 10 are there
+    assert find_shortage(lacking, Stock(10 + codes, daily=20), NOW) is None
+
+
+def test_tu05_a_forecast_so_far_away_that_no_date_has_it_is_none():
+    assert Stock(10**12, daily=0.07).runs_out_at(NOW, 100) is None
+
+
+def test_tu05_a_pool_is_topped_up_before_it_runs_out_by_the_issues_of_the_last_days(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=10, lead_hours=30, top_up_threshold=75)
+    assert top_up_pool(runtime, name).available == 80
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE loyalty.promo_code_pool SET top_up_threshold = NULL"))
+    assert needs(engine) == {}
+    with engine.begin() as connection:
+        issued_in_the_past(connection, name, days=5, daily=15)
+    assert needs(engine) == {}  # a forecast is looked at every few minutes
+    reason = needs(engine, TICK)[name]
+    assert reason.startswith("predicted to run out at ")
+    assert reason.endswith("within 30 hours")
+    done = top_up_pool(runtime, name)
+    assert (done.added, done.available) == (20, 25)  # 15 go a day, so 18.75 within the lead, and 5 were left
+    assert needs(engine, TICK) == {}
+
+
+def test_tu05_without_three_days_of_history_nothing_is_predicted(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, lead_hours=2400)
+    top_up_pool(runtime, name)
+    with engine.begin() as connection:
+        issue(connection, name, 9)
+    assert needs(engine, TICK) == {}
+
+
+def test_reviews_and_top_ups_side_by_side_never_stop_each_other(engine, runtime):
+    """No deadlock: a lock that a review holds while it counts could be one that a top-up wants for its count."""
+    names = ["a", "b"]
+    with engine.begin() as connection:
+        for name in names:
+            add_pool(connection, name, quantity=3, top_up_threshold=3)
+
+    def drain_and_fill(name):
+        for _ in range(15):
+            with engine.begin() as connection:
+                issue(connection, name, 2)
+            top_up_pool(runtime, name)
+
+    def review(_):
+        for _ in range(15):
+            needs(engine)
+
+    with ThreadPoolExecutor(5) as threads:
+        running = [threads.submit(drain_and_fill, name) for name in names]
+        running += [threads.submit(review, number) for number in range(3)]
+        for each in running:
+            each.result(60)
+    with engine.connect() as connection:
+        assert all(available(connection, name) >= 3 for name in names)
