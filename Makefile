@@ -15,7 +15,7 @@ STAMP := .venv/installed-$(shell { cat requirements-bootstrap.txt requirements-d
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/' | expand -t 20
 	@echo
-	@echo '  PORT=8080 and PG_PORT=5442 choose the ports of demo and start (also in .env).'
+	@echo '  PORT=8080, PG_PORT=5442 and SMTP_PORT=2525 choose the ports of demo and start (also in .env).'
 
 demo: setup ## start everything, import the sample files, show what became of them
 	@$(RUN) include.stack demo

@@ -27,6 +27,7 @@ POOL_HEADER = (
 )
 CARD_HEADER = "card_number,pool_system_name,balance"
 CVV_KEY = b"a key of the tests, thirty-two by"
+CODE_KEY = b"another key of the tests"
 
 
 @dataclass
@@ -167,4 +168,5 @@ def make_site(folder: Path, engine: sa.Engine) -> Site:
     names = ("landing", "work", "reports", "archive")
     for name in names:
         (folder / name).mkdir(parents=True)
-    return Site(Runtime(engine, *(UPath(str(folder / name)) for name in names), cvv_key=CVV_KEY), folder)
+    areas = (UPath(str(folder / name)) for name in names)
+    return Site(Runtime(engine, *areas, cvv_key=CVV_KEY, code_key=CODE_KEY), folder)

@@ -1,23 +1,27 @@
-"""The demonstration: drop the sample files, follow their jobs, show what became of each."""
+"""The demonstration: drop the sample files, follow their jobs, show what became of each; then what codes in use do."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from include.stack.demo_promo_codes import Step, make_files, show_promo_codes
+from include.stack.environment import catches_mails
 from include.stack.errors import StackError
 from include.stack.lifecycle import ADMIN, Stack
-from include.stack.settings import PROJECT
+from include.stack.settings import PROJECT, shown_path
 from include.warehouse.engine import create_warehouse_engine
 
 TEMPLATES = PROJECT / "include" / "templates"
 SAMPLE_ENDING = ".sample.csv"
+STEP_HEADINGS = ("available", "seconds", "pool", "what happened")
 HEADINGS = ("file", "state", "read", "inserted", "unchanged", "rejected", "rejected-rows file")
 
 
@@ -41,22 +45,26 @@ class Job:
 
 
 def show_demo(stack: Stack, timeout_seconds: float = 300) -> None:
-    """Drop every sample, wait for its job and print the outcome.
+    """Drop every sample, wait for its job and print the outcome; then show pools of promo codes in use.
 
     Raises:
-        StackError: a job has not ended in time.
+        StackError: a job has not ended in time, or a pool was not looked after.
     """
-    samples = find_samples(TEMPLATES)
     engine = create_warehouse_engine(stack.warehouse_url)
     try:
         newest = _newest_job(engine)
-        for sample in samples:
-            drop(sample, stack.settings.landing)
+        with tempfile.TemporaryDirectory() as folder:
+            samples = [*find_samples(TEMPLATES), *(Sample(*file) for file in make_files(Path(folder)).items())]
+            for sample in samples:
+                drop(sample, stack.settings.landing)
         jobs = _wait_for_jobs(engine, samples, newest, stack, timeout_seconds)
+        print()
+        print("\n".join(table_lines(jobs)))
+        print("\nPromo codes in use …", flush=True)
+        steps = show_promo_codes(stack, engine, timeout_seconds)
     finally:
         engine.dispose()
-    print()
-    print("\n".join(table_lines(jobs)))
+    print("\n".join(step_lines(steps)))
 
 
 def find_samples(folder: Path) -> list[Sample]:
@@ -79,26 +87,30 @@ def login_lines(stack: Stack) -> list[str]:
         "",
         f"Airflow   {stack.settings.url}   user {ADMIN}, password {stack.keys.admin_password}",
         f"Landing   {shown_path(str(stack.settings.landing))}/<import type>/",
+        *([f"Mails     {shown_path(str(stack.settings.mail))}/"] if catches_mails(stack.settings) else []),
         "make stop ends it.",
     ]
 
 
 def table_lines(jobs: Sequence[tuple[Sample, Job]]) -> list[str]:
     """Lay the jobs out as a table, a refused file's reason beneath its line."""
-    rows = [_cells(sample, job) for sample, job in jobs]
-    widths = [max(len(row[column]) for row in [HEADINGS, *rows]) for column in range(len(HEADINGS))]
-    lines = [_line(HEADINGS, widths), "  ".join("-" * width for width in widths)]
+    heading, rule, *rows = _table(HEADINGS, [_cells(sample, job) for sample, job in jobs], numbers=range(2, 6))
+    lines = [heading, rule]
     for row, (_, job) in zip(rows, jobs, strict=True):
-        lines.append(_line(row, widths))
+        lines.append(row)
         if job.refusal_message:
             lines.append(f"  {job.refusal_message}")
     return lines
 
 
-def shown_path(url: str) -> str:
-    """Shorten a path below the current folder; leave everything else as it is."""
-    path = Path(url.removeprefix("file://"))
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else url
+def step_lines(steps: Sequence[Step]) -> list[str]:
+    """Lay the steps out as a table."""
+    return _table(STEP_HEADINGS, [_step_cells(step) for step in steps], numbers=range(2))
+
+
+def _step_cells(step: Step) -> tuple[str, ...]:
+    available = "" if step.available is None else f"{step.available:,}"
+    return (available, "" if step.seconds is None else f"{step.seconds:.1f}", step.pool, step.told)
 
 
 def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
@@ -107,13 +119,17 @@ def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
     return (sample.source.name, job.state, *counts, rejected)
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    numbers = range(2, 6)
-    padded = [
-        cell.rjust(width) if column in numbers else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Container[int]) -> list[str]:
+    """Return the lines of a table; `numbers` are the columns whose cells stand at their right edge."""
+    widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in numbers else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in [headings, *rows]
     ]
-    return "  ".join(padded).rstrip()
+    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]
 
 
 def _wait_for_jobs(

@@ -13,6 +13,7 @@ from include.stack.settings import PROJECT, StackSettings
 # Set by many containers and CI machines; without bytecode every Airflow process compiles for a minute at each start.
 UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONSTARTUP")
 LOCATIONS = ("landing", "work", "reports", "archive")
+ALERTS = "AIRFLOW_CONN_ALERTS_SMTP"
 
 
 def make_environment(
@@ -36,7 +37,14 @@ def make_environment(
     environment |= _python(inherited) | _airflow(settings, keys, airflow_url)
     environment |= _locations(settings) | _connections(keys, warehouse_url)
     environment |= settings.extra_environment
+    if catches_mails(settings, inherited):
+        environment[ALERTS] = _mail_catcher(settings)
     return environment
+
+
+def catches_mails(settings: StackSettings, inherited: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether alerts go to the stack's own mail catcher: they do unless a Connection is given for them."""
+    return ALERTS not in {**inherited, **settings.extra_environment}
 
 
 def _python(inherited: Mapping[str, str]) -> dict[str, str]:
@@ -112,5 +120,11 @@ def _connections(keys: Keys, warehouse_url: str) -> dict[str, str]:
     return {
         "AIRFLOW_CONN_WAREHOUSE_POSTGRES": json.dumps(warehouse),
         "AIRFLOW_CONN_CVV_KEY": json.dumps({"conn_type": "generic", "password": keys.cvv_key}),
+        "AIRFLOW_CONN_CODE_KEY": json.dumps({"conn_type": "generic", "password": keys.code_key}),
         "WAREHOUSE_URL": warehouse_url,
     }
+
+
+def _mail_catcher(settings: StackSettings) -> str:
+    extra = {"from_email": "imports@example.com", "disable_ssl": True, "disable_tls": True}
+    return json.dumps({"conn_type": "smtp", "host": "127.0.0.1", "port": settings.smtp_port, "extra": extra})

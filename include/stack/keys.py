@@ -28,6 +28,7 @@ class Keys:
     jwt_secret: str = field(default_factory=_token)
     api_secret_key: str = field(default_factory=_token)
     cvv_key: str = field(default_factory=_token)
+    code_key: str = field(default_factory=_token)
     admin_password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
 
 

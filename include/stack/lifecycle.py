@@ -19,7 +19,7 @@ from typing import Any
 
 from include.import_types import IMPORT_TYPES
 from include.stack.airflow_api import AirflowApi
-from include.stack.environment import LOCATIONS, make_environment
+from include.stack.environment import LOCATIONS, catches_mails, make_environment
 from include.stack.errors import StackError
 from include.stack.keys import Keys, load_keys, write_private
 from include.stack.preparation import prepare_databases
@@ -87,7 +87,9 @@ class Stack:
                 self._take_running_ports()
                 return
             self._clear_leftovers()
-            self._check_port_is_free()
+            self._check_port_is_free("PORT", self.settings.port)
+            if catches_mails(self.settings):
+                self._check_port_is_free("SMTP_PORT", self.settings.smtp_port)
             started_at = datetime.now(UTC)
             self._start_database()
             try:
@@ -147,22 +149,23 @@ class Stack:
             self.settings,
             port=ports.get("PORT", self.settings.port),
             pg_port=ports.get("PG_PORT", self.settings.pg_port),
+            smtp_port=ports.get("SMTP_PORT", self.settings.smtp_port),
         )
         if running != self.settings:
             self._say(
-                f"Already running with PORT={running.port} PG_PORT={running.pg_port}; other ports need a stop first."
+                f"Already running with PORT={running.port} PG_PORT={running.pg_port} SMTP_PORT={running.smtp_port}; "
+                "other ports need a stop first."
             )
         self.settings = running
         self.server = EmbeddedServer(running.postgres_data, running.pg_port)
 
-    def _check_port_is_free(self) -> None:
-        port = self.settings.port
+    def _check_port_is_free(self, name: str, port: int) -> None:
         with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                raise StackError(_port_message("PORT", port, error.strerror or str(error))) from None
+                raise StackError(_port_message(name, port, error.strerror or str(error))) from None
 
     def _start_database(self) -> None:
         self._say("Starting PostgreSQL …")
@@ -189,7 +192,9 @@ class Stack:
         command = [sys.executable, "-m", "include.stack.supervisor"]
         command += ["--logs", str(settings.logs), "--run", str(settings.run)]
         command += ["--postgres-data", str(settings.postgres_data), "--postgres-port", str(settings.pg_port)]
-        command += ["--airflow-port", str(settings.port)]
+        command += ["--airflow-port", str(settings.port), "--smtp-port", str(settings.smtp_port)]
+        if catches_mails(settings):
+            command += ["--mail", str(settings.mail)]
         self._say("Starting Airflow …")
         with (settings.logs / "supervisor.log").open("ab") as output:
             return subprocess.Popen(

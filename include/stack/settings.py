@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from include.warehouse.embedded import EmbeddedServerError, default_server
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEFAULT_PORT = 8080
+DEFAULT_SMTP_PORT = 2525
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class StackSettings:
         port: TCP port of Airflow's UI and API on 127.0.0.1.
         postgres_data: PostgreSQL's data folder.
         pg_port: TCP port of PostgreSQL on 127.0.0.1.
+        smtp_port: TCP port on 127.0.0.1 of the mail catcher, which keeps the alerts unless they go elsewhere.
         dags: folder that Airflow parses.
         plugins: folder that Airflow loads plugins from.
         extra_environment: wins over what the stack sets, for storage elsewhere (`AIRFLOW_VAR_LANDING_URL`) or tests.
@@ -34,6 +37,7 @@ class StackSettings:
     port: int
     postgres_data: Path
     pg_port: int
+    smtp_port: int = DEFAULT_SMTP_PORT
     dags: Path = PROJECT / "dags"
     plugins: Path = PROJECT / "plugins"
     extra_environment: Mapping[str, str] = field(default_factory=dict)
@@ -54,6 +58,11 @@ class StackSettings:
         return self.home / "run"
 
     @property
+    def mail(self) -> Path:
+        """Where the mail catcher keeps what it was sent."""
+        return self.home / "mail"
+
+    @property
     def landing(self) -> Path:
         """Where files are dropped, one folder a type."""
         return self.home / "landing"
@@ -68,7 +77,7 @@ def read_settings(environ: Mapping[str, str] = os.environ, env_file: Path = PROJ
     """Return the project's own stack, in `.local`; its ports come from the environment, `.env` or the defaults.
 
     Raises:
-        StackError: a port is no number from 1 to 65535, or both are the same.
+        StackError: a port is no number from 1 to 65535, or two are the same.
     """
     values = {**dotenv_values(env_file), **environ}
     try:
@@ -80,10 +89,19 @@ def read_settings(environ: Mapping[str, str] = os.environ, env_file: Path = PROJ
         port=_port("PORT", values.get("PORT"), DEFAULT_PORT),
         postgres_data=server.data,
         pg_port=_port("PG_PORT", values.get("PG_PORT"), server.port),
+        smtp_port=_port("SMTP_PORT", values.get("SMTP_PORT"), DEFAULT_SMTP_PORT),
     )
-    if settings.port == settings.pg_port:
-        raise StackError(f"PORT and PG_PORT are both {settings.port}; they must differ.")
+    ports = {"PORT": settings.port, "PG_PORT": settings.pg_port, "SMTP_PORT": settings.smtp_port}
+    for (name, port), (other, other_port) in itertools.combinations(ports.items(), 2):
+        if port == other_port:
+            raise StackError(f"{name} and {other} are both {port}; they must differ.")
     return settings
+
+
+def shown_path(url: str) -> str:
+    """Shorten a path below the current folder; leave everything else as it is."""
+    path = Path(url.removeprefix("file://"))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else url
 
 
 def _port(name: str, text: str | None, default: int) -> int:

@@ -1,4 +1,4 @@
-"""Keep Airflow's four components and PostgreSQL running; end them together.
+"""Keep Airflow's four components, PostgreSQL and the mail catcher running; end them together.
 
 `airflow standalone` leaves a dead component dead. Here it is started again after a pause that doubles; one that keeps
 dying stops the whole stack, and `failure.txt` in the run folder says which, with the end of its log.
@@ -49,6 +49,7 @@ COMPONENTS: Mapping[str, Program] = {
     "dag-processor": Program((*AIRFLOW, "dag-processor")),
     "triggerer": Program((*AIRFLOW, "triggerer", "--skip-serve-logs"), stop_seconds=2.0),
 }
+MAIL_CATCHER = (sys.executable, "-m", "include.stack.mail_catcher")
 LOCK, STATE, FAILURE = "supervisor.lock", "state.json", "failure.txt"
 DATABASE_CHECK_SECONDS = 3.0
 
@@ -235,6 +236,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--postgres-data", type=Path, required=True)
     parser.add_argument("--postgres-port", type=int, required=True)
     parser.add_argument("--airflow-port", type=int, required=True)
+    parser.add_argument("--smtp-port", type=int, required=True)
+    parser.add_argument("--mail", type=Path, help="folder of the mail catcher, which isn't started without one")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
     lock = take_lock(options.run, patience_seconds=2)  # whoever asks whether a supervisor runs holds it for an instant
@@ -248,8 +251,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             log.warning("PostgreSQL is not running: starting it")
             server.start()
 
-    ports = {"PORT": options.airflow_port, "PG_PORT": options.postgres_port}
-    supervisor = Supervisor(COMPONENTS, logs=options.logs, run=options.run, ports=ports, keep_database=keep_database)
+    components = dict(COMPONENTS)
+    if options.mail is not None:
+        command = (*MAIL_CATCHER, "--port", str(options.smtp_port), "--folder", str(options.mail))
+        components["mail-catcher"] = Program(command, stop_seconds=2.0)
+    ports = {"PORT": options.airflow_port, "PG_PORT": options.postgres_port, "SMTP_PORT": options.smtp_port}
+    supervisor = Supervisor(components, logs=options.logs, run=options.run, ports=ports, keep_database=keep_database)
     signal.signal(signal.SIGTERM, supervisor.request_stop)
     signal.signal(signal.SIGINT, supervisor.request_stop)
     try:

@@ -137,9 +137,9 @@ def test_a_stop_ends_every_process_also_after_the_supervisor_was_killed(stack: S
     assert stack.stop() is False
 
 
-@pytest.mark.parametrize(("variable", "field"), [("PORT", "port"), ("PG_PORT", "pg_port")])
+@pytest.mark.parametrize(("variable", "field"), [("PORT", "port"), ("PG_PORT", "pg_port"), ("SMTP_PORT", "smtp_port")])
 def test_a_busy_port_is_named_and_nothing_is_left_running(variable: str, field: str, home: Path) -> None:
-    ports = dict(zip(("port", "pg_port"), free_ports(2), strict=True))
+    ports = dict(zip(("port", "pg_port", "smtp_port"), free_ports(3), strict=True))
     stack = Stack(stack_settings(home, **ports), say=lambda _: None)
     with socket.socket() as other_program:
         other_program.bind(("127.0.0.1", ports[field]))

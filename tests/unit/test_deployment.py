@@ -27,6 +27,7 @@ SECRETS = {
     "AIRFLOW_ADMIN_PASSWORD",
     "AIRFLOW_FERNET_KEY",
     "CVV_KEY",
+    "CODE_KEY",
     "S3_ACCESS_KEY",
     "S3_SECRET_KEY",
 }
@@ -174,6 +175,7 @@ def test_connections_are_the_json_that_airflow_reads(deployment: dict[str, Any])
         "landing_storage",
         "alerts_smtp",
         "cvv_key",
+        "code_key",
     }
     assert connections["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]["host"] in deployment["services"]
     assert connections["AIRFLOW_CONN_ALERTS_SMTP"]["host"] in deployment["services"]

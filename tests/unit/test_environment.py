@@ -42,7 +42,7 @@ def some_settings(home: Path, **changes: object) -> StackSettings:
 def some_environment(home: Path, inherited: dict[str, str] | None = None, **changes: object) -> dict[str, str]:
     return make_environment(
         some_settings(home, **changes),
-        Keys(cvv_key="the-cvv-key"),
+        Keys(cvv_key="the-cvv-key", code_key="the-code-key"),
         airflow_url="postgresql://loyalty:pa%2Fss@127.0.0.1:5442/airflow",
         warehouse_url="postgresql://loyalty:pa%2Fss@127.0.0.1:5442/warehouse",
         inherited=inherited or {},
@@ -137,9 +137,10 @@ def test_a_port_that_is_none_is_refused_with_its_name(text: str, tmp_path: Path)
         read_settings({"PG_PORT": text}, tmp_path / "none")
 
 
-def test_the_two_ports_must_differ(tmp_path: Path) -> None:
-    with pytest.raises(StackError, match="PORT and PG_PORT"):
-        read_settings({"PORT": "9001", "PG_PORT": "9001"}, tmp_path / "none")
+@pytest.mark.parametrize(("one", "other"), [("PORT", "PG_PORT"), ("PORT", "SMTP_PORT"), ("PG_PORT", "SMTP_PORT")])
+def test_the_ports_must_differ(one: str, other: str, tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=f"{one} and {other} are both 9001"):
+        read_settings({one: "9001", other: "9001"}, tmp_path / "none")
 
 
 # -- keys
@@ -187,12 +188,22 @@ def test_airflow_is_told_ports_folders_and_secrets(tmp_path: Path) -> None:
     assert environment["PYTHONPATH"].split(os.pathsep) == [str(PROJECT), str(PROJECT / "config")]
 
 
-def test_connections_carry_the_warehouse_and_the_cvv_key(tmp_path: Path) -> None:
+def test_connections_carry_the_warehouse_and_the_keys_of_cvvs_and_codes(tmp_path: Path) -> None:
     environment = some_environment(tmp_path)
     warehouse = json.loads(environment["AIRFLOW_CONN_WAREHOUSE_POSTGRES"])
     assert (warehouse["host"], warehouse["port"], warehouse["schema"]) == ("127.0.0.1", 5442, "warehouse")
     assert (warehouse["login"], warehouse["password"]) == ("loyalty", "pa/ss")
     assert json.loads(environment["AIRFLOW_CONN_CVV_KEY"])["password"] == "the-cvv-key"
+    assert json.loads(environment["AIRFLOW_CONN_CODE_KEY"])["password"] == "the-code-key"
+
+
+def test_alerts_go_to_the_mail_catcher_unless_a_connection_says_where_else(tmp_path: Path) -> None:
+    """Source: TU-03."""
+    own = json.loads(some_environment(tmp_path, smtp_port=9025)["AIRFLOW_CONN_ALERTS_SMTP"])
+    assert (own["conn_type"], own["host"], own["port"]) == ("smtp", "127.0.0.1", 9025)
+    elsewhere = {"AIRFLOW_CONN_ALERTS_SMTP": "smtp://mail.example.com"}
+    assert some_environment(tmp_path, elsewhere).items() >= elsewhere.items()
+    assert some_environment(tmp_path, extra_environment=elsewhere).items() >= elsewhere.items()
 
 
 def test_what_would_slow_or_misdirect_airflow_is_not_inherited(tmp_path: Path) -> None:

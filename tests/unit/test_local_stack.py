@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 from include.import_types import IMPORT_TYPES
-from include.stack.demo import HEADINGS, TEMPLATES, Job, Sample, drop, find_samples, table_lines
+from include.stack.demo import HEADINGS, TEMPLATES, Job, Sample, drop, find_samples, step_lines, table_lines
+from include.stack.demo_promo_codes import Step, make_files
 from include.stack.processes import created_at, end_session, is_alive, session_members
 from include.stack.supervisor import STATE, GaveUpError, Patience, Program, Supervisor, tail, take_lock
 
@@ -178,3 +179,17 @@ def test_the_table_shows_counts_reports_and_reasons() -> None:
     ]  # fmt: skip
     assert customers.split() == ["customers.sample.csv", "refused"]
     assert reason.strip() == "The file is empty."
+
+
+def test_each_demonstration_uploads_codes_that_were_not_there_before(tmp_path: Path) -> None:
+    first, second = (make_files(tmp_path)["promo_codes"].read_text().splitlines() for _ in range(2))
+    assert first[0] == second[0] == "Code,Pool"
+    assert len(set(first) | set(second)) == 1 + 20 + 20
+
+
+def test_the_steps_of_the_pools_are_a_table_too() -> None:
+    steps = [Step("one", "filled", 1234), Step("two", "mail sent", seconds=1.26)]
+    assert [line.split() for line in step_lines(steps)[2:]] == [
+        ["1,234", "one", "filled"],
+        ["1.3", "two", "mail", "sent"],
+    ]

@@ -1,0 +1,137 @@
+"""Pools of promo codes that run low, in a running Airflow: from the last code to new ones, and the mail."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import os
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from email.message import EmailMessage
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import Connection, text
+
+from include.stack.demo import show_demo
+from include.stack.demo_promo_codes import GENERATED
+from include.warehouse.engine import create_warehouse_engine
+from tests.end_to_end.imports import Imports, wait_for
+from tests.integration.top_ups import UPLOAD, add_codes, add_pool, alerts, available, generations, issue
+
+pytestmark = pytest.mark.e2e
+
+DAG = "top_up_promo_pools"
+DRAINS = 5
+MOST_SECONDS = 10.0
+"""The schedule behind the signals comes every 300 seconds."""
+
+
+@pytest.fixture
+def connection(imports: Imports) -> Iterator[Connection]:
+    """A connection of its own to the stack's warehouse, whose every statement is committed."""
+    engine = create_warehouse_engine(imports.stack.warehouse_url)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as found:
+        yield found
+    engine.dispose()
+
+
+def wait_for_codes(connection: Connection, pool: str) -> float:
+    """Wait until others can see new codes in a pool; return when."""
+    return wait_for(
+        lambda: time.monotonic() if available(connection, pool) else None,
+        60,
+        f"new codes in {pool}",
+        pause_seconds=0.02,
+    )
+
+
+def mails(imports: Imports, pool_name: str) -> list[EmailMessage]:
+    """Return the mails about a pool that the stack's mail catcher has taken, oldest first."""
+    found = [
+        email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+        for path in sorted(imports.stack.settings.mail.glob("*.eml"))
+    ]
+    return [mail for mail in found if mail["Subject"].startswith(f"{pool_name}: ")]
+
+
+def test_a_drained_pool_has_new_codes_within_seconds(
+    imports: Imports, connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Source: TU-01, TU-04, PG-05. The median of several drains, from the commit of the last code's issue."""
+    pool = add_pool(connection, "drained", name="Drained pool", quantity=20)
+    launched_at = time.monotonic()
+    waits = [wait_for_codes(connection, pool) - launched_at]
+    for _ in range(DRAINS):
+        assert issue(connection, pool, 20) == ["issued"] * 20
+        drained_at = time.monotonic()
+        assert issue(connection, pool) == ["no_available_codes"]
+        waits.append(wait_for_codes(connection, pool) - drained_at)
+    launch, *after_drains = waits
+    with capsys.disabled():
+        print(
+            f"\nfrom the last code's issue to new codes in the pool: median {statistics.median(after_drains):.2f} s of",
+            " ".join(f"{one:.1f}" for one in sorted(after_drains)),
+            f"; from the launch of an empty pool {launch:.1f} s",
+            f"(load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)",
+        )
+    assert statistics.median(after_drains) <= MOST_SECONDS
+    history = generations(connection, pool)
+    assert [(each["added"], each["reason"]) for each in history] == [(20, "the last code is gone")] * (DRAINS + 1)
+    run = f"/api/v2/dags/{DAG}/dagRuns/{quote(history[-1]['dag_run_id'])}"
+    assert imports.wait_for_run(DAG, history[-1]["dag_run_id"])["run_type"] == "asset_triggered"
+    tasks = imports.api.get(f"{run}/taskInstances/top_up_pool/listMapped")["task_instances"]
+    assert "Drained pool (drained)" in [task["rendered_map_index"] for task in tasks]
+    assert "drained: 20 codes added (the last code is gone)" in imports.api.get(run)["note"].splitlines()
+
+
+def test_a_low_upload_pool_is_told_once_by_a_real_mail(
+    imports: Imports, connection: Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Source: TU-03."""
+    pool = add_pool(connection, "told", **UPLOAD | {"name": "Told pool", "notify_below": 5, "state": "draft"})
+    add_codes(connection, pool, 6)
+    connection.execute(text("UPDATE loyalty.promo_code_pool SET state = 'active' WHERE system_id = 'told'"))
+    assert issue(connection, pool, 2) == ["issued"] * 2
+    crossed_at = time.monotonic()
+    mail = wait_for(lambda: next(iter(mails(imports, "Told pool")), None), 60, "the mail", pause_seconds=0.05)
+    with capsys.disabled():
+        print(f"\nfrom the crossing to the mail: {time.monotonic() - crossed_at:.1f} s")
+    assert mail["Subject"] == "Told pool: few promo codes left (4 left)"
+    assert mail["X-Envelope-To"] == "ops@example.com"
+    wait_for(lambda: alerts(connection, pool) == [("low_stock", True, False)] or None, 30, "the note of the sending")
+    assert issue(connection, pool, 3) == ["issued"] * 3
+    run = imports.api.post(f"/api/v2/dags/{DAG}/dagRuns", {"logical_date": None, "conf": {}})
+    assert imports.wait_for_run(DAG, run["dag_run_id"])["state"] == "success"
+    assert len(mails(imports, "Told pool")) == 1
+
+
+def test_no_code_stands_in_a_log_or_a_mail(imports: Imports, connection: Connection) -> None:
+    """Source: X-20."""
+    rows = imports.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id IN ('drained', 'told')")
+    codes = [row["code"].encode() for row in rows]
+    assert len(codes) > 20
+    settings = imports.stack.settings
+    files = [path for folder in (settings.logs, settings.airflow_home, settings.mail) for path in folder.rglob("*")]
+    texts = {path: path.read_bytes() for path in files if path.is_file()}
+    assert any(b"Drained pool (drained)" in content for content in texts.values())
+    assert {path for path, content in texts.items() if any(code in content for code in codes)} == set()
+
+
+def test_the_demonstration_shows_a_pool_topped_up_and_a_mail_sent(
+    imports: Imports, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Source: TU-01, TU-03. Twice, because `make demo` may be repeated."""
+    for filled in ("100", "249"):
+        show_demo(imports.stack, timeout_seconds=120)
+        told = capsys.readouterr().out
+        steps = [line.split() for line in told.splitlines() if f" {GENERATED} " in line]
+        assert [step[0] for step in steps] == [filled, "49", "149"]
+        assert "100 codes added by top_up_promo_pools: 49 available, below 50" in told
+        assert "codes handed out: below its notification level of 10" in told
+        (mail,) = re.findall(r"mail sent: to ops@example\.com, (\S+\.eml)", told)
+        assert "9 left" in Path(mail).read_text()
+        assert "DEMO-" not in told  # X-20
