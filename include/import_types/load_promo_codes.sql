@@ -115,7 +115,7 @@ BEGIN
             code, pool_system_id, issue_start, issue_end, available_from, available_till, import_job_id, import_line
         )
         SELECT * FROM new_code ORDER BY code
-        ;
+        ON CONFLICT ON CONSTRAINT promo_code_pkey DO NOTHING;
         GET DIAGNOSTICS inserted = ROW_COUNT;
         DELETE FROM known;
         INSERT INTO known SELECT * FROM row_of_known_code;
