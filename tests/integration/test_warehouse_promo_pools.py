@@ -1,10 +1,13 @@
 """Promo code pools and formats in the database: what fits together, and what the launch and the first code freeze."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from psycopg2.errors import ForeignKeyViolation
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.integration.code_pools import POOL, Client, add_codes, add_pool
+from tests.integration.code_pools import POOL, Client, add_codes, add_pool, wait_until_blocked
 from tests.integration.gift_cards import insert
 
 pytestmark = pytest.mark.integration
@@ -230,6 +233,38 @@ def test_pp02_fill_method_cannot_slip_past_a_first_code_that_is_not_committed_ye
                           "DELETE FROM loyalty.promo_code_pool"):  # fmt: skip
             with pytest.raises(Exception, match="refused"):
                 setup.run(statement)
+
+
+def test_codes_of_a_pool_that_is_just_being_deleted_wait_and_are_refused(warehouse):
+    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as deletion:
+        setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('summer', 'Summer')")
+        deletion.run("DELETE FROM loyalty.promo_code_pool")
+        with Client(warehouse.url) as upload, ThreadPoolExecutor() as threads:
+            waiting = threads.submit(upload.add_codes, ["A"])
+            wait_until_blocked(setup)
+            deletion.connection.commit()
+            with pytest.raises(ForeignKeyViolation):
+                waiting.result(30)
+        assert setup.run("SELECT count(*) FROM loyalty.promo_code") == [(0,)]
+
+
+def test_first_codes_of_several_pools_lock_them_in_one_order(warehouse):
+    """Otherwise two files for the same new pools could wait for each other."""
+    names = [f"p{number}" for number in range(8)]
+    row = "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES "
+    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as first:
+        for name in reversed(names):
+            setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES (%s, 'n')", name)
+        first.run(row + "('first p0', 'p0', 1)")
+        with Client(warehouse.url) as second, ThreadPoolExecutor() as threads:
+            values = ", ".join(f"('second {name}', '{name}', 2)" for name in reversed(names))
+            waiting = threads.submit(second.run, row + values)
+            wait_until_blocked(setup)
+            for name in names[1:]:
+                first.run(row + f"('first {name}', '{name}', 1)")
+            first.connection.commit()
+            waiting.result(30)
+        assert setup.run("SELECT count(*) FROM loyalty.promo_code") == [(16,)]
 
 
 def test_later_codes_of_a_pool_wait_neither_for_each_other_nor_for_edits_of_it(warehouse):
