@@ -355,7 +355,7 @@ def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: 
     if earlier is None:
         return None
     later = sa.and_(JOB.c.import_type == job.import_type, JOB.c.loaded_at > earlier.loaded_at)
-    if edits is None:
+    if not edits:
         later = sa.and_(later, JOB.c.settings["on_existing"].astext == "update_dates")
     has_changed = connection.execute(sa.select(sa.exists().where(later))).scalar_one()
     return None if has_changed else int(earlier.id)

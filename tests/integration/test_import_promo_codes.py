@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -460,11 +462,74 @@ def test_x13_a_repeat_is_a_duplicate_until_a_later_import_has_changed_dates(site
     assert counts(load(site, "1,a,2024-01-02,,,", on_existing="update_dates")) == {"read": 1, "updated": 1}
 
 
+def test_x13_an_update_of_dates_is_a_duplicate_only_until_any_later_import_of_codes(site: Site):
+    load(site, "1,a,,,,", on_existing="update_dates")
+    assert load(site, "1,a,,,,", on_existing="update_dates").state == "duplicate"
+    load(site, "2,a,,,,")
+    assert counts(load(site, "1,a,,,,", on_existing="update_dates")) == {"read": 1, "unchanged": 1}
+
+
 def test_x13_the_same_codes_for_another_pool_are_a_new_import(site: Site):
     content = "Code\n1\n"
     assert counts(site.load("promo_codes", content, pool="a"))["inserted"] == 1
     assert rejects(site.load("promo_codes", content, pool="b")) == {2: {"code.in_another_pool"}}
     assert site.run("promo_codes", site.drop("promo_codes/a", "same.csv", content)).state == "duplicate"
+
+
+# Any mix of rows
+
+
+def outcomes(before: Mapping[str, tuple[Any, ...]], used: set[str], rows: list[list[str]], settings: Mapping[str, str]):
+    """Return line → outcome of a file whose rows are looked at one after the other, and the codes afterwards."""
+    found: dict[int, str] = {}
+    after, seen = dict(before), set()
+    for line, (code, column, start, end) in enumerate(rows, start=2):
+        pool, dates = column or settings.get("pool", ""), (start, end)
+        is_good = (
+            column in ("", settings.get("pool", column)) and pool in ("a", "b") and not (start and end and end < start)
+        )
+        known = before.get(code)
+        is_elsewhere = known is not None and known[0] != pool
+        is_other = known is not None and known[1:] != dates
+        is_fixed = is_other and (settings.get("on_existing") != "update_dates" or code in used)
+        if not is_good or is_elsewhere or is_fixed or code in seen:
+            found[line] = "rejected"
+        else:
+            found[line] = "inserted" if known is None else "updated" if is_other else "unchanged"
+            seen.add(code)
+            after[code] = (pool, *dates)
+    return found, after
+
+
+def as_stored(site: Site) -> dict[str, tuple[Any, ...]]:
+    rows = site.query(
+        "SELECT code, pool_system_id, coalesce(to_char(issue_start, 'YYYY-MM-DD'), ''), "
+        "coalesce(to_char(issue_end - interval '1 day', 'YYYY-MM-DD'), '') FROM loyalty.promo_code"
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_mix_of_rows_ends_as_if_they_were_looked_at_one_after_the_other(site: Site, seed: int):
+    pick = random.Random(seed)
+    codes_, pools = [f"{letter}{n}" for letter in "xX" for n in range(12)], ["a", "a", "a", "b", "", "made", "nowhere"]
+    days = ["", "", "2024-01-01", "2024-01-02", "2024-01-03"]
+    stored: dict[str, tuple[Any, ...]] = {}
+    used: set[str] = set()
+    for _ in range(5):
+        rows = [[pick.choice(codes_), pick.choice(pools), pick.choice(days), pick.choice(days)] for _ in range(40)]
+        settings = pick.choice([{}, {"pool": "a"}, {"on_existing": "update_dates"}])
+        expected, stored = outcomes(stored, used, rows, settings)
+        result = load(site, *map(",".join, rows), header="code,pool,issue_start,issue_end", **settings)
+        assert set(rejects(result)) == {line for line, outcome in expected.items() if outcome == "rejected"}
+        assert counts(result) == {"read": 40, **Counter(expected.values())}
+        assert as_stored(site) == stored
+        of_pools = [sum(column) for column in zip(*uploads(site, result).values(), strict=True)]
+        assert of_pools[:3] == [Counter(expected.values())[name] for name in ("inserted", "updated", "unchanged")]
+        if stored:
+            used.add(pick.choice(sorted(stored)))
+            site.query("UPDATE loyalty.promo_code SET used_at = now() WHERE code = ANY(:used) AND used_at IS NULL",
+                       used=sorted(used))  # fmt: skip
 
 
 # Several imports at once

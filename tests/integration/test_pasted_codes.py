@@ -95,11 +95,14 @@ def test_pc02_what_is_pasted_is_refused_like_a_file(site: Site, paste: Paste, te
     assert contents(site.folder / "landing" / "promo_codes") == {}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "windows-1251", "utf-16"])
-def test_x03_the_text_is_in_the_encoding_that_the_settings_declare(site: Site, paste: Paste, encoding: str):
+@pytest.mark.parametrize("encoding", [None, "utf-8", "windows-1251", "utf-16"])
+def test_x03_the_text_is_in_the_encoding_that_is_set_for_it_whatever_files_of_the_folder_are_in(
+    site: Site, paste: Paste, encoding: str | None
+):
     (site.folder / "landing" / "promo_codes").mkdir()
     (site.folder / "landing" / "promo_codes" / "_settings.yaml").write_text("encoding: latin-1")
-    told = paste("ВЕСНА\n".encode(encoding), "--set", "pool=a", "--set", f"encoding={encoding}")
+    options = () if encoding is None else ("--set", f"encoding={encoding}")
+    told = paste("ВЕСНА\n".encode(encoding or "utf-8"), "--set", "pool=a", *options)
     assert told["rows"]["inserted"] == 1
     assert codes(site) == {"ВЕСНА": "a"}
 
