@@ -32,7 +32,8 @@ UPDATE loyalty.promo_code SET issued_at = clock_timestamp(), issued_to = 'custom
 WHERE code = (
     SELECT code FROM loyalty.promo_code
     WHERE pool_system_id = '{POOL}' AND issued_at IS NULL AND used_at IS NULL
-    ORDER BY coalesce(issue_end, 'infinity'), coalesce(issue_start, '-infinity'), coalesce(generation_id, import_job_id)
+    ORDER BY coalesce(least(issue_end, available_till), 'infinity'), coalesce(issue_start, '-infinity'),
+             coalesce(generation_id, import_job_id)
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 )

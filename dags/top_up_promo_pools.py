@@ -13,8 +13,8 @@ mail goes to `alert_subscribers` when afterwards fewer than `notify_below` are l
 **At 3 a.m.** *`top_up_pool` is red*: its log says why nothing could be generated. `generation.wrong_key`,
 `generation.no_key`: mend the Connection `code_key`. `generation.no_format`: give the pool a format. Anything else is an
 outage that outlasted the retries: the next run does the same again, nothing is added twice.
-*A mail says that a format can't give enough codes*: what was left has been added. Give the pool a format with a larger
-code space, or raise the format's `max_codes`.
+*A mail says that a format can't give enough codes*: what was left has been added. Give the pool another format, with a
+larger code space: one that has given codes never changes.
 *A mail did not come*: see the Connection `alerts_smtp`; alerts without `sent_at` in `ledger.promo_code_alert` are sent
 by the next run.
 """

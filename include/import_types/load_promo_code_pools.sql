@@ -64,7 +64,9 @@ BEGIN
                 '{value}', left(coalesce(row.pool_id, row.name, ''), 100))
         FROM unnest(ARRAY[
             CASE WHEN row.pool_id = '' THEN 'system_id.cannot_be_made' END,
-            CASE WHEN first_line IS NOT NULL THEN 'system_id.duplicate_in_file' END,
+            CASE WHEN first_line IS NOT NULL THEN 'system_id.duplicate_in_file'
+                 WHEN NOT is_new AND row.is_valid AND row.system_id IS NULL AND row.name <> pool.name
+                THEN 'system_id.taken' END,
             CASE WHEN edited.state = 'active' AND edited.description IS NULL THEN 'description.required_to_launch' END,
             CASE WHEN row.is_readable AND edited.auto_generate AND edited.quantity IS NULL
                 THEN 'quantity.required' END,

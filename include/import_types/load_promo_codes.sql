@@ -1,5 +1,6 @@
 -- Loads the staged codes: new ones are inserted, in their own order; of known ones the dates alone can change, with the
--- setting on_existing = update_dates, while they are unused (PC-04). The dates are then the row's, blank ones too.
+-- setting on_existing = update_dates, while they are unused (PC-04). Dates that the file has a column for are then the
+-- row's, blank ones too; the others stay.
 -- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count`, `load_reject` and `load_warning`, and
 -- the counts of each pool (PC-06).
 
@@ -38,20 +39,32 @@ SELECT
     row.pool <> code.pool_system_id AS is_elsewhere,
     code.used_at IS NOT NULL
         OR EXISTS (SELECT FROM loyalty.promo_code_use AS use WHERE use.code = code.code) AS is_used,
+    coalesce(given.issue_start >= given.issue_end, false)
+        OR coalesce(given.available_from >= given.available_till, false) AS is_reversed,
+    given.issue_start, given.issue_end, given.available_from, given.available_till,
     concat_ws(', ',
-        CASE WHEN row.issue_start IS DISTINCT FROM code.issue_start AND (row.is_valid OR row.issue_start IS NOT NULL)
+        CASE WHEN given.issue_start IS DISTINCT FROM code.issue_start AND (row.is_valid OR row.issue_start IS NOT NULL)
             THEN 'issue_start' END,
-        CASE WHEN row.issue_end IS DISTINCT FROM code.issue_end AND (row.is_valid OR row.issue_end IS NOT NULL)
+        CASE WHEN given.issue_end IS DISTINCT FROM code.issue_end AND (row.is_valid OR row.issue_end IS NOT NULL)
             THEN 'issue_end' END,
-        CASE WHEN row.available_from IS DISTINCT FROM code.available_from
-                  AND (row.is_valid OR row.available_from IS NOT NULL)
+        CASE WHEN given.available_from IS DISTINCT FROM code.available_from AND (row.is_valid OR row.available_from IS NOT NULL)
             THEN 'available_from' END,
-        CASE WHEN row.available_till IS DISTINCT FROM code.available_till
-                  AND (row.is_valid OR row.available_till IS NOT NULL)
+        CASE WHEN given.available_till IS DISTINCT FROM code.available_till AND (row.is_valid OR row.available_till IS NOT NULL)
             THEN 'available_till' END
     ) AS different
 FROM staged_row AS row
 JOIN loyalty.promo_code AS code USING (code)
+CROSS JOIN LATERAL (
+    SELECT current_setting('import.on_existing') = 'update_dates' AS keeps_others,
+           string_to_array(current_setting('import.fields'), ',') AS fields
+) AS file
+CROSS JOIN LATERAL (
+    SELECT
+        CASE WHEN keeps_others AND 'issue_start' <> ALL (fields) THEN code.issue_start ELSE row.issue_start END AS issue_start,
+        CASE WHEN keeps_others AND 'issue_end' <> ALL (fields) THEN code.issue_end ELSE row.issue_end END AS issue_end,
+        CASE WHEN keeps_others AND 'available_from' <> ALL (fields) THEN code.available_from ELSE row.available_from END AS available_from,
+        CASE WHEN keeps_others AND 'available_till' <> ALL (fields) THEN code.available_till ELSE row.available_till END AS available_till
+) AS given
 WHERE code.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint;
 
 CREATE TEMP TABLE known ON COMMIT DROP AS
@@ -132,7 +145,11 @@ BEGIN
             ORDER BY hash
         ) AS pool;
         PERFORM FROM loyalty.promo_code
-        WHERE code IN (SELECT code FROM known WHERE different <> '' AND NOT is_elsewhere AND NOT is_used AND is_valid)
+        WHERE code IN (
+            SELECT code
+            FROM known
+            WHERE different <> '' AND is_valid AND NOT is_elsewhere AND NOT is_used AND NOT is_reversed
+        )
         ORDER BY code
         FOR NO KEY UPDATE;
         DELETE FROM known;    -- some may have been used, or got other dates, before they were locked
@@ -143,15 +160,15 @@ BEGIN
         FROM (
             SELECT DISTINCT ON (code) line, code, different
             FROM known
-            WHERE is_valid AND NOT is_elsewhere AND (different = '' OR NOT is_used)
+            WHERE is_valid AND NOT is_elsewhere AND (different = '' OR NOT is_used AND NOT is_reversed)
             ORDER BY code, line
         ) AS first_row
         WHERE different <> '';
         UPDATE loyalty.promo_code AS code
-        SET issue_start = staged.issue_start, issue_end = staged.issue_end,
-            available_from = staged.available_from, available_till = staged.available_till
+        SET issue_start = known.issue_start, issue_end = known.issue_end,
+            available_from = known.available_from, available_till = known.available_till
         FROM updated
-        JOIN staged USING (line)
+        JOIN known USING (line)
         WHERE code.code = updated.code;
     END IF;
     INSERT INTO load_count SELECT 'updated', count(*) FROM updated;
@@ -190,6 +207,7 @@ JOIN load_rule AS rule ON rule.id = CASE
     WHEN known.is_elsewhere THEN 'code.in_another_pool'
     WHEN known.different <> '' AND current_setting('import.on_existing') <> 'update_dates' THEN 'code.other_dates'
     WHEN known.different <> '' AND known.is_used THEN 'code.used'
+    WHEN known.different <> '' AND known.is_reversed AND known.is_valid THEN 'code.reversed_window'
 END;
 
 INSERT INTO load_reject

@@ -202,6 +202,12 @@ PROMO_CODE_POOLS = ImportType(
             "X-17",
         ),
         LoadRule(
+            "system_id.taken",
+            "The ID made from this name, {value}, is that of a pool with another name. Give this pool an ID of its "
+            "own, or write that ID to edit the other.",
+            "section 4",
+        ),
+        LoadRule(
             "description.required_to_launch",
             "Description is blank, but the pool {value} can't be launched, or stay so, without one.",
             "PP-01",

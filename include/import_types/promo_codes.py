@@ -135,6 +135,11 @@ PROMO_CODES = ImportType(
             "PC-04",
         ),
         LoadRule(
+            "code.reversed_window",
+            "With the dates that this code has already, which the file has no column for, its window would be empty.",
+            "PC-03",
+        ),
+        LoadRule(
             "pool.closed",
             "The pool {value} was deleted, or became one that is filled by generation, while the file was imported.",
             "PC-05",

@@ -18,6 +18,7 @@ from include.importing import jobs, staging
 from include.importing.errors import FileRefused, SuiteError
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
+from include.importing.mapping import ColumnMapping
 from include.importing.runtime import Runtime
 from include.importing.stages import stage
 from include.importing.validation import FIRST_LINES, stage_chunk
@@ -179,8 +180,12 @@ def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefu
 
 
 def _give_settings(cursor: Cursor, job: Job, import_type: ImportType) -> None:
-    """Show the load statement the job's number, its settings (`import.<name>`) and the sentences of its rules."""
-    given = {"job_id": str(job.id), "launched_at": job.launched_at.isoformat()} | {
+    """Show the load statement the job's number, its settings (`import.<name>`) and the sentences of its rules.
+
+    `import.fields` names the fields that the file has columns for, separated by commas.
+    """
+    fields = ColumnMapping.from_json(job.mapping or {}).field_indexes
+    given = {"job_id": str(job.id), "launched_at": job.launched_at.isoformat(), "fields": ",".join(fields)} | {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in job.settings.items()
         if isinstance(value, str | int | float)

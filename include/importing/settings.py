@@ -143,7 +143,9 @@ class ImportSettings(BaseModel):
     )
     pool: Text | None = Field(None, description="The pool that codes go to, by its system id.")
     on_existing: Literal["reject", "update_dates"] = Field(
-        "reject", description="What becomes of a code that is there already, unused, with other dates."
+        "reject",
+        description="What becomes of a code that is there already, unused, with other dates. update_dates gives it the "
+        "row's: a blank cell opens the window, a date without a column stays.",
     )
     data_source: Text | None = Field(
         None, description="Where the data comes from. The project's default data source when left out."

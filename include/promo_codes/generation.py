@@ -267,7 +267,7 @@ def _too_few(name: str, available: int, quantity: int) -> GenerationRefused:
     return GenerationRefused(
         "generation.not_enough_codes",
         f"{quantity:,} codes were asked for and the format {name!r} has {available:,} available for generation. Take "
-        "fewer, or a format with a larger code space: longer codes, more characters, a higher max_codes.",
+        "fewer, or another format with a larger code space: longer codes, more characters, a higher max_codes.",
     )
 
 

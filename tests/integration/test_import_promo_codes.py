@@ -301,6 +301,24 @@ def test_pc04_update_dates_changes_those_of_unused_codes(site: Site):
     assert counts(again) == {"read": 2, "unchanged": 2}
 
 
+def test_pc04_update_dates_leaves_dates_that_the_file_has_no_column_for(site: Site):
+    load(site, "1,a,2024-01-01,2024-01-31,2024-02-01,2024-06-30", "2,a,2024-03-01,,,")
+    text = "code,pool,issue_end\n1,a,2024-02-29\n2,a,2024-02-29\n"
+    result = site.load("promo_codes", text, on_existing="update_dates")
+    assert rejects(result) == {3: {"code.reversed_window"}}
+    assert counts(result) == {"read": 2, "updated": 1, "rejected": 1}
+    assert dates(site, "1") == tuple(map(moment, ("2024-01-01", "2024-03-01", "2024-02-01", "2024-07-01")))
+    assert dates(site, "2") == (moment("2024-03-01"), None, None, None)
+    again = site.load("promo_codes", "code,pool\n1,a\n", on_existing="update_dates")
+    assert counts(again) == {"read": 1, "unchanged": 1}
+
+
+def test_pc06_a_dry_run_is_not_in_the_history_of_its_pool(site: Site):
+    load(site, "1,,,,,", pool="a", dry_run=True)
+    result = load(site, "1,,,,,", pool="a")
+    assert site.query("SELECT number, added FROM loyalty.promo_code_pool_history") == [(result.job, 1)]
+
+
 def test_pc04_update_dates_also_inserts_and_signals_the_pool(site: Site):
     load(site, "1,a,,,,")
     with site.runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as listener:

@@ -73,12 +73,23 @@ def test_section_4_every_field_is_stored(site: Site):
     assert pool(site) == FULL_POOL
 
 
+def test_section_4_an_id_that_is_made_never_means_a_pool_of_another_name(site: Site):
+    load(site, row(system_id="", name="Summer +10 %", description="first"))
+    result = load(site, row(system_id="", name="Summer -10", description="second"))
+    assert rejects(result) == {2: {"system_id.taken"}}
+    assert pool(site, "summer_10")["description"] == "first"
+    assert counts(load(site, row(system_id="", name="Summer +10 %", campaign="c"))) == {"read": 1, "updated": 1}
+    assert counts(load(site, row(system_id="summer_10", name="Renamed"))) == {"read": 1, "updated": 1}
+
+
 def test_section_4_the_id_is_made_from_the_name_when_blank(site: Site):
     result = load(site, row(system_id="", name="Spring Sale 2026!"), row(system_id="", name="Весенняя акция"))
     assert counts(result) == {"read": 2, "inserted": 2}
     found = site.query("SELECT system_id, name FROM loyalty.promo_code_pool ORDER BY 1")
     assert found == [("spring_sale_2026", "Spring Sale 2026!"), ("весенняя_акция", "Весенняя акция")]
-    again = load(site, row(system_id="", name="Spring sale 2026"), row(system_id="", name="Весенняя акция"))
+    again = load(
+        site, row(system_id="", name="Spring Sale 2026!", campaign="c"), row(system_id="", name="Весенняя акция")
+    )
     assert counts(again) == {"read": 2, "updated": 1, "unchanged": 1}
 
 

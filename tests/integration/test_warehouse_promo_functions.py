@@ -60,6 +60,18 @@ def test_pg05_a_code_is_issued_once(connection):
     assert left(connection, found[1][1]) == {"issued_at"}
 
 
+def test_pg05_a_code_that_can_no_longer_be_activated_is_neither_issued_nor_in_stock(connection):
+    add_codes(connection, "past", "past too", available_till=PAST)
+    add_codes(connection, "late", available_till=from_now(days=9))
+    add_codes(connection, "soon", issue_end=from_now(days=10), available_till=from_now(days=5))
+    counted = connection.execute(text("SELECT counted_available FROM loyalty.count_promo_code_pool('summer')"))
+    assert counted.scalar_one() == 2
+    stock = connection.execute(text("SELECT available, expired FROM loyalty.promo_code_stock"))
+    assert tuple(stock.one()) == (2, 2)
+    assert [issue(connection)[:2] for _ in range(2)] == [("issued", "soon"), ("issued", "late")]
+    assert issue(connection)[0] == "outside_issue_window"
+
+
 @pytest.mark.parametrize(
     ("pool", "result"),
     [

@@ -321,6 +321,27 @@ def test_pg05_an_open_take_counts_as_gone_in_savepoints_too(client, other, take,
     assert client.count() == 3
 
 
+@pytest.mark.parametrize("take", TAKES)
+def test_pg05_an_open_take_counts_as_gone_beside_other_locks_of_its_row(warehouse, client, other, take):
+    """Several lockers, or a lock before a savepoint and a change after it, share one number in the row's xmax."""
+    set_up(client, 3)
+    shop = Client(warehouse.url, autocommit=False)  # as a foreign key of somebody's own table locks
+    shop.run("SELECT FROM loyalty.promo_code FOR KEY SHARE")
+    TAKES[take](other)
+    assert client.count() == 0  # a lone lock could be a take: it errs towards codes that are gone
+    shop.connection.commit()
+    assert client.count() == 2
+    other.connection.rollback()
+    assert client.count() == 3
+    other.run("SELECT FROM loyalty.promo_code FOR UPDATE")
+    other.run("SAVEPOINT s")
+    TAKES[take](other)
+    assert client.count() == 0
+    other.connection.rollback()
+    assert client.count() == 3
+    shop.connection.close()
+
+
 def test_pg05_a_take_that_is_rolled_back_signals_nothing_and_puts_the_code_back(client, other, listener):
     set_up(client, 2, top_up_threshold=2)
     listener.signals()
@@ -485,7 +506,7 @@ def test_pg05_a_code_for_multiple_use_is_issued_while_another_transaction_notes_
     ],
 )
 def test_ids_of_transactions_that_go_round_are_told_apart(client, row_xmax, snapshot, over):
-    statement = "SELECT loyalty.is_over(%s::text::xid, %s::pg_snapshot)"
+    statement = "SELECT loyalty.is_transaction_over(%s::text::xid, %s::pg_snapshot)"
     assert client.run(statement, str(row_xmax), snapshot) == [(over,)]
 
 

@@ -11,7 +11,8 @@
 -- available_from, available_till: when it can be activated, [from, till); NULL: no limit. In a pool with
 -- assigned_validity_days it ends so many times 24 hours after the issue at the latest.
 --
--- customer is opaque text, kept with the code. Codes whose issue window closes first are handed out first. In a pool of
+-- customer is opaque text, kept with the code. A code past its available_till is not handed out; codes whose issue window,
+-- or else available_till, ends first go out first. In a pool of
 -- codes for multiple use a code stays in stock and is handed out again; issued_at and issued_to keep the first time, and
 -- assigned_validity_days does not apply.
 --
@@ -57,10 +58,10 @@ BEGIN
         WHERE candidate.pool_system_id = issue_promo_code.pool
           AND candidate.issued_at IS NULL
           AND candidate.used_at IS NULL
-          AND coalesce(candidate.issue_end, 'infinity') > moment
+          AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') > moment
           AND coalesce(candidate.issue_start, '-infinity') <= moment
           AND coalesce(candidate.generation_id, candidate.import_job_id) <= newest_batch
-        ORDER BY coalesce(candidate.issue_end, 'infinity'), coalesce(candidate.issue_start, '-infinity'),
+        ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'), coalesce(candidate.issue_start, '-infinity'),
                  coalesce(candidate.generation_id, candidate.import_job_id)
         LIMIT 1
         FOR NO KEY UPDATE SKIP LOCKED;
@@ -86,7 +87,7 @@ BEGIN
             WHERE missed.pool_system_id = issue_promo_code.pool
               AND missed.issued_at IS NULL
               AND missed.used_at IS NULL
-              AND coalesce(missed.issue_end, 'infinity') <= moment
+              AND coalesce(least(missed.issue_end, missed.available_till), 'infinity') <= moment
               AND coalesce(missed.generation_id, missed.import_job_id) <= newest_batch
         ) OR EXISTS (
             SELECT FROM loyalty.promo_code AS scheduled
@@ -124,9 +125,9 @@ BEGIN
             FROM loyalty.promo_code AS issued
             WHERE issued.pool_system_id = issue_multi_use_promo_code.pool
               AND (issued.issued_at IS NOT NULL OR issued.used_at IS NOT NULL)
-              AND coalesce(issued.issue_end, 'infinity') > moment
+              AND coalesce(least(issued.issue_end, issued.available_till), 'infinity') > moment
               AND coalesce(issued.issue_start, '-infinity') <= moment
-            ORDER BY coalesce(issued.issue_end, 'infinity')
+            ORDER BY coalesce(least(issued.issue_end, issued.available_till), 'infinity')
             LIMIT 1
         )
         UNION ALL
@@ -136,14 +137,14 @@ BEGIN
             WHERE fresh.pool_system_id = issue_multi_use_promo_code.pool
               AND fresh.issued_at IS NULL
               AND fresh.used_at IS NULL
-              AND coalesce(fresh.issue_end, 'infinity') > moment
+              AND coalesce(least(fresh.issue_end, fresh.available_till), 'infinity') > moment
               AND coalesce(fresh.issue_start, '-infinity') <= moment
-            ORDER BY coalesce(fresh.issue_end, 'infinity'), coalesce(fresh.issue_start, '-infinity'),
+            ORDER BY coalesce(least(fresh.issue_end, fresh.available_till), 'infinity'), coalesce(fresh.issue_start, '-infinity'),
                      coalesce(fresh.generation_id, fresh.import_job_id)
             LIMIT 1
         )
     ) AS candidate
-    ORDER BY coalesce(candidate.issue_end, 'infinity'), candidate.issued_at NULLS LAST
+    ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'), candidate.issued_at NULLS LAST
     LIMIT 1;
 
     PERFORM loyalty.note_first_issue(issue_multi_use_promo_code.code, customer, moment);

@@ -21,9 +21,30 @@
 -- Advisory locks: a count locks (7310588, hash of the pool) alone, one count of a pool after the other; changes of levels
 -- and issue windows hold it shared, so that no count takes them for takes. Takers lock nothing but their code.
 
--- Whether a lock or change of a row that the snapshot still shows unchanged is over: it was a lock alone, or has been
--- rolled back. Not, when it goes on or has been committed since.
+-- Whether all locks and changes of a row that the snapshot still shows unchanged are over. Its xmax is a transaction, or
+-- the number of several: of lockers side by side, or of one that locked the row before a savepoint and changed it after.
+-- Where it could be either it is taken for both, which errs towards a row that is gone.
 CREATE OR REPLACE FUNCTION loyalty.is_over(row_xmax xid, snapshot pg_snapshot) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    is_several boolean;
+BEGIN
+    IF NOT loyalty.is_transaction_over(row_xmax, snapshot) THEN
+        RETURN false;
+    END IF;
+    SELECT row_xmax <> 0 AND mxid_age(row_xmax) BETWEEN 1 AND mxid_age(datminmxid) INTO is_several
+    FROM pg_database
+    WHERE datname = current_database();
+    RETURN NOT is_several OR NOT EXISTS (
+        SELECT FROM pg_get_multixact_members(row_xmax) AS member
+        WHERE member.mode <> 'keysh'                           -- of a foreign key: hinders nobody who takes the code
+          AND NOT loyalty.is_transaction_over(member.xid, snapshot));
+END
+$$;
+
+-- Whether a transaction was only a lock, or has been rolled back, for the rows that the snapshot shows unchanged. Not,
+-- when it goes on or has been committed since.
+CREATE OR REPLACE FUNCTION loyalty.is_transaction_over(row_xmax xid, snapshot pg_snapshot) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     epoch_size CONSTANT bigint := 4294967296;
@@ -79,13 +100,13 @@ BEGIN
     stock.pool_system_id := counted.system_id;
     stock.counted_at := clock_timestamp();
     stock.valid_until := stock.counted_at + interval '15 minutes';
-    SELECT count(*), count(*) FILTER (WHERE coalesce(issue_end, 'infinity') <= stock.valid_until)
+    SELECT count(*), count(*) FILTER (WHERE coalesce(least(issue_end, available_till), 'infinity') <= stock.valid_until)
     INTO stock.counted_available, stock.counted_ending
     FROM loyalty.promo_code AS code
     WHERE pool_system_id = counted.system_id
       AND issued_at IS NULL
       AND used_at IS NULL
-      AND coalesce(issue_end, 'infinity') > stock.counted_at
+      AND coalesce(least(issue_end, available_till), 'infinity') > stock.counted_at
       AND CASE WHEN code.xmax = 0 THEN true ELSE loyalty.is_over(code.xmax, pg_current_snapshot()) END;
 
     SELECT coalesce(max(level), 0) INTO stock.signal_below
@@ -179,7 +200,8 @@ CREATE OR REPLACE TRIGGER note_new_issue_window
     BEFORE UPDATE ON loyalty.promo_code
     FOR EACH ROW WHEN (
         NEW.issued_at IS NULL AND NEW.used_at IS NULL
-        AND (OLD.issue_start, OLD.issue_end) IS DISTINCT FROM (NEW.issue_start, NEW.issue_end))
+        AND (OLD.issue_start, OLD.issue_end, OLD.available_till)
+            IS DISTINCT FROM (NEW.issue_start, NEW.issue_end, NEW.available_till))
     EXECUTE FUNCTION loyalty.note_new_issue_window();
 
 -- A pool that is launched, or whose way of filling changes, is looked at anew as well.

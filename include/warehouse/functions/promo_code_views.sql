@@ -4,7 +4,7 @@
 --   scheduled           those of them whose issue window has not opened yet
 --   issued, used        at any time; a used code is counted among the issued ones as well when it was issued. Of codes
 --                       for multiple use those that were used at least once
---   expired             neither issued nor used before their issue window closed
+--   expired             neither issued nor used before their issue window closed or available_till was reached
 --   threshold           the level of the stock: top_up_threshold, else notify_below
 --   daily_consumption   codes that left the stock in the last 14 days, by issue or by activation without issue, by
 --                       the days since the first one, 14 at most; NULL under 3 days of history
@@ -34,16 +34,16 @@ SELECT pool.system_id AS pool_system_id,
        END AS runs_out_at
 FROM loyalty.promo_code_pool AS pool
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE coalesce(code.issue_end, 'infinity') > now()) AS available,
+    SELECT count(*) FILTER (WHERE coalesce(least(code.issue_end, code.available_till), 'infinity') > now()) AS available,
            count(*) FILTER (WHERE code.issue_start > now()) AS scheduled,
-           count(*) FILTER (WHERE code.issue_end <= now()) AS expired
+           count(*) FILTER (WHERE least(code.issue_end, code.available_till) <= now()) AS expired
     FROM loyalty.promo_code AS code
     WHERE code.pool_system_id = pool.system_id
       AND code.issued_at IS NULL
       AND code.used_at IS NULL
 ) AS stock
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE pool.multi_use AND coalesce(code.issue_end, 'infinity') > now()) AS available,
+    SELECT count(*) FILTER (WHERE pool.multi_use AND coalesce(least(code.issue_end, code.available_till), 'infinity') > now()) AS available,
            count(*) FILTER (WHERE pool.multi_use AND code.issue_start > now()) AS scheduled,
            count(code.issued_at) AS issued,
            count(code.used_at) AS used
@@ -118,6 +118,7 @@ SELECT coalesce(upload.pool_system_id, job.settings ->> 'pool'),
 FROM ledger.import_job AS job
 LEFT JOIN ledger.promo_code_upload AS upload ON upload.job_id = job.id
 WHERE job.import_type = 'promo_codes'
+  AND NOT job.is_dry_run
   AND (upload.job_id IS NOT NULL OR job.settings ->> 'pool' IS NOT NULL);
 
 -- One row a format. Source: PG-02.

@@ -121,7 +121,7 @@ COMMENT ON COLUMN loyalty.promo_code.import_job_id IS
 -- are equal but for the row's place, which needs little room. Newer batches come last: codes that a running generation
 -- has not committed yet lie behind those that can be issued.
 CREATE INDEX promo_code_stock_idx ON loyalty.promo_code (
-    pool_system_id, coalesce(issue_end, 'infinity'), coalesce(issue_start, '-infinity'),
+    pool_system_id, coalesce(least(issue_end, available_till), 'infinity'), coalesce(issue_start, '-infinity'),
     coalesce(generation_id, import_job_id)
 ) WHERE issued_at IS NULL AND used_at IS NULL;
 CREATE INDEX promo_code_taken_idx ON loyalty.promo_code (pool_system_id, coalesce(issued_at, used_at))
