@@ -8,7 +8,7 @@ The codes and these settings of the pool are written together. Pools that are on
 |---|---|---|
 | `completed` | green | the quantity was added; `generated` is higher when codes of it were there already |
 | `refused` | red | nothing was written; `generate` says why |
-| `failed` | red | an outage outlasted the retries, or there is no key: nothing was written |
+| `failed` | red | an outage outlasted the retries, the worker died, or there is no key: nothing was written |
 
 **At 3 a.m.** Clearing `generate` is safe: what has been added is not added again.
 *Refused* is the answer to the person who asked. `not_enough_codes` names what the format has left:

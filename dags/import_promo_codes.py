@@ -15,7 +15,8 @@ Dropped files wait while promo code pool files are on their way, 30 minutes at m
 | none | skipped | another run has the file in hand |
 
 **At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
-file. Repaired, the file is simply dropped again. `file.unknown_pool`: import the pool, then drop the file again.
+file. Repaired, the file is simply dropped again, into the folder of another pool if its rows belong there:
+`file.pool_changed` then tells so. `file.unknown_pool`: import the pool, then drop the file again.
 `file.generate_pool`: the pool is filled by generation, from its first code on for good.
 After a *failed* run nothing is loaded unless `load_rows` is green. See that warehouse and storage answer, then
 **clear** the first red task with everything downstream.

@@ -6,13 +6,15 @@ finds the pools that need something, `top_up_pool` is one task each, named for t
 in the task's log, in the run's note and in the history of the pool (`ledger.promo_code_generation`).
 
 Topped up are active pools that are filled by generation, with `auto_generate`, when fewer codes than
-`top_up_threshold` (else `notify_below`, else 1) are available, or the predicted run-out lies within `lead_hours`. A
-mail goes to `alert_subscribers` when afterwards fewer than `notify_below` are left, when the run-out lies within
-`lead_hours`, or when the format can't give a whole batch: once, and again only after the pool has recovered.
+`top_up_threshold` (blank: `notify_below`, else 1; 0: never) are available, or the predicted run-out lies within
+`lead_hours`. A mail goes to `alert_subscribers` when afterwards fewer than `notify_below` are left, when the run-out
+lies within `lead_hours`, or when the format can't give a whole batch: once, and again only after the pool has
+recovered. A pool that is filled by hand and has lost no code yet is only being set up: no mail says that it is low.
 
 **At 3 a.m.** *`top_up_pool` is red*: its log says why nothing could be generated. `generation.wrong_key`,
 `generation.no_key`: mend the Connection `code_key`. `generation.no_format`: give the pool a format. Anything else is an
-outage that outlasted the retries: the next run does the same again, nothing is added twice.
+outage that outlasted the retries: the next run does the same again, nothing is added twice. Each attempt stands in the
+pool's history as `failed`.
 *A mail says that a format can't give enough codes*: what was left has been added. Give the pool another format, with a
 larger code space: one that has given codes never changes.
 *A mail did not come*: see the Connection `alerts_smtp`; alerts without `sent_at` in `ledger.promo_code_alert` are sent

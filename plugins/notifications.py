@@ -157,6 +157,8 @@ def body(result: Mapping[str, Any], url: str) -> str:
     if rejecting:
         facts["Most rejects"] = ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rejecting)
     facts["Rejected rows"] = result.get("rejected_file")
+    facts["Rows of nobody"] = result.get("not_found_file")
+    facts["Dropped values"] = result.get("dropped_values_file")
     facts["Summary"] = result.get("summary_file")
     return table(facts, url)
 

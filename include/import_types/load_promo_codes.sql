@@ -4,6 +4,8 @@
 -- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count`, `load_reject` and `load_warning`, and
 -- the counts of each pool (PC-06).
 
+SELECT loyalty.lock_promo_code_additions(is_alone => current_setting('import.attempt') <> '1');
+
 -- The pool that the settings or the folder name is that of every row; without one the rows name several.
 CREATE TEMP TABLE named_pool ON COMMIT DROP AS
 SELECT nullif(current_setting('import.pool', true), '') AS system_id

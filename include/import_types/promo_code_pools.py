@@ -129,8 +129,8 @@ PROMO_CODE_POOLS = ImportType(
             "Top-up threshold",
             Kind.INTEGER,
             clearable=True,
-            description="Top up below this many available codes. Blank: the next field's number, else when none is "
-            "left.",
+            description="Top up below this many available codes; 0: never. Blank: the next field's number, else when "
+            "none is left.",
         ),
         Field(
             "notify_below",

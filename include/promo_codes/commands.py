@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -32,33 +33,35 @@ _HISTORY = sa.text(
     ORDER BY launched_at, kind, number
     """
 )
-_ATTEMPTS = sa.text(
-    """
-    SELECT count(*), (array_agg(run_key ORDER BY id DESC) FILTER (WHERE state NOT IN ('completed', 'refused')))[1]
-    FROM ledger.promo_code_generation
-    WHERE starts_with(run_key, :prefix)
-    """
-)
 
 
 def generate(
-    runtime: Runtime, *, pool: str, quantity: int, format_name: str | None, auto_generate: bool | None, user: str
+    runtime: Runtime,
+    *,
+    pool: str,
+    quantity: int,
+    format_name: str | None,
+    auto_generate: bool | None,
+    is_new: bool,
+    user: str,
+    tell: Callable[[int], None],
 ) -> GenerationResult:
-    """Generate codes as one command; the same command takes up a generation that was killed or has failed.
+    """Generate codes as one command: a generation of its own, or one of the same command that was interrupted.
+
+    Args:
+        is_new: leave interrupted ones alone.
+        tell: is called with the number of the one that is continued.
 
     Raises:
         GenerationRefused: the quantity is none.
         ConfigurationError, WarehouseUnavailable, WarehouseFault
     """
     asked = json.dumps([pool, quantity, format_name, auto_generate], ensure_ascii=False)
-    prefix = f"{REASON} {asked} "
-    with values_hidden(), runtime.engine.connect() as connection:
-        attempts, unfinished = connection.execute(_ATTEMPTS, {"prefix": prefix}).one()
+    same = f"{REASON} {asked} "
     request = GenerationRequest(
-        pool, quantity, unfinished or f"{prefix}{attempts + 1}", f"command line ({user})", REASON, format_name,
-        auto_generate,
-    )  # fmt: skip
-    return generation.run_generation(runtime, generation.open_generation(runtime, request))
+        pool, quantity, f"{same}{uuid.uuid4()}", f"command line ({user})", REASON, format_name, auto_generate
+    )
+    return generation.generate_anew(runtime, request, continued=None if is_new else same, tell=tell)
 
 
 def told_generation(result: GenerationResult) -> str:

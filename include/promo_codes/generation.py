@@ -3,13 +3,16 @@
 A generation is opened (a row of `ledger.promo_code_generation`, keyed by what asked for it), then run in ONE
 transaction: the format's counter, the codes, the pool's settings and the row's counts commit together or not at all. So
 a generation that was killed has written nothing, and to repeat one that has completed only returns what it did.
+
+That it runs, or has failed, is committed beside that transaction, which holds the generation's lock from before: one
+that is running without its lock was interrupted (functions/promo_code_generations.sql), and is settled as failed.
 """
 
 from __future__ import annotations
 
 import io
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -18,12 +21,12 @@ from typing import Any
 import psycopg2.errors
 import sqlalchemy as sa
 from psycopg2.extensions import cursor as Cursor
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
 from include.importing.errors import ConfigurationError, WarehouseFault, WarehouseUnavailable
 from include.importing.runtime import Runtime
-from include.importing.stages import values_hidden
+from include.importing.stages import repeat_on_conflict, values_hidden
 from include.importing.staging import driver
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import FormatState, fingerprint, lock_format, write_codes, write_progress
@@ -37,6 +40,8 @@ time, and who sees one code would know how the next one begins (PG-03)."""
 RARE_COLLISIONS = 0.1
 """Codes of a batch that are expected to be there already, up to which it is written as if there were none."""
 LARGEST_QUANTITY = (1 << 63) - 1
+INTERRUPTED = "generation.interrupted"
+"""Rule of a generation that failed because whoever made its codes has gone."""
 
 _GENERATION = sa.table(
     "promo_code_generation",
@@ -164,13 +169,7 @@ def open_generation(runtime: Runtime, request: GenerationRequest) -> int:
         GenerationRefused: the quantity is none. Everything else is judged when it runs, and then stands in the history.
         WarehouseUnavailable, WarehouseFault
     """
-    if not 1 <= request.quantity <= LARGEST_QUANTITY:
-        raise GenerationRefused("generation.quantity", f"{request.quantity:,} codes can't be generated.")
-    opened = {
-        "run_key": request.run_key, "pool_system_id": request.pool, "format": request.format,
-        "requested": request.quantity, "auto_generate": request.auto_generate, "reason": request.reason,
-        "launched_by": request.launched_by, "dag_id": request.dag_id, "dag_run_id": request.dag_run_id,
-    }  # fmt: skip
+    opened = _opened(request)
     known = sa.select(_GENERATION.c.id).where(_GENERATION.c.run_key == request.run_key)
     opening = insert(_GENERATION).values(opened).on_conflict_do_nothing(index_elements=["run_key"])
     with values_hidden(), runtime.engine.begin() as connection:
@@ -191,20 +190,165 @@ def run_generation(runtime: Runtime, generation_id: int) -> GenerationResult:
         LookupError: there is no such generation.
         WarehouseUnavailable, WarehouseFault: recorded as well, if the warehouse still answers.
     """
+
+    def begin(making: Connection) -> int:
+        take_up(runtime.engine, making, generation_id)
+        return generation_id
+
+    return _run(runtime, begin)
+
+
+def generate_anew(
+    runtime: Runtime, request: GenerationRequest, *, continued: str | None = None, tell: Callable[[int], None]
+) -> GenerationResult:
+    """Generate codes as a generation of its own, or as one that was interrupted when it was asked for the same.
+
+    Args:
+        continued: what the keys of those begin with; None continues none.
+        tell: is called with the number of the one that is continued.
+
+    Raises:
+        As `open_generation` and `run_generation`.
+    """
+    opened = _opened(request)
+    numbers: list[int] = []  # of this generation, once it is known: an attempt that is rolled back is repeated
+
+    def begin(making: Connection) -> int:
+        if numbers:
+            take_up(runtime.engine, making, numbers[0])
+        elif continued is not None and (found := _take_up_interrupted(runtime.engine, making, request.pool, continued)):
+            tell(found)
+            numbers.append(found)
+        else:
+            numbers.append(open_running(runtime.engine, making, opened))
+        return numbers[0]
+
+    with values_hidden():
+        settle_interrupted(runtime.engine, request.pool)
+    return _run(runtime, begin)
+
+
+def _opened(request: GenerationRequest) -> dict[str, object]:
+    if not 1 <= request.quantity <= LARGEST_QUANTITY:
+        raise GenerationRefused("generation.quantity", f"{request.quantity:,} codes can't be generated.")
+    return {
+        "run_key": request.run_key, "pool_system_id": request.pool, "format": request.format,
+        "requested": request.quantity, "auto_generate": request.auto_generate, "reason": request.reason,
+        "launched_by": request.launched_by, "dag_id": request.dag_id, "dag_run_id": request.dag_run_id,
+    }  # fmt: skip
+
+
+def _run(runtime: Runtime, begin: Callable[[Connection], int]) -> GenerationResult:
+    """Generate codes in one transaction, which `begin` makes that of a generation whose number it returns."""
+    number: int | None = None
+
+    def run(attempt: int) -> GenerationResult:
+        nonlocal number
+        with values_hidden(), runtime.engine.begin() as connection:
+            lock_additions(connection, attempt)
+            number = begin(connection)
+            return _generate_once(runtime, connection, number)
+
     try:
-        with values_hidden():
-            _start(runtime, generation_id)
-            with runtime.engine.begin() as connection:
-                return _generate_once(runtime, connection, generation_id)
+        return repeat_on_conflict(run)
     except GenerationRefused as refusal:
+        if number is None:
+            raise
         with values_hidden():
-            return _end(runtime, generation_id, GenerationState.REFUSED, refusal.rule, refusal.message)
+            return _end(runtime, number, GenerationState.REFUSED, refusal.rule, refusal.message)
     except Exception as error:
-        own = isinstance(error, ConfigurationError | WarehouseUnavailable | WarehouseFault)
-        told = str(error) if own else type(error).__name__  # other texts may quote values (X-20)
+        if number is None:
+            raise
         with suppress(Exception):  # the first error is the one to tell
-            _end(runtime, generation_id, GenerationState.FAILED, "generation.failed", told)
+            ended = end_failed(runtime, number, error)
+            if ended.state is GenerationState.COMPLETED and isinstance(error, WarehouseUnavailable):
+                return ended  # the connection was lost when the warehouse had committed
         raise
+
+
+# -- who makes a generation's codes
+
+
+def lock_additions(connection: Connection, attempt: int) -> None:
+    """Begin a transaction that adds codes: beside others at first, alone when one of them was in its way before."""
+    connection.execute(_LOCK_ADDITIONS, {"is_alone": attempt > 1})
+
+
+def open_running(engine: Engine, making: Connection, opened: Mapping[str, object]) -> int:
+    """Write a generation into the history as running; return its number.
+
+    Args:
+        making: the transaction of its codes.
+    """
+    running = {"state": GenerationState.RUNNING, "started_at": sa.func.clock_timestamp()}
+    with engine.begin() as beside:
+        number = int(
+            beside.execute(insert(_GENERATION).values(**opened, **running).returning(_GENERATION.c.id)).scalar_one()
+        )
+        _lock(making, number)  # before anybody else can see it
+    return number
+
+
+def take_up(engine: Engine, making: Connection, generation_id: int) -> None:
+    """Show a known generation as running, unless it has completed.
+
+    Args:
+        making: the transaction of its codes; waits for the one of another who makes them.
+    """
+    _lock(making, generation_id)
+    _show_running(engine, generation_id)
+
+
+def settle_interrupted(engine: Engine, pool: str | None = None) -> None:
+    """Record the generations of a pool, or of all, that were interrupted as failed. Source: PG-04."""
+    with engine.begin() as connection:
+        connection.execute(_SETTLE, {"pool": pool})
+
+
+def end_failed(runtime: Runtime, generation_id: int, error: Exception) -> GenerationResult:
+    """Record that a generation has failed, unless it has completed; its transaction is over."""
+    own = isinstance(error, ConfigurationError | WarehouseUnavailable | WarehouseFault)
+    told = str(error) if own else type(error).__name__  # other texts may quote values (X-20)
+    return _end(runtime, generation_id, GenerationState.FAILED, "generation.failed", told)
+
+
+_LOCK_ADDITIONS = sa.text("SELECT loyalty.lock_promo_code_additions(:is_alone)")
+_LOCK = sa.text("SELECT loyalty.lock_promo_code_generation(:generation, :waits)")
+_SETTLE = sa.text("SELECT loyalty.settle_promo_code_generations(:pool)")
+
+
+def _lock(making: Connection, generation_id: int, *, waits: bool = True) -> bool:
+    return bool(making.execute(_LOCK, {"generation": generation_id, "waits": waits}).scalar_one())
+
+
+def _show_running(engine: Engine, generation_id: int) -> None:
+    with engine.begin() as beside:
+        beside.execute(
+            sa.update(_GENERATION)
+            .where(_GENERATION.c.id == generation_id, _GENERATION.c.state != GenerationState.COMPLETED)
+            .values(
+                state=GenerationState.RUNNING, started_at=sa.func.now(), finished_at=None, refusal_rule=None,
+                refusal_message=None,
+            )
+        )  # fmt: skip
+
+
+def _take_up_interrupted(engine: Engine, making: Connection, pool: str, run_keys: str) -> int | None:
+    """Take up the newest interrupted generation that nobody else takes up, and return its number."""
+    interrupted = sa.select(_GENERATION.c.id).where(
+        _GENERATION.c.pool_system_id == pool,
+        _GENERATION.c.run_key.startswith(run_keys, autoescape=True),
+        _GENERATION.c.state == GenerationState.FAILED,
+        _GENERATION.c.refusal_rule == INTERRUPTED,
+    )
+    for number in making.scalars(interrupted.order_by(_GENERATION.c.id.desc())).all():
+        if _lock(making, number, waits=False) and making.scalar(interrupted.where(_GENERATION.c.id == number)):
+            _show_running(engine, number)
+            return int(number)
+    return None
+
+
+# -- codes
 
 
 def generate_into(
@@ -271,19 +415,6 @@ def _too_few(name: str, available: int, quantity: int) -> GenerationRefused:
     )
 
 
-def _start(runtime: Runtime, generation_id: int) -> None:
-    """Show the generation as running. Waits for another process that runs it."""
-    with runtime.engine.begin() as connection:
-        connection.execute(
-            sa.update(_GENERATION)
-            .where(_GENERATION.c.id == generation_id, _GENERATION.c.state != GenerationState.COMPLETED)
-            .values(
-                state=GenerationState.RUNNING, started_at=sa.func.now(), finished_at=None, refusal_rule=None,
-                refusal_message=None,
-            )
-        )  # fmt: skip
-
-
 def _generate_once(runtime: Runtime, connection: Connection, generation_id: int) -> GenerationResult:
     asked = _read(connection, generation_id, lock=True)
     if asked.state is GenerationState.COMPLETED:
@@ -338,6 +469,7 @@ def _save_settings(connection: Connection, generation_id: int, asked: Generation
 def _end(runtime: Runtime, generation_id: int, state: GenerationState, rule: str, message: str) -> GenerationResult:
     """Record that a generation wrote nothing, and why, unless another process has completed it meanwhile."""
     with runtime.engine.begin() as connection:
+        _lock(connection, generation_id)
         found = _read(connection, generation_id, lock=True)
         if found.state is GenerationState.COMPLETED:
             return found

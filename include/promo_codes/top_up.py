@@ -2,16 +2,19 @@
 
 `review_pools` finds the pools that need something, `top_up_pool` gives it to one of them: codes and alerts in one
 transaction, `send_alerts` tells the subscribers afterwards. Each may be repeated and run beside itself at any time:
-what is done depends on what a pool lacks then, counted under the pool's lock.
+what is done depends on what a pool lacks then, counted under the pool's lock. That a generation runs, or has failed, is
+committed beside that transaction (PG-04).
 
-What the levels mean: a pool is filled up to `top_up_threshold`, or `notify_below`, or 1 code; with `lead_hours`, so
-far that the predicted run-out lies beyond them. Staff are told when fewer than `notify_below` are left afterwards.
+What the levels mean: a pool is filled up to `top_up_threshold`, or `notify_below`, or 1 code, where 0 is a level that
+nothing falls below; with `lead_hours`, so far that the predicted run-out lies beyond them. Staff are told when fewer
+than `notify_below` are left afterwards, of a pool that has been used or that the top-up was to fill.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,10 +23,18 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
 from include.importing.runtime import Runtime
-from include.importing.stages import values_hidden
+from include.importing.stages import repeat_on_conflict, values_hidden
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import lock_format
-from include.promo_codes.generation import generate_into
+from include.promo_codes.generation import (
+    Added,
+    check_format,
+    end_failed,
+    generate_into,
+    lock_additions,
+    open_running,
+    settle_interrupted,
+)
 
 LOW_STOCK, RUNS_OUT_SOON, FORMAT_EXHAUSTED = "low_stock", "runs_out_soon", "format_exhausted"
 LAUNCHED_BY = "top-up"
@@ -63,9 +74,9 @@ class Pool:
 
     @property
     def level(self) -> int:
-        """Fewer available codes than this are a shortage (TU-01); the last code's going always is one."""
+        """Fewer available codes than this are a shortage (TU-01)."""
         levels = (self.top_up_threshold, self.notify_below, 1)
-        return max(1, next(level for level in levels if level is not None))
+        return next(level for level in levels if level is not None)
 
 
 @dataclass(frozen=True)
@@ -75,10 +86,12 @@ class Stock:
     Args:
         available: codes that are issuable or scheduled to become so, without those that are just being handed out.
         daily: mean codes issued a day; None with too little history (TU-05).
+        has_shrunk: some code has left it, by issue, by use or by its time. False: it has only been filled so far.
     """
 
     available: int
     daily: float | None = None
+    has_shrunk: bool = True
 
     def runs_out_at(self, now: datetime, within_hours: float) -> datetime | None:
         """Return when the last code is predicted to go, unless that is later than so many hours from now."""
@@ -155,20 +168,6 @@ class Alert:
     runs_out_at: datetime | None
 
 
-@dataclass(frozen=True)
-class Filling:
-    """How an attempt to fill a pool went.
-
-    Args:
-        is_exhausted: the format could not give all that was wanted.
-    """
-
-    requested: int = 0
-    added: int = 0
-    is_exhausted: bool = False
-    refusal: tuple[str, str] | None = None
-
-
 # -- judgement
 
 
@@ -195,11 +194,16 @@ def batches(pool: Pool, stock: Stock, shortage: Shortage) -> int:
 
 
 def due_alerts(pool: Pool, stock: Stock, now: datetime) -> dict[str, Due]:
-    """Return the alerts that a pool's stock calls for, by kind. Source: TU-03, TU-05."""
+    """Return the alerts that a pool's stock calls for, by kind. Source: TU-03, TU-05.
+
+    A stock that has never been more has not fallen below the level: a pool that is just being set up is not told of,
+    unless it is one that the top-up fills.
+    """
     due: dict[str, Due] = {}
     if not pool.is_watched:
         return due
-    if pool.notify_below is not None and stock.available < pool.notify_below:
+    has_crossed = stock.has_shrunk or pool.is_topped_up
+    if pool.notify_below is not None and stock.available < pool.notify_below and has_crossed:
         due[LOW_STOCK] = Due(level=pool.notify_below)
     if pool.lead_hours is not None and (runs_out_at := stock.runs_out_at(now, pool.lead_hours)):
         due[RUNS_OUT_SOON] = Due(runs_out_at=runs_out_at)
@@ -214,8 +218,10 @@ def review_pools(engine: Engine, now: datetime) -> list[Need]:
 
     Pools whose last count still proves that they need nothing are passed over; the others are counted, which also
     renews what their signals go by (PG-05). A pool that another top-up fills just now is left to it: its commit signals
-    the pool again.
+    the pool again. Generations that were interrupted since the last review are settled.
     """
+    with values_hidden():
+        settle_interrupted(engine)
     with values_hidden(), engine.connect() as connection:
         times = {"fresh_until": now + FRESH, "forecast_at": now - FORECAST_PAUSE}
         candidates = [row.system_id for row in connection.execute(_CANDIDATES, times)]
@@ -278,7 +284,8 @@ def _review_pool(connection: Connection, system_id: str, now: datetime) -> Need 
 def top_up_pool(runtime: Runtime, system_id: str, *, dag_id: str | None = None, dag_run_id: str | None = None) -> TopUp:
     """Add the codes that a pool lacks, once, and raise or close its alerts, in one transaction.
 
-    Two at once: the second waits for the first one's commit, counts again and finds nothing lacking (TU-02).
+    Two at once: the second waits for the first one's commit, counts again and finds nothing lacking (TU-02). One that
+    fails leaves its generation in the history, as failed.
 
     Returns:
         What was done. Codes that can't be generated at all (no key, no format) are a refusal; alerts are judged anyway.
@@ -287,33 +294,39 @@ def top_up_pool(runtime: Runtime, system_id: str, *, dag_id: str | None = None, 
         LookupError: there is no such pool.
         WarehouseUnavailable, WarehouseFault
     """
-    now = runtime.clock()
-    with values_hidden(), runtime.engine.begin() as connection:
-        pool = _read_pool(connection, system_id, lock=True)
+    launch = {"launched_by": LAUNCHED_BY, "dag_id": dag_id, "dag_run_id": dag_run_id}
+
+    def run(attempt: int) -> TopUp:
+        filling = Filling(runtime.engine, runtime.code_key, launch)
+        try:
+            with values_hidden(), runtime.engine.begin() as connection:
+                lock_additions(connection, attempt)
+                return _top_up(connection, system_id, filling, runtime.clock())
+        except Exception as error:
+            if filling.generation_id is not None:
+                with suppress(Exception):  # the first error is the one to tell
+                    end_failed(runtime, filling.generation_id, error)
+            raise
+
+    with values_hidden():
+        settle_interrupted(runtime.engine, system_id)
+    return repeat_on_conflict(run)
+
+
+def _top_up(connection: Connection, system_id: str, filling: Filling, now: datetime) -> TopUp:
+    pool = _read_pool(connection, system_id, lock=True)
+    stock = _count_stock(connection, pool)
+    shortage = find_shortage(pool, stock, now)
+    if shortage is not None:
+        connection.execute(_FILLING_LOCK, {"pool": system_id})
+        filling.fill(connection, pool, batches(pool, stock, shortage), shortage.reason)
         stock = _count_stock(connection, pool)
-        shortage = find_shortage(pool, stock, now)
-        filling = Filling()
-        if shortage is not None:
-            connection.execute(_FILLING_LOCK, {"pool": system_id})
-            wanted = batches(pool, stock, shortage)
-            opened = {
-                "run_key": f"top-up/{system_id}/{uuid.uuid4()}",
-                "pool": system_id,
-                "format": pool.format,
-                "requested": wanted,
-                "reason": shortage.reason,
-                "launched_by": LAUNCHED_BY,
-                "dag_id": dag_id,
-                "dag_run_id": dag_run_id,
-            }
-            filling = _fill(connection, runtime.code_key, pool, wanted, opened)
-            stock = _count_stock(connection, pool)
-        due = due_alerts(pool, stock, now)
-        standing = _open_alerts(connection, system_id)
-        if filling.is_exhausted or (FORMAT_EXHAUSTED in standing and _gives_no_batch(connection, pool)):
-            due[FORMAT_EXHAUSTED] = Due(level=shortage.target if shortage else None)
-        recovered = _close_alerts(connection, system_id, standing.keys() - due.keys(), now)
-        raised = _raise_alerts(connection, system_id, stock, due, now)
+    due = due_alerts(pool, stock, now)
+    standing = _open_alerts(connection, system_id)
+    if filling.is_exhausted or (FORMAT_EXHAUSTED in standing and _gives_no_batch(connection, pool)):
+        due[FORMAT_EXHAUSTED] = Due(level=shortage.target if shortage else None)
+    recovered = _close_alerts(connection, system_id, standing.keys() - due.keys(), now)
+    raised = _raise_alerts(connection, system_id, stock, due, now)
     return TopUp(
         pool=system_id,
         name=pool.name,
@@ -327,69 +340,98 @@ def top_up_pool(runtime: Runtime, system_id: str, *, dag_id: str | None = None, 
     )
 
 
-def _fill(connection: Connection, key: bytes | None, pool: Pool, wanted: int, opened: Mapping[str, object]) -> Filling:
-    """Generate what is wanted, or what the format has left of it (TU-02), and write it into the history.
+@dataclass
+class Filling:
+    """An attempt to fill a pool, and how it went.
 
     Args:
-        opened: the row of history, as it begins.
+        engine: for what is committed beside the transaction of the codes.
+        launch: columns of the history that say who asked.
+        generation_id: of the generation, once it is shown as running.
+        is_exhausted: the format could not give all that was wanted.
+        refusal: why no codes could be generated: the rule and a sentence.
     """
-    try:
-        return _generate(connection, key, pool, wanted, opened)
-    except GenerationRefused as refusal:
-        told = {"refusal_rule": refusal.rule, "refusal_message": refusal.message}
-        connection.execute(_NOTE_REFUSAL, {**opened, **told})
-        return Filling(wanted, refusal=(refusal.rule, refusal.message))
 
+    engine: Engine
+    key: bytes | None
+    launch: Mapping[str, object]
+    generation_id: int | None = None
+    requested: int = 0
+    added: int = 0
+    is_exhausted: bool = False
+    refusal: tuple[str, str] | None = None
 
-def _generate(
-    connection: Connection, key: bytes | None, pool: Pool, wanted: int, opened: Mapping[str, object]
-) -> Filling:
-    if pool.format is None:
-        raise GenerationRefused("generation.no_format", f"The pool {pool.system_id!r} has no format.")
-    if not key:
-        raise GenerationRefused("generation.no_key", "There is no key to generate promo codes with.")
-    attempts = ATTEMPTS
-    while (quantity := min(wanted, lock_format(connection, pool.format).available)) > 0:
+    def fill(self, connection: Connection, pool: Pool, wanted: int, reason: str) -> None:
+        """Generate what is wanted, or what the format has left of it (TU-02), and write it into the history."""
+        self.requested = wanted
+        opened = {
+            "run_key": f"top-up/{pool.system_id}/{uuid.uuid4()}",
+            "pool_system_id": pool.system_id,
+            "format": pool.format,
+            "requested": wanted,
+            "reason": reason,
+            **self.launch,
+        }
         try:
-            with connection.begin_nested():
-                number = int(connection.execute(_OPEN_GENERATION, opened).scalar_one())
-                made = generate_into(
-                    connection,
-                    pool=pool.system_id,
-                    format=pool.format,
-                    quantity=quantity,
-                    generation_id=number,
-                    key=key,
-                )
-                ended = {"id": number, "generated": made.generated, "added": made.added}
-                connection.execute(_COMPLETE_GENERATION, ended)
-            return Filling(wanted, made.added, is_exhausted=made.added < wanted)
+            self._generate(connection, pool, wanted, opened)
         except GenerationRefused as refusal:
-            attempts -= 1
-            if refusal.rule != "generation.not_enough_codes" or not attempts:
-                raise
-    return Filling(wanted, is_exhausted=True)
+            self.refusal = (refusal.rule, refusal.message)
+            told = {"refusal_rule": refusal.rule, "refusal_message": refusal.message}
+            if self.generation_id is None:
+                connection.execute(_NOTE_REFUSAL, {**opened, **told})
+            else:
+                connection.execute(_END_REFUSED, {"id": self.generation_id, **told})
+
+    def _generate(self, connection: Connection, pool: Pool, wanted: int, opened: Mapping[str, object]) -> None:
+        if pool.format is None:
+            raise GenerationRefused("generation.no_format", f"The pool {pool.system_id!r} has no format.")
+        if not self.key:
+            raise GenerationRefused("generation.no_key", "There is no key to generate promo codes with.")
+        made = Added(0, 0)
+        attempts = ATTEMPTS
+        while (quantity := min(wanted, (state := lock_format(connection, pool.format)).available)) > 0:
+            if self.generation_id is None:
+                check_format(state, quantity, state.format.key(self.key))  # what stands refused already isn't begun
+                self.generation_id = open_running(self.engine, connection, opened)
+            try:
+                with connection.begin_nested():
+                    made = generate_into(
+                        connection,
+                        pool=pool.system_id,
+                        format=pool.format,
+                        quantity=quantity,
+                        generation_id=self.generation_id,
+                        key=self.key,
+                    )
+            except GenerationRefused as refusal:
+                attempts -= 1
+                if refusal.rule != "generation.not_enough_codes" or not attempts:
+                    raise
+                continue
+            break
+        self.added = made.added
+        self.is_exhausted = self.added < wanted
+        if self.generation_id is not None:
+            ended = {"id": self.generation_id, "generated": made.generated, "added": made.added}
+            connection.execute(_COMPLETE_GENERATION, ended)
 
 
 _FILLING_LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended('top-up of promo codes: ' || :pool, 0))")
 _IS_NOT_BEING_FILLED = sa.text(
     "SELECT pg_try_advisory_xact_lock_shared(hashtextextended('top-up of promo codes: ' || :pool, 0))"
 )
-_OPEN_GENERATION = sa.text(
-    """
-    INSERT INTO ledger.promo_code_generation (
-        run_key, pool_system_id, format, requested, reason, state, launched_by, started_at, dag_id, dag_run_id
-    )
-    VALUES (
-        :run_key, :pool, :format, :requested, :reason, 'running', :launched_by, clock_timestamp(), :dag_id, :dag_run_id
-    )
-    RETURNING id
-    """
-)
 _COMPLETE_GENERATION = sa.text(
     """
     UPDATE ledger.promo_code_generation
     SET state = 'completed', generated = :generated, added = :added, finished_at = clock_timestamp()
+    WHERE id = :id
+    """
+)
+_END_REFUSED = sa.text(
+    """
+    UPDATE ledger.promo_code_generation
+    SET state = 'refused', refusal_rule = :refusal_rule, refusal_message = :refusal_message,
+        finished_at = clock_timestamp()
     WHERE id = :id
     """
 )
@@ -400,14 +442,14 @@ _NOTE_REFUSAL = sa.text(
         run_key, pool_system_id, format, requested, reason, state, launched_by, started_at, finished_at, refusal_rule,
         refusal_message, dag_id, dag_run_id
     )
-    SELECT :run_key, :pool, :format, :requested, :reason, 'refused', :launched_by, clock_timestamp(),
+    SELECT :run_key, :pool_system_id, :format, :requested, :reason, 'refused', :launched_by, clock_timestamp(),
         clock_timestamp(), :refusal_rule, :refusal_message, :dag_id, :dag_run_id
     WHERE NOT EXISTS (
         SELECT
         FROM (
             SELECT launched_by, refusal_rule, refusal_message
             FROM ledger.promo_code_generation
-            WHERE pool_system_id = :pool
+            WHERE pool_system_id = :pool_system_id
             ORDER BY id DESC
             LIMIT 1
         ) AS latest
@@ -528,7 +570,12 @@ def _count_stock(connection: Connection, pool: Pool) -> Stock:
     if pool.lead_hours is not None:
         statement = sa.text("SELECT daily_consumption FROM loyalty.promo_code_stock WHERE pool_system_id = :pool")
         daily = connection.execute(statement, {"pool": pool.system_id}).scalar_one()
-    return Stock(available, None if daily is None else float(daily))
+    is_low = pool.notify_below is not None and available < pool.notify_below
+    has_shrunk = not is_low or bool(connection.execute(_HAS_SHRUNK, {"pool": pool.system_id}).scalar_one())
+    return Stock(available, None if daily is None else float(daily), has_shrunk)
+
+
+_HAS_SHRUNK = sa.text("SELECT loyalty.has_promo_code_stock_shrunk(:pool)")
 
 
 def _format_available(connection: Connection, pool: Pool) -> int:

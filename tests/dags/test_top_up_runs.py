@@ -102,6 +102,8 @@ def test_tu03_a_mail_server_that_is_down_fails_nothing_and_the_next_run_tells(
     run_dag, connection, inbox, subscribers, monkeypatch
 ):
     name = add_pool(connection, "uploads", **UPLOAD | {"notify_below": 5})
+    add_codes(connection, name, 5)
+    issue(connection, name)
     with monkeypatch.context() as broken:
         broken.setenv("AIRFLOW_CONN_ALERTS_SMTP", smtp_address(free_port()))
         assert run_dag(DAG).state == "success"

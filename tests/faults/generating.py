@@ -10,7 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from include.promo_codes import generation
+from include.importing.runtime import Runtime
+from include.promo_codes import commands, generation, top_up
 from include.warehouse.engine import create_warehouse_engine
 from tests.integration.promo_codes import make_shop
 
@@ -69,12 +70,36 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-def main(url: str, number: int, point: str) -> None:
-    """Run the generation in small batches up to the point."""
+def run_command(runtime: Runtime, quantity: int, tell: Callable[[int], None] = print) -> generation.GenerationResult:
+    """Generate as the command line does."""
+    return commands.generate(
+        runtime,
+        pool="pool",
+        quantity=quantity,
+        format_name=None,
+        auto_generate=None,
+        is_new=False,
+        user="anna",
+        tell=tell,
+    )
+
+
+def main(url: str, what: str, number: int, point: str) -> None:
+    """Run a generation in small batches up to the point.
+
+    Args:
+        what: `generation` number so and so, a `command` for so many codes, or a `top-up`.
+    """
     generation.BATCH_CODES = BATCH_CODES
     POINTS[point]()
-    generation.run_generation(make_shop(create_warehouse_engine(url)).runtime, number)
+    runtime = make_shop(create_warehouse_engine(url)).runtime
+    if what == "generation":
+        generation.run_generation(runtime, number)
+    elif what == "command":
+        run_command(runtime, number)
+    else:
+        top_up.top_up_pool(runtime, "pool")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])

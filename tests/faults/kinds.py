@@ -12,6 +12,12 @@ NAMED_POOLS = Kind("pools named on the command line", "gift_card_pools", is_drop
 DROPPED_POOLS = Kind(
     "pools dropped on another device", "gift_card_pools", is_dropped=True, areas_elsewhere=("work",), rows=150
 )
+_OF_CUSTOMERS = (("take_action_template_from_file", "true"), ("segment", "spring"))
+DROPPED_CUSTOMERS = Kind("dropped customers", "customers", is_dropped=True, rows=200, settings=_OF_CUSTOMERS)
+NAMED_CUSTOMERS = Kind(
+    "customers named on the command line", "customers", is_dropped=False, is_by_command=True, rows=200,
+    settings=_OF_CUSTOMERS,
+)  # fmt: skip
 CARDS_IN_BUCKET = Kind("cards dropped into a bucket", "gift_cards", is_dropped=True, is_in_bucket=True)
 REFUSED_FILE = Kind("a dropped file that is refused", "gift_cards", is_dropped=True, is_refused=True)
 

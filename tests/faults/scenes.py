@@ -30,12 +30,24 @@ POOLS_HEADER = (
 )
 
 
+CUSTOMERS_HEADER = (
+    "ExternalIdentityWebsite,Email,MobilePhone,FirstName,FavoriteColor,IsSubscribed,IsSubscribedByEmail,BirthDate,"
+    "SourceActionTemplate"
+)
+
+
 def seed(connection: Connection) -> None:
-    """Add what earlier imports have left: two pools, and three cards in one of them."""
+    """Add what earlier imports have left: two pools, three cards in one of them, a hundred customers."""
     add_pool(connection, "gifts")
     add_pool(connection, "fixed_50", name="Fünfzig", supports_arbitrary_value=False, card_value=50, cvv_required=True)
     for number in ("0000000000000007", "0000000000000107", "0000000000000207"):
         add_card(connection, number, pool_system_name="gifts", balance=10)
+    connection.execute(
+        text(
+            "INSERT INTO loyalty.customer (email, first_name)"
+            " SELECT format('c%s@x.com', number), 'Before' FROM generate_series(0, 198, 2) AS number"
+        )
+    )
 
 
 def cards_file(rows: int) -> str:
@@ -91,6 +103,31 @@ def pools_file(rows: int) -> str:
     return "\n".join(lines)
 
 
+def customers_file(rows: int) -> str:
+    """Return customers: half of them there already, some entangled with one another, some broken."""
+    lines = [CUSTOMERS_HEADER]
+    for number in range(rows):
+        name, email = f"N{number % 7}", f"c{number}@x.com"
+        row = f"w{number},{email},,{name},red,true,,1990-01-0{1 + number % 9},ImportedFromCrm"
+        match number % 20:
+            case 3:  # the e-mail of the row before, which is free from now on, goes to somebody else
+                row = f"w{number - 1},moved{number}@x.com,,,,,,,ImportedFromCrm"
+            case 4:
+                row = f"w{number},c{number - 2}@x.com,,{name},,,no,,"
+            case 7:
+                row = f"w{number - 1},c{number - 2}@x.com,,{name},,,,,"
+            case 11:
+                row = f"w{number},{email},,{name},,,,1990-02-30,"
+            case 13:
+                row = f"w{number - 1},,+1 212 555 0{number:03d},,%CLEAR%,,yes,,EditedInCrm"
+            case 16:
+                row = f",{email},,Before,,,,,ImportedFromCrm"
+            case 17:
+                row = ",,,nobody,,,,,"
+        lines.append(row)
+    return "\n".join(lines) + "\n"
+
+
 @dataclass(frozen=True)
 class Kind:
     """A way for a file to come in.
@@ -102,6 +139,7 @@ class Kind:
         rows: how many the file has.
         first_job: the number of the first job. A process that comes second to open a job may use up a number.
         is_in_bucket: all areas are prefixes of an S3 bucket.
+        settings: of the import, beside the encoding.
     """
 
     name: str
@@ -114,13 +152,19 @@ class Kind:
     is_refused: bool = False
     rows: int = 300
     first_job: int = 1
+    settings: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def given_settings(self) -> dict[str, str]:
+        """The settings that have to be told."""
+        return {"encoding": self.encoding} | dict(self.settings) if self.encoding != "utf-8" else dict(self.settings)
 
     @property
     def data(self) -> bytes:
         """The sender's bytes."""
         if self.is_refused:
             return b"Card number\n0042\n"
-        write = pools_file if self.import_type == "gift_card_pools" else cards_file
+        write = {"gift_card_pools": pools_file, "customers": customers_file}.get(self.import_type, cards_file)
         return write(self.rows).encode(self.encoding)
 
     def __str__(self) -> str:
@@ -161,8 +205,9 @@ class Scene:
         """Put a file where the kind says, with its settings beside it if they are needed."""
         folder = self.areas["landing"] / self.kind.import_type if self.kind.is_dropped else UPath(self.home / "outside")
         folder.mkdir(exist_ok=True, parents=True)
-        if self.kind.is_dropped and self.kind.encoding != "utf-8":
-            (folder / f"{name}.settings.yaml").write_text(f"encoding: {self.kind.encoding}\n")
+        if self.kind.is_dropped and self.kind.given_settings:
+            lines = [f"{setting}: {value}\n" for setting, value in self.kind.given_settings.items()]
+            (folder / f"{name}.settings.yaml").write_text("".join(lines))
         (folder / name).write_bytes(data)
         return folder / name
 
@@ -173,7 +218,7 @@ class Scene:
 
     def work(self, stop_at: str | None = None, **changes: Any) -> Work:
         """Return the import of the file for a child."""
-        encoding = ("--set", f"encoding={self.kind.encoding}") if self.kind.encoding != "utf-8" else ()
+        options = [part for setting in self.kind.given_settings.items() for part in ("--set", "=".join(setting))]
         given: dict[str, Any] = {
             "url": self.url,
             "areas": {name: str(path) for name, path in self.areas.items()},
@@ -181,7 +226,7 @@ class Scene:
             "file": str(self.file),
             "log": str(self.home / "output.txt"),
             "run_key": None if self.kind.is_by_command else "import/drop-1",
-            "options": () if self.kind.is_dropped else encoding,
+            "options": () if self.kind.is_dropped else tuple(options),
             "stop_at": stop_at,
             "storage_options": self.bucket,
         }
@@ -241,11 +286,32 @@ def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
     return [dict(row) for row in connection.execute(text(query)).mappings()]
 
 
+CUSTOMER = "coalesce('row ' || import_line, email)"
 QUERIES = {
     "cards": "SELECT * FROM loyalty.gift_card ORDER BY card_number",
     "pools": "SELECT to_jsonb(pool) - 'created_at' AS pool FROM loyalty.gift_card_pool AS pool ORDER BY system_name",
     "products": "SELECT * FROM loyalty.technical_product ORDER BY external_system, external_id",
     "changes": "SELECT * FROM loyalty.gift_card_change ORDER BY number",
+    # Numbers of customers are taken from a sequence, which a killed load uses up: they are told by their row or e-mail.
+    "customers": f"""
+        SELECT {CUSTOMER} AS who, to_jsonb(customer) - ARRAY['id', 'created_at'] AS customer
+        FROM loyalty.customer ORDER BY 1""",
+    "external ids": f"""
+        SELECT {CUSTOMER} AS who, system, value FROM loyalty.customer_external_id
+        JOIN loyalty.customer ON id = customer_id ORDER BY 1, 2""",
+    "subscriptions": f"""
+        SELECT {CUSTOMER} AS who, to_jsonb(subscription) - ARRAY['customer_id', 'changed_at'] AS subscription
+        FROM loyalty.customer_subscription AS subscription JOIN loyalty.customer ON id = customer_id ORDER BY 1, 2""",
+    "members": f"""
+        SELECT {CUSTOMER} AS who, segment, job_id FROM loyalty.segment_member
+        JOIN loyalty.customer ON id = customer_id ORDER BY 1, 2""",
+    "actions": f"""
+        SELECT {CUSTOMER} AS who, to_jsonb(action) - ARRAY['customer_id', 'number', 'acted_at'] AS action
+        FROM loyalty.customer_action AS action JOIN loyalty.customer ON id = customer_id ORDER BY line""",
+    "customer changes": f"""
+        SELECT {CUSTOMER} AS who, line, job_id, fields
+        FROM ledger.customer_change JOIN loyalty.customer ON id = customer_id ORDER BY line""",
+    "segments": "SELECT * FROM loyalty.segment ORDER BY name",
     "jobs": """
         SELECT to_jsonb(job) - ARRAY['run_key', 'launched_at', 'source_url', 'source_version', 'arrived_at', 'work_url',
                    'archive_url', 'rejected_file_url', 'summary_file_url', 'evidence_file_url', 'loaded_at',

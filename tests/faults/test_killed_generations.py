@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from include.promo_codes.generation import run_generation
-from tests.faults.generating import POINTS
+from include.promo_codes.top_up import top_up_pool
+from tests.faults.generating import POINTS, run_command
 from tests.integration.promo_codes import Shop, make_shop
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.faults
 
 PROJECT = Path(__file__).resolve().parents[2]
 QUANTITY = 4_500
-Start = Callable[[int, str], "subprocess.Popen[str]"]
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
 @pytest.fixture
@@ -40,8 +41,8 @@ def start(warehouse: Warehouse) -> Iterator[Start]:
     """Return a function that starts a process and waits until it stands at a point of a generation."""
     started: list[subprocess.Popen[str]] = []
 
-    def begin(number: int, point: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.faults.generating", warehouse.url, str(number), point]
+    def begin(number: int, point: str, what: str = "generation") -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "tests.faults.generating", warehouse.url, what, str(number), point]
         process = subprocess.Popen(
             command, cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -105,6 +106,40 @@ def test_pg03_a_process_that_waits_for_another_takes_over_when_that_is_killed(sh
         first.kill()
         assert second.result(timeout=60).added == QUANTITY
     assert len(shop.codes("pool")) == 100 + QUANTITY
+
+
+def shown(shop: Shop) -> list[str]:
+    """Return the states that the pool's history shows."""
+    return [state for (state,) in shop.query("SELECT state FROM loyalty.promo_code_pool_history ORDER BY number")]
+
+
+def test_pg04_a_killed_command_is_shown_as_failed_and_continued_by_the_same_command(shop: Shop, start: Start):
+    process = start(QUANTITY, "between two batches", "command")
+    assert shown(shop) == ["completed", "running"]
+    process.kill()
+    wait_until_rolled_back(shop)
+    assert shown(shop) == ["completed", "failed"]
+    continued: list[int] = []
+    results = [run_command(shop.runtime, QUANTITY, continued.append) for _ in range(2)]
+    assert [(result.added, result.id in continued) for result in results] == [(QUANTITY, True), (QUANTITY, False)]
+    assert (shown(shop), len(shop.codes())) == (["completed"] * 3, 100 + 2 * QUANTITY)
+
+
+@pytest.mark.parametrize("point", ["in the midst of a COPY", "between two batches", "codes written, counter not"])
+def test_pg04_a_killed_top_up_is_shown_as_failed_and_the_next_one_adds_the_batch_once(
+    shop: Shop, start: Start, point: str
+):
+    launch = (
+        "UPDATE loyalty.promo_code_pool SET description = 'd', state = 'active', top_up_threshold = 200, quantity = "
+    )
+    shop.query(f"{launch}:codes", codes=QUANTITY)
+    process = start(0, point, "top-up")
+    assert shown(shop) == ["completed", "running"]
+    process.kill()
+    wait_until_rolled_back(shop)
+    assert (shown(shop), len(shop.codes())) == (["completed", "failed"], 100)
+    assert [top_up_pool(shop.runtime, "pool").added for _ in range(2)] == [QUANTITY, 0]
+    assert (shown(shop), len(shop.codes())) == (["completed", "failed", "completed"], 100 + QUANTITY)
 
 
 def wait_until_rolled_back(shop: Shop) -> None:

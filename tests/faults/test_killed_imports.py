@@ -12,8 +12,10 @@ from tests.faults.kinds import (
     CARDS_IN_BUCKET,
     DROPPED_AND_NAMED_CARDS,
     DROPPED_CARDS,
+    DROPPED_CUSTOMERS,
     DROPPED_POOLS,
     NAMED_CARDS,
+    NAMED_CUSTOMERS,
     NAMED_POOLS,
     REFUSED_FILE,
     points_of,
@@ -44,6 +46,8 @@ CASES = [
     *((NAMED_CARDS, point) for point in (*COPYING[:2], *MAIN_POINTS)),
     *((DROPPED_POOLS, point) for point in (*COPYING, *MAIN_POINTS)),
     *((NAMED_POOLS, point) for point in ("half of a COPY", "rows inserted, not yet committed", "loaded")),
+    *((DROPPED_CUSTOMERS, point) for point in MAIN_POINTS),
+    *((NAMED_CUSTOMERS, point) for point in ("state set, not yet committed", "loaded", "half of the rejected rows")),
     *((DROPPED_AND_NAMED_CARDS, point) for point in ("brought, not yet committed", "staged", "loaded")),
     *((CARDS_IN_BUCKET, point) for point in POINTS_IN_BUCKET),
     *((REFUSED_FILE, point) for point in ("taken", "reported", "archived, not yet committed", "closed")),
@@ -73,6 +77,7 @@ def test_an_import_killed_at_any_point_and_run_again_ends_like_one_that_nothing_
         (DROPPED_CARDS, ("brought, not yet committed", "planned, not yet committed")),
         (NAMED_CARDS, ("half of a COPY", "rows inserted, not yet committed")),
         (DROPPED_CARDS, ("state set, not yet committed", "state set, not yet committed")),
+        (DROPPED_CUSTOMERS, ("rows inserted, not yet committed", "loaded")),
         (DROPPED_CARDS, ("half of the rejected rows", "rejected rows complete, not yet under their name")),
         (DROPPED_POOLS, ("half copied into the archive", "archived, not yet committed")),
     ],
@@ -113,6 +118,19 @@ def test_an_import_killed_while_the_server_inserts_its_rows_ends_like_one_that_n
     assert_ends_well(scene, undisturbed(NAMED_CARDS))
 
 
+def test_an_import_killed_while_the_server_writes_its_customers_ends_like_one_that_nothing_disturbed(
+    make_scene: MakeScene, undisturbed: Undisturbed
+):
+    scene = make_scene(NAMED_CUSTOMERS)
+    with scene.transaction() as connection:  # another session is about to create one of the file's customers
+        connection.exec_driver_sql("INSERT INTO loyalty.customer (email) VALUES ('C101@x.com')")
+        child = children.Child(scene.work())
+        wait_until_blocked(scene, child)
+        child.kill()
+        connection.rollback()
+    assert_ends_well(scene, undisturbed(NAMED_CUSTOMERS))
+
+
 @pytest.mark.parametrize("kind", [NAMED_CARDS, NAMED_POOLS], ids=str)
 def test_a_kill_after_the_last_commit_leaves_nothing_to_do_and_the_same_command_inserts_nothing(
     kind: Kind, make_scene: MakeScene, undisturbed: Undisturbed
@@ -135,6 +153,14 @@ def test_the_undisturbed_imports_have_what_the_kills_could_spoil(undisturbed: Un
         {"read": 297, "inserted": 273, "unchanged": 2, "rejected": 22},
         {"read": 150, "inserted": 136, "unchanged": 1, "rejected": 13},
     ]
+    customers = undisturbed(DROPPED_CUSTOMERS)
+    assert counts(customers) == {"read": 200, "inserted": 60, "unchanged": 10, "rejected": 30}
+    assert rules(customers) == {
+        "birth_date.impossible_date", "email.belongs_to_another", "row.ambiguous_customer", "row.no_identifier",
+    }  # fmt: skip
+    assert len(customers["actions"]) > 50
+    assert {each["action"]["kind"] for each in customers["actions"]} == {"creation", "edit"}
+    assert len(customers["members"]) == 150
     assert [len(cards["cards"]), len(pools["products"])] == [276, 138]  # with those that were there before
     assert len(cards["chunks"]) > 2
     refused = undisturbed(REFUSED_FILE)

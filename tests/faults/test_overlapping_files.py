@@ -127,3 +127,46 @@ def test_two_files_that_share_pools_make_one_pool_and_one_product_each(make_scen
     assert {each["rules"] for each in left["rejects"]} == {"system_name.pool_locked"}
     products = [each["pool_system_name"] for each in left["products"] if each["external_id"].startswith("product-")]
     assert sorted(products) == [f"p{number}" for number in range(1000, 1300)]
+
+
+def customers_of(name: str, first_name: str) -> bytes:
+    """Return customers under the numbers of a file, each with a website's number and a name."""
+    rows = [f"w{number},c{number}@x.com,{first_name}" for number in NUMBERS[name]]
+    return "\n".join(["ExternalIdentityWebsite,Email,FirstName", *rows, ""]).encode()
+
+
+@ORDERS
+@pytest.mark.parametrize("is_killed", [False, True], ids=["first commits", "first is killed and run again"])
+def test_customers_of_two_files_are_created_once_and_edited_by_the_file_that_loads_last(
+    make_scene: MakeScene, winner: str, loser: str, is_killed: bool
+):
+    """Loads of customers go one after the other, and a killed one holds nobody up. Source: CU-01, X-14."""
+    scene = make_scene(Kind("customers", "customers", is_dropped=True))
+    for name in NUMBERS:
+        scene.put(name, customers_of(name, name))
+
+    def begin(name: str, stop_at: str | None = None) -> Child:
+        file = str(scene.areas["landing"] / "customers" / name)
+        return Child(scene.work(stop_at, file=file, run_key=name, log=str(scene.home / f"{name}.txt")))
+
+    ahead = begin(loser if is_killed else winner, "rows inserted, not yet committed")
+    ahead.wait_until_reached()
+    behind = begin(winner if is_killed else loser)
+    wait_until_blocked(scene, behind)
+    if is_killed:
+        ahead.kill()
+        assert behind.end().code == 0
+        assert begin(loser).end().code == 0
+    else:
+        ahead.let_go()
+        assert [ahead.end().code, behind.end().code] == [0, 0]
+    left = scene.left_behind()
+    jobs = {job["job"]["file_name"]: job["job"] for job in left["jobs"]}
+    told = {
+        name: [jobs[name][f"rows_{outcome}"] for outcome in ("inserted", "updated", "rejected")] for name in NUMBERS
+    }
+    assert told == {winner: [200, 0, 0], loser: [100, 100, 0]}
+    names = {each["customer"]["email"]: each["customer"]["first_name"] for each in left["customers"]}
+    expected = {f"c{number}@x.com": name for name in (winner, loser) for number in NUMBERS[name]}
+    assert {email: name for email, name in names.items() if name != "Before"} == expected
+    assert left["staging"] == []

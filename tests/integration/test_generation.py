@@ -7,17 +7,19 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from include.importing.errors import ConfigurationError, WarehouseUnavailable
+from include.importing.errors import ConfigurationError, WarehouseConflict, WarehouseUnavailable
 from include.promo_codes import generation
 from include.promo_codes.errors import GenerationRefused
-from include.promo_codes.formats import rotate_key
+from include.promo_codes.formats import CodeFormat, rotate_key, write_codes
 from include.promo_codes.generation import GenerationState, generate_into, open_generation, run_generation
+from tests.imports import CODE_KEY
 from tests.integration.promo_codes import Shop, make_shop
 
 if TYPE_CHECKING:
@@ -197,10 +199,12 @@ def test_pg02_an_upload_under_way_is_waited_for_and_then_counted(shop: Shop):
     assert shop.generate("pool", 80).added == 80
 
 
-def wait_for_a_lock(shop: Shop) -> None:
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+WAITING = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+
+def wait_for_a_lock(shop: Shop, waiting: str = WAITING) -> None:
     for _ in range(1_000):
-        if shop.query(waiting) != [(0,)]:
+        if shop.query(waiting):
             return
         threading.Event().wait(0.01)
     raise AssertionError("nothing waits for a lock")
@@ -515,6 +519,115 @@ def test_x20_no_code_stands_in_the_text_of_an_error(shop: Shop, monkeypatch: pyt
         shop.generate("pool", 10)
     ((message,),) = shop.query("SELECT refusal_message FROM ledger.promo_code_generation")
     assert not [code for code in TINY if code in f"{caught.value} {message}"]
+
+
+def test_pg04_a_connection_that_is_lost_when_the_codes_are_committed_is_no_failure(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    """Whoever repeated it would add the quantity twice."""
+    commit, write_end = shop.runtime.engine.dialect.do_commit, generation._write_end
+    number = shop.open("pool", 10)
+
+    def commit_and_lose(connection: Any) -> None:
+        monkeypatch.undo()
+        commit(connection)
+        raise psycopg2.OperationalError("server closed the connection unexpectedly")
+
+    def write_the_end(*args: Any, **values: Any) -> generation.GenerationResult:
+        monkeypatch.setattr(shop.runtime.engine.dialect, "do_commit", commit_and_lose)
+        return write_end(*args, **values)
+
+    monkeypatch.setattr(generation, "_write_end", write_the_end)
+    result = run_generation(shop.runtime, number)
+    assert (result.state, result.added, len(shop.codes())) == ("completed", 10, 10)
+    assert history(shop) == [("completed", 10, 10, 10)]
+
+
+def shown(shop: Shop) -> list[tuple]:
+    return shop.query("SELECT state, refusal_message FROM loyalty.promo_code_pool_history ORDER BY number")
+
+
+def test_pg04_a_generation_is_shown_as_running_while_somebody_makes_its_codes_and_then_as_failed(shop: Shop):
+    number = shop.open("pool", 10)
+    assert shown(shop) == [("awaiting_execution", None)]
+    with shop.runtime.engine.connect() as making:
+        generation.take_up(shop.runtime.engine, making, number)
+        generation.settle_interrupted(shop.runtime.engine)
+        assert shown(shop) == [("running", None)]
+        making.rollback()
+    assert [state for state, _ in shown(shop)] == ["failed"]
+    assert history(shop) == [("running", 10, None, None)]
+    generation.settle_interrupted(shop.runtime.engine, "other")
+    assert history(shop) == [("running", 10, None, None)]
+    generation.settle_interrupted(shop.runtime.engine, "pool")
+    assert shown(shop) == [("failed", "It was interrupted before its codes were written.")]
+    assert run_generation(shop.runtime, number).added == 10
+    assert shown(shop) == [("completed", None)]
+
+
+def test_pg04_one_that_completes_while_it_is_looked_at_is_not_shown_as_failed(shop: Shop):
+    """Its lock is gone, but the look began when it was running."""
+    shop.generate("pool", 10)
+    assert shop.query("SELECT loyalty.promo_code_generation_state(1, 'running')") == [("completed",)]
+
+
+# -- conflicts with others
+
+
+def test_a_generation_that_a_deadlock_ends_is_repeated_as_the_same_and_adds_once(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    """Somebody adds two codes of the space in the other order than the walk, and is waited for by the repetition."""
+    monkeypatch.setattr(generation, "BATCH_CODES", 1)
+    conflicts = count_conflicts(monkeypatch)
+    shop.add_pool("uploads")
+    tiny = CodeFormat("tiny", "ABC", 4)
+    key = tiny.key(CODE_KEY)
+    first, *_, last = write_codes(tiny, key, tiny.permutation(key).numbers(0, 5), "\n").decode().split()
+    add = sa.text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES (:code, 'uploads', 1)")
+    with ThreadPoolExecutor(1) as threads, shop.runtime.engine.connect() as connection:
+        connection.execute(sa.text("SELECT loyalty.lock_promo_code_additions(false)"))
+        connection.execute(add, {"code": last})
+        running = threads.submit(shop.generate, "pool", 79)
+        wait_for_a_lock(shop)
+        connection.execute(add, {"code": first})  # returns when PostgreSQL has ended the generation's transaction
+        wait_for_a_lock(
+            shop, "SELECT FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND NOT granted"
+        )
+        connection.commit()
+        result = running.result(timeout=60)
+    assert (result.state, result.added, len(shop.codes())) == ("completed", 79, 81)
+    assert (history(shop), len(conflicts)) == ([("completed", 79, 81, 79)], 1)
+
+
+def test_generations_of_formats_that_share_codes_side_by_side_all_add_what_they_should(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    """Each walks in an order of its own, so they wait for one another crosswise (SQLSTATE 40P01)."""
+    monkeypatch.setattr(generation, "BATCH_CODES", 5)
+    names = ("one", "two", "three")
+    for name in names:
+        shop.add_format(name, "ABCD", 5)
+        shop.add_pool(name, format=name)
+    conflicts = count_conflicts(monkeypatch)
+    start = threading.Barrier(3)
+
+    def generate(name: str) -> int | None:
+        start.wait(30)
+        return shop.generate(name, 300).added
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(generate, names)) == [300, 300, 300]
+    assert len(set(shop.codes())) == 900
+    assert conflicts
+    assert shop.query("SELECT DISTINCT state FROM ledger.promo_code_generation") == [("completed",)]
+
+
+def count_conflicts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list to which every conflict with another transaction is added."""
+    found: list[str] = []
+    monkeypatch.setattr(WarehouseConflict, "__init__", lambda _, told: found.append(told))
+    return found
 
 
 # -- in the caller's transaction

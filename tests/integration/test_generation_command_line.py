@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from include import cli
-from include.promo_codes import generation
+from include.promo_codes import commands, generation
 from tests.imports import CODE_KEY
 from tests.integration.promo_codes import Shop, make_shop
 
@@ -110,7 +112,7 @@ def test_bad_arguments_give_a_message(run: Run, arguments: list[str]):
     assert run("generate", *arguments).code == 2
 
 
-def test_pg03_the_same_command_takes_up_a_generation_that_has_failed_and_otherwise_adds_again(
+def test_pg04_each_command_is_a_generation_of_its_own_after_one_that_has_failed_too(
     run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(*_: object, **__: object) -> None:
@@ -119,12 +121,118 @@ def test_pg03_the_same_command_takes_up_a_generation_that_has_failed_and_otherwi
     with monkeypatch.context() as patched:
         patched.setattr(generation, "write_progress", fail)
         assert run("generate", "pool", "--quantity", 10).code == 1
-    assert "generation 1" in run("generate", "pool", "--quantity", 10).out
-    assert len(shop.codes()) == 10
-    assert "generation 2" in run("generate", "pool", "--quantity", 10).out
-    assert "generation 3" in run("generate", "pool", "--quantity", 11).out
-    assert len(shop.codes()) == 31
-    assert shop.query("SELECT DISTINCT state FROM ledger.promo_code_generation") == [("completed",)]
+    for number in (2, 3):
+        told = run("generate", "pool", "--quantity", 10)
+        assert (told.err, f"generation {number}" in told.out) == ("", True)
+    assert len(shop.codes()) == 20
+    query = "SELECT state FROM ledger.promo_code_generation ORDER BY id"
+    assert shop.query(query) == [("failed",), ("completed",), ("completed",)]
+
+
+def test_pg04_the_same_command_twice_at_once_is_two_generations(run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch):
+    """The second one does not take the first for one that was interrupted."""
+    is_making, may_go_on = threading.Event(), threading.Event()
+    real = generation.generate_into
+
+    def make_slowly(*args: Any, **kwargs: Any) -> generation.Added:
+        is_making.set()
+        assert may_go_on.wait(30)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(generation, "generate_into", make_slowly)
+    asked = {"pool": "pool", "quantity": 10, "format_name": None, "auto_generate": None, "is_new": False}
+    continued: list[int] = []
+
+    def command(_: int) -> generation.GenerationResult:
+        return commands.generate(shop.runtime, **asked, user="anna", tell=continued.append)
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(command, 1)
+        assert is_making.wait(30)
+        second = threads.submit(command, 2)
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        while shop.query(waiting) == [(0,)]:
+            assert not second.done()
+        may_go_on.set()
+        results = [first.result(30), second.result(30)]
+    assert [(result.id, result.added) for result in results] == [(1, 10), (2, 10)]
+    assert (len(shop.codes()), continued) == (20, [])
+
+
+@pytest.fixture
+def interrupted(run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """A shop in which somebody has stopped the command `generate pool --quantity 10` in its midst."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(generation, "write_progress", stop)
+        assert run("generate", "pool", "--quantity", 10).code == 1
+    assert shop.query("SELECT state FROM ledger.promo_code_generation") == [("running",)]
+    return shop
+
+
+def test_pg03_the_same_command_continues_one_that_was_interrupted_says_so_and_adds_once(run: Run, interrupted: Shop):
+    assert run("pool", "pool").rows[0][:3] == ["generation", "1", "failed"]
+    told = run("generate", "pool", "--quantity", 10)
+    assert told.err == "Continues generation 1, which was interrupted.\n"
+    assert told.out.startswith("pool: completed (generation 1)")
+    assert len(interrupted.codes()) == 10
+    told = run("generate", "pool", "--quantity", 10)
+    assert (told.err, told.out.startswith("pool: completed (generation 2)")) == ("", True)
+    query = "SELECT state, requested, added, refusal_rule FROM ledger.promo_code_generation ORDER BY id"
+    assert interrupted.query(query) == [("completed", 10, 10, None)] * 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [["--quantity", "11"], ["--quantity", "10", "--format", "tiny"], ["--quantity", "10", "--auto-generate"],
+     ["--quantity", "10", "--new"]],
+)  # fmt: skip
+def test_pg04_another_command_and_new_settle_what_was_interrupted_and_leave_it(
+    run: Run, interrupted: Shop, other: list[str]
+):
+    told = run("generate", "pool", *other)
+    assert (told.err, told.out.startswith("pool: completed (generation 2)")) == ("", True)
+    query = "SELECT state, refusal_rule FROM ledger.promo_code_generation ORDER BY id"
+    assert interrupted.query(query) == [("failed", "generation.interrupted"), ("completed", None)]
+    assert "Continues generation 1" in run("generate", "pool", "--quantity", "10").err  # also when it is settled
+
+
+def test_pg04_a_command_does_not_continue_what_the_form_began(run: Run, shop: Shop):
+    shop.open("pool", 10)
+    shop.query("UPDATE ledger.promo_code_generation SET state = 'running'")
+    assert run("generate", "pool", "--quantity", "10").out.startswith("pool: completed (generation 2)")
+
+
+def test_pg04_of_two_commands_at_once_one_continues_what_was_interrupted(
+    interrupted: Shop, monkeypatch: pytest.MonkeyPatch
+):
+    has_taken_it_up, may_go_on = threading.Event(), threading.Event()
+    show_running = generation._show_running
+    asked = {"pool": "pool", "quantity": 10, "format_name": None, "auto_generate": None, "is_new": False}
+    continued: list[int] = []
+
+    def show_slowly(*arguments: Any) -> None:
+        if not has_taken_it_up.is_set():
+            has_taken_it_up.set()
+            assert may_go_on.wait(30)
+        show_running(*arguments)
+
+    def command() -> generation.GenerationResult:
+        return commands.generate(interrupted.runtime, **asked, user="anna", tell=continued.append)
+
+    monkeypatch.setattr(generation, "_show_running", show_slowly)
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(command)
+        assert has_taken_it_up.wait(30)
+        second = command()
+        may_go_on.set()
+        assert (first.result(30).id, second.id, continued) == (1, 2, [1])
+    assert len(interrupted.codes()) == 20
 
 
 def test_without_a_key_the_sentence_says_what_to_set(

@@ -6,6 +6,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from include.importing import loading, stages
+from include.importing.errors import WarehouseUnavailable
 from include.importing.importer import import_file
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
@@ -197,8 +200,29 @@ def test_pc02_a_corrected_file_goes_to_the_pool_of_its_first_import(site: Site):
     corrected = Path(first.rejected_file or "").read_text().replace("never", "2024-01-01")
     result = site.load("promo_codes", corrected)
     assert (counts(result), codes(site)) == ({"read": 1, "inserted": 1}, {"1": "a", "2": "a"})
-    elsewhere = site.run("promo_codes", site.drop("promo_codes/b", "codes.csv", corrected))
-    assert (elsewhere.reason or {})["rule"] == "file.pool_disagrees"
+    assert result.warnings == []
+
+
+@pytest.mark.parametrize("told", [{}, {"pool": "a"}], ids=["by folder", "by sidecar as well"])
+def test_x09_a_corrected_file_in_the_folder_of_another_pool_goes_there_and_says_so(site: Site, told: dict):
+    first = site.run("promo_codes", site.drop("promo_codes/a", "codes.csv", "Code,issue_end\n1,never\n2,\n", told))
+    corrected = Path(first.rejected_file or "").read_text().replace("never", "2024-01-01")
+    moved = site.run("promo_codes", site.drop("promo_codes/b", "codes.csv", corrected))
+    assert (counts(moved), codes(site)) == ({"read": 1, "inserted": 1}, {"1": "b", "2": "a"})
+    assert [(each["rule"], each["message"]) for each in moved.warnings] == [
+        (
+            "file.pool_changed",
+            f"The rows come from job {first.job}, whose pool was 'a'; now they go to 'b', which the folder names.",
+        )
+    ]
+    assert site.query("SELECT fixed_by_job_id FROM ledger.reject WHERE job_id = :job", job=first.job) == [(moved.job,)]
+
+
+def test_pc02_a_corrected_file_whose_column_names_another_pool_than_its_folder_is_rejected(site: Site):
+    first = load(site, "1,a,never", header="Code,pool,issue_end")
+    corrected = Path(first.rejected_file or "").read_text().replace("never", "2024-01-01")
+    moved = site.run("promo_codes", site.drop("promo_codes/b", "codes.csv", corrected))
+    assert (rejects(moved), codes(site)) == ({2: {"pool.disagrees"}}, {})
 
 
 def test_pc02_a_file_outside_the_landing_area_has_no_folder_s_pool(site: Site, tmp_path: Path):
@@ -206,6 +230,48 @@ def test_pc02_a_file_outside_the_landing_area_has_no_folder_s_pool(site: Site, t
     path.parent.mkdir(parents=True)
     path.write_text("Code\n1\n")
     assert (site.run("promo_codes", path).reason or {})["rule"] == "file.no_pool"
+
+
+# conflicts with others
+
+
+def test_an_upload_that_a_deadlock_ends_is_repeated_and_loads_once(site: Site):
+    """A generation of the same space adds codes in another order: each waits for the other (SQLSTATE 40P01)."""
+    add = sa.text("INSERT INTO loyalty.promo_code (code, pool_system_id, generation_id) VALUES (:code, 'made', 1)")
+    waiting = sa.text("SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
+    with ThreadPoolExecutor(1) as threads, site.runtime.engine.connect() as connection:
+        connection.execute(add, {"code": "3"})
+        running = threads.submit(load, site, "1,a", "2,a", "3,a", header="Code,pool")
+        while not connection.execute(waiting).all():
+            assert not running.done()
+        connection.execute(add, {"code": "1"})  # returns when PostgreSQL has ended the upload's transaction
+        connection.commit()
+        result = running.result(timeout=60)
+    assert (result.state, rejects(result)) == (
+        "completed_with_rejects",
+        {2: {"code.in_another_pool"}, 4: {"code.in_another_pool"}},
+    )
+    assert codes(site) == {"1": "made", "2": "a", "3": "made"}
+
+
+def test_an_upload_that_always_meets_a_conflict_says_so_and_can_be_run_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stages, "ATTEMPTS", 3)
+    path = site.drop("promo_codes/a", "codes.csv", "Code\n1\n")
+    request = site.request("promo_codes", path)
+    attempts = []
+
+    def conflict(*_: object) -> None:
+        attempts.append(1)
+        raise stages.WarehouseConflict("Another transaction was in the way.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loading, "_load", conflict)
+        with pytest.raises(WarehouseUnavailable):
+            import_file(site.runtime, request)
+    assert (len(attempts), codes(site)) == (3, {})
+    assert counts(import_file(site.runtime, request)) == {"read": 1, "inserted": 1}
 
 
 # PC-03

@@ -96,10 +96,52 @@ def test_tu03_uploaded_codes_are_never_generated(engine, runtime, uploads):
 def test_tu03_without_a_level_or_a_launch_nothing_is_told(engine, runtime, changes):
     with engine.begin() as connection:
         name = add_pool(connection, "quiet", **UPLOAD | {"notify_below": 5} | changes)
+        add_codes(connection, name, 1)
+        connection.execute(text("UPDATE loyalty.promo_code SET issued_at = now()"))
     assert needs(engine) == {}
     assert top_up_pool(runtime, name).raised == ()
     with engine.connect() as connection:
         assert alerts(connection, name) == []
+
+
+@pytest.mark.parametrize("changes", [UPLOAD, {"auto_generate": False}], ids=["by upload", "by the form"])
+def test_tu03_a_pool_that_is_being_set_up_has_crossed_no_level(engine, runtime, changes):
+    """Empty, or with its first few codes, it was never above its level; the first code that goes out is a crossing."""
+    with engine.begin() as connection:
+        name = add_pool(connection, **changes | {"notify_below": 5})
+    for codes in ((), ("A", "B"), ("C",)):
+        with engine.begin() as connection:
+            origin = "import_job_id" if changes == UPLOAD else "generation_id"
+            insert = f"INSERT INTO loyalty.promo_code (code, pool_system_id, {origin}) VALUES (:code, :pool, 1)"
+            for code in codes:
+                connection.execute(text(insert), {"code": code, "pool": name})
+        assert needs(engine, TICK * 3) == {}
+        assert top_up_pool(runtime, name).raised == ()
+        assert send_all(engine, name) == ([], 0)
+    with engine.begin() as connection:
+        issue(connection, name)
+    assert needs(engine) == {name: "low_stock is to be told"}
+    assert top_up_pool(runtime, name).raised == ("low_stock",)
+    ((alert,), _) = send_all(engine, name)
+    assert (alert.kind, alert.available, alert.level) == ("low_stock", 2, 5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        "UPDATE loyalty.promo_code SET used_at = now() WHERE code = 'UPset_up-1'",
+        "UPDATE loyalty.promo_code SET issue_end = now() WHERE code = 'UPset_up-1'",
+        "UPDATE loyalty.promo_code SET available_till = now() WHERE code = 'UPset_up-1'",
+    ],
+)
+def test_tu03_a_code_that_is_used_or_whose_time_is_over_has_left_the_stock(engine, runtime, loss):
+    with engine.begin() as connection:
+        name = add_pool(connection, "set_up", **UPLOAD | {"notify_below": 5})
+        add_codes(connection, name, 5)
+    assert top_up_pool(runtime, name).raised == ()
+    with engine.begin() as connection:
+        connection.execute(text(loss))
+    assert top_up_pool(runtime, name).raised == ("low_stock",)
 
 
 def test_tu03_the_level_is_judged_after_the_top_up(engine, runtime):

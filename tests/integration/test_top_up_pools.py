@@ -11,7 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from include.promo_codes import generation, top_up
+from include.promo_codes.errors import GenerationRefused
+from include.promo_codes.formats import CodeFormat, write_codes
 from include.promo_codes.top_up import Pool, Stock, batches, find_shortage, review_pools, top_up_pool
+from tests.imports import CODE_KEY
 from tests.integration.top_ups import (
     UPLOAD,
     add_codes,
@@ -59,12 +62,27 @@ def pool(**changes):
         ({"top_up_threshold": 20, "notify_below": 50}, 20),
         ({"notify_below": 20}, 20),
         ({}, 1),
-        ({"top_up_threshold": 0}, 1),
     ],
 )
 def test_tu01_the_level_is_the_threshold_else_the_notification_level_else_the_last_code(changes, level):
     assert find_shortage(pool(**changes), Stock(level), NOW) is None
     assert find_shortage(pool(**changes), Stock(level - 1), NOW).target == level
+
+
+@pytest.mark.parametrize("levels", [(0, None), (0, 50), (None, 0)])
+def test_tu01_a_level_of_0_is_never_fallen_below(levels):
+    """Fewer than 0 are never available; the forecast may still ask for codes (TU-05)."""
+    never = pool(top_up_threshold=levels[0], notify_below=levels[1])
+    assert find_shortage(never, Stock(0), NOW) is None
+    shortage = find_shortage(replace(never, lead_hours=24), Stock(0, daily=10), NOW)
+    assert (shortage.target, shortage.reason.split(" at ")[0]) == (11, "predicted to run out")
+
+
+def test_tu01_a_pool_with_a_threshold_of_0_stays_empty(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, top_up_threshold=0)
+    assert needs(engine) == {}
+    assert top_up_pool(runtime, name).added == 0
 
 
 @pytest.mark.parametrize(
@@ -380,7 +398,145 @@ def test_codes_are_handed_out_while_a_top_up_goes_on(engine, runtime, monkeypatc
         assert available(connection, name) == 5
 
 
-def test_a_top_up_that_fails_half_way_leaves_nothing_and_the_next_one_adds_once(engine, runtime, monkeypatch):
+def history(connection, pool):
+    """Return the states of the pool's generations as the history shows them, oldest first."""
+    shown = "SELECT state FROM loyalty.promo_code_pool_history WHERE pool_system_id = :pool ORDER BY number"
+    return connection.execute(text(shown), {"pool": pool}).scalars().all()
+
+
+def test_pg04_a_top_up_is_shown_as_running_before_its_codes_are_made(engine, runtime, monkeypatch):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5)
+    generate, seen = top_up.generate_into, []
+
+    def look_and_generate(*arguments, **named):
+        with engine.begin() as other:
+            seen.extend((each["state"], each["reason"], each["requested"]) for each in generations(other, name))
+            seen.extend(history(other, name))
+        generation.settle_interrupted(engine)  # whoever settles leaves it alone
+        return generate(*arguments, **named)
+
+    monkeypatch.setattr(top_up, "generate_into", look_and_generate)
+    assert top_up_pool(runtime, name).added == 5
+    assert seen == [("running", "the last code is gone", 5), "running"]
+    with engine.connect() as connection:
+        assert [(each["state"], each["added"]) for each in generations(connection, name)] == [("completed", 5)]
+
+
+def test_pg04_a_top_up_whose_process_is_gone_is_shown_as_failed_settled_and_made_good_once(
+    engine, runtime, monkeypatch
+):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5)
+
+    def die(*_, **__):
+        raise KeyboardInterrupt  # which nothing records, as if the process had been killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(top_up, "generate_into", die)
+        with pytest.raises(KeyboardInterrupt):
+            top_up_pool(runtime, name)
+    with engine.connect() as connection:
+        assert [each["state"] for each in generations(connection, name)] == ["running"]
+        assert history(connection, name) == ["failed"]
+    assert needs(engine) == {name: "the last code is gone"}
+    with engine.connect() as connection:
+        ((state, rule, is_over),) = [
+            (each["state"], each["refusal_rule"], each["finished_at"] is not None)
+            for each in generations(connection, name)
+        ]
+        assert (state, rule, is_over) == ("failed", "generation.interrupted", True)
+    assert [top_up_pool(runtime, name).added for _ in range(2)] == [5, 0]
+    with engine.connect() as connection:
+        assert history(connection, name) == ["failed", "completed"]
+        assert available(connection, name) == 5
+
+
+def test_pg04_a_top_up_settles_its_pools_interrupted_generations_of_any_kind(engine, runtime):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5)
+    asked = generation.GenerationRequest(name, quantity=8, run_key="form 1", launched_by="somebody", reason="form")
+    number = generation.open_generation(runtime, asked)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE ledger.promo_code_generation SET state = 'running'"))
+    assert top_up_pool(runtime, name).added == 5
+    with engine.connect() as connection:
+        assert history(connection, name) == ["failed", "completed"]
+    assert generation.run_generation(runtime, number).added == 8  # its own repetition still adds it, once
+    with engine.connect() as connection:
+        assert history(connection, name) == ["completed", "completed"]
+
+
+def test_a_top_up_that_a_deadlock_ends_is_repeated_and_adds_once(engine, runtime, monkeypatch):
+    """Source: PG-03, TU-02: an upload beside it adds codes of the same space in another order."""
+    with engine.begin() as connection:
+        name = add_pool(connection, format=add_format(connection), quantity=14)
+        add_pool(connection, "uploads", **UPLOAD)
+    tiny = CodeFormat("tiny", "AB", 6, "T-")
+    key = tiny.key(CODE_KEY)
+    first, *_, last = write_codes(tiny, key, tiny.permutation(key).numbers(0, 5), "\n").decode().split()
+    add = text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES (:code, 'uploads', 1)")
+    waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+    monkeypatch.setattr(generation, "BATCH_CODES", 1)
+    with ThreadPoolExecutor(1) as threads, engine.connect() as connection:
+        connection.execute(add, {"code": last})
+        running = threads.submit(top_up_pool, runtime, name)
+        while not connection.execute(text(waiting)).all():
+            assert not running.done()
+        connection.execute(add, {"code": first})  # returns when PostgreSQL has ended the top-up's transaction
+        connection.commit()
+        assert running.result(30).added == 14
+    with engine.connect() as connection:
+        assert [(each["state"], each["added"]) for each in generations(connection, name)] == [
+            ("failed", None),
+            ("completed", 14),
+        ]
+        assert available(connection, name) == 14
+
+
+def test_tu02_codes_that_uploads_take_in_the_midst_of_a_top_up_end_it(engine, runtime, monkeypatch):
+    with engine.begin() as connection:
+        name = add_pool(connection, format=add_format(connection), quantity=12)
+        add_pool(connection, "uploads", **UPLOAD)
+    uploaded = text(
+        """
+        INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id)
+        SELECT 'T-' || a || b || c || d, 'uploads', 1
+        FROM unnest('{A,B}'::text[]) AS a, unnest('{A,B}'::text[]) AS b, unnest('{A,B}'::text[]) AS c,
+            unnest('{A,B}'::text[]) AS d
+        """
+    )
+    generate = top_up.generate_into
+
+    def be_overtaken(*arguments, **named):
+        with engine.begin() as other:
+            other.execute(uploaded)
+        return generate(*arguments, **named)
+
+    monkeypatch.setattr(top_up, "generate_into", be_overtaken)
+    done = top_up_pool(runtime, name)
+    assert (done.added, done.raised, done.refusal) == (0, ("format_exhausted",), None)
+    with engine.connect() as connection:
+        assert [(each["state"], each["added"]) for each in generations(connection, name)] == [("completed", 0)]
+
+
+def test_a_top_up_that_is_refused_again_and_again_in_its_midst_is_one_refused_generation(engine, runtime, monkeypatch):
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=5)
+
+    def refuse(*_, **__):
+        raise GenerationRefused("generation.not_enough_codes", "Others were faster.")
+
+    monkeypatch.setattr(top_up, "generate_into", refuse)
+    assert top_up_pool(runtime, name).refusal == ("generation.not_enough_codes", "Others were faster.")
+    with engine.connect() as connection:
+        assert [(each["state"], each["refusal_message"]) for each in generations(connection, name)] == [
+            ("refused", "Others were faster.")
+        ]
+
+
+def test_a_top_up_that_fails_half_way_leaves_no_code_and_the_next_one_adds_once(engine, runtime, monkeypatch):
+    """Source: PG-03, PG-04."""
     with engine.begin() as connection:
         name = add_pool(connection, quantity=5)
     generate = top_up.generate_into
@@ -394,11 +550,13 @@ def test_a_top_up_that_fails_half_way_leaves_nothing_and_the_next_one_adds_once(
         top_up_pool(runtime, name)
     with engine.connect() as connection:
         assert available(connection, name) == 0
-        assert generations(connection, name) == []
+        ((state, told),) = [(each["state"], each["refusal_message"]) for each in generations(connection, name)]
+        assert (state, told) == ("failed", "ConnectionError")
     monkeypatch.undo()
     assert top_up_pool(runtime, name).added == 5
     with engine.connect() as connection:
         assert available(connection, name) == 5
+        assert [each["state"] for each in generations(connection, name)] == ["failed", "completed"]
 
 
 # -- what can't be

@@ -1,5 +1,6 @@
 """issue_promo_code, mark_promo_code_issued, activate_promo_code: every result, and what it leaves behind."""
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -129,6 +130,121 @@ def test_codes_whose_window_closes_first_go_out_first_then_those_of_older_batche
     add_codes(connection, "not yet", issue_start=from_now(minutes=5), issue_end=from_now(minutes=9), import_job_id=2)
     issued = [issue(connection)[1] for _ in range(7)]
     assert issued == ["soonest", "sooner", "later", "open", "open too", "never", None]
+
+
+def add_windows(connection, windows):
+    """Insert codes by (code, issue_start, issue_end, available_till), all in one statement."""
+    statement = text(
+        """
+        INSERT INTO loyalty.promo_code (code, pool_system_id, issue_start, issue_end, available_till, import_job_id)
+        SELECT code, 'summer', issue_start, issue_end, available_till, 1
+        FROM unnest(
+            CAST(:codes AS text[]), CAST(:starts AS timestamptz[]), CAST(:ends AS timestamptz[]),
+            CAST(:tills AS timestamptz[])
+        ) AS of_file (code, issue_start, issue_end, available_till)
+        """
+    )
+    columns = [[None if value is None else str(value) for value in column] for column in zip(*windows, strict=True)]
+    connection.execute(statement, dict(zip(("codes", "starts", "ends", "tills"), columns, strict=True)))
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
+def test_codes_go_out_by_the_end_of_their_window_whatever_is_scheduled_before_them(connection, seed, zone):
+    """Windows that close days or years apart, on the same day, at midnight and never; open, over, and yet to open."""
+    dice = random.Random(seed)
+    connection.execute(text("SELECT set_config('timezone', :zone, true)"), {"zone": zone})
+    now = from_now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+
+    def some_time(*choices):
+        return dice.choice([None, *choices, midnight + timedelta(days=dice.randrange(-3, 4)),
+                            now + timedelta(minutes=dice.choice([-2000, -30, 30, 2000]) * dice.random())])  # fmt: skip
+
+    windows = []
+    for number in range(150):
+        start, end, till = some_time(PAST), some_time(FUTURE, "infinity"), some_time(FUTURE)
+        if start is None or end in (None, "infinity") or start < end:
+            windows.append((f"C{number}", start, end, till))
+    for part in (windows[::2], windows[1::2]):
+        add_windows(connection, part)
+    never = FUTURE + timedelta(days=1)
+    ends = {
+        code: min((moment for moment in (end, till) if moment not in (None, "infinity")), default=never)
+        for code, start, end, till in windows
+        if start is None or start <= now
+    }
+    expected = sorted(end for end in ends.values() if end > now)
+    issued = []
+    while (found := issue(connection))[0] == "issued":
+        issued.append(found[1])
+    assert [ends[code] for code in issued] == expected
+    assert len(set(issued)) == len(expected) > 20
+    assert found[0] == "outside_issue_window"
+
+
+def test_a_code_without_a_start_goes_out_though_others_that_close_with_it_are_scheduled(connection):
+    end = from_now(days=5)
+    add_windows(connection, [("scheduled", from_now(days=1), end, None), ("open", None, end, None)])
+    assert [issue(connection)[:2] for _ in range(2)] == [("issued", "open"), ("outside_issue_window", None)]
+
+
+def test_a_scheduled_code_goes_out_from_its_start_on_and_then_before_those_that_close_later(connection):
+    soon = from_now(seconds=0.4)
+    add_windows(connection, [("later", None, from_now(days=9), None), ("soon", soon, from_now(days=5), None)])
+    add_windows(connection, [("scheduled", from_now(days=1), from_now(days=2), None), ("open", None, None, None)])
+    connection.execute(text("SELECT pg_sleep(0.5)"))
+    assert [issue(connection)[1] for _ in range(4)] == ["soon", "later", "open", None]
+
+
+def test_a_code_whose_window_is_changed_goes_out_by_the_new_one(connection):
+    add_windows(connection, [(f"C{day}", from_now(days=day), from_now(days=day + 1), None) for day in range(1, 5)])
+    assert issue(connection)[0] == "outside_issue_window"
+    for change, found in (("issue_start = NULL", "C3"), ("issue_start = NULL, issue_end = NULL", "C4"),
+                          ("issue_start = now(), issue_end = now() + interval '400 days'", "C1")):  # fmt: skip
+        connection.execute(text(f"UPDATE loyalty.promo_code SET {change} WHERE code = :code"), {"code": found})
+        assert issue(connection)[:2] == ("issued", found)
+        assert issue(connection)[0] == "outside_issue_window"
+
+
+def test_pg05_scheduled_codes_of_many_windows_before_an_open_one_cost_an_issue_nothing(warehouse):
+    """Of 50,000 entries before it in the index an issue reads next to none; 600 pages of the index without a bound."""
+    with warehouse.engine.begin() as connection:
+        add_pool(connection)
+        add_codes(connection, *(f"open {number}" for number in range(20)))
+        connection.execute(
+            text(
+                """
+                INSERT INTO loyalty.promo_code (code, pool_system_id, issue_start, issue_end, import_job_id)
+                SELECT 'scheduled ' || n, 'summer', now() + (1440 + n) * interval '1 minute',
+                    now() + (2880 + n) * interval '1 minute', 7
+                FROM generate_series(1, 50000) AS n
+                """
+            )
+        )
+    pages = text(
+        """
+        SELECT pg_stat_force_next_flush()::text, idx_blks_hit + idx_blks_read
+        FROM pg_statio_user_indexes
+        WHERE indexrelname = 'promo_code_stock_idx'
+        """
+    )
+
+    def pages_read():
+        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text("SELECT pg_stat_force_next_flush()"))
+            return connection.execute(pages).one()[1]
+
+    def issue_ten():
+        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            results = [issue(connection)[0] for _ in range(10)]
+            connection.execute(text("SELECT pg_stat_force_next_flush()"))
+        return results
+
+    assert issue_ten() == ["issued"] * 10  # the first ones mark what is dead in the index
+    before = pages_read()
+    assert issue_ten() == ["issued"] * 10
+    assert pages_read() - before < 10 * 30
 
 
 def test_codes_that_others_have_marked_or_used_are_not_issued(connection):

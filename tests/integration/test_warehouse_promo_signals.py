@@ -5,10 +5,12 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pytest
 from psycopg2.extensions import ISOLATION_LEVEL_REPEATABLE_READ, ISOLATION_LEVEL_SERIALIZABLE
 
+from include.promo_codes.top_up import review_pools
 from tests.integration.code_pools import Client, Listener, wait_until_blocked
 
 pytestmark = pytest.mark.integration
@@ -162,6 +164,70 @@ def test_pg05_without_a_valid_count_every_take_and_every_failure_signals(client,
     assert (client.issue()[0], listener.signals()) == ("no_available_codes", [])
 
 
+AROUND = [
+    "SET LOCAL session_replication_role = replica; UPDATE loyalty.promo_code SET issued_at = now()",
+    "UPDATE loyalty.promo_code SET issued_at = now(); UPDATE loyalty.promo_code_pool_stock SET counted_available = 9",
+]
+
+
+@pytest.mark.parametrize("change", AROUND)
+def test_pg05_an_issue_that_finds_no_code_against_the_count_signals_once_and_the_pool_is_counted(
+    warehouse, client, listener, change
+):
+    """Somebody has changed the codes, or the count, around the triggers."""
+    set_up(client, 5, top_up_threshold=3)
+    with warehouse.engine.begin() as connection:
+        connection.exec_driver_sql(change)
+    client.run("UPDATE loyalty.promo_code_pool_stock SET counted_at = counted_at - interval '2 minutes'")
+    listener.signals()
+    heard = [(client.issue()[0], listener.signals()) for _ in range(4)]
+    assert heard == [("no_available_codes", ["summer"]), *[("no_available_codes", [])] * 3]
+    review_pools(warehouse.engine, datetime.now(UTC))
+    counted = (
+        "SELECT counted_available FROM loyalty.promo_code_pool_stock WHERE counted_at > now() - interval '1 minute'"
+    )
+    assert client.run(counted) == [(0,)]
+    assert (client.issue()[0], listener.signals()) == ("no_available_codes", [])
+    refill(client, 4, generation_id=2)
+    assert client.count() == 4
+    listener.signals()
+    assert [(client.issue()[0], listener.signals()) for _ in range(2)] == [("issued", []), ("issued", ["summer"])]
+
+
+def test_pg05_a_count_that_stays_wrong_is_not_repeated_at_each_issue(warehouse, client, listener):
+    """Here codes whose batch is missing: at most one signal a minute."""
+    set_up(client, 0)
+    with warehouse.engine.begin() as connection:
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        connection.exec_driver_sql(
+            "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES ('lost', 'summer', 1)"
+        )
+    assert client.count() == 1
+    listener.signals()
+    assert [(client.issue()[0], listener.signals()) for _ in range(3)] == [("no_available_codes", [])] * 3
+    client.run("UPDATE loyalty.promo_code_pool_stock SET counted_at = counted_at - interval '2 minutes'")
+    heard = [(client.issue()[0], listener.signals()) for _ in range(3)]
+    assert heard == [("no_available_codes", ["summer"]), *[("no_available_codes", [])] * 2]
+
+
+def test_pg05_codes_that_others_just_hand_out_are_no_contradiction(client, other, listener):
+    set_up(client, 2)
+    client.run("UPDATE loyalty.promo_code_pool_stock SET counted_at = counted_at - interval '2 minutes'")
+    assert [other.issue()[0] for _ in range(2)] == ["issued"] * 2
+    listener.signals()
+    assert (client.issue()[0], listener.signals()) == ("no_available_codes", [])
+
+
+def test_pg05_an_issue_against_the_count_waits_for_nobody_who_counts(warehouse, client, other):
+    set_up(client, 3)
+    with warehouse.engine.begin() as connection:
+        connection.exec_driver_sql(AROUND[0])
+    client.run("UPDATE loyalty.promo_code_pool_stock SET counted_at = counted_at - interval '2 minutes'")
+    other.count()
+    client.run("SET lock_timeout = '300ms'")
+    assert client.issue()[0] == "no_available_codes"
+
+
 def test_pg05_a_pool_that_never_had_codes_signals_when_somebody_asks_for_one(client, listener):
     client.run("INSERT INTO loyalty.promo_code_pool (system_id, name, description) VALUES ('empty', 'E', 'd')")
     assert (client.issue("empty"), listener.signals()) == (("not_active", None), [])
@@ -299,8 +365,20 @@ def test_pg05_the_last_two_codes_go_out_side_by_side_and_the_earlier_take_commit
     assert other.issue()[0] == "issued"
     assert listener.signals() == []
     assert client.count() == 0
+    assert listener.signals() == ["summer"], "the other may look at the stock only now"
     other.connection.commit()
     assert listener.signals() == ["summer"]
+
+
+def test_pg05_a_count_between_the_lock_of_a_take_and_its_look_signals_in_its_place(client, other, listener):
+    set_up(client, 4, notify_below=4)
+    listener.signals()
+    other.run("SELECT FROM loyalty.promo_code WHERE pool_system_id = 'summer' LIMIT 1 FOR UPDATE")
+    assert client.count() == 3
+    assert listener.signals() == ["summer"]
+    other.run("UPDATE loyalty.promo_code SET issued_at = now() WHERE xmax <> 0")
+    other.connection.commit()
+    assert listener.signals() == [], "the take found a stock that had been below its level before"
 
 
 @pytest.mark.parametrize("savepoints", [0, 1, 80])

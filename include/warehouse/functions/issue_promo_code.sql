@@ -16,7 +16,7 @@
 -- codes for multiple use a code stays in stock and is handed out again; issued_at and issued_to keep the first time, and
 -- assigned_validity_days does not apply.
 --
--- Nothing changes unless the result is `issued`. Any number of clients may call at once: each code goes out once, and
+-- No code changes unless the result is `issued`. Any number of clients may call at once: each code goes out once, and
 -- nobody waits, neither for a transaction that holds a code nor for one that adds a million. (At REPEATABLE READ and
 -- SERIALIZABLE a client may get a serialization failure, to be repeated.) A code issued by a transaction that is rolled
 -- back is in stock again.
@@ -35,6 +35,9 @@ DECLARE
     moment timestamptz := clock_timestamp();
     found_pool record;
     newest_batch bigint;
+    has_shut_days boolean;
+    first_end timestamptz := '-infinity';
+    last_end timestamptz := 'infinity';
 BEGIN
     SELECT state, multi_use, assigned_validity_days, first_code_at INTO found_pool
     FROM loyalty.promo_code_pool
@@ -49,22 +52,45 @@ BEGIN
         INTO code, available_from, available_till
         FROM loyalty.issue_multi_use_promo_code(issue_promo_code.pool, customer, moment) AS issued;
     ELSE
-        SELECT max(known.batch) INTO newest_batch
+        SELECT max(known.batch),
+               EXISTS (
+                   SELECT FROM loyalty.promo_code_closing_day AS shut
+                   WHERE shut.pool_system_id = issue_promo_code.pool
+                     AND shut.day > moment - interval '24 hours'
+                     AND shut.opens_at > moment)
+        INTO newest_batch, has_shut_days
         FROM loyalty.promo_code_batch AS known
         WHERE known.pool_system_id = issue_promo_code.pool;
 
-        SELECT candidate.code INTO code
-        FROM loyalty.promo_code AS candidate
-        WHERE candidate.pool_system_id = issue_promo_code.pool
-          AND candidate.issued_at IS NULL
-          AND candidate.used_at IS NULL
-          AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') > moment
-          AND coalesce(candidate.issue_start, '-infinity') <= moment
-          AND coalesce(candidate.generation_id, candidate.import_job_id) <= newest_batch
-        ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'), coalesce(candidate.issue_start, '-infinity'),
-                 coalesce(candidate.generation_id, candidate.import_job_id)
-        LIMIT 1
-        FOR NO KEY UPDATE SKIP LOCKED;
+        -- Where codes are scheduled, one day on which windows close after the other: those of which none has opened yet
+        -- may have hundreds of thousands of codes before the first one that can be handed out.
+        LOOP
+            IF has_shut_days THEN
+                SELECT min(open.day) INTO first_end
+                FROM loyalty.promo_code_closing_day AS open
+                WHERE open.pool_system_id = issue_promo_code.pool
+                  AND open.day > greatest(first_end, moment - interval '24 hours')
+                  AND open.opens_at <= moment;
+                EXIT WHEN first_end IS NULL;
+                last_end := first_end + interval '24 hours' - interval '1 microsecond';
+            END IF;
+
+            SELECT candidate.code INTO code
+            FROM loyalty.promo_code AS candidate
+            WHERE candidate.pool_system_id = issue_promo_code.pool
+              AND candidate.issued_at IS NULL
+              AND candidate.used_at IS NULL
+              AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') > moment
+              AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') BETWEEN first_end AND last_end
+              AND coalesce(candidate.issue_start, '-infinity') <= moment
+              AND coalesce(candidate.generation_id, candidate.import_job_id) <= newest_batch
+            ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'),
+                     coalesce(candidate.issue_start, '-infinity'),
+                     coalesce(candidate.generation_id, candidate.import_job_id)
+            LIMIT 1
+            FOR NO KEY UPDATE SKIP LOCKED;
+            EXIT WHEN FOUND OR NOT has_shut_days;
+        END LOOP;
 
         UPDATE loyalty.promo_code AS taken
         SET issued_at = moment,
@@ -99,13 +125,16 @@ BEGIN
         ) THEN 'outside_issue_window'
         ELSE 'no_available_codes'
     END;
-    -- The take of the last code has signalled, unless there never was one, or the windows of the rest have closed since.
-    PERFORM pg_notify('promo_code_stock', issue_promo_code.pool)
-    WHERE NOT found_pool.multi_use
-      AND NOT EXISTS (
-          SELECT FROM loyalty.promo_code_pool_stock AS stock
-          WHERE stock.pool_system_id = issue_promo_code.pool
-            AND stock.valid_until > clock_timestamp());
+    -- The take of the last code has signalled, unless there never was one, the windows of the rest have closed since, or the
+    -- last count is wrong.
+    IF NOT found_pool.multi_use THEN
+        PERFORM pg_notify('promo_code_stock', issue_promo_code.pool)
+        WHERE NOT EXISTS (
+                SELECT FROM loyalty.promo_code_pool_stock AS stock
+                WHERE stock.pool_system_id = issue_promo_code.pool
+                  AND stock.valid_until > clock_timestamp())
+           OR result = 'no_available_codes' AND loyalty.correct_promo_code_stock(issue_promo_code.pool);
+    END IF;
 END
 $$;
 

@@ -1,3 +1,33 @@
+-- Whoever adds many codes takes this lock before all others, shared, until its transaction ends. Two that add the same codes
+-- in different orders wait for each other: PostgreSQL ends one of them (40P01), which then begins anew, alone.
+CREATE OR REPLACE FUNCTION loyalty.lock_promo_code_additions(is_alone boolean) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF is_alone THEN
+        PERFORM pg_advisory_xact_lock(7310587443);
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(7310587443);
+    END IF;
+END
+$$;
+
+-- The day on which a code's issue window closes, or it expires before: midnight UTC; infinity for never.
+CREATE OR REPLACE FUNCTION loyalty.promo_code_closing_day_of(issue_end timestamptz, available_till timestamptz)
+RETURNS timestamptz
+LANGUAGE sql IMMUTABLE
+RETURN coalesce(date_bin('1 day', least(issue_end, available_till), '2000-01-01Z'), 'infinity');
+
+CREATE OR REPLACE FUNCTION loyalty.note_promo_code_closing_day(pool text, day timestamptz, opens_at timestamptz) RETURNS void
+LANGUAGE sql AS $$
+INSERT INTO loyalty.promo_code_closing_day (pool_system_id, day, opens_at)
+SELECT pool, day, opens_at
+WHERE NOT EXISTS (
+    SELECT FROM loyalty.promo_code_closing_day AS known
+    WHERE known.pool_system_id = note_promo_code_closing_day.pool
+      AND known.day = note_promo_code_closing_day.day
+      AND known.opens_at <= note_promo_code_closing_day.opens_at)
+$$;
+
 -- What follows from new codes, once a statement for INSERT and COPY alike:
 --
 --   pool            locked FOR KEY SHARE; an unknown one is refused. Codes are never deleted, pools with codes neither,
@@ -6,7 +36,8 @@
 --                   first codes and edits of the pool wait (FOR NO KEY UPDATE). PP-02
 --   fill_method     codes of the other origin are refused. PC-05
 --   formats         the codes that lie in the space of each are counted (promo_code_format_use.sql). PG-02
---   stock           the pools are signalled, to be counted anew; their batches noted. PG-05
+--   stock           the pools are signalled, to be counted anew; their batches, and the days on which windows close, are
+--                   noted. PG-05
 --
 -- No error names a pool: in a file whose columns are mixed up codes stand there (X-20).
 CREATE OR REPLACE FUNCTION loyalty.check_promo_codes_added() RETURNS trigger
@@ -15,6 +46,8 @@ DECLARE
     pools text[];
     batches bigint[];
     are_generated boolean[];
+    days timestamptz[];
+    openings timestamptz[];
     held text[];
     first_filled text[];
     refused bigint;
@@ -29,13 +62,15 @@ BEGIN
     -- EXECUTE plans anew for each statement: a plan kept from an insert of one code is wrong for a million.
     EXECUTE $query$
         SELECT array_agg(pool_system_id), array_agg(coalesce(generation_id, import_job_id)),
-               array_agg(generation_id IS NOT NULL)
+               array_agg(generation_id IS NOT NULL), array_agg(day), array_agg(coalesce(opens_at, '-infinity'))
         FROM (
-            SELECT pool_system_id, generation_id, import_job_id
+            SELECT pool_system_id, generation_id, import_job_id,
+                   loyalty.promo_code_closing_day_of(issue_end, available_till) AS day,
+                   CASE WHEN count(issue_start) = count(*) THEN min(issue_start) END AS opens_at
             FROM inserted
-            GROUP BY pool_system_id, generation_id, import_job_id
+            GROUP BY pool_system_id, generation_id, import_job_id, day
         ) AS part
-    $query$ INTO pools, batches, are_generated;
+    $query$ INTO pools, batches, are_generated, days, openings;
 
     -- Exactly the rows that this query has locked count as there: a second look could see others.
     SELECT array_agg(locked.system_id), array_agg(locked.system_id) FILTER (WHERE locked.first_code_at IS NULL)
@@ -94,12 +129,15 @@ BEGIN
     END LOOP;
 
     INSERT INTO loyalty.promo_code_batch (pool_system_id, batch)
-    SELECT part.pool, part.batch
+    SELECT DISTINCT part.pool, part.batch
     FROM unnest(pools, batches) AS part (pool, batch)
     WHERE NOT EXISTS (
         SELECT FROM loyalty.promo_code_batch AS known
         WHERE known.pool_system_id = part.pool
           AND known.batch = part.batch);
+
+    PERFORM loyalty.note_promo_code_closing_day(part.pool, part.day, part.opens_at)
+    FROM unnest(pools, days, openings) AS part (pool, day, opens_at);
 
     PERFORM pg_notify('promo_code_stock', system_id)
     FROM loyalty.promo_code_pool

@@ -13,10 +13,13 @@
 --   raise    takers that looked at an older count with a lower signal_below have drawn before the new count is
 --            committed, perhaps after it read the sequence. So a count that raises signal_below signals, and the count
 --            that follows has them.
+--   fall     a count may see a code locked whose taker looks at the stock only after it, and finds signal_below lowered.
+--            So a count that lowers signal_below while codes are locked signals: whoever only counts takes no signal away.
 --
 -- A take that is rolled back makes the bound too low, which is a signal too early; the next count corrects it. Code
 -- windows that end, unlike takes, signal nothing: codes that end within the count's validity are off the bound, and the
--- schedule does the rest. The number of a take says nothing to those outside: rolled-back ones have used numbers up.
+-- schedule does the rest. Changes made around the triggers are noticed when an issue finds no code against the bound. The
+-- number of a take says nothing to those outside: rolled-back ones have used numbers up.
 --
 -- Advisory locks: a count locks (7310588, hash of the pool) alone, one count of a pool after the other; changes of levels
 -- and issue windows hold it shared, so that no count takes them for takes. Takers lock nothing but their code.
@@ -82,6 +85,7 @@ AS $$
 DECLARE
     counted loyalty.promo_code_pool;
     signalled_below bigint;
+    held bigint;                                          -- codes that open transactions have locked or taken
     stock loyalty.promo_code_pool_stock;
 BEGIN
     PERFORM pg_advisory_xact_lock(7310588, hashtext(count_promo_code_pool.pool));
@@ -100,14 +104,21 @@ BEGIN
     stock.pool_system_id := counted.system_id;
     stock.counted_at := clock_timestamp();
     stock.valid_until := stock.counted_at + interval '15 minutes';
-    SELECT count(*), count(*) FILTER (WHERE coalesce(least(issue_end, available_till), 'infinity') <= stock.valid_until)
-    INTO stock.counted_available, stock.counted_ending
-    FROM loyalty.promo_code AS code
-    WHERE pool_system_id = counted.system_id
-      AND issued_at IS NULL
-      AND used_at IS NULL
-      AND coalesce(least(issue_end, available_till), 'infinity') > stock.counted_at
-      AND CASE WHEN code.xmax = 0 THEN true ELSE loyalty.is_over(code.xmax, pg_current_snapshot()) END;
+    SELECT count(*) FILTER (WHERE is_there),
+           count(*) FILTER (WHERE is_there AND usable_till <= stock.valid_until),
+           count(*) FILTER (WHERE NOT is_there)
+    INTO stock.counted_available, stock.counted_ending, held
+    FROM (
+        SELECT
+            coalesce(least(issue_end, available_till), 'infinity') AS usable_till,
+            CASE WHEN code.xmax = 0 THEN true ELSE loyalty.is_over(code.xmax, pg_current_snapshot()) END AS is_there
+        FROM loyalty.promo_code AS code
+        WHERE pool_system_id = counted.system_id
+          AND issued_at IS NULL
+          AND used_at IS NULL
+          AND coalesce(least(issue_end, available_till), 'infinity') > stock.counted_at
+        OFFSET 0                                          -- is_over is asked once a code
+    ) AS code;
 
     SELECT coalesce(max(level), 0) INTO stock.signal_below
     FROM unnest(ARRAY[counted.top_up_threshold, counted.notify_below, 1]) AS level
@@ -116,7 +127,7 @@ BEGIN
     SELECT signal_below INTO signalled_below
     FROM loyalty.promo_code_pool_stock
     WHERE pool_system_id = counted.system_id;
-    IF stock.signal_below > signalled_below THEN
+    IF stock.signal_below > signalled_below OR stock.signal_below < signalled_below AND held > 0 THEN
         PERFORM pg_notify('promo_code_stock', counted.system_id);
     END IF;
 
@@ -136,6 +147,25 @@ BEGIN
         counted_ending = excluded.counted_ending;
     RETURN stock;
 END
+$$;
+
+-- Whether any code has left the stock, by issue, by use or by its time. Until then a pool is only being filled, and its stock
+-- has fallen below no level (TU-03).
+CREATE OR REPLACE FUNCTION loyalty.has_promo_code_stock_shrunk(pool text) RETURNS boolean
+LANGUAGE sql STABLE
+SET enable_seqscan = off
+AS $$
+SELECT EXISTS (
+    SELECT FROM loyalty.promo_code
+    WHERE pool_system_id = pool
+      AND (issued_at IS NOT NULL OR used_at IS NOT NULL)
+) OR EXISTS (
+    SELECT FROM loyalty.promo_code
+    WHERE pool_system_id = pool
+      AND issued_at IS NULL
+      AND used_at IS NULL
+      AND coalesce(least(issue_end, available_till), 'infinity') <= clock_timestamp()
+)
 $$;
 
 CREATE OR REPLACE FUNCTION loyalty.count_promo_code_take() RETURNS trigger
@@ -170,6 +200,37 @@ CREATE OR REPLACE TRIGGER count_take
         OLD.issued_at IS NULL AND OLD.used_at IS NULL AND (NEW.issued_at IS NOT NULL OR NEW.used_at IS NOT NULL))
     EXECUTE FUNCTION loyalty.count_promo_code_take();
 
+-- No code was found though the last count, less the takes since, says that some are there: somebody has changed codes or
+-- counts without the triggers. The count is set to none, so the pool is counted anew, and only the first caller gets true;
+-- counts of the last minute are left alone, lest a contradiction that stays has the pool counted without end. Waits for
+-- nobody: whoever holds the count is just counting.
+CREATE OR REPLACE FUNCTION loyalty.correct_promo_code_stock(pool text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    take bigint;
+BEGIN
+    SELECT coalesce(pg_sequence_last_value(format('loyalty.promo_code_take_%s', number)::regclass), 0) INTO take
+    FROM loyalty.promo_code_pool
+    WHERE system_id = pool;
+    WITH wrong AS (
+        SELECT stock.pool_system_id
+        FROM loyalty.promo_code_pool_stock AS stock
+        WHERE stock.pool_system_id = pool
+          AND stock.counted_available - stock.counted_ending - (take - stock.counted_at_take) > 0
+          AND stock.counted_at < clock_timestamp() - interval '1 minute'
+        FOR NO KEY UPDATE SKIP LOCKED
+    )
+    UPDATE loyalty.promo_code_pool_stock AS stock
+    SET counted_available = 0,
+        counted_ending = 0,
+        counted_at_take = take,
+        signal_below = 0
+    FROM wrong
+    WHERE stock.pool_system_id = wrong.pool_system_id;
+    RETURN FOUND;
+END
+$$;
+
 -- What makes a count wrong otherwise than by takes: new issue windows, new levels. It is out of date from the commit on:
 -- a count that is going on has ended before, and none begins until then.
 CREATE OR REPLACE FUNCTION loyalty.outdate_promo_code_stock(pool text) RETURNS void
@@ -192,6 +253,9 @@ BEGIN
     FROM loyalty.promo_code_pool
     WHERE system_id = NEW.pool_system_id
       AND NOT multi_use;
+    PERFORM loyalty.note_promo_code_closing_day(
+        NEW.pool_system_id, loyalty.promo_code_closing_day_of(NEW.issue_end, NEW.available_till),
+        coalesce(NEW.issue_start, '-infinity'));
     RETURN NEW;
 END
 $$;

@@ -83,12 +83,15 @@ CROSS JOIN LATERAL (
            CASE WHEN history.days >= 3 THEN history.takes / least(history.days, 14) END AS daily_consumption
 ) AS count;
 
--- Uploads and generations of each pool, by the number of the task. Source: PC-06.
+-- Uploads and generations of each pool, by the number of the task; interrupted generations as failed. Source: PC-06, PG-04.
 CREATE OR REPLACE VIEW loyalty.promo_code_pool_history AS
 SELECT generation.pool_system_id,
        'generation' AS kind,
        generation.id AS number,
-       generation.state,
+       CASE generation.state
+           WHEN 'running' THEN loyalty.promo_code_generation_state(generation.id, generation.state)
+           ELSE generation.state
+       END AS state,
        generation.launched_at,
        generation.launched_by,
        generation.requested,

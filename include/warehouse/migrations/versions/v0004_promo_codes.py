@@ -74,7 +74,7 @@ COMMENT ON COLUMN loyalty.promo_code_pool.number IS
     'Names the sequence of the pool''s takes, loyalty.promo_code_take_<number>, made and dropped with the pool.';
 COMMENT ON COLUMN loyalty.promo_code_pool.quantity IS 'Codes of one generation.';
 COMMENT ON COLUMN loyalty.promo_code_pool.top_up_threshold IS
-    'Topped up below this many available codes; NULL: notify_below, else 1 (TU-01).';
+    'Topped up below this many available codes; 0: never; NULL: notify_below, else 1 (TU-01).';
 COMMENT ON COLUMN loyalty.promo_code_pool.notify_below IS 'Staff are told when fewer are available; NULL: never.';
 COMMENT ON COLUMN loyalty.promo_code_pool.lead_hours IS
     'Topped up, or announced, when the predicted run-out is this near (TU-05).';
@@ -140,6 +140,16 @@ COMMENT ON TABLE loyalty.promo_code_batch IS
     'Import jobs and generations with codes in a pool, committed with the codes: issue_promo_code looks no further '
     'than the newest one that it sees, instead of through all that a running generation has not committed yet.';
 
+CREATE TABLE loyalty.promo_code_closing_day (
+    pool_system_id text COLLATE "C" NOT NULL,
+    day timestamptz NOT NULL,
+    opens_at timestamptz NOT NULL
+);
+CREATE INDEX promo_code_closing_day_idx ON loyalty.promo_code_closing_day (pool_system_id, day, opens_at);
+COMMENT ON TABLE loyalty.promo_code_closing_day IS
+    'Days on which issue windows of a pool close, infinity for never, and when the first of those opens at the earliest; '
+    'a day may stand here several times. issue_promo_code passes over days of which no window has opened.';
+
 CREATE TABLE loyalty.promo_code_use (
     code text COLLATE "C" NOT NULL CONSTRAINT promo_code_use_code_fkey REFERENCES loyalty.promo_code,
     number bigint GENERATED ALWAYS AS IDENTITY,
@@ -200,6 +210,8 @@ CREATE INDEX promo_code_generation_pool_idx ON ledger.promo_code_generation (poo
 COMMENT ON TABLE ledger.promo_code_generation IS 'Every generation that was asked for (PG-04).';
 COMMENT ON COLUMN ledger.promo_code_generation.run_key IS
     'What asked for it: DAG and run, or the command. A repetition is the same generation (PG-03).';
+COMMENT ON COLUMN ledger.promo_code_generation.state IS
+    'As last recorded; loyalty.promo_code_pool_history shows a running one that was interrupted as failed.';
 COMMENT ON COLUMN ledger.promo_code_generation.reason IS '`form`, `command line`, or why the top-up made it (TU-04).';
 COMMENT ON COLUMN ledger.promo_code_generation.generated IS 'Indexes of the permutation that were walked.';
 COMMENT ON COLUMN ledger.promo_code_generation.added IS 'Codes of them that were new.';
@@ -246,6 +258,7 @@ def upgrade() -> None:
         "promo_code_pool_guards",
         "promo_code_references",
         "promo_code_signals",
+        "promo_code_generations",
         "issue_promo_code",
         "mark_promo_code_issued",
         "activate_promo_code",
