@@ -30,7 +30,8 @@ def main(url: str, folder: Path, import_type: str, file: Path, settings: str = "
     for name in ("take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job"):
         setattr(importer, name, _timed(name, getattr(importer, name), seconds))
     loaded = time.perf_counter()
-    request = Request(import_type, str(file), f"benchmark {file}", "benchmark", json.loads(settings))
+    run = f"benchmark {file} {time.time_ns()}"  # a request of an earlier run would only be told what became of it
+    request = Request(import_type, str(file), run, "benchmark", json.loads(settings))
     result = importer.import_file(runtime, request)
     ended = time.perf_counter()
     print(

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psycopg2
 
-from benchmarks import promo_codes
+from benchmarks import customers, promo_codes
 from benchmarks.gift_cards import COPY_COLUMNS, POOLS, Files, write_files
 from include.project.loader import load_project
 from include.project.sync import sync
@@ -226,6 +226,17 @@ def bench_codes(bench: Bench, parsed: argparse.Namespace) -> None:
         promo_codes.report_generation(bench.samples, parsed.big_codes)
 
 
+def bench_customers(bench: Bench, parsed: argparse.Namespace) -> None:
+    """Measure and report customers, and the normalising of their e-mail addresses and phones alone."""
+    customers.measure_contacts(bench, parsed.customers, parsed.rounds)
+    customers.report_contacts(bench.samples, parsed.customers)
+    customers.measure_customers(bench, parsed.customers, parsed.rounds)
+    customers.report_customers(bench.samples, parsed.customers)
+
+
+BENCHES = {"cards": bench_cards, "codes": bench_codes, "customers": bench_customers}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.split("\n\n")[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -233,7 +244,8 @@ def main() -> None:
     parser.add_argument("--big-rows", type=int, default=5_000_000, help="0 leaves the big file out")
     parser.add_argument("--codes", type=int, default=1_000_000, help="promo codes that are generated and uploaded")
     parser.add_argument("--big-codes", type=int, default=10_000_000, help="0 leaves the big generation out")
-    parser.add_argument("--only", choices=["cards", "codes"], help="leave the others out")
+    parser.add_argument("--customers", type=int, default=1_000_000, help="rows of the file of customers")
+    parser.add_argument("--only", choices=list(BENCHES), help="leave the others out")
     parsed = parser.parse_args()
     home = Path(tempfile.mkdtemp(prefix="bench-"))
     home.chmod(0o711)  # as root the server runs as another user, who has to enter
@@ -245,10 +257,9 @@ def main() -> None:
     try:
         bench = Bench(server, home / "files")
         bench.prepare(write_files(home / "files", rows=1000, broken_share=0).pools)
-        if parsed.only != "codes":
-            bench_cards(bench, parsed)
-        if parsed.only != "cards":
-            bench_codes(bench, parsed)
+        for name, measure in BENCHES.items():
+            if parsed.only in (None, name):
+                measure(bench, parsed)
     finally:
         server.stop("immediate")
         shutil.rmtree(home, ignore_errors=True)

@@ -31,6 +31,7 @@ from include.importing.errors import (
     FileRefused,
     SettingsError,
     SuiteError,
+    WarehouseConflict,
     WarehouseFault,
     WarehouseUnavailable,
     is_storage_error,
@@ -90,6 +91,8 @@ def _sentence(error: Exception) -> str:
         return f"{error.message} [{error.rule}]"
     if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, WarehouseConflict):
+        return f"{error}. Repeat the command when the other one has ended."
     if isinstance(error, WarehouseUnavailable):
         return f"{error} `make start` starts the embedded server; WAREHOUSE_URL names another."
     if is_storage_error(error):
@@ -134,6 +137,9 @@ def _parser() -> argparse.ArgumentParser:
     generating.add_argument("--format", metavar="NAME", help="a promo code format of the project; default: the pool's")
     generating.add_argument(
         "--auto-generate", action=argparse.BooleanOptionalAction, help="whether the pool is topped up when it runs out"
+    )
+    generating.add_argument(
+        "--new", action="store_true", help="don't continue a generation that the same command began and didn't end"
     )
     generating.add_argument("--json", action="store_true", help="print one JSON line")
     command("formats", _formats, "Show what each promo code format can give and has given.")
@@ -271,7 +277,8 @@ def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str |
 
 def _json_line(result: JobResult) -> dict[str, object]:
     known = result.to_json()
-    names = ("job", "type", "file", "state", "rows", "warnings", "rejected_file", "summary_file", "reason")
+    names = ["job", "type", "file", "state", "rows", "warnings", "rejected_file", "summary_file", "reason"]
+    names += [name for name in ("not_found_file", "dropped_values_file") if known[name] is not None]
     return {name: known[name] for name in names} | {"job": result.job or None}
 
 
@@ -299,6 +306,10 @@ def _told(result: JobResult) -> str:
         lines.append(f"  rejects: {result.rejects_open:,} open, {result.rejects_fixed:,} fixed by later jobs")
     if result.rejected_file:
         lines.append(f"  rejected rows: {result.rejected_file}")
+    if result.not_found_file:
+        lines.append(f"  rows of nobody: {result.not_found_file}")
+    if result.dropped_values_file:
+        lines.append(f"  dropped values: {result.dropped_values_file}")
     return "\n".join(lines)
 
 
@@ -372,7 +383,9 @@ def _generate(parsed: argparse.Namespace) -> int:
         quantity=parsed.quantity,
         format_name=parsed.format,
         auto_generate=parsed.auto_generate,
+        is_new=parsed.new,
         user=getpass.getuser(),
+        tell=lambda number: print(f"Continues generation {number}, which was interrupted.", file=sys.stderr),
     )
     print(json.dumps(result.to_json(), ensure_ascii=False) if parsed.json else commands.told_generation(result))
     return REFUSED if result.refusal else DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from include.import_types.customers import CUSTOMERS
 from include.import_types.gift_card_pools import GIFT_CARD_POOLS
 from include.import_types.gift_cards import GIFT_CARDS
 from include.import_types.promo_code_pools import PROMO_CODE_POOLS
@@ -11,7 +12,7 @@ from include.importing.import_type import ImportType
 from include.importing.names import did_you_mean
 
 IMPORT_TYPES: dict[str, ImportType] = {
-    each.name: each for each in (GIFT_CARD_POOLS, GIFT_CARDS, PROMO_CODE_POOLS, PROMO_CODES)
+    each.name: each for each in (GIFT_CARD_POOLS, GIFT_CARDS, PROMO_CODE_POOLS, PROMO_CODES, CUSTOMERS)
 }
 
 

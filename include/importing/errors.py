@@ -46,6 +46,10 @@ class WarehouseUnavailable(Exception):
     """The database could not be reached, went away, or gave up on a deadlock: trying again helps."""
 
 
+class WarehouseConflict(WarehouseUnavailable):
+    """Another transaction was in the way, and this one was rolled back: it may be run again at once."""
+
+
 class WarehouseFault(Exception):
     """The database refused a statement: a defect. Names the SQLSTATE and the constraint, never values (X-20)."""
 

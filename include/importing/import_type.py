@@ -57,6 +57,11 @@ class Field:
             `<name>__clear` of the frame and the staging table is true.
         is_end: a day given without a time is included: it is read as the midnight after it (PC-03).
         setting: a setting of the import that stands in for blank cells; the frame's column `<name>__setting` holds it.
+        packed: (staging column, key): the field has no staging columns of its own but is a key of a `jsonb` one, with
+            the value null where the cell is `%CLEAR%`, left out where it is blank.
+        enabled_by: a yes/no setting of the import without which the field's column is ignored (CU-07).
+        is_droppable: with `on_invalid_optional: drop_value` an invalid value is left out instead of costing the row
+            (CU-14).
     """
 
     name: str
@@ -74,6 +79,9 @@ class Field:
     clearable: bool = False
     is_end: bool = False
     setting: str | None = None
+    packed: tuple[str, str] | None = None
+    enabled_by: str | None = None
+    is_droppable: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,8 +120,9 @@ class LoadRule:
     """A rule that only the load transaction can decide (keys, locked rows).
 
     Args:
-        id: `field.rule`.
-        message: a sentence with places such as `{value}`, filled in by the load statement.
+        id: `field.rule`, or `row.rule`; `prefix*.rule` is one rule for each dynamic field with that prefix.
+        message: a sentence with places such as `{value}`, filled in by the load statement; `{label}`, the label of a
+            dynamic field, is filled in already.
         source: requirement number.
         severity: a `warning` lets the row load; the load statement writes such rows to `load_warning`.
     """
@@ -132,12 +141,20 @@ class ImportType:
         name: as in folders, DAG ids and suites.
         key: field that tells rows apart within one file (X-17).
         load_statement: SQL file that turns staged rows into loaded ones.
+        further_statements: SQL files that run after it, in this order.
         targets: tables the load writes, most important first, as `schema.table`.
         edits: True when rows may change existing ones: files load in the order of their arrival (X-14).
         utf8_only: another encoding can't be declared (X-03).
         required_any: names of fields of which at least one needs a column (X-04); `*` at the end stands for any rest,
             for fields that the project settings name.
-        dynamic_fields: fields that the project settings add.
+        dynamic_fields: fields that the project settings add. Only those that a file has a column for are read.
+        dynamic_headers: for the documentation: what such columns are called, values, description.
+        packed_columns: every `jsonb` column of the staging table that fields are packed into; they are there always.
+        explain_unmatched: says of a header that no field has which entry of the project settings it seems to miss: rule
+            (`file.…`) and the end of a sentence that begins with the column's name; None for any other header (CU-08).
+        derive_settings: returns what follows from the settings given and the project's: stored with the job, part of
+            the fingerprint (X-13), shown to the load statement in place of the settings of the same names (CU-07).
+        not_found_reason: sentence for rows that the load statement lists in `load_not_found` (CU-01).
         folder_setting: the setting that a folder below the type's own names: files in `<type>/<name>/` have it (PC-02).
         check_file: refuses a file by its settings and mapping, before any row is judged.
         pasted_header: the header of texts that are pasted without one (PC-01).
@@ -157,6 +174,12 @@ class ImportType:
     utf8_only: bool = False
     required_any: tuple[str, ...] = ()
     dynamic_fields: Callable[[Project], tuple[Field, ...]] | None = None
+    dynamic_headers: tuple[tuple[str, str, str], ...] = ()
+    packed_columns: tuple[str, ...] = ()
+    explain_unmatched: Callable[[str, Project], tuple[str, str] | None] | None = None
+    derive_settings: Callable[[Connection, ImportSettings, Project], dict[str, str]] | None = None
+    not_found_reason: str | None = None
+    further_statements: tuple[Path, ...] = ()
     folder_setting: str | None = None
     check_file: Callable[[Connection, ImportSettings, ColumnMapping], None] | None = None
     pasted_header: str | None = None
@@ -164,3 +187,12 @@ class ImportType:
     def all_fields(self, project: Project) -> tuple[Field, ...]:
         """Return the declared fields followed by those the project settings add."""
         return self.fields + (self.dynamic_fields(project) if self.dynamic_fields else ())
+
+    def read_fields(self, project: Project, mapping: ColumnMapping) -> tuple[Field, ...]:
+        """Return the declared fields followed by those of the project settings that the file has a column for.
+
+        A project may have hundreds of topics times channels: what no file names costs nothing.
+        """
+        mapped = mapping.field_indexes
+        declared = len(self.fields)
+        return self.fields + tuple(each for each in self.all_fields(project)[declared:] if each.name in mapped)

@@ -93,7 +93,7 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
         "header_offset": inspection.header_offset,
         "header_bytes": inspection.header_bytes,
         "unescape": looked.is_escaped,
-        "warnings": looked.warnings(mapping),
+        "warnings": looked.warnings(mapping, import_type, runtime) + _moves(connection, import_type, looked),
     }
     jobs.update(
         connection, job.id, **known, inspection=found, mapping=mapping.to_json(), warnings=found["warnings"]
@@ -132,16 +132,21 @@ class Looked:
             if field is not None or not self.origins or columns_named(key, header)
         }
         try:
-            return map_columns(header, import_type.all_fields(runtime.project), overrides, import_type)
+            fields = import_type.all_fields(runtime.project)
+            return map_columns(header, fields, overrides, import_type, self.settings.model_dump())
         except FileRefused as refusal:
             if self.origins or not origin_columns(header):
                 raise
             hint = "The column _job holds no job number, so no settings could be taken over from an earlier import."
             raise FileRefused(refusal.rule, f"{refusal.message} {hint}") from None
 
-    def warnings(self, mapping: ColumnMapping) -> list[dict[str, Any]]:
+    def warnings(self, mapping: ColumnMapping, import_type: ImportType, runtime: Runtime) -> list[dict[str, Any]]:
         """Return what a person should know of a file that is imported all the same."""
-        found = [("file.column_skipped", message) for message in mapping.skipped_messages()]
+
+        def explain(header: str) -> tuple[str, str] | None:
+            return import_type.explain_unmatched(header, runtime.project) if import_type.explain_unmatched else None
+
+        found = mapping.skipped_messages(explain)
         if self.inspection.is_header_only:
             found.append(("file.header_only", "The file has a header and no rows."))
         if self.unreadable_origins:
@@ -181,6 +186,10 @@ def look_at(
         known.update(
             settings=chosen.model_dump(mode="json"), action=chosen.action, is_dry_run=chosen.dry_run
         )  # fmt: skip
+        if import_type.derive_settings is not None:
+            derived = import_type.derive_settings(connection, chosen, runtime.project)
+            chosen = chosen.model_copy(update={"derived": derived})
+            known["settings"] = chosen.model_dump(mode="json")
         return chosen
 
     guessed = _guess_origins(connection, import_type, source)
@@ -285,6 +294,24 @@ def _inherited_settings(
                 "drop each job's rows as a file of their own.",
             )
     return found[0][1] if found else None
+
+
+def _moves(connection: Connection, import_type: ImportType, looked: Looked) -> list[dict[str, Any]]:
+    """Return a warning for each earlier job whose corrected rows now go elsewhere, such as to another pool (X-09)."""
+    setting = import_type.folder_setting
+    if setting is None:
+        return []
+    now, giver = getattr(looked.settings, setting), looked.settings.given_by.get(setting)
+    before = {origin: jobs.get(connection, origin).settings.get(setting) for origin in looked.origins}
+    return [
+        {
+            "rule": f"file.{setting}_changed",
+            "message": f"The rows come from job {origin}, whose {setting} was {value!r}; now they go to {now!r}, which "
+            f"the {giver} names.",
+        }
+        for origin, value in before.items()
+        if value not in (None, now)
+    ]
 
 
 def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Inspection) -> tuple[tuple[int, ...], int]:

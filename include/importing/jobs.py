@@ -25,7 +25,8 @@ JOB = sa.Table(
         for name in (
             "run_key", "import_type", "action", "state", "launched_by", "dag_id", "dag_run_id", "source_url",
             "source_version", "file_name", "sha256", "fingerprint", "work_url", "archive_url", "refusal_rule",
-            "refusal_message", "rejected_file_url", "not_found_file_url", "summary_file_url", "evidence_file_url",
+            "refusal_message", "rejected_file_url", "not_found_file_url", "dropped_values_file_url", "summary_file_url",
+            "evidence_file_url",
         )
     ),
     *(sa.Column(name, JSONB) for name in ("parameters", "settings", "inspection", "mapping", "warnings")),
@@ -66,6 +67,20 @@ REJECT = sa.Table(
     sa.Column("origin_job_id", sa.BigInteger),
     sa.Column("origin_line", sa.BigInteger),
     sa.Column("fixed_by_job_id", sa.BigInteger),
+)
+NOT_FOUND = sa.Table(
+    "not_found",
+    METADATA,
+    sa.Column("job_id", sa.BigInteger, primary_key=True),
+    sa.Column("line", sa.BigInteger, primary_key=True),
+)
+DROPPED_VALUE = sa.Table(
+    "dropped_value",
+    METADATA,
+    sa.Column("job_id", sa.BigInteger, primary_key=True),
+    sa.Column("line", sa.BigInteger, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("chunk_number", sa.Integer),
 )
 JOB_RULE = sa.Table(
     "job_rule",
@@ -154,6 +169,7 @@ class Job:
     refusal_message: str | None
     rejected_file_url: str | None
     not_found_file_url: str | None
+    dropped_values_file_url: str | None
     summary_file_url: str | None
     evidence_file_url: str | None
     loaded_at: datetime | None
@@ -192,6 +208,7 @@ class JobResult:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     rejected_file: str | None = None
     not_found_file: str | None = None
+    dropped_values_file: str | None = None
     summary_file: str | None = None
     reason: dict[str, str] | None = None
     duplicate_of: int | None = None
@@ -313,7 +330,7 @@ def refuse(connection: Connection, job_id: int, refusal: FileRefused, **known: A
 
 def forget_rows(connection: Connection, job_id: int) -> None:
     """Delete what an attempt that loaded nothing has written about the job's rows."""
-    for table in (CHUNK, REJECT, JOB_RULE):
+    for table in (CHUNK, REJECT, NOT_FOUND, DROPPED_VALUE, JOB_RULE):
         connection.execute(sa.delete(table).where(table.c.job_id == job_id))
 
 
@@ -408,6 +425,7 @@ def result(connection: Connection, job_id: int) -> JobResult:
         warnings=job.warnings,
         rejected_file=job.rejected_file_url,
         not_found_file=job.not_found_file_url,
+        dropped_values_file=job.dropped_values_file_url,
         summary_file=job.summary_file_url,
         reason={"rule": job.refusal_rule, "message": job.refusal_message or ""} if job.refusal_rule else None,
         duplicate_of=job.duplicate_of,

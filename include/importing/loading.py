@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
 from psycopg2.sql import SQL, Identifier
 from sqlalchemy import Connection
 
@@ -20,8 +21,10 @@ from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping
 from include.importing.runtime import Runtime
-from include.importing.stages import stage
+from include.importing.stages import repeat_on_conflict, stage
 from include.importing.validation import FIRST_LINES, stage_chunk
+from include.importing.wildcards import expand_load_rules
+from include.project.model import Project
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
 SUSPICIOUS_SHARE = 0.9
@@ -33,9 +36,13 @@ _PREPARE = """
 SET LOCAL work_mem = '256MB';
 SET LOCAL jit = off;
 CREATE TEMP TABLE load_rule (id text, message text) ON COMMIT DROP;
+CREATE TEMP TABLE load_field (
+    name text, label text, staging_column text, key text, position integer
+) ON COMMIT DROP;
 CREATE TEMP TABLE load_reject (line bigint, rule text, reason text) ON COMMIT DROP;
 CREATE TEMP TABLE load_warning (line bigint, rule text) ON COMMIT DROP;
 CREATE TEMP TABLE load_count (outcome text, rows bigint) ON COMMIT DROP;
+CREATE TEMP TABLE load_not_found (line bigint) ON COMMIT DROP;
 """
 # A row that only the load could reject, and further reasons for rows that the suite rejected already.
 _REJECT = """
@@ -52,6 +59,27 @@ JOIN staged_row AS row USING (line)
 ON CONFLICT ON CONSTRAINT reject_pkey DO UPDATE
 SET rules = known.rules || ' ' || excluded.rules, reasons = known.reasons || ' | ' || excluded.reasons
 """
+# Rows of nobody (CU-01): their records are listed in a file of their own.
+_NOT_FOUND = """
+INSERT INTO ledger.not_found
+    (job_id, line, chunk_number, byte_offset, byte_length, origin_job_id, origin_line)
+SELECT %(job_id)s, row.line, row.chunk_number, row.byte_offset, row.byte_length, row.origin_job_id, row.origin_line
+FROM load_not_found
+JOIN staged_row AS row USING (line)
+"""
+# Values are listed as dropped of rows that are loaded; the others keep them until they load.
+_FORGET_DROPPED = """
+DELETE FROM ledger.dropped_value
+WHERE job_id = %(job_id)s
+  AND line IN (SELECT line FROM load_reject UNION ALL SELECT line FROM load_not_found)
+"""
+_DROPPED_BY_RULE = """
+SELECT rule, count(*), (array_agg(line ORDER BY line))[:%(lines)s]
+FROM (
+    SELECT line, unnest(string_to_array(rules, ' ')) AS rule FROM ledger.dropped_value WHERE job_id = %(job_id)s
+) AS dropped
+GROUP BY rule
+"""
 # Rejects of earlier jobs whose corrected rows have now loaded, through the whole chain of `_job`s (X-09).
 _CLOSE = """
 WITH RECURSIVE fixed AS (
@@ -59,11 +87,20 @@ WITH RECURSIVE fixed AS (
     FROM staged
     WHERE staged.origin_line IS NOT NULL
       AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+      AND NOT EXISTS (SELECT FROM load_not_found WHERE load_not_found.line = staged.line)
     UNION
-    SELECT reject.origin_job_id, reject.origin_line
-    FROM ledger.reject
-    JOIN fixed USING (job_id, line)
-    WHERE reject.origin_line IS NOT NULL
+    SELECT earlier.origin_job_id, earlier.origin_line
+    FROM fixed
+    CROSS JOIN LATERAL (
+        SELECT origin_job_id, origin_line
+        FROM ledger.reject
+        WHERE reject.job_id = fixed.job_id AND reject.line = fixed.line
+        UNION ALL
+        SELECT origin_job_id, origin_line
+        FROM ledger.not_found
+        WHERE not_found.job_id = fixed.job_id AND not_found.line = fixed.line
+    ) AS earlier
+    WHERE earlier.origin_line IS NOT NULL
 ), locked AS (                                            -- in one order: parts of a file may load at the same time
     SELECT reject.job_id, reject.line
     FROM ledger.reject
@@ -104,19 +141,25 @@ FROM (
 ) AS verdict
 GROUP BY rule, severity
 """
+_GIVE_ATTEMPT = sa.text("SELECT set_config('import.attempt', :attempt, true)")
 
 
 def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
     """Load the valid rows of a job, once.
 
     Everything commits together or not at all. A job that has loaded, or has finished its dry run, is left as it is;
-    chunks whose staging table is missing or was emptied by a database crash are judged again first.
+    chunks whose staging table is missing or was emptied by a database crash are judged again first. Rolled back because
+    another transaction was in its way, it is repeated; the load statement knows by the setting `import.attempt`.
 
     Raises:
         FileRefused: more rows were rejected than `max_reject_share` allows.
         SuiteError: the suite let a row through that the table refuses.
         WarehouseUnavailable, WarehouseFault
     """
+    return repeat_on_conflict(lambda attempt: _load_once(runtime, job_id, attempt))
+
+
+def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
     with stage(runtime, job_id) as (connection, job):
         if job.state.is_completed:
             return job.counts
@@ -124,8 +167,9 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
             raise job.refusal
         if job.state is not State.RUNNING:
             raise LookupError(f"job {job_id} is {job.state}: it has nothing to load")
+        connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
         _restage(runtime, connection, job)
-        refusal = _load(connection, job, import_types.get(job.import_type))
+        refusal = _load(runtime, connection, job)
         counts = _count(connection, job)
         if refusal:
             jobs.refuse(connection, job_id, refusal)
@@ -145,7 +189,7 @@ def _restage(runtime: Runtime, connection: Connection, job: Job) -> None:
             stage_chunk(runtime, connection, job, chunk)
 
 
-def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefused | None:
+def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | None:
     """Run the type's statement, then write what it rejected to the ledger.
 
     A dry run, or a load with too many rejects, is undone to a savepoint; the verdicts are kept.
@@ -153,13 +197,14 @@ def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefu
     Returns:
         The refusal when too many rows were rejected.
     """
+    import_type = import_types.get(job.import_type)
     numbers = [chunk.number for chunk in jobs.chunks(connection, job.id)]
     refusal = None
     with staging.driver(connection).cursor() as cursor:
         cursor.execute(_PREPARE)
         if numbers:
             staging.create_views(cursor, job.id, numbers)
-            _give_settings(cursor, job, import_type)
+            _give_settings(cursor, job, import_type, runtime.project)
             cursor.execute("SAVEPOINT before_load")
             _run_statement(cursor, import_type)
             refusal = _too_many_rejects(cursor, job)
@@ -168,37 +213,51 @@ def _load(connection: Connection, job: Job, import_type: ImportType) -> FileRefu
             elif jobs.parents(connection, job.id):
                 cursor.execute(_CLOSE, {"job_id": job.id})
             cursor.execute(_REJECT, {"job_id": job.id})
+            cursor.execute(_NOT_FOUND, {"job_id": job.id})
+            cursor.execute(_FORGET_DROPPED, {"job_id": job.id})
         _tally_rules(connection, cursor, job)
         cursor.execute("SELECT outcome, sum(rows)::bigint FROM load_count GROUP BY outcome")
         outcomes = dict(cursor.fetchall())
         cursor.execute("DROP VIEW IF EXISTS pg_temp.staged_row, pg_temp.staged, pg_temp.staged_reject")
-        cursor.execute("DROP TABLE load_rule, load_reject, load_warning, load_count")
+        cursor.execute("DROP TABLE load_rule, load_field, load_reject, load_warning, load_count, load_not_found")
     staging.drop_tables(connection, job.id)
     if not refusal:
         jobs.update(connection, job.id, **{f"rows_{name}": outcomes.get(name, 0) for name in OUTCOMES})
     return refusal
 
 
-def _give_settings(cursor: Cursor, job: Job, import_type: ImportType) -> None:
+def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: Project) -> None:
     """Show the load statement the job's number, its settings (`import.<name>`) and the sentences of its rules.
 
-    `import.fields` names the fields that the file has columns for, separated by commas.
+    What follows from the settings stands in place of those of the same names. `import.fields` names the fields that the
+    file has columns for, separated by commas. The table `load_field` has every field of the type, in the order of the
+    declaration and of the project settings; those packed into a `jsonb` column with that column and their key.
     """
-    fields = ColumnMapping.from_json(job.mapping or {}).field_indexes
-    given = {"job_id": str(job.id), "launched_at": job.launched_at.isoformat(), "fields": ",".join(fields)} | {
+    mapped = ColumnMapping.from_json(job.mapping or {}).field_indexes
+    fields = import_type.all_fields(project)
+    given = {"job_id": str(job.id), "launched_at": job.launched_at.isoformat(), "fields": ",".join(mapped)} | {
         name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in job.settings.items()
+        for name, value in (job.settings | job.settings.get("derived", {})).items()
         if isinstance(value, str | int | float)
     }
     for name, value in given.items():
         cursor.execute("SELECT set_config(%s, %s, true)", (f"import.{name}", value))
-    for rule in import_type.load_rules:
+    for rule in expand_load_rules(import_type.load_rules, fields):
         cursor.execute("INSERT INTO load_rule VALUES (%s, %s)", (rule.id, rule.message))
+    execute_values(
+        cursor,
+        "INSERT INTO load_field VALUES %s",
+        [
+            (field.name, field.label, *(field.packed or (field.name, None)), position)
+            for position, field in enumerate(fields)
+        ],
+    )
 
 
 def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
     try:
-        cursor.execute(import_type.load_statement.read_text(encoding="utf-8"))
+        for statement in (import_type.load_statement, *import_type.further_statements):
+            cursor.execute(statement.read_text(encoding="utf-8"))
     except psycopg2.IntegrityError as error:
         place = error.diag.constraint_name or error.diag.column_name or error.pgcode
         raise SuiteError(
@@ -210,7 +269,7 @@ def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
 def _undo_but_keep_verdicts(cursor: Cursor) -> None:
     """Roll the load back to its savepoint and put back what it said of the rows, which the rollback forgot."""
     with ExitStack() as stack:
-        verdicts = ("load_reject", "load_warning", "load_count")
+        verdicts = ("load_reject", "load_warning", "load_count", "load_not_found")
         spools = {name: stack.enter_context(tempfile.TemporaryFile()) for name in verdicts}
         for name, spool in spools.items():
             cursor.copy_expert(SQL("COPY {} TO STDOUT").format(Identifier(name)), spool)
@@ -243,9 +302,14 @@ def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
     tallies: dict[tuple[str, str], tuple[int, list[int]]] = {}
     for chunk in jobs.chunks(connection, job.id):
         for key, tally in chunk.evidence.items():
+            if tally.get("drops"):
+                continue
             rule, severity = key.split(" ")
             rows, lines = tallies.get((rule, severity), (0, []))
             tallies[rule, severity] = (rows + tally["failed"], [*lines, *tally["lines"]][:FIRST_LINES])
+    cursor.execute(_DROPPED_BY_RULE, {"job_id": job.id, "lines": FIRST_LINES})
+    dropped = {rule: (rows, lines) for rule, rows, lines in cursor.fetchall()}
+    tallies |= {(rule, "warning"): counted for rule, counted in dropped.items()}
     cursor.execute(_RULES_OF_LOAD, {"lines": FIRST_LINES})
     for rule, severity, rows, lines in cursor.fetchall():
         tallies[rule, severity] = (rows, lines)
@@ -258,17 +322,26 @@ def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
     if counted:
         connection.execute(sa.insert(JOB_RULE), counted)
     jobs.update(
-        connection, job.id, warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted)]
+        connection,
+        job.id,
+        warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted, dropped)],
     )
 
 
-def _warnings(connection: Connection, job_id: int, counted: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    warnings = [
-        {"rule": each["rule"], "rows": each["rows"], "message": f"{each['rows']:,} rows, first on line "
-         f"{each['first_lines'][0]}"}
-        for each in counted
-        if each["severity"] == "warning"
-    ]  # fmt: skip
+def _warnings(
+    connection: Connection, job_id: int, counted: Sequence[Mapping[str, Any]], dropped: Collection[str]
+) -> list[dict[str, Any]]:
+    """Say what a person should know of the rows.
+
+    Args:
+        dropped: rules that cost the value alone.
+    """
+    warnings = []
+    for each in counted:
+        if each["severity"] == "warning":
+            what = "rows were loaded without this value" if each["rule"] in dropped else "rows"
+            told = f"{each['rows']:,} {what}, first on line {each['first_lines'][0]}"
+            warnings.append({"rule": each["rule"], "rows": each["rows"], "message": told})
     rejected = _rejected(connection, job_id)
     for each in counted:
         if each["severity"] == "critical" and rejected >= SUSPICIOUS_REJECTS:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Self
@@ -17,6 +17,7 @@ ORIGIN_JOB = "_job"
 ORIGIN_COLUMNS = (ORIGIN_JOB, "_line", "_rules", "_reasons")
 """Columns that a rejected-rows file has before the sender's (X-09). They are never fields."""
 
+SKIPPED = "file.column_skipped"
 SUGGESTED_COLUMNS = 200
 _LOOKS_LIKE_DATA = re.compile(r"\d{5}|@")
 """So many unmatched columns get a suggestion: a file of 100,000 columns would otherwise be compared for minutes."""
@@ -41,6 +42,7 @@ class Column:
         header: as the sender wrote it.
         field: canonical name of the field it is read as; None when it isn't imported.
         suggestion: the field it might mean (unmatched) or would be without the setting (switched off). Never applied.
+        needs: the setting without which the field's column is ignored (switched off by it).
     """
 
     index: int
@@ -48,6 +50,7 @@ class Column:
     field: str | None
     how: How
     suggestion: str | None = None
+    needs: str | None = None
 
     def masked(self) -> str:
         """Name the column in a message: matched headers in full, others masked (X-20)."""
@@ -73,9 +76,18 @@ class ColumnMapping:
         """Columns that aren't imported, those of a rejected-rows file apart: they are listed for the sender (X-05)."""
         return tuple(column for column in self.columns if column.field is None and column.how is not How.IGNORED)
 
-    def skipped_messages(self) -> list[str]:
-        """Say of each skipped column that it is, and what it might mean; for files that are imported (X-05)."""
-        return [_skipped_message(column) for column in self.skipped]
+    def skipped_messages(
+        self, explain: Callable[[str], tuple[str, str] | None] = lambda _: None
+    ) -> list[tuple[str, str]]:
+        """Say of each skipped column that it is, and what it might mean; for files that are imported (X-05).
+
+        Args:
+            explain: of the import type: the rule and the sentence for an unmatched header that it can say more of.
+
+        Returns:
+            Rule and sentence of each.
+        """
+        return [_skipped_message(column, explain) for column in self.skipped]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, for the ledger."""
@@ -103,6 +115,7 @@ def map_columns(
     fields: Sequence[Field],
     overrides: Mapping[str, str | None],
     import_type: ImportType,
+    switches: Mapping[str, object] | None = None,
 ) -> ColumnMapping:
     """Map the columns of a file, and refuse the file when they can't be.
 
@@ -111,13 +124,14 @@ def map_columns(
         fields: the fields of the import type, those of the project settings included.
         overrides: the setting `mapping`: header → field, or None to switch the column off.
         import_type: says which columns a file can't do without.
+        switches: settings by name: a field whose `enabled_by` is among them, and not set, has no column (CU-07).
 
     Raises:
         SettingsError: `overrides` name no column or no field.
         FileRefused: `file.missing_header`, `file.ambiguous_mapping`, `file.required_switched_off`,
             `file.required_column`.
     """
-    mapping = match_columns(header, fields, overrides)
+    mapping = _without_switched_off(match_columns(header, fields, overrides), fields, switches or {})
     refuse_unusable(mapping, fields, import_type)
     return mapping
 
@@ -145,6 +159,24 @@ def match_columns(header: Sequence[str], fields: Sequence[Field], overrides: Map
     return ColumnMapping(tuple(_with_suggestions(columns, known)))
 
 
+def _without_switched_off(
+    mapping: ColumnMapping, fields: Sequence[Field], switches: Mapping[str, object]
+) -> ColumnMapping:
+    """Ignore the columns of fields whose setting is off."""
+    off = {
+        field.name: field.enabled_by
+        for field in fields
+        if field.enabled_by is not None and switches.get(field.enabled_by, True) is False
+    }
+    columns = [
+        replace(column, field=None, how=How.SWITCHED_OFF, suggestion=column.field, needs=off[column.field])
+        if column.field in off
+        else column
+        for column in mapping.columns
+    ]
+    return ColumnMapping(tuple(columns))
+
+
 def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type: ImportType) -> None:
     """Refuse the file when this mapping can't be imported.
 
@@ -167,13 +199,18 @@ def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type
         )
 
 
-def _skipped_message(column: Column) -> str:
+def _skipped_message(column: Column, explain: Callable[[str], tuple[str, str] | None]) -> tuple[str, str]:
     header = mask_header(column.header) if _LOOKS_LIKE_DATA.search(column.header) else _shortened(column.header)
     name = f"Column {column.index + 1} ({header or 'no name'})"
+    if column.needs is not None:
+        return SKIPPED, f"{name} is switched off: the setting {column.needs} would take it from the file."
     if column.how is How.SWITCHED_OFF:
-        return f"{name} is switched off by the settings."
+        return SKIPPED, f"{name} is switched off by the settings."
     perhaps = f"; the setting mapping can make it {column.suggestion}" if column.suggestion else ""
-    return f"{name} is not imported: no field has this name{perhaps}."
+    if (explained := explain(column.header)) is not None:
+        rule, sentence = explained
+        return rule, f"{name} is not imported: it {sentence}{perhaps}."
+    return SKIPPED, f"{name} is not imported: no field has this name{perhaps}."
 
 
 def _shortened(header: str) -> str:

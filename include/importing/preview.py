@@ -33,11 +33,19 @@ _WIDEST = 40
 
 @dataclass(frozen=True)
 class PreviewRow:
-    """One row: its physical line, its values by field, and why it would be rejected ("" when it would not)."""
+    """One row.
+
+    Args:
+        line: physical line.
+        values: by field.
+        reasons: why it would be rejected; "" when it would not.
+        dropped: why it would be loaded without some of its values; "" when it has all (CU-14).
+    """
 
     line: int
     values: dict[str, str]
     reasons: str
+    dropped: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,9 @@ class Preview:
         """Return the preview for a terminal."""
         lines = [f"{self.file_name}: columns"]
         for column in self.mapping.columns:
-            target = column.field or f"not imported{f' (perhaps {column.suggestion}?)' if column.suggestion else ''}"
-            lines.append(f"  {column.header or '(no name)'} -> {target}")
+            perhaps = f" (perhaps {column.suggestion}?)" if column.suggestion else ""
+            off = f" (the setting {column.needs} is off)" if column.needs else perhaps
+            lines.append(f"  {column.header or '(no name)'} -> {column.field or f'not imported{off}'}")
         fields = list(self.mapping.field_indexes)
         widths = {
             name: min(_WIDEST, max([len(name), *(len(row.values.get(name, "")) for row in self.rows)]))
@@ -65,6 +74,8 @@ class Preview:
             lines.append("  " + "  ".join([str(row.line).rjust(6), *cells]).rstrip())
             if row.reasons:
                 lines.append(f"{'':10}rejected: {row.reasons}")
+            if row.dropped:
+                lines.append(f"{'':10}values left out: {row.dropped}")
         return "\n".join(lines)
 
 
@@ -125,7 +136,13 @@ def _judged_rows(judge: Judge, block: Block, rows: int) -> list[PreviewRow]:
     }
     reasons = dict(zip(judged.rejects["line"].to_pylist(), judged.rejects["reasons"].to_pylist(), strict=True))
     lines = [int(line) for line in block.lines[:rows]]
-    return [PreviewRow(line, values.get(line, {}), reasons.get(line, "")) for line in lines]
+    dropped: dict[int, list[str]] = {}
+    for each in judged.dropped.to_pylist():
+        dropped.setdefault(each["line"], []).append(each["reasons"])
+    return [
+        PreviewRow(line, values.get(line, {}), reasons.get(line, ""), " | ".join(dropped.get(line, ())))
+        for line in lines
+    ]
 
 
 def _shown(row: Mapping[Any, Any], field: Field) -> str:
@@ -136,4 +153,5 @@ def _shown(row: Mapping[Any, Any], field: Field) -> str:
     if field.is_secret:
         return HIDDEN
     text = "".join(character if character.isprintable() else " " for character in sent)
-    return f"{'*' * len(text[:-4])}{text[-4:]}" if field.sensitive else text
+    shown = min(4, len(text) // 3)  # a short name would else stand there in full
+    return f"{'*' * (len(text) - shown)}{text[len(text) - shown :]}" if field.sensitive else text

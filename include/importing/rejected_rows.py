@@ -20,17 +20,43 @@ _FORMULA = "'*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]"
 _STARTS_FORMULA = re.compile(_FORMULA)
 _ESCAPED_FORMULA = re.compile(f"'(?={_FORMULA})")
 
+REJECTED = "rejected"
+NOT_FOUND = "not-found"
+DROPPED = "dropped-values"
+DROPPED_COLUMNS = ("line", "field", "value", "rules", "reasons")
 
-def file_name(source_name: str) -> str:
-    """Return the name of the rejected-rows file: `cards.csv` gives `cards.rejected.csv`, and so does that one."""
+
+def file_name(source_name: str, kind: str = REJECTED) -> str:
+    """Return the name of the file with rows of one kind: `cards.csv` gives `cards.rejected.csv`, and so does that one.
+
+    Args:
+        kind: `REJECTED`, `NOT_FOUND`, or another word for the place before the extension.
+    """
     path = PurePosixPath(source_name)
-    stem = path.stem.removesuffix(".rejected").encode()
-    end = f".rejected{path.suffix}"
-    return stem[: LONGEST_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
+    stem = path.stem
+    while stem.endswith((f".{REJECTED}", f".{NOT_FOUND}")):
+        stem = stem.rpartition(".")[0]
+    end = f".{kind}{path.suffix}"
+    return stem.encode()[: LONGEST_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
     return pc.binary_join_element_wise('"', pc.replace_substring(texts, '"', '""'), '"', "")
+
+
+def dropped_values(rows: pa.RecordBatch, *, is_verbatim: bool) -> bytes:
+    """Return lines of the file of dropped values: UTF-8, commas, every text quoted.
+
+    Args:
+        rows: with `DROPPED_COLUMNS`.
+        is_verbatim: leave out the apostrophe that keeps spreadsheets from running formulas.
+    """
+    values = rows["value"]
+    if not is_verbatim:
+        values = pc.replace_substring_regex(values, f"^({_FORMULA})", r"'\1")
+    texts = [_quoted(column) for column in (rows["field"], values, rows["rules"], rows["reasons"])]
+    lines = pc.binary_join_element_wise(rows["line"].cast(pa.string()), *texts, ",")
+    return "".join(f"{line}\n" for line in lines.to_pylist()).encode()
 
 
 class Writer:

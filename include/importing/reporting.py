@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,19 +18,40 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import sqlalchemy as sa
 import yaml
-from psycopg2.sql import SQL, Identifier, Literal
+from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
 from upath import UPath
 
+from include import import_types
 from include.importing import files, jobs, rejected_rows, staging
 from include.importing.errors import ConfigurationError, FileRefused
 from include.importing.inspection import dialect_of, ensure_text
-from include.importing.jobs import JOB, REJECT, Job, JobResult, State
+from include.importing.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, Job, JobResult, State
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
 from include.importing.stages import stage, values_hidden
+from include.importing.wildcards import expand_entries
 
 _WINDOW_BYTES = 8 << 20
+_WITH_VALUES = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
+"""Files that hold the sender's values: they go after `retention_days`."""
+
+_ROW_COLUMNS = {"line": pa.int64(), "byte_offset": pa.int64(), "byte_length": pa.int64(), "rules": pa.string(),
+                "reasons": pa.string()}  # fmt: skip
+_REJECTS = """
+SELECT line, byte_offset, byte_length, rules, reasons FROM ledger.reject WHERE job_id = {job} ORDER BY line
+"""
+_NOT_FOUND_ROWS = """
+SELECT line, byte_offset, byte_length, 'row.not_found', {reason}
+FROM ledger.not_found
+WHERE job_id = {job}
+ORDER BY line
+"""
+_DROPPED_TYPES = {"line": pa.int64(), "field": pa.string(), "value": pa.string(), "rules": pa.string(),
+                  "reasons": pa.string()}  # fmt: skip
+_DROPPED_VALUES = """
+SELECT line, field, value, rules, reasons FROM ledger.dropped_value WHERE job_id = {job} ORDER BY line, field
+"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +59,8 @@ class Reports:
     """Where the reports of a job are; None for those it has no use for."""
 
     rejected_file: str | None
+    not_found_file: str | None
+    dropped_values_file: str | None
     summary_file: str
     evidence_file: str | None
 
@@ -45,24 +69,37 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
     """Write the reports of a job, again if they are there already: same bytes (X-14)."""
     with stage(runtime, job_id) as (connection, job):
         folder = files.report_folder(runtime, job)
-        rejected_file: UPath | None = None
-        evidence_file: UPath | None = None
-        if _has_rejects(connection, job_id) and files.find_source(runtime, job) is not None:  # else it has expired
+        has_source = files.find_source(runtime, job) is not None  # else it has expired
+        rejected_file = not_found_file = dropped_values_file = evidence_file = None
+        if has_source and _has_rows(connection, REJECT, job_id):
             rejected_file = folder / rejected_rows.file_name(job.file_name)
-            with files.written_whole(rejected_file) as sink:
-                _write_rejected_rows(runtime, connection, job, sink)
+            _write_rows(runtime, connection, job, rejected_file, _REJECTS)
+        if has_source and _has_rows(connection, NOT_FOUND, job_id):
+            not_found_file = folder / rejected_rows.file_name(job.file_name, rejected_rows.NOT_FOUND)
+            reason = import_types.get(job.import_type).not_found_reason or ""
+            _write_rows(runtime, connection, job, not_found_file, _NOT_FOUND_ROWS, reason)
+        if has_source and _has_rows(connection, DROPPED_VALUE, job_id):
+            name = PurePosixPath(rejected_rows.file_name(job.file_name, rejected_rows.DROPPED)).with_suffix(".csv")
+            dropped_values_file = folder / str(name)
+            _write_dropped_values(connection, job, dropped_values_file)
         evidence = _evidence(runtime, connection, job)
         if evidence:
             evidence_file = folder / "validation.json"
             _write_json(evidence_file, evidence)
         summary_file = folder / "summary.json"
         reports = Reports(
-            str(rejected_file) if rejected_file else None,
-            str(summary_file),
-            str(evidence_file) if evidence_file else None,
+            rejected_file=str(rejected_file) if rejected_file else None,
+            not_found_file=str(not_found_file) if not_found_file else None,
+            dropped_values_file=str(dropped_values_file) if dropped_values_file else None,
+            summary_file=str(summary_file),
+            evidence_file=str(evidence_file) if evidence_file else None,
         )
+        for earlier in {getattr(job, column) for column in _WITH_VALUES} - {None, *vars(reports).values()}:
+            if has_source:  # an attempt with other settings had such rows
+                files.from_url(runtime, earlier).unlink(missing_ok=True)
         jobs.update(
-            connection, job_id, rejected_file_url=reports.rejected_file, summary_file_url=reports.summary_file,
+            connection, job_id, rejected_file_url=reports.rejected_file, not_found_file_url=reports.not_found_file,
+            dropped_values_file_url=reports.dropped_values_file, summary_file_url=reports.summary_file,
             evidence_file_url=reports.evidence_file,
         )  # fmt: skip
         _write_summary(runtime, connection, job_id)
@@ -95,7 +132,7 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
 
 
 def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
-    """Delete source copies, rejected-rows files, staging and the sentences of rejects past `retention_days` (X-20).
+    """Delete source copies, files of rows and values, staging and sentences of rejects past `retention_days` (X-20).
 
     The ledger keeps the jobs and their counts. Returns how many jobs lost their files, by import type.
     """
@@ -103,7 +140,9 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
         rows = connection.execute(
             sa.select(JOB.c.id, JOB.c.settings, JOB.c.launched_at, JOB.c.import_type).where(
                 sa.or_(
-                    JOB.c.archive_url.is_not(None), JOB.c.work_url.is_not(None), JOB.c.rejected_file_url.is_not(None)
+                    JOB.c.archive_url.is_not(None),
+                    JOB.c.work_url.is_not(None),
+                    *(JOB.c[column].is_not(None) for column in _WITH_VALUES),
                 )
             )
         ).all()
@@ -116,11 +155,12 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
             for folder in (files.work_folder(runtime, job.id), *files.archive_folders(runtime, job)):
                 files.delete_folder(folder)
             files.delete_unfinished(files.report_folder(runtime, job))
-            if job.rejected_file_url is not None:
-                files.from_url(runtime, job.rejected_file_url).unlink(missing_ok=True)
+            for url in filter(None, (getattr(job, column) for column in _WITH_VALUES)):
+                files.from_url(runtime, url).unlink(missing_ok=True)
             staging.drop_tables(connection, job.id)
             connection.execute(sa.update(REJECT).where(REJECT.c.job_id == job.id).values(reasons="(deleted)"))
-            jobs.update(connection, job.id, archive_url=None, work_url=None, rejected_file_url=None)
+            connection.execute(sa.delete(DROPPED_VALUE).where(DROPPED_VALUE.c.job_id == job.id))
+            jobs.update(connection, job.id, archive_url=None, work_url=None, **dict.fromkeys(_WITH_VALUES))
         deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
     return deleted
 
@@ -159,11 +199,14 @@ def _write_settings(target: UPath, job: Job) -> None:
             sink.write(yaml.safe_dump(given, allow_unicode=True).encode())
 
 
-def _has_rejects(connection: Connection, job_id: int) -> bool:
-    return connection.execute(sa.select(sa.exists().where(REJECT.c.job_id == job_id))).scalar_one()
+def _has_rows(connection: Connection, table: sa.Table, job_id: int) -> bool:
+    return connection.execute(sa.select(sa.exists().where(table.c.job_id == job_id))).scalar_one()
 
 
-def _write_rejected_rows(runtime: Runtime, connection: Connection, job: Job, sink: BinaryIO) -> None:
+def _write_rows(
+    runtime: Runtime, connection: Connection, job: Job, target: UPath, query: str, reason: str = ""
+) -> None:
+    """Write a file of the sender's own records, which can be dropped back (X-09, CU-01)."""
     if job.inspection is None:
         raise LookupError(f"job {job.id} has not been inspected")
     ensure_text(runtime, job)
@@ -174,22 +217,27 @@ def _write_rejected_rows(runtime: Runtime, connection: Connection, job: Job, sin
         was_escaped=job.inspection["unescape"],
         is_verbatim=bool(job.settings.get("rejects_verbatim")),
     )
-    with files.open_text(runtime, job) as text:
+    composed = SQL(query).format(job=Literal(job.id), reason=Literal(reason))
+    with files.written_whole(target) as sink, files.open_text(runtime, job) as text:
         text.seek(job.inspection["header_offset"])
         sink.write(writer.header(text.read(job.inspection["header_bytes"])))
-        for rejects in _windows(_rejects(connection, job.id)):
-            sink.write(writer.records(rejects["line"], rejects["rules"], rejects["reasons"], _records(text, rejects)))
+        for rows in _windows(_query(connection, composed, _ROW_COLUMNS)):
+            sink.write(writer.records(rows["line"], rows["rules"], rows["reasons"], _records(text, rows)))
 
 
-def _rejects(connection: Connection, job_id: int) -> Iterator[pa.RecordBatch]:
-    """Read the rejects of a job in file order; on a disk in between, for there may be millions."""
-    columns = {"line": pa.int64(), "byte_offset": pa.int64(), "byte_length": pa.int64(), "rules": pa.string(),
-               "reasons": pa.string()}  # fmt: skip
-    query = SQL("COPY (SELECT {} FROM ledger.reject WHERE job_id = {} ORDER BY line) TO STDOUT (FORMAT csv)").format(
-        SQL(", ").join(map(Identifier, columns)), Literal(job_id)
-    )
+def _write_dropped_values(connection: Connection, job: Job, target: UPath) -> None:
+    """Write the values that rows were loaded without (CU-14)."""
+    is_verbatim = bool(job.settings.get("rejects_verbatim"))
+    with files.written_whole(target) as sink:
+        sink.write(f"{','.join(rejected_rows.DROPPED_COLUMNS)}\n".encode())
+        for rows in _query(connection, SQL(_DROPPED_VALUES).format(job=Literal(job.id)), _DROPPED_TYPES):
+            sink.write(rejected_rows.dropped_values(rows, is_verbatim=is_verbatim))
+
+
+def _query(connection: Connection, query: Composed, columns: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a query in its order; on a disk in between, for there may be millions."""
     with tempfile.TemporaryFile() as spool, staging.driver(connection).cursor() as cursor:
-        cursor.copy_expert(query, spool)
+        cursor.copy_expert(SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), spool)
         if spool.tell() == 0:
             return
         spool.seek(0)
@@ -197,7 +245,7 @@ def _rejects(connection: Connection, job_id: int) -> Iterator[pa.RecordBatch]:
             spool,
             read_options=pa_csv.ReadOptions(column_names=list(columns), block_size=_WINDOW_BYTES),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
-            convert_options=pa_csv.ConvertOptions(column_types=columns),
+            convert_options=pa_csv.ConvertOptions(column_types=dict(columns)),
         )
 
 
@@ -232,7 +280,8 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
     if not chunks:
         return None
     suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
-    configurations = {entry["meta"]["rule"]: entry for entry in suite["expectations"]}
+    fields = import_types.get(job.import_type).all_fields(runtime.project)
+    configurations = {entry["meta"]["rule"]: entry for entry in expand_entries(suite["expectations"], fields)}
     totals: dict[tuple[str, str], list[int]] = {}
     for chunk in chunks:
         for key, tally in chunk.evidence.items():
@@ -240,7 +289,7 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
             total = totals.setdefault((rule, severity), [0, 0])
             total[0] += tally["evaluated"]
             total[1] += tally["failed"]
-    results = [
+    results: list[dict[str, Any]] = [
         {
             "success": failed == 0,
             "expectation_config": configurations.get(rule, {"meta": {"rule": rule}}) | {"severity": severity},

@@ -397,13 +397,24 @@ class ExpectColumnValuesToBePresentTogether(RowRule):
 
 
 class ExpectColumnOrOthersToBePresent(RowRule):
-    """At least one of several cells is filled, `column` or one of `columns`."""
+    """At least one of several cells is filled, `column` or one of `columns`.
+
+    Args:
+        cleared_is_blank: `%CLEAR%` fills no cell.
+    """
 
     columns: list[StrictStr] = Field(min_items=1)
+    cleared_is_blank: StrictBool = False
 
     def failing(self, frame: pd.DataFrame) -> Column:
         """Rows in which all of them are blank."""
-        return reduce(pc.and_, (pc.is_null(_sent(frame, name)) for name in (self.column, *self.columns)))
+        return reduce(pc.and_, (self._is_blank(frame, name) for name in (self.column, *self.columns)))
+
+    def _is_blank(self, frame: pd.DataFrame, name: str) -> Column:
+        is_blank = pc.is_null(_sent(frame, name))
+        if self.cleared_is_blank and f"{name}__clear" in frame.columns:
+            is_blank = pc.or_(is_blank, _column(frame, f"{name}__clear"))
+        return is_blank
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""

@@ -106,6 +106,8 @@ def _waits(given: object) -> object:
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+# A key of the warehouse: an index row of PostgreSQL holds 2,700 bytes.
+SegmentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)]
 Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
 Cron = Annotated[str, AfterValidator(_checked_cron)]
@@ -157,7 +159,7 @@ class ImportSettings(BaseModel):
         False, description="Take each row's point of contact from its column."
     )
     take_action_template_from_file: bool = Field(False, description="Take each row's action template from its column.")
-    segment: Text | None = Field(
+    segment: SegmentName | None = Field(
         None, description="Static segment that every customer of the file joins; it is made when it does not exist."
     )
     on_invalid_optional: Literal["reject_row", "drop_value"] = Field(
@@ -186,9 +188,13 @@ class ImportSettings(BaseModel):
         default_factory=dict,
         description="Who gave each setting that is no default: folder, sidecar or parameters. No setting itself.",
     )
+    derived: dict[str, str] = Field(
+        default_factory=dict,
+        description="What follows from them and the project's, such as the default data source. No setting itself.",
+    )
 
 
-SETTINGS = tuple(name for name in ImportSettings.model_fields if name != "given_by")
+SETTINGS = tuple(name for name in ImportSettings.model_fields if name not in ("given_by", "derived"))
 
 
 @dataclass(frozen=True)
@@ -214,11 +220,12 @@ class GivenSettings:
 class InheritedSettings:
     """What a corrected file takes over from the job that rejected its rows (X-09).
 
-    Two are equal when their values are: who gave them does not matter to the rows.
+    Two are equal when their values are, and what followed from them: who gave them does not matter to the rows.
     """
 
     values: Mapping[str, object]
     given_by: Mapping[str, str] = field(compare=False)
+    derived: Mapping[str, str] = field(default_factory=dict)
 
 
 class SettingDescription(NamedTuple):
@@ -338,7 +345,7 @@ def resolve(
     so that a folder's settings that were mended since are heard.
 
     The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and whoever gives that
-    setting too must give the same (PC-02).
+    setting too must give the same (PC-02). It is a new, explicit setting: what a corrected file inherits yields to it.
 
     Args:
         import_type: its name.
@@ -358,7 +365,8 @@ def resolve(
     """
     declared = import_types.get(import_type)
     taken_over = inherited if isinstance(inherited, InheritedSettings) else inheritable(inherited or {})
-    fitting = {key: value for key, value in taken_over.values.items() if _fits(key, declared)}
+    overruled = () if folder_name is None else (declared.folder_setting,)
+    fitting = {key: value for key, value in taken_over.values.items() if _fits(key, declared) and key not in overruled}
     of_that_job = {key for key in fitting if taken_over.given_by.get(key) in (None, "sidecar", "parameters")}
     own = {key: fitting[key] for key in fitting if key in of_that_job}
     rest = {key: fitting[key] for key in fitting if key not in of_that_job}
@@ -384,21 +392,22 @@ def resolve(
     if values.get("review"):
         raise SettingsError("review: there is no review mode yet; `python -m include.cli preview` shows the same.")
     given_by = {key: giver for key, giver in given_by.items() if giver != "defaults"}
-    return ImportSettings(**values, given_by=given_by)
+    return ImportSettings(**values, given_by=given_by, derived=dict(taken_over.derived))
 
 
 def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
     """Return what a corrected file takes over from a job, given the settings that the ledger holds of it (X-09)."""
     values = {key: stored[key] for key in SETTINGS if key in stored and key not in _OF_ONE_RUN}
-    given_by = stored.get("given_by")
+    given_by, derived = stored.get("given_by"), stored.get("derived")
+    derived = dict(derived) if isinstance(derived, Mapping) else {}
     if not isinstance(given_by, Mapping):
-        return InheritedSettings(values, {})
-    return InheritedSettings(values, {key: str(given_by.get(key, "defaults")) for key in values})
+        return InheritedSettings(values, {}, derived)
+    return InheritedSettings(values, {key: str(given_by.get(key, "defaults")) for key in values}, derived)
 
 
 def fingerprint_settings(settings: ImportSettings) -> str:
-    """Return the settings that bear on what is loaded, as canonical JSON (X-13)."""
-    bearing = settings.model_dump(mode="json", include=set(_BEARING))
+    """Return the settings that bear on what is loaded, and what follows from them, as canonical JSON (X-13)."""
+    bearing = settings.model_dump(mode="json", include=set(_BEARING)) | settings.derived
     return json.dumps(bearing, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -1,22 +1,31 @@
-"""The frame that every stage stands in: the job's row locked, refusals recorded, database errors without values."""
+"""The frame of every stage: the job's row locked, refusals recorded, conflicts repeated, errors without values."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import psycopg2
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from include.importing import jobs
-from include.importing.errors import FileRefused, WarehouseFault, WarehouseUnavailable
+from include.importing.errors import FileRefused, WarehouseConflict, WarehouseFault, WarehouseUnavailable
 from include.importing.jobs import Job
 from include.importing.runtime import Runtime
 from include.warehouse.engine import text_without_values
 
+T = TypeVar("T")
+
+ATTEMPTS = 5
+"""How often a transaction is run before a conflict with others is told."""
 _OUTAGES = ("08", "40", "53", "57")
 """SQLSTATE classes: connection, transaction rollback (deadlock), insufficient resources, operator intervention."""
+_CONFLICTS = ("40001", "40P01")
+"""Serialization failure and deadlock."""
 
 
 @contextmanager
@@ -40,6 +49,23 @@ def stage(runtime: Runtime, job_id: int, *, lock: str = "update") -> Iterator[tu
             raise
 
 
+def repeat_on_conflict(run: Callable[[int], T]) -> T:
+    """Run a whole transaction, and again when it was rolled back because another one was in its way.
+
+    Args:
+        run: begins, and commits, a transaction of its own; is given the number of the attempt, from 1.
+
+    Raises:
+        WarehouseConflict: every attempt met another transaction.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return run(attempt)
+        except WarehouseConflict:
+            time.sleep(random.uniform(0.01, 0.1) * attempt)  # two that met shouldn't meet again
+    return run(ATTEMPTS)
+
+
 @contextmanager
 def values_hidden() -> Iterator[None]:
     """Turn database errors into ones that quote no values: a duplicate key error tells the card number (X-20)."""
@@ -56,6 +82,8 @@ def _without_values(error: BaseException | None, *, is_outage: bool) -> Warehous
     state = getattr(error, "pgcode", None)
     told = text_without_values(error) if isinstance(error, psycopg2.Error) else type(error).__name__
     told = " ".join(told.split())  # libpq breaks lines
+    if state in _CONFLICTS:
+        return WarehouseConflict(f"Another transaction was in the way: {told}")
     if (state is None and is_outage) or (state is not None and state[:2] in _OUTAGES):
         return WarehouseUnavailable(f"The database gave up or could not be reached: {told}")
     return WarehouseFault(f"The database refused a statement: {told}")

@@ -10,6 +10,9 @@ A suite is an ordinary GX expectation suite. Each expectation's `meta` says what
 
 GX's severity says what a broken rule does: `critical` rejects the row, `warning` lets it load and reports it.
 
+An expectation on a column `prefix_*` stands for one on each field of that prefix which the project settings add: see
+`include.importing.wildcards`.
+
 Only rules that judge each row by itself are allowed, GX's own included. A suite that GX would run with less than what
 its JSON says (a misspelt rule, a class that isn't imported, `mostly`) is refused as a whole: see `load_suite`.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Formatter
@@ -47,7 +50,9 @@ from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.validator import Validator
 
 from include.importing.errors import SuiteError
+from include.importing.import_type import Field
 from include.importing.rules import RowRule
+from include.importing.wildcards import expand_entries
 
 QUOTED_CHARACTERS = 100
 """How much of a value a sentence quotes. Source: X-08."""
@@ -127,13 +132,16 @@ class RuleResult:
     evidence: dict[str, Any]
 
 
-def load_suite(path: Path, *, columns: Collection[str], settings: Mapping[str, object]) -> Suite:
+def load_suite(
+    path: Path, *, columns: Collection[str], settings: Mapping[str, object], fields: Sequence[Field] = ()
+) -> Suite:
     """Read a suite and refuse it unless GX will run all of it on each row.
 
     Args:
         path: the JSON of a GX expectation suite.
         columns: every column that the frames will have.
         settings: the import's effective settings, for `critical_if`.
+        fields: the fields that the frames will have, for wildcards.
 
     Raises:
         SuiteError: not the JSON of a suite; no rules; a rule misspelt, not imported, misconfigured, without the three
@@ -144,6 +152,7 @@ def load_suite(path: Path, *, columns: Collection[str], settings: Mapping[str, o
     name = declared["name"]
     for entry in declared["expectations"]:
         _check_entry(name, entry)
+    declared = {**declared, "expectations": expand_entries(declared["expectations"], fields)}
     try:
         expectations = ExpectationSuite(**declared)
     except (GreatExpectationsError, TypeError, ValueError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -16,19 +16,19 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include import import_types
-from include.importing import parsing, records, staging
+from include.importing import packing, parsing, records, staging
 from include.importing.dialect import Dialect
 from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType, Kind, Lookup
 from include.importing.inspection import dialect_of, ensure_text
-from include.importing.jobs import CHUNK, REJECT, Job, State
+from include.importing.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
 from include.importing.mapping import ColumnMapping
 from include.importing.origins import ESCAPED, Origins, read_origins
 from include.importing.records import RAGGED, ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
 from include.importing.stages import stage
-from include.importing.suites import Checker, load_suite, sentences
+from include.importing.suites import Checker, Rule, load_suite, sentences
 
 Positions = npt.NDArray[np.int64]
 
@@ -57,12 +57,17 @@ class ChunkCounts:
 
 @dataclass
 class RuleTally:
-    """How often a rule failed, and where first. No values (X-20)."""
+    """How often a rule failed, and where first. No values (X-20).
+
+    Args:
+        drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
+    """
 
     severity: str
     evaluated: int = 0
     failed: int = 0
     lines: list[int] = field(default_factory=list)
+    drops: bool = False
 
     def add(self, evaluated: int, lines: Sequence[int] | Positions) -> None:
         """Count one block's verdict."""
@@ -88,12 +93,14 @@ class Judged:
         frame: one row a well-formed record, in file order.
         rows: the same for the staging table.
         rejects: one row a rejected record, malformed ones included, for the ledger.
+        dropped: one row a value that a valid row is loaded without, for the ledger (CU-14).
         read: how many records the block has.
     """
 
     frame: pd.DataFrame
     rows: pa.Table
     rejects: pa.Table
+    dropped: pa.Table
     read: int
 
 
@@ -138,8 +145,10 @@ def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
 
 def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[str, str]:
     """Return the columns of the staging table with their SQL types: no secret in clear (X-20)."""
-    columns = {each.name: staging.SQL_TYPES[each.kind] for each in fields if not each.is_secret}
-    columns |= {f"{each.name}__clear": "boolean" for each in fields if each.clearable}
+    own = [each for each in fields if each.packed is None]
+    columns = {each.name: staging.SQL_TYPES[each.kind] for each in own if not each.is_secret}
+    columns |= {f"{each.name}__clear": "boolean" for each in own if each.clearable}
+    columns |= dict.fromkeys(import_type.packed_columns, staging.PACKED_TYPE)
     return columns | {each.name: each.sql_type for each in import_type.derived}
 
 
@@ -165,7 +174,7 @@ class Judge:
         hidden: Sequence[str] = (),
     ) -> None:
         self.import_type = import_type
-        self.fields = import_type.all_fields(runtime.project)
+        self.fields = import_type.read_fields(runtime.project, mapping)
         self.dialect = dialect
         self.mapping = mapping
         self._header = [column.header for column in mapping.columns]
@@ -183,12 +192,17 @@ class Judge:
             runtime.suites / f"{import_type.name}.json",
             columns=frame_columns(import_type, self.fields),
             settings=import_settings.model_dump(),
+            fields=self.fields,
         )
         self._checker = Checker(suite)
         self._hidden = [*hidden, *(each.name for each in self.fields if each.is_secret)]
-        self.tallies: dict[tuple[str, str], RuleTally] = {
-            (rule.id, rule.severity): RuleTally(rule.severity) for rule in suite.rules
-        }
+        is_dropping = import_settings.on_invalid_optional == "drop_value"
+        self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
+        self.tallies: dict[tuple[str, str], RuleTally] = {}
+        for rule in suite.rules:
+            drops = self._drops(rule)
+            severity = "warning" if drops else rule.severity
+            self.tallies[rule.id, severity] = RuleTally(severity, drops=drops)
 
     @property
     def staging_columns(self) -> dict[str, str]:
@@ -209,9 +223,15 @@ class Judge:
         )
         failures = _Failures()
         self._judge_records(block, failures)
-        valid = self._check(frame, lines, positions, failures)
+        valid, dropped = self._check(frame, lines, positions, failures)
         rejects = failures.table(block, origins)
-        return Judged(frame, self._staged(block, positions, valid, fields, origins), rejects, len(block.starts))
+        dropped_values = _dropped_values(dropped, lines, fields)
+        for name, broken in dropped.items():
+            is_dropped = np.zeros(len(frame), dtype=np.bool_)
+            is_dropped[broken.rows] = True
+            fields[name] = pc.if_else(pa.array(is_dropped), pa.scalar(None, fields[name].type), fields[name])
+        staged = self._staged(block, positions, valid, fields, origins)
+        return Judged(frame, staged, rejects, dropped_values, len(block.starts))
 
     def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array]]:
         mapped = self.mapping.field_indexes
@@ -247,16 +267,36 @@ class Judge:
 
     def _check(
         self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
-    ) -> npt.NDArray[np.bool_]:
+    ) -> tuple[npt.NDArray[np.bool_], dict[str, _Broken]]:
+        """Judge the frame; collect in `failures` what rejects rows.
+
+        Returns:
+            Which rows are valid, and by field what values of theirs are dropped; a rejected row loses none.
+        """
         valid = np.ones(len(frame), dtype=bool)
         if len(frame) == 0:
-            return valid
+            return valid, {}
+        dropping = []
         for result in self._checker.check(frame):
+            if self._drops(result.rule):
+                dropping.append(result)
+                continue
             self.tallies[result.rule.id, result.rule.severity].add(len(frame), lines[result.rows])
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
                 failures.add(result.rule.id, positions[result.rows], sentences(result, frame, hidden=self._hidden))
-        return valid
+        dropped: dict[str, _Broken] = {}
+        for result in dropping:
+            result = replace(result, rows=result.rows[valid[result.rows]])
+            self.tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
+            if len(result.rows):
+                broken = dropped.setdefault(result.rule.field, _Broken())
+                broken.add(result.rule.id, result.rows, sentences(result, frame, hidden=self._hidden))
+        return valid, dropped
+
+    def _drops(self, rule: Rule) -> bool:
+        """Tell whether breaking this rule costs the value alone."""
+        return rule.severity == "critical" and rule.field in self._droppable
 
     def _staged(
         self,
@@ -274,14 +314,18 @@ class Judge:
             "origin_job_id": origins.job.take(pa.array(positions)),
             "origin_line": origins.line.take(pa.array(positions)),
         }
-        columns |= {each.name: fields[each.name] for each in self.fields if not each.is_secret}
-        columns |= {name: fields[name] for name in (f"{each.name}__clear" for each in self.fields if each.clearable)}
+        own = [each for each in self.fields if each.packed is None]
+        columns |= {each.name: fields[each.name] for each in own if not each.is_secret}
+        columns |= {name: fields[name] for name in (f"{each.name}__clear" for each in own if each.clearable)}
+        for name in self.import_type.packed_columns:
+            packed = [each for each in self.fields if each.packed is not None and each.packed[0] == name]
+            columns[name] = packing.pack(packed, fields, len(positions))
         columns |= {each.name: each.compute(fields, self._runtime) for each in self.import_type.derived}
         return pa.table(columns)
 
 
-class _Failures:
-    """Collects (record, rule, sentence) of one block and folds them to one reject a record."""
+class _Broken:
+    """Collects (row, rule, sentence), and folds them to one entry a row: the reasons in the order of the suite."""
 
     def __init__(self) -> None:
         self._rows: list[Positions] = []
@@ -293,30 +337,60 @@ class _Failures:
         self._rules.append(pa.repeat(pa.scalar(rule), len(rows)))
         self._sentences.append(pa.array(texts, pa.string()))
 
-    def table(self, block: Block, origins: Origins) -> pa.Table:
-        """Return the rejects in file order; the reasons of a record in the order of the suite."""
+    @property
+    def rows(self) -> Positions:
+        """The rows, each once, ascending."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *self._rows]))
+
+    def folded(self) -> tuple[Positions, pa.Array, pa.Array]:
+        """Return the rows, each once, ascending, with their rules and their sentences."""
         rows = np.concatenate([np.empty(0, np.int64), *self._rows])
         order = np.argsort(rows, kind="stable")
         rows = rows[order]
         first = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]][: len(rows)])
         offsets = pa.array(np.r_[first, len(rows)].astype(np.int32))
-        rejected = rows[first]
 
         def joined(parts: list[pa.Array], separator: str) -> pa.Array:
             values = pa.concat_arrays([pa.array([], pa.string()), *parts]).take(pa.array(order))
             return pc.binary_join(pa.ListArray.from_arrays(offsets, values), separator)
 
+        return rows[first], joined(self._rules, " "), joined(self._sentences, " | ")
+
+
+class _Failures(_Broken):
+    """What rejects the records of one block."""
+
+    def table(self, block: Block, origins: Origins) -> pa.Table:
+        """Return the rejects in file order."""
+        rejected, rules, reasons = self.folded()
         return pa.table(
             {
                 "line": pa.array(block.lines[rejected]),
                 "byte_offset": pa.array(block.starts[rejected] + block.offset),
                 "byte_length": pa.array((block.ends - block.starts)[rejected]),
-                "rules": joined(self._rules, " "),
-                "reasons": joined(self._sentences, " | "),
+                "rules": rules,
+                "reasons": reasons,
                 "origin_job_id": origins.job.take(pa.array(rejected)),
                 "origin_line": origins.line.take(pa.array(rejected)),
             }
         )
+
+
+def _dropped_values(dropped: Mapping[str, _Broken], lines: Positions, fields: Mapping[str, pa.Array]) -> pa.Table:
+    """Return the dropped values with what the sender wrote, field by field."""
+    tables = []
+    for name, broken in dropped.items():
+        rows, rules, reasons = broken.folded()
+        sent = fields.get(f"{name}__sent", fields[name])
+        columns = {
+            "line": pa.array(lines[rows]),
+            "field": pa.repeat(pa.scalar(name), len(rows)),
+            "value": sent.take(pa.array(rows)),
+            "rules": rules,
+            "reasons": reasons,
+        }
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables) if tables else pa.table({})
 
 
 def judge_of(runtime: Runtime, connection: Connection, job: Job) -> Judge:
@@ -358,13 +432,15 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
     """Judge and stage one chunk in the caller's transaction, which holds the chunk's row."""
     judge = judge_of(runtime, connection, job)
     read = staged_rows = rejected = 0
-    connection.execute(sa.delete(REJECT).where(REJECT.c.job_id == job.id, REJECT.c.chunk_number == chunk.number))
+    for table in (REJECT, DROPPED_VALUE):
+        connection.execute(sa.delete(table).where(table.c.job_id == job.id, table.c.chunk_number == chunk.number))
     with staging.driver(connection).cursor() as cursor:
         staging.create_table(cursor, job.id, chunk.number, judge.staging_columns)
     into_staging = staging.copy_statement(
         "staging", staging.table_name(job.id, chunk.number), [*staging.ROW_COLUMNS, *judge.staging_columns]
     )
     into_rejects = staging.copy_statement("ledger", "reject", ["job_id", "chunk_number", *REJECT_ORDER])
+    into_dropped = staging.copy_statement("ledger", "dropped_value", ["job_id", "chunk_number", *DROPPED_ORDER])
     ensure_text(runtime, job)
     plan = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
     with open_text(runtime, job) as text, staging.Writer(connection) as writer:
@@ -375,7 +451,9 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
             rejected += judged.rejects.num_rows
             writer.put(staging.Batch(into_staging, judged.rows))
             if judged.rejects.num_rows:
-                writer.put(staging.Batch(into_rejects, _reject_rows(job.id, chunk.number, judged.rejects)))
+                writer.put(staging.Batch(into_rejects, _of_chunk(job.id, chunk.number, judged.rejects, REJECT_ORDER)))
+            if judged.dropped.num_rows:
+                writer.put(staging.Batch(into_dropped, _of_chunk(job.id, chunk.number, judged.dropped, DROPPED_ORDER)))
     evidence = {f"{rule} {severity}": asdict(tally) for (rule, severity), tally in judge.tallies.items()}
     connection.execute(
         sa.update(CHUNK)
@@ -386,12 +464,14 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
 
 
 REJECT_ORDER = ("line", "byte_offset", "byte_length", "rules", "reasons", "origin_job_id", "origin_line")
+DROPPED_ORDER = ("line", "field", "value", "rules", "reasons")
 
 
-def _reject_rows(job_id: int, chunk_number: int, rejects: pa.Table) -> pa.Table:
-    rows = rejects.num_rows
+def _of_chunk(job_id: int, chunk_number: int, found: pa.Table, order: Sequence[str]) -> pa.Table:
+    """Put job and chunk before the columns of a ledger's table."""
+    rows = found.num_rows
     columns = {
         "job_id": pa.repeat(pa.scalar(job_id, pa.int64()), rows),
         "chunk_number": pa.repeat(pa.scalar(chunk_number, pa.int64()), rows),
     }
-    return pa.table(columns | {name: rejects[name] for name in REJECT_ORDER})
+    return pa.table(columns | {name: found[name] for name in order})

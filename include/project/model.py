@@ -30,6 +30,12 @@ def _refuse_header_without_letters(name: str) -> str:
     return name
 
 
+def _refuse_slash(name: str) -> str:
+    if "/" in name:
+        raise ValueError("must not contain '/', which stands between channel and topic")
+    return name
+
+
 def _refuse_unknown_region(region: str) -> str:
     if region not in phonenumbers.SUPPORTED_REGIONS:
         raise ValueError(f"{region!r} is no region that phone numbers are known for; expected two letters such as 'US'")
@@ -52,6 +58,7 @@ def _refuse_white_space(text: str) -> str:
 # Names are parts of keys, some beside a sender's identifier: an index row of PostgreSQL holds 2,700 bytes in all.
 Name = Annotated[str, Field(max_length=250), AfterValidator(_refuse_blank)]
 HeaderName = Annotated[Name, AfterValidator(_refuse_header_without_letters)]
+ChannelName = Annotated[HeaderName, AfterValidator(_refuse_slash)]
 CodeText = Annotated[str, AfterValidator(_refuse_white_space)]
 Region = Annotated[str, AfterValidator(_refuse_unknown_region)]
 
@@ -160,7 +167,7 @@ class Project(_Entry):
     external_systems: tuple[Name, ...] = ()
     points_of_contact: tuple[PointOfContact, ...] = ()
     data_sources: tuple[DataSource, ...] = ()
-    channels: tuple[HeaderName, ...] = ()
+    channels: tuple[ChannelName, ...] = ()
     topics: tuple[HeaderName, ...] = ()
     external_identities: tuple[HeaderName, ...] = ()
     custom_fields: tuple[CustomField, ...] = ()
@@ -172,7 +179,7 @@ class Project(_Entry):
 
     @model_validator(mode="after")
     def _check_entries_together(self) -> Self:
-        problems = [*_repeated_entries(self), *_broken_references(self)]
+        problems = [*_repeated_entries(self), *_broken_references(self), *_ambiguous_subscriptions(self)]
         if problems:
             raise _several(problems)
         return self
@@ -244,3 +251,21 @@ def _broken_references(project: Project) -> Iterator[Problem]:
             ("data_sources", position, "default"),
             f"only one data source can be the default, and {project.data_sources[defaults[0]].name!r} is it already",
         )
+
+
+def _ambiguous_subscriptions(project: Project) -> Iterator[Problem]:
+    """Find channels and topics that share a column: `EmailOnNews` is a channel's name, or a topic's of another."""
+    meanings: dict[str, tuple[int, str]] = {}
+    repeated = {position for position, _ in _repeated(project.channels, normalise_name, "")}  # told as such
+    for position, channel in enumerate(project.channels):
+        if position in repeated:
+            continue
+        for topic in (None, *project.topics):
+            header = f"IsSubscribedBy{channel}" if topic is None else f"IsSubscribedBy{channel}On{topic}"
+            what = f"the channel {channel!r}" if topic is None else f"the topic {topic!r} of the channel {channel!r}"
+            earlier = meanings.setdefault(normalise_name(header), (position, what))
+            if earlier[0] != position:
+                yield (
+                    ("channels", position),
+                    f"the column {header} would mean {what} and {earlier[1]}; rename one of them",
+                )

@@ -92,8 +92,9 @@ def sync(connection: Connection, project: Project) -> dict[str, SyncCounts]:
         Table name → counts.
 
     Raises:
-        ConfigurationError: an entry that the settings no longer hold is in use, or a promo code format that they
-            change has produced codes (PP-03); says which and by whom, all of them. The caller must roll back.
+        ConfigurationError: an entry that the settings no longer hold is in use, a promo code format that they change
+            has produced codes (PP-03), or customers have values of a custom field that would not fit its new type;
+            says which and by whom, all of them. The caller must roll back.
     """
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
     wanted = {name: {row[_key(name)]: row for row in rows} for name, rows in reference_rows(project).items()}
@@ -162,20 +163,78 @@ def _upsert(
     added = [row for name, row in wanted.items() if name not in there]
     if reference.name == "data_source":
         _take_back_default(connection, wanted)
-    locked = _generated_codes(connection, reference, [row[reference.key] for row in changed])
+    refusals = _refused_changes(connection, reference, there, changed)
     for row in changed:
-        if row[reference.key] in locked:
+        if row[reference.key] in refusals:
             continue
         connection.execute(sa.update(table).where(key == row[reference.key]).values(dict(row)))
     if added:
         connection.execute(sa.insert(table), [dict(row) for row in added])
     unchanged = len(wanted) - len(changed) - len(added)
-    refusals = [
-        f"The {reference.what} {name!r} can't be changed in the project settings: {codes:,} codes have been generated "
-        "in it. Add a format of another name."
-        for name, codes in locked.items()
+    sentences = [sentence for of_entry in refusals.values() for sentence in of_entry]
+    return SyncCounts(len(added), len(changed), len(obsolete), unchanged), obsolete, sentences
+
+
+def _refused_changes(
+    connection: Connection, reference: _Reference, there: Mapping[str, Row], changed: Sequence[Row]
+) -> dict[str, list[str]]:
+    """Return, by key, why entries can't be changed as the settings want it; those that can are left out."""
+    if reference.name == "custom_field" and changed:
+        _hold_custom_fields(connection)
+        found = {row["name"]: _values_that_misfit(connection, there[row["name"]], row) for row in changed}
+        return {name: sentences for name, sentences in found.items() if sentences}
+    return {
+        name: [
+            f"The {reference.what} {name!r} can't be changed in the project settings: {codes:,} codes have been "
+            "generated in it. Add a format of another name."
+        ]
+        for name, codes in _generated_codes(connection, reference, [row[reference.key] for row in changed]).items()
+    }
+
+
+def _values_that_misfit(connection: Connection, before: Row, after: Row) -> list[str]:
+    """Return a sentence for each reason why customers' values of a custom field would not fit its new definition."""
+    name = before["name"]
+    if before["type"] != after["type"]:
+        return [
+            f"The custom field {name!r} can't become {after['type']} in the project settings: {_customers(count)} "
+            f"values of the type {before['type']}. Add a field of another name."
+            for count in _customers_with_values(connection, [name]).values()
+        ]
+    gone = [value for value in before["enum_values"] or () if value not in (after["enum_values"] or ())]
+    rows = connection.execute(
+        sa.text(
+            "SELECT custom_fields ->> :name, count(*) FROM loyalty.customer "
+            "WHERE custom_fields ->> :name = ANY (CAST(:gone AS text[])) GROUP BY 1 ORDER BY 1"
+        ),
+        {"name": name, "gone": gone},
+    )
+    return [
+        f"The value {value!r} of the custom field {name!r} can't be removed from the project settings: "
+        f"{_customers(count)} it."
+        for value, count in rows
     ]
-    return SyncCounts(len(added), len(changed), len(obsolete), unchanged), obsolete, refusals
+
+
+def _customers(count: int) -> str:
+    return f"{count:,} customers have" if count > 1 else "1 customer has"
+
+
+def _customers_with_values(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Return how many customers have a value of custom fields, of those that are used."""
+    rows = connection.execute(
+        sa.text(
+            "SELECT name, count(*) FROM loyalty.customer JOIN unnest(CAST(:names AS text[])) AS name "
+            "ON jsonb_exists(custom_fields, name) GROUP BY name ORDER BY name"
+        ),
+        {"names": list(names)},
+    )
+    return {str(name): int(count) for name, count in rows}
+
+
+def _hold_custom_fields(connection: Connection) -> None:
+    """Wait for those who write values of custom fields, and keep others from it until the transaction ends."""
+    connection.execute(sa.text("SELECT loyalty.lock_custom_fields(is_alone => true)"))
 
 
 def _generated_codes(connection: Connection, reference: _Reference, names: Sequence[str]) -> dict[str, int]:
@@ -213,6 +272,10 @@ def _remove(connection: Connection, reference: _Reference, names: Sequence[str])
             used_by.setdefault(name, []).append(sentence)
     for name, codes in _generated_codes(connection, reference, names).items():
         used_by.setdefault(name, []).append(f"{codes:,} generated codes")
+    if reference.name == "custom_field":
+        _hold_custom_fields(connection)
+        for name, count in _customers_with_values(connection, names).items():
+            used_by.setdefault(name, []).append(f"{count:,} customer{'s' if count > 1 else ''}")
     free = [name for name in names if name not in used_by]
     if free:
         connection.execute(sa.delete(table).where(key.in_(free)))

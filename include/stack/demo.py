@@ -22,7 +22,8 @@ from include.warehouse.engine import create_warehouse_engine
 TEMPLATES = PROJECT / "include" / "templates"
 SAMPLE_ENDING = ".sample.csv"
 STEP_HEADINGS = ("available", "seconds", "pool", "what happened")
-HEADINGS = ("file", "state", "read", "inserted", "unchanged", "rejected", "rejected-rows file")
+COUNTS = ("read", "inserted", "updated", "unchanged", "not found", "rejected")
+HEADINGS = ("file", "state", *COUNTS, "rejected-rows file")
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Job:
-    """What the ledger says of one dropped sample."""
+    """What the ledger says of one dropped sample.
+
+    Args:
+        rows: a number for each of `COUNTS`; None where there is none yet.
+    """
 
     state: str
     is_finished: bool
-    rows: tuple[int | None, int | None, int | None, int | None]
+    rows: tuple[int | None, ...]
     rejected_file_url: str | None
     refusal_message: str | None
 
@@ -94,7 +99,8 @@ def login_lines(stack: Stack) -> list[str]:
 
 def table_lines(jobs: Sequence[tuple[Sample, Job]]) -> list[str]:
     """Lay the jobs out as a table, a refused file's reason beneath its line."""
-    heading, rule, *rows = _table(HEADINGS, [_cells(sample, job) for sample, job in jobs], numbers=range(2, 6))
+    numbers = range(2, 2 + len(COUNTS))
+    heading, rule, *rows = _table(HEADINGS, [_cells(sample, job) for sample, job in jobs], numbers=numbers)
     lines = [heading, rule]
     for row, (_, job) in zip(rows, jobs, strict=True):
         lines.append(row)
@@ -196,7 +202,8 @@ def _jobs_since(engine: Engine, newest: int) -> dict[tuple[str, str], Job]:
     statement = text(
         """
         SELECT import_type, file_name, state, finished_at IS NOT NULL AS is_finished,
-               rows_read, rows_inserted, rows_unchanged, rows_rejected, rejected_file_url, refusal_message
+               rows_read, rows_inserted, rows_updated, rows_unchanged, rows_not_found, rows_rejected,
+               rejected_file_url, refusal_message
         FROM ledger.import_job
         WHERE id > :newest
         ORDER BY id
@@ -207,7 +214,7 @@ def _jobs_since(engine: Engine, newest: int) -> dict[tuple[str, str], Job]:
             (row.import_type, row.file_name): Job(
                 state=row.state,
                 is_finished=row.is_finished,
-                rows=(row.rows_read, row.rows_inserted, row.rows_unchanged, row.rows_rejected),
+                rows=tuple(row._mapping[f"rows_{count.replace(' ', '_')}"] for count in COUNTS),
                 rejected_file_url=row.rejected_file_url,
                 refusal_message=row.refusal_message,
             )

@@ -66,6 +66,7 @@ class Folders:
 def folders(tmp_path: Path) -> Folders:
     made = Folders(*(tmp_path / name for name in ("landing", "work", "reports", "archive")))
     for folder in (
+        made.landing / "customers",
         made.landing / "gift_cards",
         made.landing / "gift_card_pools",
         made.work,

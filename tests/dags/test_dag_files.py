@@ -22,6 +22,7 @@ PLUGINS = PROJECT / "plugins"
 EXPECTED_DAGS = {
     "delete_expired_files",
     "generate_promo_codes",
+    "import_customers",
     "import_gift_card_pools",
     "import_gift_cards",
     "import_promo_code_pools",
@@ -30,6 +31,7 @@ EXPECTED_DAGS = {
     "top_up_promo_pools",
 }
 IMPORT_DAGS = {
+    "import_customers": "customers",
     "import_gift_card_pools": "gift_card_pools",
     "import_gift_cards": "gift_cards",
     "import_promo_code_pools": "promo_code_pools",
@@ -37,6 +39,7 @@ IMPORT_DAGS = {
 }
 RUNS_AT_ONCE = {
     **dict.fromkeys(IMPORT_DAGS, 16),
+    "import_customers": 1,
     "import_promo_code_pools": 1,
     "generate_promo_codes": 16,
     "top_up_promo_pools": 4,

@@ -286,3 +286,30 @@ def test_settings_of_the_form_are_given_to_the_job_and_empty_ones_are_not(run_da
     with connected.engine.connect() as connection:
         query = "SELECT parameters -> 'run' FROM ledger.import_job ORDER BY id DESC LIMIT 1"
         assert connection.execute(text(query)).scalar_one() == {"delimiter": ";"}
+
+
+def test_a_file_of_customers_with_the_settings_of_its_form(run_dag, folders, connected, caplog):
+    """Source: X-11, X-20, CU-01, CU-07, CU-14."""
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    file = put(folders.landing / "customers", "people.csv", f"Email,LastName,Sex\n{CANARY}@example.com,{CANARY},\n")
+    assert run_dag("import_customers", file=file).note == "people.csv: completed: 1 read, 1 inserted"
+    rows = f"{CANARY}@example.com,New{CANARY},neither\n{CANARY}@example.org,{CANARY},\n"
+    run = run_dag(
+        "import_customers", file=put(folders.landing / "customers", "edited.csv", f"Email,LastName,Sex\n{rows}"),
+        action="edit_existing", on_invalid_optional="drop_value", segment="autumn", data_source=None,
+    )  # fmt: skip
+    assert (run.state, run.tasks) == ("success", ALL_GREEN)
+    assert run.note == "edited.csv: completed: 2 read, 1 updated, 1 not found"
+    with connected.engine.connect() as connection:
+        members = connection.execute(text("SELECT last_name, segment FROM loyalty.customer JOIN loyalty.segment_member "
+                                          "ON customer_id = id")).all()  # fmt: skip
+    assert members == [(f"New{CANARY}", "autumn")]
+    reports = {path.name for path in folders.reports.rglob("*.csv")}
+    assert reports == {"edited.not-found.csv", "edited.dropped-values.csv"}
+    with create_session() as session:
+        xcoms = [str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
+    assert "edited.not-found.csv" in "".join(xcoms)
+    assert CANARY not in "".join([*xcoms, str(run.note), caplog.text])

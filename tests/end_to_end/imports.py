@@ -84,7 +84,7 @@ class Imports:
         self.remember(content)
         is_bucket = target.protocol not in ("", "file", "local")
         if not is_bucket:
-            target.mkdir(exist_ok=True)
+            target.mkdir(parents=True, exist_ok=True)
         if settings is not None:
             (target / f"{name}.settings.yaml").write_bytes(yaml.safe_dump(dict(settings)).encode())
         if is_bucket:

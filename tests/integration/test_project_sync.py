@@ -296,3 +296,76 @@ def test_pp03_a_generation_that_is_going_on_is_waited_for(shipped):
         syncing.join(30)
     assert len(told) == 1
     assert told[0][0].startswith("The promo code format 'summer' can't be changed in the project settings: 1,200 codes")
+
+
+# -- custom fields (CU-08), and what rows of customers refer to
+
+CUSTOMER = "INSERT INTO loyalty.customer (id, custom_fields) VALUES (:id, CAST(:fields AS jsonb))"
+
+
+def test_a_custom_field_that_customers_have_values_of_is_not_removed_nor_of_another_type(shipped):
+    for number in (1, 2):
+        run(shipped, CUSTOMER, id=number, fields='{"FavoriteColor": "secret"}')
+    before = contents(shipped)
+    assert refusal(shipped, shipped_with(custom_fields=())) == [
+        "The custom field 'FavoriteColor' can't be removed from the project settings: it is used by 2 customers."
+    ]
+    enum = CustomField(name="FavoriteColor", type="enum", values=("secret",))
+    assert refusal(shipped, shipped_with(custom_fields=(enum,), topics=())) == [
+        "The custom field 'FavoriteColor' can't become enum in the project settings: 2 customers have values of the "
+        "type string. Add a field of another name."
+    ]
+    assert contents(shipped) == before
+    run(shipped, "UPDATE loyalty.customer SET custom_fields = '{}'")
+    assert apply(shipped, shipped_with(custom_fields=(enum,)))["custom_field"] == SyncCounts(changed=1)
+    assert apply(shipped, shipped_with(custom_fields=()))["custom_field"] == SyncCounts(removed=1)
+
+
+def test_an_enumeration_loses_only_values_that_no_customer_has(shipped):
+    def moods(*values: str) -> Project:
+        return shipped_with(custom_fields=(CustomField(name="Mood", type="enum", values=values),))
+
+    apply(shipped, moods("good", "bad", "odd", "none"))
+    for number, mood in enumerate(("good", "good", "bad")):
+        run(shipped, CUSTOMER, id=number, fields=f'{{"Mood": "{mood}"}}')
+    assert refusal(shipped, moods("new")) == [
+        "The value 'bad' of the custom field 'Mood' can't be removed from the project settings: 1 customer has it.",
+        "The value 'good' of the custom field 'Mood' can't be removed from the project settings: 2 customers have it.",
+    ]
+    assert apply(shipped, moods("new", "bad", "good"))["custom_field"] == SyncCounts(changed=1)
+
+
+def test_a_custom_field_whose_first_value_is_not_committed_yet_is_waited_for(shipped):
+    told: list[list[str]] = []
+    with shipped.engine.connect() as user:
+        user.execute(text(CUSTOMER), {"id": 1, "fields": '{"FavoriteColor": "red"}'})
+        syncing = threading.Thread(target=lambda: told.append(refusal(shipped, shipped_with(custom_fields=()))))
+        syncing.start()
+        wait_for_lock(shipped)
+        user.commit()
+        syncing.join(30)
+    assert told == [
+        ["The custom field 'FavoriteColor' can't be removed from the project settings: it is used by 1 customer."]
+    ]
+
+
+def test_x20_what_customers_refer_to_is_not_removed_and_customers_are_counted_never_named(shipped):
+    run(shipped, "INSERT INTO loyalty.customer (id, email) VALUES (1, 'a@x.com')")
+    run(shipped, "INSERT INTO loyalty.customer_external_id VALUES ('website', 'secret', 1)")
+    run(
+        shipped,
+        "INSERT INTO loyalty.customer_subscription (customer_id, brand, channel, topic, changed_at)"
+        " VALUES (1, 'Demo', 'Sms', 'News', now())",
+    )
+    run(shipped, "INSERT INTO loyalty.segment_member (segment, customer_id) VALUES ('vip-2024', 1)")
+    changes = {"brands": ("Acme",), "channels": (), "topics": (), "external_identities": (), "segments": ()}
+    assert refusal(shipped, shipped_with(**changes)) == [
+        f"The {what} can't be removed from the project settings: it is used by 1 {user}."
+        for what, user in (
+            ("segment 'vip-2024'", "segment member"),
+            ("external identity 'website'", "customer external id"),
+            ("topic 'News'", "customer subscription"),
+            ("channel 'Sms'", "customer subscription"),
+            ("brand 'Demo'", "customer subscription"),
+        )
+    ]

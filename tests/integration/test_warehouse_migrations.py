@@ -17,13 +17,15 @@ TABLES = {
     "ledger": {
         "import_job", "import_job_parent", "import_chunk", "reject", "job_rule",
         "promo_code_generation", "promo_code_upload", "promo_code_alert",
+        "customer_change", "not_found", "dropped_value",
     },
     "loyalty": {
         "brand", "external_system", "point_of_contact", "data_source", "subscription_channel", "subscription_topic",
         "external_identity", "custom_field", "action_template", "segment", "promo_code_format",
         "gift_card_pool", "technical_product", "gift_card", "gift_card_change",
         "promo_code_pool", "promo_code", "promo_code_use", "promo_code_batch", "promo_code_format_use",
-        "promo_code_pool_stock",
+        "promo_code_pool_stock", "promo_code_closing_day",
+        "customer", "customer_external_id", "customer_subscription", "segment_member", "customer_action",
     },
     "staging": set(),
 }  # fmt: skip

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from include import import_types
 from include.importing import parsing
-from include.importing.import_type import Kind
+from include.importing.import_type import Field, Kind
 
 DECIMAL = pa.decimal128(18, 2)
 TIMESTAMP = pa.timestamp("us", "UTC")
@@ -37,15 +37,19 @@ def read_rows(
     *,
     slash_dates: str = "refuse",
     settings: Mapping[str, str] | None = None,
+    fields: Sequence[Field] | None = None,
 ) -> pd.DataFrame:
-    """Read rows (field → cell text; what is left out is blank) into a frame; lookups are name → key → facts."""
+    """Read rows (field → cell text; what is left out is blank) into a frame; lookups are name → key → facts.
+
+    `fields` stands in for the declared fields, where those of the project settings are wanted too.
+    """
     import_type = import_types.get(type_name)
     options = parsing.ReadOptions(slash_dates=slash_dates, phone_region="US", today=LAUNCHED_AT.date())
     columns = {
         "line": pa.array(range(2, len(rows) + 2), pa.int64()),
         "job__launched_at": pa.array([LAUNCHED_AT] * len(rows), TIMESTAMP),
     }
-    for field in import_type.fields:
+    for field in import_type.fields if fields is None else fields:
         cells = pa.array([row.get(field.name, "") for row in rows], pa.string())
         columns |= parsing.read_field(cells, field, options)
         if field.setting is not None:

@@ -165,17 +165,18 @@ def test_the_table_shows_counts_reports_and_reasons() -> None:
     jobs = [
         (
             Sample("gift_cards", Path("gift_cards.sample.csv")),
-            Job("completed_with_rejects", True, (1200, 1100, 0, 100), "/elsewhere/rejected.csv", None),
+            Job("completed_with_rejects", True, (1200, 1050, 30, 0, 20, 100), "/elsewhere/rejected.csv", None),
         ),
         (
             Sample("customers", Path("customers.sample.csv")),
-            Job("refused", True, (None, None, None, None), None, "The file is empty."),
+            Job("refused", True, (None,) * 6, None, "The file is empty."),
         ),
     ]
     heading, _, cards, customers, reason = table_lines(jobs)
     assert heading.split("  ")[0] == HEADINGS[0]
     assert cards.split() == [
-        "gift_cards.sample.csv", "completed_with_rejects", "1,200", "1,100", "0", "100", "/elsewhere/rejected.csv",
+        "gift_cards.sample.csv", "completed_with_rejects", "1,200", "1,050", "30", "0", "20", "100",
+        "/elsewhere/rejected.csv",
     ]  # fmt: skip
     assert customers.split() == ["customers.sample.csv", "refused"]
     assert reason.strip() == "The file is empty."

@@ -81,7 +81,8 @@ def test_x05_skipped_columns_are_listed_with_the_reason():
         "_job", "card number", "amount", "statuss", "", "purchase\ndate", "Status", overrides={"Status": None}
     )
     assert [column.index for column in mapping.skipped] == [3, 4, 5, 6]
-    assert mapping.skipped_messages() == [
+    assert {rule for rule, _ in mapping.skipped_messages()} == {"file.column_skipped"}
+    assert [message for _, message in mapping.skipped_messages()] == [
         "Column 4 (statuss) is not imported: no field has this name; the setting mapping can make it status.",
         "Column 5 (no name) is not imported: no field has this name.",
         "Column 6 (purchase date) is not imported: no field has this name; "

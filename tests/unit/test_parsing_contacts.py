@@ -2,46 +2,21 @@
 
 import subprocess
 import sys
-import unicodedata
-from datetime import date
 
 import phonenumbers
 import pyarrow as pa
 import pytest
-from email_validator import EmailNotValidError, validate_email
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.importing import emails, phones
 from include.importing.errors import ConfigurationError
-from include.importing.import_type import Field, Kind
-from include.importing.parsing import ReadOptions, read_field
+from include.importing.import_type import Kind
+from tests.unit.contacts import Verdict, library_email, library_phone, verdicts
 
 pytestmark = pytest.mark.unit
 
-Verdict = tuple[str | None, str | None]
-
-
-def verdicts(kind: Kind, texts: list[str], region: str = "US") -> list[Verdict]:
-    """Each text's value and problem."""
-    options = ReadOptions(slash_dates="refuse", phone_region=region, today=date(2026, 5, 1))
-    columns = read_field(pa.array(texts, pa.string()), Field("f", "F", kind), options)
-    return list(zip(columns["f"].to_pylist(), columns["f__problem"].to_pylist(), strict=True))
-
-
 # E-mail
-
-
-def library_email(text: str) -> Verdict:
-    if not text:
-        return None, None
-    if len(text) > 254:
-        return None, "email_too_long"
-    try:
-        validate_email(text, check_deliverability=False)
-    except EmailNotValidError:
-        return None, "not_email"
-    return unicodedata.normalize("NFC", text), None
 
 
 NASTY = [
@@ -146,18 +121,6 @@ def test_the_library_is_asked_about_odd_addresses_only_and_once_each(monkeypatch
 
 
 # Phone
-
-
-def library_phone(text: str, region: str) -> Verdict:
-    if not text:
-        return None, None
-    try:
-        number = phonenumbers.parse(text, region)
-    except phonenumbers.NumberParseException:
-        return None, "not_phone"
-    if not phonenumbers.is_valid_number(number):
-        return None, "invalid_phone"
-    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None
 
 
 @pytest.mark.parametrize(

@@ -132,13 +132,21 @@ class TestFolderOfAPool:
         assert resolve("promo_codes", folder_name="spring", parameters={"pool": "spring"}).pool == "spring"
         assert resolve("promo_codes").pool is None
 
-    @pytest.mark.parametrize("layer", ["type_folder", "folder", "inherited", "sidecar", "parameters"])
+    @pytest.mark.parametrize("layer", ["type_folder", "folder", "sidecar", "parameters"])
     def test_pc02_whoever_names_another_pool_disagrees(self, layer: str):
         with pytest.raises(SettingsError) as caught:
             resolve("promo_codes", folder_name="spring", **{layer: {"pool": "autumn"}})
         assert caught.value.rule == "file.pool_disagrees"
         assert "'spring'" in caught.value.message
         assert "'autumn'" in caught.value.message
+
+    @pytest.mark.parametrize("giver", ["folder", "sidecar", "parameters", None])
+    def test_x09_the_folder_goes_before_the_inherited_pool_and_only_before_that(self, giver: str | None):
+        stored = {"pool": "autumn", "delimiter": "|", "given_by": {"pool": giver, "delimiter": giver} if giver else {}}
+        chosen = resolve("promo_codes", folder_name="spring", inherited=inheritable(stored))
+        assert (chosen.pool, chosen.given_by["pool"], chosen.delimiter) == ("spring", "folder", "|")
+        with pytest.raises(SettingsError, match="winter"):
+            resolve("promo_codes", folder_name="spring", inherited=inheritable(stored), sidecar={"pool": "winter"})
 
     def test_x11_the_settings_of_the_type_s_folder_hold_below_it_and_the_folder_s_own_go_before_them(self):
         above = {"delimiter": ";", "slash_dates": "day_first"}

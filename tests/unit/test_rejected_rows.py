@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from include.importing.dialect import Dialect
 from include.importing.origins import ESCAPED, unescape
-from include.importing.rejected_rows import Writer, file_name
+from include.importing.rejected_rows import NOT_FOUND, Writer, file_name
 
 pytestmark = pytest.mark.unit
 
@@ -56,10 +56,13 @@ def sent(raw: bytes, **options) -> bytes:
         ("Cards.TXT", "Cards.rejected.TXT"),
         ("a.b.c.csv", "a.b.c.rejected.csv"),
         ("rejected.csv", "rejected.rejected.csv"),
+        ("cards.not-found.csv", "cards.rejected.csv"),
+        ("cards.rejected.not-found.rejected.csv", "cards.rejected.csv"),
     ],
 )
 def test_the_file_is_named_for_the_sender_s(name: str, expected: str):
     assert file_name(name) == expected
+    assert file_name(name, NOT_FOUND) == "not-found".join(expected.rsplit("rejected", 1))
 
 
 @pytest.mark.parametrize("letter", ["x", "ä", "😀"])

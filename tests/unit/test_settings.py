@@ -67,6 +67,7 @@ def test_the_shipped_defaults():
         "gift_cards": {"action": "add_gift_cards", "after": {"gift_card_pools": 30}},
         "promo_code_pools": {"action": "add_and_edit_promo_code_pools"},
         "promo_codes": {"action": "add_promo_codes", "after": {"promo_code_pools": 30}},
+        "customers": {"action": "add_and_edit"},
     }
     cards = resolve("gift_cards")
     assert (cards.max_file_bytes, cards.settle_seconds, cards.max_reject_share) == (2 * 1024**3, 5, None)
@@ -262,8 +263,11 @@ def test_settings_that_fit_one_type_are_errors_for_others(other_types):
     assert resolve("customers", parameters={"action": "edit_existing", "segment": "vip"}).segment == "vip"
 
 
-def test_without_an_action_a_type_with_several_is_refused(other_types):
-    assert wrong("customers") == "action: must be stated for customers, one of edit_existing, add_and_edit."
+def test_without_an_action_a_type_with_several_is_refused(other_types, tmp_path):
+    silent = tmp_path / "imports.yaml"
+    silent.write_text("gift_cards: {defaults: {retention_days: 1}}\n")
+    told = wrong("customers", defaults_file=silent)
+    assert told == "action: must be stated for customers, one of edit_existing, add_and_edit."
     assert resolve("promo_codes").action == "add_promo_codes"
 
 

@@ -4,7 +4,7 @@ LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION USING
         ERRCODE = 'restrict_violation',
-        MESSAGE = format('%s of loyalty.%s refused: %s', TG_OP, TG_TABLE_NAME, TG_ARGV[0]),
+        MESSAGE = format('%s of %I.%I refused: %s', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME, TG_ARGV[0]),
         SCHEMA = TG_TABLE_SCHEMA,
         TABLE = TG_TABLE_NAME;
 END

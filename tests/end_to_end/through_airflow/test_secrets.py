@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
-from psycopg2 import sql
 
-from tests.end_to_end.imports import CARD_HEADER, POOL_HEADER, SETTLES_SOON, STAGES, Imports, card_numbers
+from tests.end_to_end.imports import CARD_HEADER, POOL_HEADER, SETTLES_SOON, Imports, card_numbers
+from tests.end_to_end.leaks import (
+    AIRFLOW_TABLES,
+    COMPONENT_LOGS,
+    log_files,
+    places_of,
+    tables,
+    task_log,
+    told_by_the_api,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -89,61 +94,6 @@ def test_a_broken_constraint_is_named_and_its_values_are_not(
     assert "loyalty.gift_card refuses (canary); nothing was loaded" in log
 
 
-def task_log(imports: Imports, job: Mapping[str, Any], task: Mapping[str, Any]) -> str:
-    """Return a task's log as the UI shows it."""
-    path = f"/api/v2/dags/{job['dag_id']}/dagRuns/{job['dag_run_id']}/taskInstances/{task['task_id']}"
-    return json.dumps(imports.api.get(f"{path}/logs/{task['try_number']}?map_index={task['map_index']}"))
-
-
-def told_by_the_api(imports: Imports, jobs: Mapping[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    """Return (where, text) of all that Airflow's UI can show of these jobs' runs."""
-    for name, job in jobs.items():
-        run = imports.run(job)
-        assert run["conf"] == {"file": str(imports.landing / "gift_cards" / name)}
-        yield f"{name}: run", json.dumps(run)
-        instances = imports.task_instances(job)
-        assert {one["task_id"] for one in instances} == set(STAGES)
-        yield f"{name}: task instances", json.dumps(instances)
-        path = f"/api/v2/dags/{job['dag_id']}/dagRuns/{job['dag_run_id']}/taskInstances"
-        for one in instances:
-            task, index = one["task_id"], one["map_index"]
-            if one["try_number"] > 0:
-                yield f"{name}: log of {task}", task_log(imports, job, one)
-            for entry in imports.api.get(f"{path}/{task}/xcomEntries?map_index={index}")["xcom_entries"]:
-                value = imports.api.get(f"{path}/{task}/xcomEntries/{entry['key']}?map_index={index}")
-                yield f"{name}: XCom {task}.{entry['key']}", json.dumps(value)
-    yield "audit log", json.dumps(imports.api.get("/api/v2/eventLogs?limit=1000"))
-
-
-def tables(url: str, schema: str) -> Iterator[tuple[str, str]]:
-    """Return (table, everything in it) of a database."""
-    connection = psycopg2.connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = %s ORDER BY 1", (schema,))
-            for (table,) in cursor.fetchall():
-                cursor.execute(sql.SQL("SELECT t::text FROM {} AS t").format(sql.Identifier(schema, table)))
-                yield f"{schema}.{table}", "\n".join(text for (text,) in cursor)
-    finally:
-        connection.close()
-
-
-def log_files(home: Path) -> Iterator[tuple[str, str]]:
-    """Return (file, content) of every log: tasks, components, database."""
-    for path in [*home.rglob("*.log"), *home.rglob("*.log.1")]:
-        yield str(path.relative_to(home)), path.read_text(errors="replace")
-
-
-def secrets_in(texts: Iterator[tuple[str, str]], secrets: set[str]) -> tuple[list[str], list[str]]:
-    """Return where was looked and where secrets were found, without repeating them."""
-    looked, found = [], []
-    for place, text in texts:
-        looked.append(place)
-        if not secrets.isdisjoint(MAY_BE_SECRET.findall(text)):
-            found.append(place)
-    return looked, found
-
-
 @pytest.fixture
 def secrets(imports: Imports) -> set[str]:
     """Every card number that any test has dropped, and every CVV."""
@@ -153,7 +103,14 @@ def secrets(imports: Imports) -> set[str]:
     return every
 
 
+def secrets_in(texts: Iterator[tuple[str, str]], secrets: set[str]) -> tuple[list[str], list[str]]:
+    """Return where was looked and where secrets were found."""
+    return places_of(texts, lambda text: not secrets.isdisjoint(MAY_BE_SECRET.findall(text)))
+
+
 def test_airflow_shows_no_secret(imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]) -> None:
+    for name, job in jobs.items():
+        assert imports.run(job)["conf"] == {"file": str(imports.landing / "gift_cards" / name)}
     looked, found = secrets_in(told_by_the_api(imports, jobs), secrets)
     assert found == []
     assert "secret_rejects.csv: XCom close_job.result" in looked
@@ -165,17 +122,14 @@ def test_airflows_database_holds_no_secret(
 ) -> None:
     looked, found = secrets_in(tables(imports.stack.server.url("airflow"), "public"), secrets)
     assert found == []
-    assert {
-        f"public.{name}" for name in ("xcom", "rendered_task_instance_fields", "dag_run", "dag_run_note", "log")
-    } <= set(looked)
+    assert set(looked) >= AIRFLOW_TABLES
 
 
 def test_no_log_file_holds_a_secret(imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]) -> None:
     home = imports.stack.settings.home
     looked, found = secrets_in(log_files(home), secrets)
     assert found == []
-    components = {f"logs/{name}.log" for name in ("scheduler", "triggerer", "dag-processor", "api-server")}
-    assert components | {"postgres/data/server.log"} <= set(looked)
+    assert COMPONENT_LOGS | {"postgres/data/server.log"} <= set(looked)
     for job in jobs.values():
         folder = f"airflow/logs/dag_id={job['dag_id']}/run_id={job['dag_run_id']}/"
         assert sum(place.startswith(folder) for place in looked) >= 4

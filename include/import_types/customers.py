@@ -1,0 +1,443 @@
+"""Customers: found by external identifier, e-mail or phone, edited or created. Source: spec section 8."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from include.importing.errors import ConfigurationError, FileRefused
+from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.names import did_you_mean, normalise_name
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from include.importing.settings import ImportSettings
+    from include.project.model import CustomField, Project
+
+EXTERNAL_IDS = "external_ids"
+CUSTOM_FIELDS = "custom_fields"
+SUBSCRIPTIONS = "subscriptions"
+
+_CUSTOM_KINDS = {
+    "string": Kind.TEXT,
+    "boolean": Kind.BOOLEAN,
+    "integer": Kind.INTEGER,
+    "decimal": Kind.DECIMAL,
+    "date": Kind.DATE,
+    "datetime": Kind.DATETIME,
+    "enum": Kind.ENUM,
+}
+
+
+def slug(name: str) -> str:
+    """Return a name of the project settings as a part of a field's name: ASCII words in lower case, `_` between them.
+
+    Two names that differ as headers have different slugs: one that loses letters on the way ends in a hash of it.
+    """
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    made = "_".join(re.findall(r"[a-z0-9]+", words.lower()))
+    if normalise_name(made) == normalise_name(name):
+        return made
+    return "_".join(filter(None, (made, f"x{hashlib.sha256(normalise_name(name).encode()).hexdigest()[:8]}")))
+
+
+def dynamic_fields(project: Project) -> tuple[Field, ...]:
+    """Return the fields that the project settings add: external identities, custom fields, subscriptions."""
+    fields = [*_external_identities(project), *_subscriptions(project)]
+    headers = {
+        normalise_name(name) for field in (*_FIELDS, *fields) for name in (field.name, field.label, *field.aliases)
+    }
+    fields += _custom_fields(project, headers)
+    return tuple(fields)
+
+
+def _external_identities(project: Project) -> Iterator[Field]:
+    is_only_one = len(project.external_identities) == 1
+    for system in project.external_identities:
+        yield Field(
+            f"external_identity_{slug(system)}",
+            f"External identity {system}",
+            Kind.IDENTIFIER,
+            aliases=(f"ExternalIdentity{system}", *(("ExternalId",) if is_only_one else ())),
+            sensitive=True,
+            clearable=True,
+            packed=(EXTERNAL_IDS, system),
+            description=f"What the system {system} calls the customer.",
+        )
+
+
+def _subscriptions(project: Project) -> Iterator[Field]:
+    for channel in project.channels:
+        by_channel = f"is_subscribed_by_{slug(channel)}"
+        yield _subscription(by_channel, f"IsSubscribedBy{channel}", channel)
+        for topic in project.topics:
+            name = f"{by_channel}_on_{slug(topic)}"
+            yield _subscription(name, f"IsSubscribedBy{channel}On{topic}", f"{channel}/{topic}")
+
+
+def _subscription(name: str, header: str, key: str) -> Field:
+    return Field(
+        name,
+        header,
+        Kind.BOOLEAN,
+        clearable=True,
+        packed=(SUBSCRIPTIONS, key),
+        is_droppable=True,
+        description=f"Subscription on {key}.",
+    )
+
+
+def _custom_fields(project: Project, taken: Iterable[str]) -> Iterator[Field]:
+    """Give the custom fields; their own names are headers too, unless another field has that header already."""
+    prefixed = [_custom_field(each) for each in project.custom_fields]
+    headers = {*taken, *(normalise_name(name) for field in prefixed for name in (field.name, field.label))}
+    for each in project.custom_fields:
+        is_free = normalise_name(each.name) not in headers
+        yield _custom_field(each, aliases=(each.name,) if is_free else ())
+
+
+def _custom_field(custom: CustomField, aliases: tuple[str, ...] = ()) -> Field:
+    return Field(
+        f"custom_field_{slug(custom.name)}",
+        f"Custom field {custom.name}",
+        _CUSTOM_KINDS[custom.type],
+        aliases=aliases,
+        choices=custom.values,
+        sensitive=True,
+        clearable=True,
+        packed=(CUSTOM_FIELDS, custom.name),
+        is_droppable=True,
+        description=f"The custom field {custom.name}.",
+    )
+
+
+def explain_unmatched(header: str, project: Project) -> tuple[str, str] | None:
+    """Say which entry of the project settings a column seems to mean that there is none of. Source: CU-08."""
+    name = normalise_name(header)
+    if name == "externalid":
+        known = project.external_identities
+        return (
+            "file.unknown_external_identity",
+            f"doesn't say which system it is of: the project has {len(known)} external_identities, and their columns "
+            f"are named ExternalIdentity<System>{did_you_mean('', known)}",
+        )
+    for prefix, rule, what, entries in (
+        ("externalidentity", "file.unknown_external_identity", "external identity", project.external_identities),
+        ("customfield", "file.unknown_custom_field", "custom field", [each.name for each in project.custom_fields]),
+    ):
+        if name.startswith(prefix):
+            near = did_you_mean(name.removeprefix(prefix), entries)
+            return rule, f"names no {what} of the project settings{near}"
+    if not name.startswith("issubscribedby"):
+        return None
+    rest = name.removeprefix("issubscribedby")
+    for channel in project.channels:
+        topic = rest.removeprefix(f"{normalise_name(channel)}on")
+        if topic != rest:
+            near = did_you_mean(topic, project.topics)
+            return "file.unknown_topic", f"names no topic of the project settings{near}"
+    near = did_you_mean(rest.partition("on")[0], project.channels)
+    return "file.unknown_channel", f"names no channel of the project settings{near}"
+
+
+def derive_settings(connection: Connection, settings: ImportSettings, project: Project) -> dict[str, str]:
+    """Return the data source, point of contact and brand of an import. Source: CU-06, CU-07.
+
+    The data source is the one that the settings name, else the default one; the point of contact likewise, else the
+    data source's. A corrected file keeps those of the earlier job, unless it is given a data source of its own.
+
+    Raises:
+        FileRefused: `file.unknown_data_source`, `file.unknown_point_of_contact`.
+        ConfigurationError: the warehouse lacks entries of the project settings.
+    """
+    import sqlalchemy as sa  # which no DAG needs when it is parsed
+
+    _refuse_unsynced(connection, project)
+    sources = connection.execute(
+        sa.text("SELECT name, point_of_contact, is_default FROM loyalty.data_source ORDER BY name")
+    ).all()
+    earlier = settings.derived
+    default = next((source.name for source in sources if source.is_default), None)
+    name = settings.data_source or earlier.get("data_source") or default
+    source = next((source for source in sources if source.name == name), None)
+    if source is None:
+        raise FileRefused("file.unknown_data_source", _no_data_source(name, [source.name for source in sources]))
+    is_as_before = earlier.get("data_source") == source.name
+    derived = earlier.get("point_of_contact") if is_as_before else None
+    contact = settings.point_of_contact or derived or source.point_of_contact
+    brands = {
+        row.external_id: row.brand
+        for row in connection.execute(sa.text("SELECT external_id, brand FROM loyalty.point_of_contact ORDER BY 1"))
+    }
+    if contact not in brands:
+        raise FileRefused(
+            "file.unknown_point_of_contact",
+            f"The project has no point of contact {contact!r}, which the settings name{did_you_mean(contact, brands)}.",
+        )
+    return {"data_source": source.name, "point_of_contact": contact, "brand": brands[contact]}
+
+
+def _no_data_source(name: str | None, known: list[str]) -> str:
+    if name is None:
+        return "The settings name no data source, and none of the project's is marked as the default one."
+    return f"The project has no data source {name!r}, which the settings name{did_you_mean(name, known)}."
+
+
+def _refuse_unsynced(connection: Connection, project: Project) -> None:
+    """Make sure that the warehouse knows what columns of the file can be named after.
+
+    Raises:
+        ConfigurationError: the project settings have entries that were never applied to the warehouse.
+    """
+    import sqlalchemy as sa
+
+    wanted = {
+        *(("external identity", name, None) for name in project.external_identities),
+        *(("channel", name, None) for name in project.channels),
+        *(("topic", name, None) for name in project.topics),
+        *(("custom field", each.name, str(each.type)) for each in project.custom_fields),
+    }
+    query = """
+        SELECT 'external identity', system_name, NULL FROM loyalty.external_identity
+        UNION ALL SELECT 'channel', name, NULL FROM loyalty.subscription_channel
+        UNION ALL SELECT 'topic', name, NULL FROM loyalty.subscription_topic
+        UNION ALL SELECT 'custom field', name, type FROM loyalty.custom_field
+    """
+    missing = sorted(wanted - {tuple(row) for row in connection.execute(sa.text(query))})
+    if missing:
+        named = ", ".join(f"{what} {name!r}" for what, name, _ in missing)
+        raise ConfigurationError(
+            f"The warehouse doesn't know the project's {named} as the settings have it: apply them with "
+            "`python -m include.cli sync-project`."
+        )
+
+
+_FIELDS = (
+    Field(
+        "email",
+        "Email",
+        Kind.EMAIL,
+        aliases=("E-mail address",),
+        sensitive=True,
+        clearable=True,
+        description="Identifies the customer; letter case doesn't count.",
+    ),
+    Field(
+        "is_email_confirmed",
+        "IsEmailConfirmed",
+        Kind.BOOLEAN,
+        clearable=True,
+        is_droppable=True,
+        description="Whether the e-mail address is confirmed.",
+    ),
+    Field(
+        "mobile_phone",
+        "Mobile phone",
+        Kind.PHONE,
+        aliases=("Phone",),
+        sensitive=True,
+        clearable=True,
+        description="Identifies the customer; stored in international form, by the project's `default_phone_region`.",
+    ),
+    Field(
+        "is_mobile_phone_confirmed",
+        "IsMobilePhoneConfirmed",
+        Kind.BOOLEAN,
+        clearable=True,
+        is_droppable=True,
+        description="Whether the mobile phone is confirmed.",
+    ),
+    Field(
+        "discount_card",
+        "Discount card",
+        Kind.IDENTIFIER,
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="Number of the loyalty card; does not identify the customer.",
+    ),
+    Field("area", "Area", clearable=True, is_droppable=True, description="The customer's area."),
+    Field("last_name", "Last name", sensitive=True, clearable=True, is_droppable=True, description="Last name."),
+    Field("first_name", "First name", sensitive=True, clearable=True, is_droppable=True, description="First name."),
+    Field("middle_name", "Middle name", sensitive=True, clearable=True, is_droppable=True, description="Middle name."),
+    Field(
+        "full_name",
+        "Full name",
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="Kept as given; ignored in rows that have one of the name's parts.",
+    ),
+    Field(
+        "sex",
+        "Sex",
+        Kind.ENUM,
+        aliases=("Gender",),
+        choices=("male", "female"),
+        synonyms={"m": "male", "f": "female", "w": "female"},
+        clearable=True,
+        is_droppable=True,
+        description="Also `m`, `f` and `w`.",
+    ),
+    Field(
+        "birth_date",
+        "Birth date",
+        Kind.DATE,
+        aliases=("Date of birth", "Birthday"),
+        allows_two_digit_year=True,
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="Not in the future.",
+    ),
+    Field(
+        "is_subscribed",
+        "IsSubscribed",
+        Kind.BOOLEAN,
+        clearable=True,
+        packed=(SUBSCRIPTIONS, ""),
+        is_droppable=True,
+        description="Subscription to the brand as a whole; columns `IsSubscribedBy<Channel>` and "
+        "`IsSubscribedBy<Channel>On<Topic>` narrow it.",
+    ),
+    Field(
+        "last_update_point_of_contact",
+        "Last update point of contact",
+        Kind.IDENTIFIER,
+        enabled_by="take_point_of_contact_from_file",
+        description="Point of contact of the change, with the setting `take_point_of_contact_from_file`.",
+    ),
+    Field(
+        "last_update_action_template",
+        "Last update action template",
+        Kind.IDENTIFIER,
+        enabled_by="take_action_template_from_file",
+        description="Template that an edit is recorded with, with the setting `take_action_template_from_file`.",
+    ),
+    Field(
+        "last_update_date_time",
+        "Last update date time",
+        Kind.DATETIME,
+        aliases=("Last update date time (UTC)", "LastUpdateDateTimeUtc"),
+        is_droppable=True,
+        description="When the change was made, not in the future; the job's time when blank.",
+    ),
+    Field(
+        "source_point_of_contact",
+        "Source point of contact",
+        Kind.IDENTIFIER,
+        enabled_by="take_point_of_contact_from_file",
+        description="Point of contact of the creation, with the setting `take_point_of_contact_from_file`.",
+    ),
+    Field(
+        "source_action_template",
+        "Source action template",
+        Kind.IDENTIFIER,
+        enabled_by="take_action_template_from_file",
+        description="Template that a creation is recorded with (an edit too, when it has none of its own), with the "
+        "setting `take_action_template_from_file`.",
+    ),
+    Field(
+        "source_date_time",
+        "Source date time",
+        Kind.DATETIME,
+        aliases=("Source date time (UTC)", "SourceDateTimeUtc"),
+        is_droppable=True,
+        description="When the customer was created, not in the future; the time of the last update when blank.",
+    ),
+)
+_POINTS_OF_CONTACT = "SELECT external_id FROM loyalty.point_of_contact"
+_TEMPLATES = "SELECT system_name FROM loyalty.action_template"
+
+CUSTOMERS = ImportType(
+    name="customers",
+    label="Customers",
+    actions=("edit_existing", "add_and_edit"),
+    key="email",
+    edits=True,
+    load_statement=Path(__file__).with_name("load_customers.sql"),
+    further_statements=(Path(__file__).with_name("load_customers_changes.sql"),),
+    targets=(
+        "loyalty.customer",
+        "loyalty.customer_external_id",
+        "loyalty.customer_subscription",
+        "loyalty.segment_member",
+        "loyalty.customer_action",
+    ),
+    required_any=("email", "mobile_phone", "external_identity_*"),
+    fields=_FIELDS,
+    dynamic_fields=dynamic_fields,
+    dynamic_headers=(
+        (
+            "ExternalIdentity<System>",
+            "text; `%CLEAR%`",
+            "Identifies the customer in one of `external_identities`; `ExternalId` serves when there is exactly one.",
+        ),
+        (
+            "CustomField<Name>",
+            "as the field's type says; `%CLEAR%`",
+            "One of `custom_fields`; its name alone serves where no other field has it.",
+        ),
+        (
+            "IsSubscribedBy<Channel>",
+            "`true`/`false`, `yes`/`no`, `1`/`0`; `%CLEAR%`",
+            "Subscription on one of `channels`.",
+        ),
+        (
+            "IsSubscribedBy<Channel>On<Topic>",
+            "`true`/`false`, `yes`/`no`, `1`/`0`; `%CLEAR%`",
+            "Subscription to one of `topics` on one of `channels`.",
+        ),
+    ),
+    packed_columns=(EXTERNAL_IDS, CUSTOM_FIELDS, SUBSCRIPTIONS),
+    explain_unmatched=explain_unmatched,
+    derive_settings=derive_settings,
+    not_found_reason="No customer has an identifier of this row, and the action edit_existing creates none.",
+    lookups=tuple(
+        Lookup(field, field, query)
+        for field, query in (
+            ("last_update_point_of_contact", _POINTS_OF_CONTACT),
+            ("source_point_of_contact", _POINTS_OF_CONTACT),
+            ("last_update_action_template", _TEMPLATES),
+            ("source_action_template", _TEMPLATES),
+        )
+    ),
+    load_rules=(
+        LoadRule(
+            "row.ambiguous_customer",
+            "The identifiers of this row ({fields}) belong to {value} different customers. Correct them, or make a row "
+            "for each customer.",
+            "CU-03",
+        ),
+        LoadRule(
+            "external_identity_*.belongs_to_another",
+            "{label} of this row belongs to another customer, so the customer of this row can't get it.",
+            "CU-03",
+        ),
+        LoadRule(
+            "email.belongs_to_another",
+            "Email of this row belongs to another customer, so the customer of this row can't get it.",
+            "CU-03",
+        ),
+        LoadRule(
+            "mobile_phone.belongs_to_another",
+            "Mobile phone of this row belongs to another customer, so the customer of this row can't get it.",
+            "CU-03",
+        ),
+        LoadRule(
+            "row.last_identifier_cleared",
+            "The customer would be left without e-mail, mobile phone and external identifier.",
+            "CU-04",
+        ),
+        LoadRule(
+            "external_id.replaced",
+            "The external identifier of a customer that the row found by another identifier was replaced.",
+            "CU-03",
+            severity="warning",
+        ),
+    ),
+)

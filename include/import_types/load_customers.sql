@@ -1,0 +1,399 @@
+-- Finds out which customer each staged row is about, as if the rows were taken one by one in the order of the file
+-- (CU-01 to CU-03); load_customers_changes.sql then does what they say. Reads the views `staged_row` and `staged`, and
+-- `load_field`; writes `load_reject`, `load_warning`, `load_not_found`, and for the second file:
+--
+--   target          the accepted rows, with their customers. creates: this row makes the customer; is_several: the
+--                   customer may have several rows; is_moving: identifiers may change
+--   held_before     who held which identifier, of the customers that entangled rows hit
+--
+-- A row with identifiers of its own is judged by sets: the customers that hold one of them are its hits. Rows that
+-- repeat exactly the identifiers of another share the verdict of the first. Only rows that share some identifier, or a
+-- customer, with a row of other identifiers are entangled: what one does decides whom the next is about. They are few,
+-- and a loop takes them one by one.
+
+-- Loads of customers go one after the other, and nobody is erased meanwhile.
+SELECT pg_advisory_xact_lock(hashtext('loyalty.customer'));
+SELECT loyalty.hold_customers();
+
+-- The identifiers that the file has columns for, in the order in which they decide, with SQL that gives their values
+-- from a staged row and finds who holds them.
+CREATE TEMP TABLE identifier ON COMMIT DROP AS
+SELECT
+    position, field.name, field.label, part.*
+FROM (
+    SELECT
+        (row_number() OVER (ORDER BY staging_column <> 'external_ids', load_field.position))::integer AS position,
+        name, label, staging_column, key
+    FROM load_field
+    WHERE staging_column IN ('external_ids', 'email', 'mobile_phone')
+      AND name = ANY (string_to_array(current_setting('import.fields'), ','))
+) AS field
+CROSS JOIN LATERAL (
+    SELECT
+        key AS system,
+        format('row.external_ids ->> %L', key) AS given,
+        format('row.external_ids -> %L = ''null''', key) AS is_cleared,
+        format('holder_%s.customer_id', position) AS holder,
+        format('LEFT JOIN loyalty.customer_external_id AS holder_%1$s ON holder_%1$s.system = %2$L '
+               'AND holder_%1$s.value = row.external_ids ->> %2$L', position, key) AS join_holder
+    WHERE staging_column = 'external_ids'
+    UNION ALL
+    SELECT
+        NULL,
+        'lower(row.email COLLATE "pg_c_utf8")',
+        'row.email__clear',
+        format('holder_%s.id', position),
+        format('LEFT JOIN loyalty.customer AS holder_%1$s '
+               'ON lower(holder_%1$s.email COLLATE "pg_c_utf8") = lower(row.email COLLATE "pg_c_utf8")', position)
+    WHERE staging_column = 'email'
+    UNION ALL
+    SELECT
+        NULL,
+        'row.mobile_phone',
+        'row.mobile_phone__clear',
+        format('holder_%s.id', position),
+        format('LEFT JOIN loyalty.customer AS holder_%1$s ON holder_%1$s.mobile_phone = row.mobile_phone', position)
+    WHERE staging_column = 'mobile_phone'
+) AS part;
+
+-- One row a staged row, rejected ones too: a hash of all that it says of identifiers, a mark for each of them (a hash
+-- of its value) and the customer that holds it. customer_id is one of those, the only one unless is_ambiguous.
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT format(
+            'CREATE TEMP TABLE matched ON COMMIT DROP AS '
+            'SELECT row.line, row.is_valid, hash_record_extended(ROW(%1$s), 0) AS tuple, %2$s, '
+            'least(%3$s) AS customer_id, coalesce(least(%3$s) <> greatest(%3$s), false) AS is_ambiguous, '
+            'coalesce(%4$s, false) AS is_moving '
+            'FROM staged_row AS row %5$s',
+            string_agg(format('%s, %s', given, is_cleared), ', ' ORDER BY position),
+            string_agg(
+                format('hashtextextended(%1$s, %2$s) AS mark_%2$s, %3$s AS holder_%2$s', given, position, holder), ', '
+                ORDER BY position),
+            string_agg(holder, ', ' ORDER BY position),
+            string_agg(
+                format('(%s) IS NOT NULL AND %s IS NULL OR coalesce(%s, false)', given, holder, is_cleared), ' OR '),
+            string_agg(join_holder, ' ' ORDER BY position))
+        FROM identifier
+    );
+END
+$$;
+ANALYZE matched;
+
+-- Marks that several rows have (position as above), and customers that several rows hit (position 0).
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT format(
+            'CREATE TEMP TABLE shared ON COMMIT DROP AS '
+            '%s '
+            'UNION ALL '
+            'SELECT 0, customer_id, min(tuple) <> max(tuple) '
+            'FROM (SELECT customer_id, tuple FROM matched WHERE is_valid AND customer_id IS NOT NULL%s) AS hit '
+            'GROUP BY customer_id HAVING count(*) > 1',
+            string_agg(
+                format('SELECT %1$s AS position, mark_%1$s AS mark, min(tuple) <> max(tuple) AS is_entangled '
+                       'FROM matched WHERE is_valid AND mark_%1$s IS NOT NULL GROUP BY mark_%1$s HAVING count(*) > 1',
+                       position),
+                ' UNION ALL ' ORDER BY position),
+            string_agg(format(' UNION ALL SELECT holder_%1$s, tuple FROM matched WHERE is_valid AND is_ambiguous '
+                              'AND holder_%1$s <> customer_id', position), ''))
+        FROM identifier
+    );
+END
+$$;
+ANALYZE shared;
+
+-- Valid rows that are not alone: they are entangled, or repeat exactly what another says.
+DO $$
+BEGIN
+    EXECUTE (
+        SELECT format(
+            'CREATE TEMP TABLE several ON COMMIT DROP AS '
+            'SELECT line, tuple, customer_id, is_ambiguous, is_moving, coalesce(%s, false) AS is_entangled '
+            'FROM matched '
+            'WHERE is_valid AND (%s)',
+            string_agg(
+                format('mark_%1$s IN (SELECT mark FROM shared WHERE position = %1$s AND is_entangled) '
+                       'OR holder_%1$s IN (SELECT mark FROM shared WHERE position = 0 AND is_entangled)', position),
+                ' OR '),
+            string_agg(
+                format('mark_%1$s IN (SELECT mark FROM shared WHERE position = %1$s) '
+                       'OR holder_%1$s IN (SELECT mark FROM shared WHERE position = 0 AND is_entangled)', position),
+                ' OR '))
+        FROM identifier
+    );
+END
+$$;
+CREATE INDEX ON several (line);
+ANALYZE several;
+
+-- The identifiers of ambiguous rows, with whose they are: a number that tells the customers of a row apart. is_taken:
+-- the first hit has another value of its own.
+CREATE TEMP TABLE ambiguous_identifier (
+    line bigint, position integer, customer bigint, is_taken boolean
+) ON COMMIT DROP;
+
+-- Entangled rows are taken one by one, in memory: a table would keep every state that it has been through. Identifiers
+-- and customers are numbers there; a customer of before the file comes first, one that a row makes has the number that
+-- its row would have. holders[identifier] is the customer that holds it, own[(customer - 1) * positions + position] the
+-- identifier that a customer holds.
+CREATE TEMP TABLE entangled_identifier (
+    line bigint, position integer, value text COLLATE "C", is_cleared boolean
+) ON COMMIT DROP;
+CREATE TEMP TABLE held_before (position integer, value text COLLATE "C", customer_id bigint) ON COMMIT DROP;
+CREATE TEMP TABLE entangled_hit (customer_id bigint) ON COMMIT DROP;
+CREATE TEMP TABLE entangled_verdict (line bigint, customer integer, creates boolean) ON COMMIT DROP;
+DO $$
+DECLARE
+    each identifier;
+BEGIN
+    IF NOT EXISTS (SELECT FROM several WHERE is_entangled) THEN
+        RETURN;
+    END IF;
+    CREATE TEMP TABLE entangled_row ON COMMIT DROP AS
+    SELECT row.line, row.email, row.email__clear, row.mobile_phone, row.mobile_phone__clear, row.external_ids
+    FROM staged AS row
+    WHERE line IN (SELECT line FROM several WHERE is_entangled);
+    FOR each IN SELECT * FROM identifier LOOP
+        EXECUTE format(
+            'INSERT INTO entangled_identifier SELECT line, %s, %s, coalesce(%s, false) FROM entangled_row AS row',
+            each.position, each.given, each.is_cleared);
+        EXECUTE format(
+            'INSERT INTO entangled_hit '
+            'SELECT DISTINCT holder_%1$s FROM matched '
+            'WHERE holder_%1$s IS NOT NULL AND line IN (SELECT line FROM several WHERE is_entangled)', each.position);
+    END LOOP;
+    DROP TABLE entangled_row;
+END
+$$;
+CREATE TEMP TABLE entangled_customer ON COMMIT DROP AS
+SELECT customer_id, row_number() OVER ()::integer AS number
+FROM (SELECT DISTINCT customer_id FROM entangled_hit) AS hit;
+ANALYZE entangled_identifier, entangled_customer;
+
+INSERT INTO held_before
+SELECT identifier.position, external_id.value, external_id.customer_id
+FROM entangled_customer
+JOIN loyalty.customer_external_id AS external_id USING (customer_id)
+JOIN identifier USING (system)
+UNION ALL
+SELECT identifier.position, lower(customer.email COLLATE "pg_c_utf8"), customer.id
+FROM entangled_customer
+JOIN loyalty.customer ON customer.id = entangled_customer.customer_id
+JOIN identifier ON identifier.name = 'email'
+WHERE customer.email IS NOT NULL
+UNION ALL
+SELECT identifier.position, customer.mobile_phone, customer.id
+FROM entangled_customer
+JOIN loyalty.customer ON customer.id = entangled_customer.customer_id
+JOIN identifier ON identifier.name = 'mobile_phone'
+WHERE customer.mobile_phone IS NOT NULL;
+
+CREATE TEMP TABLE entangled_value ON COMMIT DROP AS
+SELECT row_number() OVER ()::integer AS number, given.position, given.value, customer.number AS customer
+FROM (
+    SELECT position, value FROM entangled_identifier WHERE value IS NOT NULL
+    UNION
+    SELECT position, value FROM held_before
+) AS given
+LEFT JOIN held_before USING (position, value)
+LEFT JOIN entangled_customer AS customer USING (customer_id);
+ANALYZE held_before, entangled_value;
+
+DO $$
+DECLARE
+    row record;
+    positions integer := (SELECT count(*) FROM identifier);
+    is_external boolean[] := ARRAY(SELECT system IS NOT NULL FROM identifier ORDER BY position);
+    may_create boolean := current_setting('import.action') = 'add_and_edit';
+    customers integer := (SELECT count(*) FROM entangled_customer);
+    holders integer[] := ARRAY(SELECT customer FROM entangled_value ORDER BY number);
+    own integer[] := array_fill(NULL::integer, ARRAY[
+        positions * (customers + (SELECT count(DISTINCT line)::integer FROM entangled_identifier))]);
+    customer integer;    -- the row's
+    is_ambiguous boolean;
+    is_replaced boolean;
+    hit integer;
+    slot integer;
+BEGIN
+    FOR row IN SELECT * FROM entangled_value AS value WHERE value.customer IS NOT NULL LOOP
+        own[(row.customer - 1) * positions + row.position] := row.number;
+    END LOOP;
+
+    FOR row IN
+        SELECT
+            given.line,
+            (customers + row_number() OVER (ORDER BY given.line))::integer AS customer_of_its_own,
+            array_agg(value.number ORDER BY given.position) AS given,
+            array_agg(given.is_cleared ORDER BY given.position) AS is_cleared
+        FROM entangled_identifier AS given
+        LEFT JOIN entangled_value AS value USING (position, value)
+        GROUP BY given.line
+        ORDER BY given.line
+    LOOP
+        customer := NULL;
+        is_ambiguous := false;
+        FOR place IN 1 .. positions LOOP
+            hit := holders[row.given[place]];
+            is_ambiguous := is_ambiguous OR coalesce(hit <> customer, false);
+            customer := coalesce(customer, hit);
+        END LOOP;
+
+        IF is_ambiguous THEN
+            FOR place IN 1 .. positions LOOP
+                hit := holders[row.given[place]];
+                IF hit IS NOT NULL THEN
+                    INSERT INTO ambiguous_identifier VALUES (
+                        row.line, place, hit,
+                        hit <> customer AND own[(customer - 1) * positions + place] IS NOT NULL);
+                END IF;
+            END LOOP;
+            CONTINUE;
+        ELSIF customer IS NULL AND NOT may_create THEN
+            INSERT INTO load_not_found VALUES (row.line);
+            CONTINUE;
+        END IF;
+
+        INSERT INTO entangled_verdict
+        VALUES (row.line, coalesce(customer, row.customer_of_its_own), customer IS NULL);
+        customer := coalesce(customer, row.customer_of_its_own);
+        is_replaced := false;
+        FOR place IN 1 .. positions LOOP
+            slot := (customer - 1) * positions + place;
+            IF (row.given[place] IS NOT NULL OR row.is_cleared[place])
+                AND own[slot] IS DISTINCT FROM row.given[place]
+            THEN
+                IF own[slot] IS NOT NULL THEN
+                    holders[own[slot]] := NULL;
+                    is_replaced := is_replaced OR is_external[place] AND row.given[place] IS NOT NULL;
+                END IF;
+                own[slot] := row.given[place];
+                IF own[slot] IS NOT NULL THEN
+                    holders[own[slot]] := customer;
+                END IF;
+            END IF;
+        END LOOP;
+        IF is_replaced THEN
+            INSERT INTO load_warning VALUES (row.line, 'external_id.replaced');
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE TEMP TABLE target (
+    line bigint, customer_id bigint, creates boolean, is_several boolean, is_moving boolean
+) ON COMMIT DROP;
+
+-- Rows that are alone.
+INSERT INTO target
+SELECT
+    line, coalesce(customer_id, nextval('loyalty.customer_id_seq')), customer_id IS NULL, false,
+    is_moving
+FROM matched
+WHERE is_valid
+  AND NOT is_ambiguous
+  AND (customer_id IS NOT NULL OR current_setting('import.action') = 'add_and_edit')
+  AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line);
+
+-- Rows that are repeated: the first of them makes the customer that there isn't yet.
+INSERT INTO target
+SELECT repeated.line, head.customer_id, head.creates AND repeated.line = head.line, true, repeated.is_moving
+FROM several AS repeated
+JOIN (
+    SELECT
+        tuple, min(line) AS line, min(customer_id) IS NULL AS creates,
+        coalesce(min(customer_id), nextval('loyalty.customer_id_seq')) AS customer_id
+    FROM several
+    WHERE NOT is_entangled
+      AND NOT is_ambiguous
+    GROUP BY tuple
+    HAVING min(customer_id) IS NOT NULL OR current_setting('import.action') = 'add_and_edit'
+) AS head USING (tuple)
+WHERE NOT repeated.is_entangled;
+
+INSERT INTO target
+SELECT verdict.line, coalesce(known.customer_id, made.customer_id), verdict.creates, true, true
+FROM entangled_verdict AS verdict
+LEFT JOIN entangled_customer AS known ON known.number = verdict.customer
+LEFT JOIN (
+    SELECT customer, nextval('loyalty.customer_id_seq') AS customer_id
+    FROM entangled_verdict
+    WHERE creates
+) AS made ON made.customer = verdict.customer;
+ANALYZE target;
+
+INSERT INTO load_not_found
+SELECT line
+FROM matched
+WHERE is_valid
+  AND customer_id IS NULL
+  AND current_setting('import.action') = 'edit_existing'
+  AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line AND several.is_entangled);
+
+-- Rows that are ambiguous as the customers were before the file: all but the entangled ones. The suite's rejects are
+-- told as well (X-08).
+DO $$
+DECLARE
+    each identifier;
+BEGIN
+    FOR each IN SELECT * FROM identifier LOOP
+        EXECUTE format(
+            'INSERT INTO ambiguous_identifier '
+            'SELECT line, %1$s, holder_%1$s, is_valid AND holder_%1$s <> first_hit AND %2$s '
+            'FROM (SELECT *, coalesce(%3$s) AS first_hit FROM matched WHERE is_ambiguous) AS row '
+            'WHERE holder_%1$s IS NOT NULL '
+            'AND NOT EXISTS (SELECT FROM several WHERE several.line = row.line AND several.is_entangled)',
+            each.position,
+            CASE
+                WHEN each.system IS NULL THEN format(
+                    'EXISTS (SELECT FROM loyalty.customer WHERE id = first_hit AND %I IS NOT NULL)', each.name)
+                ELSE format(
+                    'EXISTS (SELECT FROM loyalty.customer_external_id AS own '
+                    'WHERE own.customer_id = first_hit AND own.system = %L)', each.system)
+            END,
+            (SELECT string_agg(format('holder_%s', position), ', ' ORDER BY position) FROM identifier));
+    END LOOP;
+END
+$$;
+
+INSERT INTO load_reject
+SELECT
+    ambiguous.line, rule.id,
+    replace(replace(rule.message, '{value}', ambiguous.customers::text), '{fields}', ambiguous.labels)
+FROM (
+    SELECT
+        hit.line, count(DISTINCT hit.customer) AS customers,
+        string_agg(identifier.label, ', ' ORDER BY identifier.position) AS labels
+    FROM ambiguous_identifier AS hit
+    JOIN identifier USING (position)
+    GROUP BY hit.line
+) AS ambiguous
+JOIN load_rule AS rule ON rule.id = 'row.ambiguous_customer';
+
+INSERT INTO load_reject
+SELECT hit.line, rule.id, rule.message
+FROM ambiguous_identifier AS hit
+JOIN identifier USING (position)
+JOIN load_rule AS rule ON rule.id = identifier.name || '.belongs_to_another'
+WHERE hit.is_taken;
+
+-- External ids that replace another one of a customer whom the row found by something else: nothing is merged silently.
+DO $$
+DECLARE
+    each identifier;
+BEGIN
+    FOR each IN SELECT * FROM identifier WHERE system IS NOT NULL LOOP
+        EXECUTE format(
+            'INSERT INTO load_warning '
+            'SELECT min(row.line), ''external_id.replaced'' '
+            'FROM matched AS row '
+            'JOIN loyalty.customer_external_id AS own ON own.customer_id = row.customer_id AND own.system = %2$L '
+            'WHERE row.is_valid AND NOT row.is_ambiguous AND row.mark_%1$s IS NOT NULL AND row.holder_%1$s IS NULL '
+            'AND NOT EXISTS (SELECT FROM several WHERE several.line = row.line AND several.is_entangled) '
+            'GROUP BY row.tuple '
+            'HAVING min(row.line) NOT IN (SELECT line FROM load_warning)', each.position, each.system);
+    END LOOP;
+END
+$$;

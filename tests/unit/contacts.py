@@ -1,0 +1,46 @@
+"""What the importer and the libraries themselves make of e-mail addresses and phone numbers."""
+
+import unicodedata
+from datetime import date
+
+import phonenumbers
+import pyarrow as pa
+from email_validator import EmailNotValidError, validate_email
+
+from include.importing.import_type import Field, Kind
+from include.importing.parsing import ReadOptions, read_field
+
+Verdict = tuple[str | None, str | None]
+
+
+def verdicts(kind: Kind, texts: list[str], region: str = "US") -> list[Verdict]:
+    """Each text's value and problem, as the importer has them."""
+    options = ReadOptions(slash_dates="refuse", phone_region=region, today=date(2026, 5, 1))
+    columns = read_field(pa.array(texts, pa.string()), Field("f", "F", kind), options)
+    return list(zip(columns["f"].to_pylist(), columns["f__problem"].to_pylist(), strict=True))
+
+
+def library_email(text: str) -> Verdict:
+    """The verdict of `email-validator` on a trimmed text."""
+    if not text:
+        return None, None
+    if len(text) > 254:
+        return None, "email_too_long"
+    try:
+        validate_email(text, check_deliverability=False)
+    except EmailNotValidError:
+        return None, "not_email"
+    return unicodedata.normalize("NFC", text), None
+
+
+def library_phone(text: str, region: str) -> Verdict:
+    """The verdict of `phonenumbers` on a trimmed text."""
+    if not text:
+        return None, None
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException:
+        return None, "not_phone"
+    if not phonenumbers.is_valid_number(number):
+        return None, "invalid_phone"
+    return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164), None
