@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from upath import UPath
 
 from include.importing.runtime import Runtime
@@ -83,3 +85,20 @@ class Shop:
 def make_shop(engine: Engine) -> Shop:
     """Return a shop whose folders are never used."""
     return Shop(Runtime(engine, *[UPath("/nowhere")] * 4, code_key=CODE_KEY))
+
+
+@contextmanager
+def winner_of_deadlocks(engine: Engine) -> Iterator[Connection]:
+    """Give a connection whose transactions no deadlock ends: it ends those of the others, after three seconds.
+
+    PostgreSQL ends the one that looks for a deadlock, which each does when it has waited for `deadlock_timeout`.
+    """
+    with engine.begin() as connection:
+        name = connection.dialect.identifier_preparer.quote(str(engine.url.database))
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET deadlock_timeout = '3s'")
+    engine.dispose()
+    with engine.connect() as connection:
+        connection.detach()  # from the pool: nobody else is to have it afterwards
+        connection.exec_driver_sql("SET deadlock_timeout = '1min'")
+        connection.commit()
+        yield connection

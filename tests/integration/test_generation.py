@@ -20,7 +20,7 @@ from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import CodeFormat, rotate_key, write_codes
 from include.promo_codes.generation import GenerationState, generate_into, open_generation, run_generation
 from tests.imports import CODE_KEY
-from tests.integration.promo_codes import Shop, make_shop
+from tests.integration.promo_codes import Shop, make_shop, winner_of_deadlocks
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
@@ -585,7 +585,7 @@ def test_a_generation_that_a_deadlock_ends_is_repeated_as_the_same_and_adds_once
     key = tiny.key(CODE_KEY)
     first, *_, last = write_codes(tiny, key, tiny.permutation(key).numbers(0, 5), "\n").decode().split()
     add = sa.text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES (:code, 'uploads', 1)")
-    with ThreadPoolExecutor(1) as threads, shop.runtime.engine.connect() as connection:
+    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(shop.runtime.engine) as connection:
         connection.execute(sa.text("SELECT loyalty.lock_promo_code_additions(false)"))
         connection.execute(add, {"code": last})
         running = threads.submit(shop.generate, "pool", 79)

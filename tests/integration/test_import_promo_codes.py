@@ -25,6 +25,7 @@ from include.importing.validation import validate_chunk
 from include.warehouse.embedded import EmbeddedServer
 from include.warehouse.engine import create_warehouse_engine
 from tests.imports import SAMPLE_POOLS, Site, counts, make_site, reasons, rejects
+from tests.integration.promo_codes import winner_of_deadlocks
 
 pytestmark = pytest.mark.integration
 
@@ -239,7 +240,7 @@ def test_an_upload_that_a_deadlock_ends_is_repeated_and_loads_once(site: Site):
     """A generation of the same space adds codes in another order: each waits for the other (SQLSTATE 40P01)."""
     add = sa.text("INSERT INTO loyalty.promo_code (code, pool_system_id, generation_id) VALUES (:code, 'made', 1)")
     waiting = sa.text("SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
-    with ThreadPoolExecutor(1) as threads, site.runtime.engine.connect() as connection:
+    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(site.runtime.engine) as connection:
         connection.execute(add, {"code": "3"})
         running = threads.submit(load, site, "1,a", "2,a", "3,a", header="Code,pool")
         while not connection.execute(waiting).all():

@@ -15,6 +15,7 @@ from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import CodeFormat, write_codes
 from include.promo_codes.top_up import Pool, Stock, batches, find_shortage, review_pools, top_up_pool
 from tests.imports import CODE_KEY
+from tests.integration.promo_codes import winner_of_deadlocks
 from tests.integration.top_ups import (
     UPLOAD,
     add_codes,
@@ -478,7 +479,7 @@ def test_a_top_up_that_a_deadlock_ends_is_repeated_and_adds_once(engine, runtime
     add = text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES (:code, 'uploads', 1)")
     waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
     monkeypatch.setattr(generation, "BATCH_CODES", 1)
-    with ThreadPoolExecutor(1) as threads, engine.connect() as connection:
+    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(engine) as connection:
         connection.execute(add, {"code": last})
         running = threads.submit(top_up_pool, runtime, name)
         while not connection.execute(text(waiting)).all():

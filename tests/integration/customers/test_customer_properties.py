@@ -137,7 +137,7 @@ def test_any_small_file_does_what_its_rows_do_one_after_the_other(
 
 
 def essence(scene: Scene, *, is_whole: bool) -> object:
-    """Return the tables without numbers of jobs and times; without lines too, and what follows from them, if not whole.
+    """Return the tables without numbers of jobs and times; if not whole, without lines and what follows from them.
 
     Case twins of an e-mail are equal, and so is an answer that was erased and one that was never given.
     """
@@ -220,7 +220,7 @@ def test_how_a_file_is_written_does_not_matter(
     dialect: dict[str, Any],
     encoding: str,
 ):
-    """X-03, X-15, X-16: delimiter, quotes, line ends, encoding, case and punctuation of headers, blanks around cells."""
+    """X-03, X-15, X-16: delimiter, quotes, line ends, encoding, writing of headers, blanks around cells."""
     scene = scene_of_module
     scene.erase()
     scene.add(before)

@@ -147,7 +147,7 @@ CREATE TABLE loyalty.promo_code_closing_day (
 );
 CREATE INDEX promo_code_closing_day_idx ON loyalty.promo_code_closing_day (pool_system_id, day, opens_at);
 COMMENT ON TABLE loyalty.promo_code_closing_day IS
-    'Days on which issue windows of a pool close, infinity for never, and when the first of those opens at the earliest; '
+    'Days on which issue windows of a pool close, infinity for never, and when the first of those opens; '
     'a day may stand here several times. issue_promo_code passes over days of which no window has opened.';
 
 CREATE TABLE loyalty.promo_code_use (
