@@ -376,3 +376,50 @@ DROP = {"on_invalid_optional": "drop_value"}
 )  # fmt: skip
 def test_values(scene: Scene, case: Case):
     check(scene, case)
+
+
+FIELDS = (
+    ("IsEmailConfirmed", "is_email_confirmed", "yes", "no", "no"),
+    ("IsMobilePhoneConfirmed", "is_mobile_phone_confirmed", "no", "yes", "yes"),
+    ("DiscountCard", "discount_card", "007", "7", "7"),
+    ("Area", "area", "Rome", "Oslo", "Oslo"),
+    ("LastName", "last_name", "Lee", "lee", "lee"),
+    ("FirstName", "first_name", "Ann", "Anna", "Anna"),
+    ("MiddleName", "middle_name", "M", "N", "N"),
+    ("FullName", "full_name", "ALM", "ANM", "ANM"),
+    ("Sex", "sex", "female", "m", "male"),
+    ("BirthDate", "birth_date", "1990-02-28", "1.3.1990", "1990-03-01"),
+    ("FavoriteColor", "FavoriteColor", "red", "Red", "Red"),
+    ("IsVip", "IsVip", "yes", "no", "no"),
+    ("Visits", "Visits", "3", "4", "4"),
+    ("Spent", "Spent", "1.5", "1.51", "1.51"),
+    ("Anniversary", "Anniversary", "2020-02-02", "2020-02-03", "2020-02-03"),
+    ("LastVisit", "LastVisit", "2024-01-01T00:00:00Z", "2024-01-01 00:00:00.5", "2024-01-01T00:00:00.500000Z"),
+    ("Size", "Size", "S", "l", "L"),
+    ("IsSubscribed", "Acme", "yes", "no", "no"),
+    ("IsSubscribedByEmail", "Acme/Email", "no", "yes", "yes"),
+    ("IsSubscribedByEmailOnNews", "Acme/Email/News", "yes", "no", "no"),
+)
+"""Column, name, a value, a cell with another one, and that one."""
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["in one row", "in a row that comes twice"])
+def test_cu04_each_field_by_itself_is_set_changed_cleared_kept_and_repeated(scene: Scene, times: int):
+    """CU-04, CU-05: each row gives one value, so that it alone can be why its customer changes."""
+    columns = [column for column, *_ in FIELDS]
+    before, rows, changes = [], [columns], []
+    for column, name, old, cell, new in FIELDS:
+        erased = "erased" if "Acme" in name else None
+        for sent, had, has in (
+            (cell, None, new), (cell, old, new), ("%CLEAR%", old, erased), ("%CLEAR%", None, None), ("", old, old),
+            (cell, new, new),
+        ):  # fmt: skip
+            key = len(before) + 1
+            before.append(f"{key} website={key}" + (f" {name}={had}" if had else ""))
+            rows += [[sent if column == each else "" for each in columns]] * times
+            changes.append({name: (had, None if has == "erased" else has)} if had != has else None)
+    scene.add("\n".join(before))
+    keys = ["ExternalIdentityWebsite", *(str(key + 1) for key in range(len(before)) for _ in range(times))]
+    loaded = scene.load("\n".join(",".join([key, *row]) for key, row in zip(keys, rows, strict=True)) + "\n")
+    assert loaded.changes() == {2 + times * place: change for place, change in enumerate(changes) if change}
+    assert len(loaded.changes()) == 3 * len(FIELDS)
