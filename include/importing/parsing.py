@@ -143,7 +143,8 @@ def absent_field(field: Field, rows: int) -> dict[str, pa.Array]:
     Raises:
         ConfigurationError: as `read_field`.
     """
-    return read_field(pa.nulls(rows, pa.string()), field, _DECLARATION)
+    blank = read_field(pa.nulls(1, pa.string()), field, _DECLARATION)
+    return {name: pa.repeat(column[0], rows) for name, column in blank.items()}
 
 
 def with_setting(columns: Mapping[str, pa.Array], field: Field, value: str | None) -> dict[str, pa.Array]:

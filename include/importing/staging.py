@@ -20,7 +20,7 @@ import pyarrow.csv as pa_csv
 import sqlalchemy as sa
 from psycopg2.extensions import connection as DriverConnection
 from psycopg2.extensions import cursor as Cursor
-from psycopg2.sql import SQL, Composed, Identifier, Literal
+from psycopg2.sql import SQL, Identifier, Literal
 from sqlalchemy import Connection
 
 from include.importing.import_type import Kind
@@ -129,25 +129,25 @@ def create_views(cursor: Cursor, job_id: int, chunk_numbers: Sequence[int]) -> N
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows on their way to one table, in the table's column order."""
+    """Rows on their way to one table, in columns of the table's names."""
 
-    statement: Composed
+    schema: str
+    table: str
     rows: pa.Table
 
 
-def copy_statement(schema: str, table: str, columns: Sequence[str]) -> Composed:
-    """Return the COPY statement for rows written by `write_batch`."""
-    return SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
-        Identifier(schema, table), SQL(", ").join(map(Identifier, columns))
-    )
-
-
 def write_batch(cursor: Cursor, batch: Batch) -> None:
-    """COPY one batch. Nulls are written as nothing, empty strings quoted."""
+    """COPY one batch. Nulls are written as nothing, empty strings quoted; columns of nothing but nulls are left out."""
     if batch.rows.num_rows == 0:
         return
     sink = pa.BufferOutputStream()
-    rows = batch.rows
+    rows = batch.rows.drop_columns(
+        [
+            name
+            for name, column in zip(batch.rows.column_names, batch.rows.columns, strict=True)
+            if column.null_count == len(column)
+        ]
+    )
     for index, column in enumerate(rows.columns):
         if pa.types.is_fixed_size_binary(column.type):
             rows = rows.set_column(index, rows.field(index).name, _as_bytea(column))
@@ -155,7 +155,10 @@ def write_batch(cursor: Cursor, batch: Batch) -> None:
             rows = rows.set_column(index, rows.field(index).name, _as_timestamptz(column))
     options = pa_csv.WriteOptions(include_header=False, quoting_style="needed", batch_size=_ROWS_AT_ONCE)
     pa_csv.write_csv(rows, sink, options)
-    cursor.copy_expert(batch.statement, pa.BufferReader(sink.getvalue()), size=1 << 20)
+    statement = SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(
+        Identifier(batch.schema, batch.table), SQL(", ").join(map(Identifier, rows.column_names))
+    )
+    cursor.copy_expert(statement, pa.BufferReader(sink.getvalue()), size=1 << 20)
 
 
 def _as_timestamptz(column: pa.ChunkedArray) -> pa.ChunkedArray:

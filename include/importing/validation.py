@@ -436,11 +436,6 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
         connection.execute(sa.delete(table).where(table.c.job_id == job.id, table.c.chunk_number == chunk.number))
     with staging.driver(connection).cursor() as cursor:
         staging.create_table(cursor, job.id, chunk.number, judge.staging_columns)
-    into_staging = staging.copy_statement(
-        "staging", staging.table_name(job.id, chunk.number), [*staging.ROW_COLUMNS, *judge.staging_columns]
-    )
-    into_rejects = staging.copy_statement("ledger", "reject", ["job_id", "chunk_number", *REJECT_ORDER])
-    into_dropped = staging.copy_statement("ledger", "dropped_value", ["job_id", "chunk_number", *DROPPED_ORDER])
     ensure_text(runtime, job)
     plan = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
     with open_text(runtime, job) as text, staging.Writer(connection) as writer:
@@ -449,11 +444,13 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
             read += judged.read
             staged_rows += judged.rows.num_rows
             rejected += judged.rejects.num_rows
-            writer.put(staging.Batch(into_staging, judged.rows))
-            if judged.rejects.num_rows:
-                writer.put(staging.Batch(into_rejects, _of_chunk(job.id, chunk.number, judged.rejects, REJECT_ORDER)))
-            if judged.dropped.num_rows:
-                writer.put(staging.Batch(into_dropped, _of_chunk(job.id, chunk.number, judged.dropped, DROPPED_ORDER)))
+            writer.put(staging.Batch("staging", staging.table_name(job.id, chunk.number), judged.rows))
+            for table, found, order in (
+                (REJECT, judged.rejects, REJECT_ORDER),
+                (DROPPED_VALUE, judged.dropped, DROPPED_ORDER),
+            ):
+                if found.num_rows:
+                    writer.put(staging.Batch("ledger", table.name, _of_chunk(job.id, chunk.number, found, order)))
     evidence = {f"{rule} {severity}": asdict(tally) for (rule, severity), tally in judge.tallies.items()}
     connection.execute(
         sa.update(CHUNK)
