@@ -40,7 +40,7 @@ from include.importing.jobs import FileTaken, JobResult, State
 from include.importing.runtime import ROOT, Runtime
 from include.importing.settings import GivenSettings, read_assignments, read_settings, resolve
 from include.importing.stages import values_hidden
-from include.project.sync import sync
+from include.project.sync import sync_in_turn
 from include.promo_codes.errors import GenerationRefused
 from include.warehouse.embedded import EmbeddedServerError
 from include.warehouse.engine import create_warehouse_engine, warehouse_url
@@ -365,8 +365,7 @@ def _migrate(_: argparse.Namespace) -> int:
 
 def _sync_project(_: argparse.Namespace) -> int:
     runtime = _runtime()
-    with values_hidden(), runtime.engine.begin() as connection:
-        counts = sync(connection, runtime.project)
+    counts = sync_in_turn(runtime.engine, runtime.project)
     for table, count in counts.items():
         if count.added or count.changed or count.removed:
             print(f"{table}: {count.added} added, {count.changed} changed, {count.removed} removed")

@@ -429,14 +429,16 @@ CUSTOMERS = ImportType(
             "CU-03",
         ),
         LoadRule(
-            "row.last_identifier_cleared",
-            "The customer would be left without e-mail, mobile phone and external identifier.",
-            "CU-04",
-        ),
-        LoadRule(
             "external_id.replaced",
             "The external identifier of a customer that the row found by another identifier was replaced.",
             "CU-03",
+            severity="warning",
+        ),
+        LoadRule(
+            "row.not_repeatable",
+            "Other rows of the file change whom the identifiers of this row lead to. Sent again, the row would change "
+            "somebody else or make a new customer: correct the rejected rows instead.",
+            "CU-13",
             severity="warning",
         ),
     ),

@@ -82,6 +82,7 @@ $$;
 ANALYZE matched;
 
 -- Marks that several rows have (position as above), and customers that several rows hit (position 0).
+SET LOCAL enable_hashagg = off;
 DO $$
 BEGIN
     EXECUTE (
@@ -103,6 +104,7 @@ BEGIN
     );
 END
 $$;
+SET LOCAL enable_hashagg = DEFAULT;
 ANALYZE shared;
 
 -- Valid rows that are not alone: they are entangled, or repeat exactly what another says.
@@ -202,6 +204,16 @@ LEFT JOIN held_before USING (position, value)
 LEFT JOIN entangled_customer AS customer USING (customer_id);
 ANALYZE held_before, entangled_value;
 
+CREATE TEMP TABLE entangled_line ON COMMIT DROP AS
+SELECT
+    given.line,
+    row_number() OVER (ORDER BY given.line)::integer AS number,
+    array_agg(value.number ORDER BY given.position) AS given,
+    array_agg(given.is_cleared ORDER BY given.position) AS is_cleared
+FROM entangled_identifier AS given
+LEFT JOIN entangled_value AS value USING (position, value)
+GROUP BY given.line;
+
 DO $$
 DECLARE
     row record;
@@ -209,9 +221,10 @@ DECLARE
     is_external boolean[] := ARRAY(SELECT system IS NOT NULL FROM identifier ORDER BY position);
     may_create boolean := current_setting('import.action') = 'add_and_edit';
     customers integer := (SELECT count(*) FROM entangled_customer);
+    lines integer := (SELECT count(*) FROM entangled_line);
     holders integer[] := ARRAY(SELECT customer FROM entangled_value ORDER BY number);
-    own integer[] := array_fill(NULL::integer, ARRAY[
-        positions * (customers + (SELECT count(DISTINCT line)::integer FROM entangled_identifier))]);
+    own integer[] := array_fill(NULL::integer, ARRAY[positions * (customers + lines)]);
+    found integer[] := array_fill(NULL::integer, ARRAY[lines]);    -- each line's customer; 0 when there are several
     customer integer;    -- the row's
     is_ambiguous boolean;
     is_replaced boolean;
@@ -222,62 +235,63 @@ BEGIN
         own[(row.customer - 1) * positions + row.position] := row.number;
     END LOOP;
 
-    FOR row IN
-        SELECT
-            given.line,
-            (customers + row_number() OVER (ORDER BY given.line))::integer AS customer_of_its_own,
-            array_agg(value.number ORDER BY given.position) AS given,
-            array_agg(given.is_cleared ORDER BY given.position) AS is_cleared
-        FROM entangled_identifier AS given
-        LEFT JOIN entangled_value AS value USING (position, value)
-        GROUP BY given.line
-        ORDER BY given.line
-    LOOP
-        customer := NULL;
-        is_ambiguous := false;
-        FOR place IN 1 .. positions LOOP
-            hit := holders[row.given[place]];
-            is_ambiguous := is_ambiguous OR coalesce(hit <> customer, false);
-            customer := coalesce(customer, hit);
-        END LOOP;
-
-        IF is_ambiguous THEN
+    FOR round IN 1 .. 2 LOOP
+        FOR row IN SELECT * FROM entangled_line ORDER BY line LOOP
+            customer := NULL;
+            is_ambiguous := false;
             FOR place IN 1 .. positions LOOP
                 hit := holders[row.given[place]];
-                IF hit IS NOT NULL THEN
-                    INSERT INTO ambiguous_identifier VALUES (
-                        row.line, place, hit,
-                        hit <> customer AND own[(customer - 1) * positions + place] IS NOT NULL);
+                is_ambiguous := is_ambiguous OR coalesce(hit <> customer, false);
+                customer := coalesce(customer, hit);
+            END LOOP;
+
+            -- All rows have been taken: would the file, sent again, take them where it has taken them now?
+            IF round = 2 THEN
+                IF found[row.number] IS DISTINCT FROM (CASE WHEN is_ambiguous THEN 0 ELSE customer END) THEN
+                    INSERT INTO load_warning VALUES (row.line, 'row.not_repeatable');
+                END IF;
+                CONTINUE;
+            END IF;
+
+            IF is_ambiguous THEN
+                found[row.number] := 0;
+                FOR place IN 1 .. positions LOOP
+                    hit := holders[row.given[place]];
+                    IF hit IS NOT NULL THEN
+                        INSERT INTO ambiguous_identifier VALUES (
+                            row.line, place, hit,
+                            hit <> customer AND own[(customer - 1) * positions + place] IS NOT NULL);
+                    END IF;
+                END LOOP;
+                CONTINUE;
+            ELSIF customer IS NULL AND NOT may_create THEN
+                INSERT INTO load_not_found VALUES (row.line);
+                CONTINUE;
+            END IF;
+
+            found[row.number] := coalesce(customer, customers + row.number);
+            INSERT INTO entangled_verdict VALUES (row.line, found[row.number], customer IS NULL);
+            customer := found[row.number];
+            is_replaced := false;
+            FOR place IN 1 .. positions LOOP
+                slot := (customer - 1) * positions + place;
+                IF (row.given[place] IS NOT NULL OR row.is_cleared[place])
+                    AND own[slot] IS DISTINCT FROM row.given[place]
+                THEN
+                    IF own[slot] IS NOT NULL THEN
+                        holders[own[slot]] := NULL;
+                        is_replaced := is_replaced OR is_external[place] AND row.given[place] IS NOT NULL;
+                    END IF;
+                    own[slot] := row.given[place];
+                    IF own[slot] IS NOT NULL THEN
+                        holders[own[slot]] := customer;
+                    END IF;
                 END IF;
             END LOOP;
-            CONTINUE;
-        ELSIF customer IS NULL AND NOT may_create THEN
-            INSERT INTO load_not_found VALUES (row.line);
-            CONTINUE;
-        END IF;
-
-        INSERT INTO entangled_verdict
-        VALUES (row.line, coalesce(customer, row.customer_of_its_own), customer IS NULL);
-        customer := coalesce(customer, row.customer_of_its_own);
-        is_replaced := false;
-        FOR place IN 1 .. positions LOOP
-            slot := (customer - 1) * positions + place;
-            IF (row.given[place] IS NOT NULL OR row.is_cleared[place])
-                AND own[slot] IS DISTINCT FROM row.given[place]
-            THEN
-                IF own[slot] IS NOT NULL THEN
-                    holders[own[slot]] := NULL;
-                    is_replaced := is_replaced OR is_external[place] AND row.given[place] IS NOT NULL;
-                END IF;
-                own[slot] := row.given[place];
-                IF own[slot] IS NOT NULL THEN
-                    holders[own[slot]] := customer;
-                END IF;
+            IF is_replaced THEN
+                INSERT INTO load_warning VALUES (row.line, 'external_id.replaced');
             END IF;
         END LOOP;
-        IF is_replaced THEN
-            INSERT INTO load_warning VALUES (row.line, 'external_id.replaced');
-        END IF;
     END LOOP;
 END
 $$;
@@ -286,16 +300,18 @@ CREATE TEMP TABLE target (
     line bigint, customer_id bigint, creates boolean, is_several boolean, is_moving boolean
 ) ON COMMIT DROP;
 
--- Rows that are alone.
+-- Rows that are alone. Customers are numbered in the order of the file: their rows are then inserted in that of the keys.
 INSERT INTO target
-SELECT
-    line, coalesce(customer_id, nextval('loyalty.customer_id_seq')), customer_id IS NULL, false,
-    is_moving
-FROM matched
-WHERE is_valid
-  AND NOT is_ambiguous
-  AND (customer_id IS NOT NULL OR current_setting('import.action') = 'add_and_edit')
-  AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line);
+SELECT line, coalesce(customer_id, nextval('loyalty.customer_id_seq')), customer_id IS NULL, false, is_moving
+FROM (
+    SELECT line, customer_id, is_moving
+    FROM matched
+    WHERE is_valid
+      AND NOT is_ambiguous
+      AND (customer_id IS NOT NULL OR (SELECT current_setting('import.action')) = 'add_and_edit')
+      AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line)
+    ORDER BY line
+) AS alone;
 
 -- Rows that are repeated: the first of them makes the customer that there isn't yet.
 INSERT INTO target
@@ -309,7 +325,7 @@ JOIN (
     WHERE NOT is_entangled
       AND NOT is_ambiguous
     GROUP BY tuple
-    HAVING min(customer_id) IS NOT NULL OR current_setting('import.action') = 'add_and_edit'
+    HAVING min(customer_id) IS NOT NULL OR (SELECT current_setting('import.action')) = 'add_and_edit'
 ) AS head USING (tuple)
 WHERE NOT repeated.is_entangled;
 
@@ -329,7 +345,7 @@ SELECT line
 FROM matched
 WHERE is_valid
   AND customer_id IS NULL
-  AND current_setting('import.action') = 'edit_existing'
+  AND (SELECT current_setting('import.action')) = 'edit_existing'
   AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line AND several.is_entangled);
 
 -- Rows that are ambiguous as the customers were before the file: all but the entangled ones. The suite's rejects are

@@ -12,14 +12,14 @@ SELECT
     target.customer_id, target.creates,
     coalesce(
         CASE WHEN target.creates THEN row.source_date_time END, row.last_update_date_time,
-        current_setting('import.launched_at')::timestamptz
+        (SELECT current_setting('import.launched_at')::timestamptz)
     ) AS acted_at,
     row.*
 FROM staged AS row
 JOIN target USING (line)
 WHERE target.is_several;
 CREATE UNIQUE INDEX ON several_row (line);
-ANALYZE several_row;
+ANALYZE several_row (line, customer_id);
 
 CREATE TEMP TABLE folded_field ON COMMIT DROP AS
 SELECT DISTINCT ON (customer_id, staging_column, key) customer_id, staging_column, key, value, line
@@ -52,7 +52,8 @@ FROM (
                 ('birth_date', to_jsonb(row.birth_date), row.birth_date__clear)
         ) AS plain (staging_column, value, is_cleared)
         WHERE (value IS NOT NULL OR is_cleared)
-          AND (staging_column <> 'full_name' OR coalesce(row.last_name, row.first_name, row.middle_name) IS NULL)
+          AND (staging_column <> 'full_name' OR is_cleared
+               OR coalesce(row.last_name, row.first_name, row.middle_name) IS NULL)
         UNION ALL
         SELECT 'external_ids', key, nullif(value, 'null')
         FROM jsonb_each(row.external_ids)
@@ -99,7 +100,7 @@ JOIN (
 CROSS JOIN LATERAL jsonb_populate_record(NULL::several_row, field.values || jsonb_build_object(
     'customer_id', head.customer_id, 'line', head.line, 'acted_at', row.acted_at)
 ) AS final;
-ANALYZE folded;
+ANALYZE folded (customer_id);
 
 CREATE TEMP VIEW final AS
 SELECT
@@ -107,15 +108,14 @@ SELECT
     NULL::jsonb AS owners, NULL::jsonb AS times,
     coalesce(
         CASE WHEN target.creates THEN row.source_date_time END, row.last_update_date_time,
-        current_setting('import.launched_at')::timestamptz
+        (SELECT current_setting('import.launched_at')::timestamptz)
     ) AS acted_at,
     row.email, row.email__clear, row.is_email_confirmed, row.is_email_confirmed__clear,
     row.mobile_phone, row.mobile_phone__clear, row.is_mobile_phone_confirmed, row.is_mobile_phone_confirmed__clear,
     row.discount_card, row.discount_card__clear, row.area, row.area__clear,
     row.last_name, row.last_name__clear, row.first_name, row.first_name__clear, row.middle_name, row.middle_name__clear,
     CASE WHEN coalesce(row.last_name, row.first_name, row.middle_name) IS NULL THEN row.full_name END AS full_name,
-    row.full_name__clear AND coalesce(row.last_name, row.first_name, row.middle_name) IS NULL AS full_name__clear,
-    row.sex, row.sex__clear, row.birth_date, row.birth_date__clear,
+    row.full_name__clear, row.sex, row.sex__clear, row.birth_date, row.birth_date__clear,
     row.external_ids, row.custom_fields, row.subscriptions
 FROM staged AS row
 JOIN target USING (line)
@@ -188,7 +188,7 @@ FROM final
 JOIN subscription ON final.subscriptions ? subscription.key
 LEFT JOIN loyalty.customer_subscription AS known
   ON known.customer_id = final.customer_id
- AND known.brand = current_setting('import.brand')
+ AND known.brand = (SELECT current_setting('import.brand'))
  AND coalesce(known.channel, '') = coalesce(subscription.channel, '')
  AND coalesce(known.topic, '') = coalesce(subscription.topic, '')
 WHERE NOT final.is_created
@@ -320,13 +320,20 @@ FROM candidate_final AS final
 JOIN subscription ON final.subscriptions ? subscription.key
 LEFT JOIN loyalty.customer_subscription AS known
   ON known.customer_id = final.customer_id
- AND known.brand = current_setting('import.brand')
+ AND known.brand = (SELECT current_setting('import.brand'))
  AND known.channel IS NOT DISTINCT FROM subscription.channel
  AND known.topic IS NOT DISTINCT FROM subscription.topic
 WHERE known.is_subscribed IS DISTINCT FROM (final.subscriptions ->> subscription.key)::boolean;
 ANALYZE change;
 
+CREATE TEMP TABLE created ON COMMIT DROP AS
+SELECT *
+FROM final
+WHERE is_created;
+
 DO $$
+DECLARE
+    violated text;
 BEGIN
     -- Identifiers that one customer gives away and another one gets must be free before.
     UPDATE loyalty.customer
@@ -356,9 +363,8 @@ BEGIN
     SELECT
         customer_id, email, is_email_confirmed, mobile_phone, is_mobile_phone_confirmed, discount_card, area, last_name,
         first_name, middle_name, full_name, sex, birth_date, coalesce(jsonb_strip_nulls(custom_fields), '{}'), acted_at,
-        current_setting('import.job_id')::bigint, line
-    FROM final
-    WHERE is_created;
+        (SELECT current_setting('import.job_id')::bigint), line
+    FROM created;
 
     UPDATE loyalty.customer
     SET (email, is_email_confirmed, mobile_phone, is_mobile_phone_confirmed, discount_card, area, last_name, first_name,
@@ -383,46 +389,44 @@ BEGIN
     WHERE customer.id = changed.customer_id;
 
     INSERT INTO loyalty.customer_external_id (system, value, customer_id)
-    SELECT identifier.system, final.external_ids ->> identifier.system, final.customer_id
-    FROM final
-    JOIN identifier ON final.external_ids ->> identifier.system IS NOT NULL
-    WHERE final.is_created
+    SELECT identifier.system, (created.external_ids ->> identifier.system) COLLATE "C", created.customer_id
+    FROM created
+    JOIN identifier ON created.external_ids ->> identifier.system IS NOT NULL
+    WHERE identifier.system IS NOT NULL
     UNION ALL
     SELECT key, after #>> '{}', customer_id
     FROM change
     WHERE staging_column = 'external_ids'
-      AND after IS NOT NULL
-    ORDER BY 1, 2;
+      AND after IS NOT NULL;
 
     UPDATE loyalty.customer_subscription AS known
     SET is_subscribed = (change.after)::boolean,
         changed_at = coalesce((final.times ->> change.key)::timestamptz, final.acted_at),
-        data_source = current_setting('import.data_source'),
-        job_id = current_setting('import.job_id')::bigint
+        data_source = (SELECT current_setting('import.data_source')),
+        job_id = (SELECT current_setting('import.job_id')::bigint)
     FROM change
     JOIN subscription USING (key)
     JOIN candidate_final AS final USING (customer_id)
     WHERE change.staging_column = 'subscriptions'
       AND known.customer_id = change.customer_id
-      AND known.brand = current_setting('import.brand')
+      AND known.brand = (SELECT current_setting('import.brand'))
       AND known.channel IS NOT DISTINCT FROM subscription.channel
       AND known.topic IS NOT DISTINCT FROM subscription.topic;
     INSERT INTO loyalty.customer_subscription (
         customer_id, brand, channel, topic, is_subscribed, changed_at, data_source, job_id
     )
     SELECT
-        final.customer_id, current_setting('import.brand'), subscription.channel, subscription.topic,
-        (final.subscriptions ->> subscription.key)::boolean,
-        coalesce((final.times ->> subscription.key)::timestamptz, final.acted_at),
-        current_setting('import.data_source'), current_setting('import.job_id')::bigint
-    FROM final
-    JOIN subscription ON final.subscriptions ->> subscription.key IS NOT NULL
-    WHERE final.is_created
+        created.customer_id, (SELECT current_setting('import.brand')), subscription.channel, subscription.topic,
+        (created.subscriptions ->> subscription.key)::boolean,
+        coalesce((created.times ->> subscription.key)::timestamptz, created.acted_at),
+        (SELECT current_setting('import.data_source')), (SELECT current_setting('import.job_id')::bigint)
+    FROM created
+    JOIN subscription ON created.subscriptions ->> subscription.key IS NOT NULL
     UNION ALL
     SELECT
-        change.customer_id, current_setting('import.brand'), subscription.channel, subscription.topic,
+        change.customer_id, (SELECT current_setting('import.brand')), subscription.channel, subscription.topic,
         (change.after)::boolean, coalesce((final.times ->> change.key)::timestamptz, final.acted_at),
-        current_setting('import.data_source'), current_setting('import.job_id')::bigint
+        (SELECT current_setting('import.data_source')), (SELECT current_setting('import.job_id')::bigint)
     FROM change
     JOIN subscription USING (key)
     JOIN candidate_final AS final USING (customer_id)
@@ -431,7 +435,7 @@ BEGIN
           SELECT
           FROM loyalty.customer_subscription AS known
           WHERE known.customer_id = change.customer_id
-            AND known.brand = current_setting('import.brand')
+            AND known.brand = (SELECT current_setting('import.brand'))
             AND known.channel IS NOT DISTINCT FROM subscription.channel
             AND known.topic IS NOT DISTINCT FROM subscription.topic
       );
@@ -442,17 +446,23 @@ BEGIN
       AND EXISTS (SELECT FROM target)
     ON CONFLICT DO NOTHING;
     INSERT INTO loyalty.segment_member (segment, customer_id, job_id)
-    SELECT DISTINCT current_setting('import.segment', true), customer_id, current_setting('import.job_id')::bigint
+    SELECT DISTINCT (SELECT current_setting('import.segment', true)), customer_id, (SELECT current_setting('import.job_id')::bigint)
     FROM target
     WHERE nullif(current_setting('import.segment', true), '') IS NOT NULL
       AND NOT EXISTS (
           SELECT
           FROM loyalty.segment_member AS known
-          WHERE known.segment = current_setting('import.segment', true)
+          WHERE known.segment = (SELECT current_setting('import.segment', true))
             AND known.customer_id = target.customer_id
       )
     ORDER BY customer_id;
 EXCEPTION WHEN unique_violation THEN
+    GET STACKED DIAGNOSTICS violated = CONSTRAINT_NAME;
+    IF violated NOT IN ('customer_email_key', 'customer_mobile_phone_key', 'customer_external_id_pkey',
+                        'customer_external_id_customer_key', 'customer_subscription_key', 'segment_member_pkey')
+    THEN
+        RAISE;
+    END IF;
     -- Somebody else has just committed the same identifier, subscription or member: doing it again finds it there.
     RAISE EXCEPTION USING
         ERRCODE = 'serialization_failure',
@@ -481,7 +491,7 @@ ANALYZE change;
 
 INSERT INTO ledger.customer_change (job_id, line, customer_id, fields)
 SELECT
-    current_setting('import.job_id')::bigint, line, customer_id,
+    (SELECT current_setting('import.job_id')::bigint), line, customer_id,
     jsonb_object_agg(name, jsonb_build_array(before, after))
 FROM change
 GROUP BY line, customer_id
@@ -495,14 +505,14 @@ SELECT
     target.customer_id,
     CASE WHEN target.creates THEN 'creation' ELSE 'edit' END,
     template.system_name,
-    current_setting('import.data_source'),
+    (SELECT current_setting('import.data_source')),
     coalesce(
         CASE WHEN target.creates THEN row.source_point_of_contact END, row.last_update_point_of_contact,
-        row.source_point_of_contact, current_setting('import.point_of_contact')),
+        row.source_point_of_contact, (SELECT current_setting('import.point_of_contact'))),
     coalesce(
         CASE WHEN target.creates THEN row.source_date_time END, row.last_update_date_time,
-        current_setting('import.launched_at')::timestamptz),
-    current_setting('import.job_id')::bigint,
+        (SELECT current_setting('import.launched_at')::timestamptz)),
+    (SELECT current_setting('import.job_id')::bigint),
     row.line
 FROM staged AS row
 JOIN target USING (line)

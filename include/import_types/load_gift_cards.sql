@@ -16,7 +16,7 @@ SELECT
     ) AS different
 FROM staged_row AS row
 JOIN loyalty.gift_card_as_imported AS card USING (card_number)
-WHERE card.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint;
+WHERE card.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint);
 
 CREATE TEMP TABLE known ON COMMIT DROP AS
 SELECT * FROM row_of_known_card;
@@ -42,7 +42,7 @@ CREATE TEMP VIEW new_card AS
 SELECT
     staged.card_number, staged.pool_system_name, staged.balance, staged.cvv_hash, staged.point_of_contact,
     staged.purchased_at, loyalty.gift_card_expiry(staged.purchased_at, pool.lifetime_years) AS expires_at, staged.status,
-    current_setting('import.job_id')::bigint AS import_job_id, staged.line AS import_line
+    (SELECT current_setting('import.job_id')::bigint) AS import_job_id, staged.line AS import_line
 FROM staged
 LEFT JOIN loyalty.gift_card_pool AS pool ON pool.system_name = staged.pool_system_name
 WHERE NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
@@ -86,7 +86,7 @@ GROUP BY card_number
 UNION ALL
 SELECT card.card_number, card.import_line, 'inserted'
 FROM loyalty.gift_card AS card
-WHERE card.import_job_id = current_setting('import.job_id')::bigint
+WHERE card.import_job_id = (SELECT current_setting('import.job_id')::bigint)
   AND card.card_number IN (SELECT card_number FROM repeated UNION ALL SELECT card_number FROM staged_reject);
 
 INSERT INTO load_reject

@@ -57,8 +57,8 @@ SELECT
 FROM staged_row AS row
 JOIN loyalty.promo_code AS code USING (code)
 CROSS JOIN LATERAL (
-    SELECT current_setting('import.on_existing') = 'update_dates' AS keeps_others,
-           string_to_array(current_setting('import.fields'), ',') AS fields
+    SELECT (SELECT current_setting('import.on_existing') = 'update_dates') AS keeps_others,
+           (SELECT string_to_array(current_setting('import.fields'), ',')) AS fields
 ) AS file
 CROSS JOIN LATERAL (
     SELECT
@@ -67,7 +67,7 @@ CROSS JOIN LATERAL (
         CASE WHEN keeps_others AND 'available_from' <> ALL (fields) THEN code.available_from ELSE row.available_from END AS available_from,
         CASE WHEN keeps_others AND 'available_till' <> ALL (fields) THEN code.available_till ELSE row.available_till END AS available_till
 ) AS given
-WHERE code.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint;
+WHERE code.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint);
 
 CREATE TEMP TABLE known ON COMMIT DROP AS
 SELECT * FROM row_of_known_code;
@@ -105,7 +105,7 @@ ANALYZE closed_pool, known, repeated, mixed_case;
 CREATE TEMP VIEW new_code AS
 SELECT
     staged.code, staged.pool AS pool_system_id, staged.issue_start, staged.issue_end, staged.available_from,
-    staged.available_till, current_setting('import.job_id')::bigint AS import_job_id, staged.line AS import_line
+    staged.available_till, (SELECT current_setting('import.job_id')::bigint) AS import_job_id, staged.line AS import_line
 FROM staged
 WHERE NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
   AND NOT EXISTS (SELECT FROM repeated WHERE repeated.line = staged.line AND occurrence > 1)
@@ -199,7 +199,7 @@ GROUP BY code
 UNION ALL
 SELECT code.code, code.import_line, 'inserted'
 FROM loyalty.promo_code AS code
-WHERE code.import_job_id = current_setting('import.job_id')::bigint
+WHERE code.import_job_id = (SELECT current_setting('import.job_id')::bigint)
   AND code.code IN (SELECT code FROM questioned);
 
 INSERT INTO load_reject
@@ -207,7 +207,7 @@ SELECT known.line, rule.id, replace(rule.message, '{fields}', known.different)
 FROM known
 JOIN load_rule AS rule ON rule.id = CASE
     WHEN known.is_elsewhere THEN 'code.in_another_pool'
-    WHEN known.different <> '' AND current_setting('import.on_existing') <> 'update_dates' THEN 'code.other_dates'
+    WHEN known.different <> '' AND (SELECT current_setting('import.on_existing')) <> 'update_dates' THEN 'code.other_dates'
     WHEN known.different <> '' AND known.is_used THEN 'code.used'
     WHEN known.different <> '' AND known.is_reversed AND known.is_valid THEN 'code.reversed_window'
 END;
@@ -259,7 +259,7 @@ BEGIN
         SELECT mixed_case.line, 'code.case_twin'
         FROM mixed_case
         JOIN loyalty.promo_code AS twin ON twin.code = mixed_case.folded
-        WHERE twin.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint
+        WHERE twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint)
           AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = mixed_case.line);
         SET LOCAL enable_hashagg = DEFAULT;
     END IF;
@@ -275,7 +275,7 @@ BEGIN
           ON upper(twin.code COLLATE "pg_c_utf8") = upper(staged.code COLLATE "pg_c_utf8")
          AND twin.code <> upper(twin.code COLLATE "pg_c_utf8")
          AND twin.code <> staged.code
-        WHERE twin.import_job_id IS DISTINCT FROM current_setting('import.job_id')::bigint
+        WHERE twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint)
           AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
           AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
           AND NOT EXISTS (SELECT FROM load_warning AS told WHERE told.line = staged.line);

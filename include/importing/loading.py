@@ -22,7 +22,7 @@ from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, Stat
 from include.importing.mapping import ColumnMapping
 from include.importing.runtime import Runtime
 from include.importing.stages import repeat_on_conflict, stage
-from include.importing.validation import FIRST_LINES, stage_chunk
+from include.importing.validation import FIRST_LINES, refuse_other_project, stage_chunk
 from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
 
@@ -168,6 +168,7 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
         if job.state is not State.RUNNING:
             raise LookupError(f"job {job_id} is {job.state}: it has nothing to load")
         connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
+        refuse_other_project(runtime, connection, job)
         _restage(runtime, connection, job)
         refusal = _load(runtime, connection, job)
         counts = _count(connection, job)
@@ -259,10 +260,10 @@ def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
         for statement in (import_type.load_statement, *import_type.further_statements):
             cursor.execute(statement.read_text(encoding="utf-8"))
     except psycopg2.IntegrityError as error:
+        table = f"{error.diag.schema_name}.{error.diag.table_name}" if error.diag.table_name else import_type.targets[0]
         place = error.diag.constraint_name or error.diag.column_name or error.pgcode
         raise SuiteError(
-            f"expectations/{import_type.name}.json let rows through that {import_type.targets[0]} refuses ({place}); "
-            "nothing was loaded"
+            f"expectations/{import_type.name}.json let rows through that {table} refuses ({place}); nothing was loaded"
         ) from None
 
 
@@ -318,29 +319,38 @@ def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
         for (rule, severity), (rows, lines) in tallies.items()
         if rows
     ]
+    sentences = {rule.id: rule.message for rule in import_types.get(job.import_type).load_rules}
     connection.execute(sa.delete(JOB_RULE).where(JOB_RULE.c.job_id == job.id))
     if counted:
         connection.execute(sa.insert(JOB_RULE), counted)
     jobs.update(
         connection,
         job.id,
-        warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted, dropped)],
+        warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted, dropped, sentences)],
     )
 
 
 def _warnings(
-    connection: Connection, job_id: int, counted: Sequence[Mapping[str, Any]], dropped: Collection[str]
+    connection: Connection,
+    job_id: int,
+    counted: Sequence[Mapping[str, Any]],
+    dropped: Collection[str],
+    sentences: Mapping[str, str],
 ) -> list[dict[str, Any]]:
     """Say what a person should know of the rows.
 
     Args:
         dropped: rules that cost the value alone.
+        sentences: of rules of the load.
     """
     warnings = []
     for each in counted:
         if each["severity"] == "warning":
-            what = "rows were loaded without this value" if each["rule"] in dropped else "rows"
-            told = f"{each['rows']:,} {what}, first on line {each['first_lines'][0]}"
+            told = f"{each['rows']:,} {'row' if each['rows'] == 1 else 'rows'}"
+            told += " loaded without this value" if each["rule"] in dropped else ""
+            told += f", first on line {each['first_lines'][0]}"
+            if each["rule"] in sentences:
+                told += f". {sentences[each['rule']]}"
             warnings.append({"rule": each["rule"], "rows": each["rows"], "message": told})
     rejected = _rejected(connection, job_id)
     for each in counted:

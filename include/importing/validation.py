@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from include import import_types
 from include.importing import packing, parsing, records, staging
 from include.importing.dialect import Dialect
+from include.importing.errors import ConfigurationError, FileRefused
 from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType, Kind, Lookup
 from include.importing.inspection import dialect_of, ensure_text
@@ -398,6 +399,7 @@ def judge_of(runtime: Runtime, connection: Connection, job: Job) -> Judge:
     if job.inspection is None or job.mapping is None:
         raise LookupError(f"job {job.id} has not been inspected")
     import_type = import_types.get(job.import_type)
+    refuse_other_project(runtime, connection, job)
     return Judge(
         runtime,
         import_type,
@@ -408,6 +410,30 @@ def judge_of(runtime: Runtime, connection: Connection, job: Job) -> Judge:
         lookups=read_lookups(connection, import_type),
         unescape=job.inspection["unescape"],
     )
+
+
+def refuse_other_project(runtime: Runtime, connection: Connection, job: Job) -> None:
+    """Make sure that the project settings still are what the file was inspected with, as far as it depends on them.
+
+    Raises:
+        ConfigurationError: a field that a column is mapped to is gone, or what followed from the settings is another.
+    """
+    import_type = import_types.get(job.import_type)
+    known = {field.name for field in import_type.all_fields(runtime.project)}
+    changes = [name for name in ColumnMapping.from_json(job.mapping or {}).field_indexes if name not in known]
+    if import_type.derive_settings is not None:
+        chosen = ImportSettings.model_validate(job.settings)
+        try:
+            derived = import_type.derive_settings(connection, chosen, runtime.project)
+        except (FileRefused, ConfigurationError) as error:
+            changes.append(str(error))
+        else:
+            changes += [name for name, value in derived.items() if chosen.derived.get(name) != value]
+    if changes:
+        raise ConfigurationError(
+            f"The project settings have changed since job {job.id} inspected its file: {', '.join(changes)}. Drop the "
+            "file again to import it as they are now, or take the change back."
+        )
 
 
 def validate_chunk(runtime: Runtime, job_id: int, number: int) -> ChunkCounts:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from include.importing.errors import ConfigurationError
+from include.importing.stages import repeat_on_conflict, values_hidden
 from include.project.model import Project
 
 SCHEMA = "loyalty"
@@ -79,6 +80,22 @@ _NAMED_USERS = {
 """Tables whose rows a refusal may name by this column; of others, such as cards, it gives the number (X-20)."""
 
 
+def sync_in_turn(engine: Engine, project: Project) -> dict[str, SyncCounts]:
+    """Do `sync` in a transaction of its own, and again when another one, such as a load, was in its way.
+
+    Raises:
+        ConfigurationError: as `sync`.
+        WarehouseConflict: every attempt met another transaction.
+        WarehouseUnavailable, WarehouseFault
+    """
+
+    def attempt(_: int) -> dict[str, SyncCounts]:
+        with values_hidden(), engine.begin() as connection:
+            return sync(connection, project)
+
+    return repeat_on_conflict(attempt)
+
+
 def sync(connection: Connection, project: Project) -> dict[str, SyncCounts]:
     """Make the reference tables equal to the project settings, in the caller's transaction.
 
@@ -98,6 +115,9 @@ def sync(connection: Connection, project: Project) -> dict[str, SyncCounts]:
     """
     connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK_KEY)))
     wanted = {name: {row[_key(name)]: row for row in rows} for name, rows in reference_rows(project).items()}
+    if _redefines_custom_fields(connection, wanted["custom_field"]):
+        # Before any row is locked: loads, which hold this lock longer than any other, would wait for that row.
+        _hold_custom_fields(connection)
     counts: dict[str, SyncCounts] = {}
     obsolete: dict[str, list[str]] = {}
     refusals: list[str] = []
@@ -180,7 +200,6 @@ def _refused_changes(
 ) -> dict[str, list[str]]:
     """Return, by key, why entries can't be changed as the settings want it; those that can are left out."""
     if reference.name == "custom_field" and changed:
-        _hold_custom_fields(connection)
         found = {row["name"]: _values_that_misfit(connection, there[row["name"]], row) for row in changed}
         return {name: sentences for name, sentences in found.items() if sentences}
     return {
@@ -232,6 +251,11 @@ def _customers_with_values(connection: Connection, names: Sequence[str]) -> dict
     return {str(name): int(count) for name, count in rows}
 
 
+def _redefines_custom_fields(connection: Connection, wanted: Mapping[str, Row]) -> bool:
+    table = next(reference.table for reference in _REFERENCES if reference.name == "custom_field")
+    return any(dict(row) != wanted.get(row["name"]) for row in connection.execute(sa.select(table)).mappings())
+
+
 def _hold_custom_fields(connection: Connection) -> None:
     """Wait for those who write values of custom fields, and keep others from it until the transaction ends."""
     connection.execute(sa.text("SELECT loyalty.lock_custom_fields(is_alone => true)"))
@@ -273,7 +297,6 @@ def _remove(connection: Connection, reference: _Reference, names: Sequence[str])
     for name, codes in _generated_codes(connection, reference, names).items():
         used_by.setdefault(name, []).append(f"{codes:,} generated codes")
     if reference.name == "custom_field":
-        _hold_custom_fields(connection)
         for name, count in _customers_with_values(connection, names).items():
             used_by.setdefault(name, []).append(f"{count:,} customer{'s' if count > 1 else ''}")
     free = [name for name in names if name not in used_by]

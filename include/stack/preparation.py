@@ -10,7 +10,7 @@ from pathlib import Path
 
 from include.importing.errors import ConfigurationError
 from include.project.loader import load_project
-from include.project.sync import sync
+from include.project.sync import sync_in_turn
 from include.stack.errors import StackError
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
@@ -50,8 +50,7 @@ def _prepare_warehouse(url: str) -> None:
     engine = create_warehouse_engine(url)
     try:
         migrate(engine)
-        with engine.begin() as connection:
-            sync(connection, load_project())
+        sync_in_turn(engine, load_project())
     except ConfigurationError as error:
         raise StackError(f"The project settings can't be applied:\n{error}") from None
     finally:

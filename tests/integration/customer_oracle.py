@@ -240,6 +240,7 @@ def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcom
     holders = Holders(job.project, as_before)
     current = {key: dict(values) for key, values in as_before.items()}
     accepted: dict[str, list[Row]] = {}
+    led_to: dict[int, set[str]] = {}
     for row in rows:
         if row.rules:
             outcome.lines[row.line] = "rejected"
@@ -248,7 +249,7 @@ def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcom
                 outcome.rejects[row.line].add("row.ambiguous_customer")
             continue
         hits = holders.hits(row)
-        found = set(hits.values())
+        found = led_to[row.line] = set(hits.values())
         if len(found) > 1:
             outcome.lines[row.line] = "rejected"
             outcome.rejects[row.line] = {"row.ambiguous_customer", *_taken(hits, row, current)}
@@ -256,17 +257,13 @@ def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcom
         if not found and job.action == "edit_existing":
             outcome.lines[row.line] = "not_found"
             continue
-        key = found.pop() if found else f"{job.job}:{row.line}"
+        key = min(found, default=f"{job.job}:{row.line}")
+        led_to[row.line] = {key}
         identifiers = {
             name: None if row.values[name] is CLEAR else row.values[name]
             for name in holders.names
             if name in row.values
         }
-        now = {name: current.get(key, {}).get(name) for name in holders.names} | identifiers
-        if not any(value is not None for value in now.values()):
-            outcome.lines[row.line] = "rejected"
-            outcome.rejects[row.line] = {"row.last_identifier_cleared"}
-            continue
         known = current.setdefault(key, {})
         for name, value in identifiers.items():
             old = known.get(name)
@@ -279,7 +276,15 @@ def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcom
             if value is None:
                 del known[name]
         accepted.setdefault(key, []).append(row)
+    for row in rows:
+        if row.line in led_to and _verdict(led_to[row.line]) != _verdict(set(holders.hits(row).values())):
+            outcome.warnings.setdefault("row.not_repeatable", set()).add(row.line)
     return accepted
+
+
+def _verdict(found: set[str]) -> str | None:
+    """Return the customer that a row is about, None for nobody, a word for several."""
+    return "several" if len(found) > 1 else next(iter(found), None)
 
 
 def _taken(hits: Mapping[str, str], row: Row, current: Mapping[str, Values]) -> Iterator[str]:
@@ -298,7 +303,7 @@ def _given(row: Row, job: Import) -> Values:
         if name in OF_THE_ACTION:
             continue
         is_of_parts = any(row.values.get(part, CLEAR) is not CLEAR for part in NAME_PARTS)
-        if name == "full_name" and is_of_parts:  # CU-12
+        if name == "full_name" and is_of_parts and value is not CLEAR:  # CU-12
             continue
         branded = re.sub("^subscription", f"subscription.{job.brand}", name)
         given[branded] = None if value is CLEAR else value

@@ -10,6 +10,7 @@ import io
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from upath import UPath
 
 from include.import_types import IMPORT_TYPES
 from include.importing import jobs
+from include.importing.errors import ConfigurationError
 from include.importing.importer import import_file
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
 from include.importing.landing import take_file
+from include.importing.loading import load_rows
 from include.importing.preview import preview_file
 from include.importing.reporting import delete_expired, write_report
 from include.importing.validation import validate_chunk
@@ -459,7 +462,7 @@ class TestDroppedValues:
             ("sex.unknown_choice", "warning", 2),
         }
         told = {each["rule"]: each["message"] for each in result.warnings}
-        assert told["sex.unknown_choice"] == "2 rows were loaded without this value, first on line 2"
+        assert told["sex.unknown_choice"] == "2 rows loaded without this value, first on line 2"
         evidence = json.loads(Path(summary(result)["evidence_file"]).read_bytes())
         assert {
             each["expectation_config"]["meta"]["rule"]: each["expectation_config"]["severity"]
@@ -604,3 +607,40 @@ def test_many_entries_of_the_project_settings_cost_nothing_that_a_file_does_not_
     assert shop.query("SELECT channel, topic, is_subscribed FROM loyalty.customer_subscription") == [
         ("Email", "T7", True)
     ]
+
+
+class TestProjectChangesMeanwhile:
+    """What a file was inspected with must still be so when its rows are judged and loaded."""
+
+    @pytest.mark.parametrize("is_validated", [False, True])
+    @pytest.mark.parametrize(
+        ("old", "new", "told"),
+        [
+            ("custom_fields: [{name: Born, type: date}, ", "custom_fields: [", "custom_field_born"),
+            ("channels: [Email]", "channels: []", "is_subscribed_by_email"),
+            ("{name: panel, ", "{name: board, ", "no data source 'panel'"),
+            (
+                "{external_id: site-main, brand: Acme}",
+                "{external_id: site-main, brand: Demo}",
+                "brand",
+            ),
+        ],
+    )
+    def test_an_entry_that_the_file_depends_on_goes(
+        self, shop: Site, tmp_path: Path, old: str, new: str, told: str, is_validated: bool
+    ):
+        header = "Email,CustomFieldBorn,IsSubscribedByEmail"
+        path = shop.drop("customers", "a.csv", f"{header}\na@x.com,2001-02-03,yes\n")
+        job = take_file(shop.runtime, shop.request("customers", path)).job_id
+        assert inspect_file(shop.runtime, job).chunks == 1
+        if is_validated:
+            validate_chunk(shop.runtime, job, 0)
+        assert PROJECT.count(old) == 1
+        later = with_project(shop, tmp_path, PROJECT.replace(old, new)).runtime
+        go_on = partial(load_rows, later, job) if is_validated else partial(validate_chunk, later, job, 0)
+        with pytest.raises(ConfigurationError, match=f"have changed since job {job} inspected.*{told}"):
+            go_on()
+        assert names(shop) == {}
+        with_project(shop, tmp_path, PROJECT)
+        validate_chunk(shop.runtime, job, 0)
+        assert load_rows(shop.runtime, job).inserted == 1

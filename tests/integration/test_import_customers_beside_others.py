@@ -185,3 +185,13 @@ def test_erasing_a_person_waits_for_a_load_and_takes_what_it_wrote(site, other, 
     for table in ("customer", "customer_external_id", "customer_subscription"):
         assert site.query(f"SELECT count(*) FROM loyalty.{table}") == [(0,)]
     assert changes(site) == []
+
+
+def test_a_unique_index_of_somebody_else_is_named_and_not_taken_for_a_race(site: Site):
+    with site.runtime.engine.begin() as connection:
+        connection.exec_driver_sql("CREATE UNIQUE INDEX one_card_each ON loyalty.customer (discount_card)")
+    result = site.load("customers", "Email,DiscountCard\na@x.com,5\nb@x.com,5\n")
+    assert result.state == "failed"
+    assert result.reason is not None
+    assert "loyalty.customer refuses (one_card_each)" in result.reason["message"]
+    assert customers(site) == []

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from include.importing.errors import ConfigurationError
 from include.project.loader import load_project
 from include.project.model import CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
-from include.project.sync import SyncCounts, reference_rows, sync
+from include.project.sync import SyncCounts, reference_rows, sync, sync_in_turn
 
 pytestmark = pytest.mark.integration
 
@@ -347,6 +347,39 @@ def test_a_custom_field_whose_first_value_is_not_committed_yet_is_waited_for(shi
     assert told == [
         ["The custom field 'FavoriteColor' can't be removed from the project settings: it is used by 1 customer."]
     ]
+
+
+def test_custom_fields_are_waited_for_before_any_row_is_locked(shipped):
+    """A load holds its lock for long: meanwhile others go on."""
+    changed = shipped_with(custom_fields=(), action_templates=())
+    with shipped.engine.connect() as user:
+        user.execute(text(CUSTOMER), {"id": 1, "fields": '{"FavoriteColor": "red"}'})
+        syncing = threading.Thread(target=lambda: apply(shipped, changed))
+        syncing.start()
+        wait_for_lock(shipped)
+        user.execute(text("SELECT FROM loyalty.action_template FOR KEY SHARE NOWAIT"))
+        user.rollback()
+        syncing.join(30)
+    assert not syncing.is_alive()
+    assert contents(shipped)["custom_field"] == []
+
+
+def test_a_deadlock_with_another_is_tried_again(shipped):
+    """The other one holds an entry that the settings remove, and wants one that they have just removed."""
+    changed = shipped_with(external_systems=("pos",), topics=("News",))
+    told: list[SyncCounts] = []
+    with shipped.engine.connect() as other:
+        other.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # the sync is the one that notices
+        other.execute(text("SELECT FROM loyalty.external_system WHERE name = 'website' FOR KEY SHARE"))
+        syncing = threading.Thread(
+            target=lambda: told.append(sync_in_turn(shipped.engine, changed)["subscription_topic"])
+        )
+        syncing.start()
+        wait_for_lock(shipped)
+        other.execute(text("SELECT FROM loyalty.subscription_topic WHERE name = 'Offers' FOR KEY SHARE"))
+        other.rollback()
+        syncing.join(30)
+    assert told == [SyncCounts(removed=1, unchanged=1)]
 
 
 def test_x20_what_customers_refer_to_is_not_removed_and_customers_are_counted_never_named(shipped):

@@ -285,6 +285,7 @@ THREE = """
         lines={2: "not_found", 3: "updated", 4: "updated", 5: "not_found"},
         after="1 website=1 email=new@x.com area=Rome",
         changes={3: {"email": ("ann@x.com", "new@x.com")}, 4: {"area": (None, "Rome")}},
+        warnings={"row.not_repeatable": {2}},
     ),
     Case(
         "CU-03 what a rejected row would have moved stays where it is",
@@ -359,6 +360,7 @@ THREE = """
             +6 mobile_phone=+12125550101
         """,
         changes={2: {"pos": ("9", None)}, 3: {"mobile_phone": ("+12125550101", None)}, 4: {"website": ("1", None)}},
+        warnings={"row.not_repeatable": {2}},
     ),
     Case(
         "CU-04 an identifier that a row has cleared is free for the next one, and its first customer can have it back",
@@ -500,6 +502,7 @@ THREE = """
             5: {"email": (None, "a@x.com")}, 6: {"email": (None, "b@x.com")}, 7: {"first_name": (None, "Two")},
             8: {"first_name": (None, "One")},
         },
+        warnings={"row.not_repeatable": {2, 3}},
     ),
 )  # fmt: skip
 def test_identifiers(scene: Scene, case: Case):

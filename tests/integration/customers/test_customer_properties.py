@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.customers.scenes import Scene
@@ -264,6 +264,25 @@ def test_importing_twice_changes_nothing_the_second_time_and_records_no_action(
     assert second.outcome.lines == {
         line: "unchanged" if outcome in ("inserted", "updated") else outcome for line, outcome in was.items()
     }
+
+
+@examples(60)
+@given(customers(), FILES, SETTINGS)
+def test_a_file_whose_second_import_would_not_be_the_same_is_told_of(
+    scene_of_module: Scene, before: str, rows: list[tuple[str, ...]], chosen: dict[str, Any]
+):
+    """CU-13: without that warning the same file changes nothing, wherever its identifiers go."""
+    scene = scene_of_module
+    scene.erase()
+    scene.add(before)
+    first = scene.load(written(rows), **chosen)
+    as_it_was = scene.read()
+    event("told" if "row.not_repeatable" in first.outcome.warnings else "silent")
+    assume("row.not_repeatable" not in first.outcome.warnings)
+    second = scene.load(written(rows), **chosen)
+    assert scene.read() == as_it_was
+    assert "inserted" not in second.outcome.lines.values()
+    assert "updated" not in second.outcome.lines.values()
 
 
 def neighbourhoods(seed: int, number: int) -> tuple[str, list[tuple[str, ...]]]:

@@ -226,6 +226,17 @@ DROP = {"on_invalid_optional": "drop_value"}
         changes={2: {"last_name": (None, "Lee")}},
     ),
     Case(
+        "CU-04 a full name can be erased beside parts that take its place",
+        before='1 email=ann@x.com full_name="Ann Lee"',
+        file="""
+            Email,FullName,LastName,FirstName
+            ann@x.com,%CLEAR%,Lee,Ann
+        """,
+        lines={2: "updated"},
+        after="1 email=ann@x.com last_name=Lee first_name=Ann",
+        changes={2: {"last_name": (None, "Lee"), "first_name": (None, "Ann"), "full_name": ("Ann Lee", None)}},
+    ),
+    Case(
         "CU-12 the full name alone is kept as given and leaves the parts alone",
         before="1 email=ann@x.com last_name=Law first_name=Ann",
         file="""

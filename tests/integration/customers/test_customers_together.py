@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from include.importing import loading
 from include.importing.importer import import_file
-from include.importing.jobs import JobResult
+from include.importing.jobs import JobCounts, JobResult
+from include.importing.runtime import Runtime
 from tests.integration import customer_oracle as oracle
 from tests.integration.customer_oracle import Import
 from tests.integration.customers.scenes import Scene, as_text, dedented, parse, rejected_by
@@ -72,8 +74,18 @@ OUTCOMES = ("inserted", "updated", "unchanged", "not_found", "rejected")
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_two_files_on_the_same_customers_end_as_one_after_the_other(scene: Scene, seed: int):
-    """Both take the same identifiers about, in different orders, and neither waits for the other for ever."""
+def test_two_files_on_the_same_customers_end_as_one_after_the_other(
+    scene: Scene, seed: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Both take the same identifiers about, in different orders; one waits for the other, and none has to repeat."""
+    attempts: list[int] = []
+
+    def load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
+        attempts.append(attempt)
+        return load(runtime, job_id, attempt)
+
+    load = loading._load_once
+    monkeypatch.setattr(loading, "_load_once", load_once)
     before, rows = neighbourhoods(seed, 12)
     scene.add(before)
     state = scene.read()
@@ -81,6 +93,7 @@ def test_two_files_on_the_same_customers_end_as_one_after_the_other(scene: Scene
     halves = [chance.sample(rows, len(rows) * 2 // 3) for _ in range(2)]
     running = [Running(scene, written(half), action="add_and_edit") for half in halves]
     assert_one_after_the_other(scene, state, *running)
+    assert attempts == [1, 1]
 
 
 def test_three_files_that_each_create_the_same_customers_create_them_once(scene: Scene):
