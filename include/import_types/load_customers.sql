@@ -3,7 +3,9 @@
 -- `load_field`; writes `load_reject`, `load_warning`, `load_not_found`, and for the second file:
 --
 --   target          the accepted rows, with their customers. creates: this row makes the customer; is_several: the
---                   customer may have several rows; is_moving: identifiers may change
+--                   customer may have several rows; is_moving: identifiers may change. Rows that are alone and hit
+--                   nobody are still missing
+--   spoken_for      the lines of which it is decided here whose they are
 --   held_before     who held which identifier, of the customers that entangled rows hit
 --
 -- A row with identifiers of its own is judged by sets: the customers that hold one of them are its hits. Rows that
@@ -130,6 +132,10 @@ END
 $$;
 CREATE INDEX ON several (line);
 ANALYZE several;
+CREATE TEMP TABLE several_staged ON COMMIT DROP AS
+SELECT *
+FROM staged
+WHERE line IN (SELECT line FROM several);
 
 -- The identifiers of ambiguous rows, with whose they are: a number that tells the customers of a row apart. is_taken:
 -- the first hit has another value of its own.
@@ -156,7 +162,7 @@ BEGIN
     END IF;
     CREATE TEMP TABLE entangled_row ON COMMIT DROP AS
     SELECT row.line, row.email, row.email__clear, row.mobile_phone, row.mobile_phone__clear, row.external_ids
-    FROM staged AS row
+    FROM several_staged AS row
     WHERE line IN (SELECT line FROM several WHERE is_entangled);
     FOR each IN SELECT * FROM identifier LOOP
         EXECUTE format(
@@ -300,18 +306,14 @@ CREATE TEMP TABLE target (
     line bigint, customer_id bigint, creates boolean, is_several boolean, is_moving boolean
 ) ON COMMIT DROP;
 
--- Rows that are alone. Customers are numbered in the order of the file: their rows are then inserted in that of the keys.
+-- Rows that are alone and hit a customer. Those that hit nobody make one: load_customers_changes.sql.
 INSERT INTO target
-SELECT line, coalesce(customer_id, nextval('loyalty.customer_id_seq')), customer_id IS NULL, false, is_moving
-FROM (
-    SELECT line, customer_id, is_moving
-    FROM matched
-    WHERE is_valid
-      AND NOT is_ambiguous
-      AND (customer_id IS NOT NULL OR (SELECT current_setting('import.action')) = 'add_and_edit')
-      AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line)
-    ORDER BY line
-) AS alone;
+SELECT line, customer_id, false, false, is_moving
+FROM matched
+WHERE is_valid
+  AND NOT is_ambiguous
+  AND customer_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line);
 
 -- Rows that are repeated: the first of them makes the customer that there isn't yet.
 INSERT INTO target
@@ -339,6 +341,16 @@ LEFT JOIN (
     WHERE creates
 ) AS made ON made.customer = verdict.customer;
 ANALYZE target;
+
+CREATE TEMP TABLE spoken_for ON COMMIT DROP AS
+SELECT line FROM several
+UNION ALL
+SELECT line
+FROM matched
+WHERE is_valid
+  AND customer_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line);
+ANALYZE spoken_for;
 
 INSERT INTO load_not_found
 SELECT line

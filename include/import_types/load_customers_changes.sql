@@ -1,9 +1,31 @@
 -- Does what the accepted rows say of their customers: creates them, changes what really changes, and records which row
 -- changed what (CU-04 to CU-13). Goes on where load_customers.sql ends.
 --
---   final        a view, one row a customer: what the file says of it in the end, in the shape of a staged row. line is
---                the row that says it, unless owners names another for a field; times are those of such subscriptions
+--   created      the customers that the file makes, with what it says of them in the end, in the shape of a staged row.
+--                line is the row that says it, unless owners names another for a field; times are those of such
+--                subscriptions
+--   final        a view, the same of the customers that were there before
 --   change       one row for each field of a customer that really changes, with the line that it belongs to
+
+-- Rows that are alone and hit nobody, in the order of the file: the keys of all tables are then filled in their order.
+CREATE TEMP TABLE created ON COMMIT DROP AS
+SELECT
+    nextval('loyalty.customer_id_seq') AS customer_id, row.line, NULL::jsonb AS times,
+    coalesce(row.source_date_time, row.last_update_date_time,
+             (SELECT current_setting('import.launched_at')::timestamptz)) AS acted_at,
+    row.external_ids, row.subscriptions, row.custom_fields, row.source_action_template,
+    coalesce(row.source_point_of_contact, row.last_update_point_of_contact) AS point_of_contact,
+    row.email, row.is_email_confirmed, row.mobile_phone, row.is_mobile_phone_confirmed, row.discount_card, row.area,
+    row.last_name, row.first_name, row.middle_name,
+    CASE WHEN coalesce(row.last_name, row.first_name, row.middle_name) IS NULL THEN row.full_name END AS full_name,
+    row.sex, row.birth_date
+FROM staged AS row
+WHERE (SELECT current_setting('import.action')) = 'add_and_edit'
+  AND NOT EXISTS (SELECT FROM spoken_for WHERE spoken_for.line = row.line);
+INSERT INTO target
+SELECT line, customer_id, true, false, false
+FROM created;
+ANALYZE target;
 
 -- Customers that may have several rows: each field's values are taken in the order of the file. The last one holds, and
 -- belongs to the first row of the run of equal values that it ends.
@@ -15,7 +37,7 @@ SELECT
         (SELECT current_setting('import.launched_at')::timestamptz)
     ) AS acted_at,
     row.*
-FROM staged AS row
+FROM several_staged AS row
 JOIN target USING (line)
 WHERE target.is_several;
 CREATE UNIQUE INDEX ON several_row (line);
@@ -101,15 +123,23 @@ CROSS JOIN LATERAL jsonb_populate_record(NULL::several_row, field.values || json
     'customer_id', head.customer_id, 'line', head.line, 'acted_at', row.acted_at)
 ) AS final;
 ANALYZE folded (customer_id);
+INSERT INTO created (
+    customer_id, line, times, acted_at, external_ids, subscriptions, custom_fields, email, is_email_confirmed,
+    mobile_phone, is_mobile_phone_confirmed, discount_card, area, last_name, first_name, middle_name, full_name, sex,
+    birth_date
+)
+SELECT
+    customer_id, line, times, acted_at, external_ids, subscriptions, custom_fields, email, is_email_confirmed,
+    mobile_phone, is_mobile_phone_confirmed, discount_card, area, last_name, first_name, middle_name, full_name, sex,
+    birth_date
+FROM folded
+WHERE is_created;
+ANALYZE created (customer_id);
 
 CREATE TEMP VIEW final AS
 SELECT
-    target.customer_id, target.creates AS is_created, target.is_moving, row.line,
-    NULL::jsonb AS owners, NULL::jsonb AS times,
-    coalesce(
-        CASE WHEN target.creates THEN row.source_date_time END, row.last_update_date_time,
-        (SELECT current_setting('import.launched_at')::timestamptz)
-    ) AS acted_at,
+    target.customer_id, target.is_moving, row.line, NULL::jsonb AS owners, NULL::jsonb AS times,
+    coalesce(row.last_update_date_time, (SELECT current_setting('import.launched_at')::timestamptz)) AS acted_at,
     row.email, row.email__clear, row.is_email_confirmed, row.is_email_confirmed__clear,
     row.mobile_phone, row.mobile_phone__clear, row.is_mobile_phone_confirmed, row.is_mobile_phone_confirmed__clear,
     row.discount_card, row.discount_card__clear, row.area, row.area__clear,
@@ -120,16 +150,18 @@ SELECT
 FROM staged AS row
 JOIN target USING (line)
 WHERE NOT target.is_several
+  AND NOT target.creates
 UNION ALL
 SELECT
-    customer_id, is_created, is_moving, line, owners, times, acted_at,
+    customer_id, is_moving, line, owners, times, acted_at,
     email, email__clear, is_email_confirmed, is_email_confirmed__clear,
     mobile_phone, mobile_phone__clear, is_mobile_phone_confirmed, is_mobile_phone_confirmed__clear,
     discount_card, discount_card__clear, area, area__clear,
     last_name, last_name__clear, first_name, first_name__clear, middle_name, middle_name__clear,
     full_name, full_name__clear, sex, sex__clear, birth_date, birth_date__clear,
     external_ids, custom_fields, subscriptions
-FROM folded;
+FROM folded
+WHERE NOT is_created;
 
 -- The subscriptions that the file has columns for.
 CREATE TEMP TABLE subscription ON COMMIT DROP AS
@@ -147,40 +179,39 @@ CREATE TEMP TABLE candidate ON COMMIT DROP AS
 SELECT final.customer_id
 FROM final
 JOIN loyalty.customer ON customer.id = final.customer_id
-WHERE NOT final.is_created
-  AND (final.is_moving
-    OR final.is_email_confirmed <> customer.is_email_confirmed
-    OR final.is_email_confirmed IS NOT NULL AND customer.is_email_confirmed IS NULL
-    OR final.is_email_confirmed__clear AND customer.is_email_confirmed IS NOT NULL
-    OR final.is_mobile_phone_confirmed <> customer.is_mobile_phone_confirmed
-    OR final.is_mobile_phone_confirmed IS NOT NULL AND customer.is_mobile_phone_confirmed IS NULL
-    OR final.is_mobile_phone_confirmed__clear AND customer.is_mobile_phone_confirmed IS NOT NULL
-    OR final.discount_card <> customer.discount_card
-    OR final.discount_card IS NOT NULL AND customer.discount_card IS NULL
-    OR final.discount_card__clear AND customer.discount_card IS NOT NULL
-    OR final.area <> customer.area
-    OR final.area IS NOT NULL AND customer.area IS NULL
-    OR final.area__clear AND customer.area IS NOT NULL
-    OR final.last_name <> customer.last_name
-    OR final.last_name IS NOT NULL AND customer.last_name IS NULL
-    OR final.last_name__clear AND customer.last_name IS NOT NULL
-    OR final.first_name <> customer.first_name
-    OR final.first_name IS NOT NULL AND customer.first_name IS NULL
-    OR final.first_name__clear AND customer.first_name IS NOT NULL
-    OR final.middle_name <> customer.middle_name
-    OR final.middle_name IS NOT NULL AND customer.middle_name IS NULL
-    OR final.middle_name__clear AND customer.middle_name IS NOT NULL
-    OR final.full_name <> customer.full_name
-    OR final.full_name IS NOT NULL AND customer.full_name IS NULL
-    OR final.full_name__clear AND customer.full_name IS NOT NULL
-    OR final.sex <> customer.sex
-    OR final.sex IS NOT NULL AND customer.sex IS NULL
-    OR final.sex__clear AND customer.sex IS NOT NULL
-    OR final.birth_date <> customer.birth_date
-    OR final.birth_date IS NOT NULL AND customer.birth_date IS NULL
-    OR final.birth_date__clear AND customer.birth_date IS NOT NULL
-    OR NOT customer.custom_fields @> final.custom_fields
-       AND jsonb_strip_nulls(customer.custom_fields || final.custom_fields) <> customer.custom_fields);
+WHERE final.is_moving
+   OR final.is_email_confirmed <> customer.is_email_confirmed
+   OR final.is_email_confirmed IS NOT NULL AND customer.is_email_confirmed IS NULL
+   OR final.is_email_confirmed__clear AND customer.is_email_confirmed IS NOT NULL
+   OR final.is_mobile_phone_confirmed <> customer.is_mobile_phone_confirmed
+   OR final.is_mobile_phone_confirmed IS NOT NULL AND customer.is_mobile_phone_confirmed IS NULL
+   OR final.is_mobile_phone_confirmed__clear AND customer.is_mobile_phone_confirmed IS NOT NULL
+   OR final.discount_card <> customer.discount_card
+   OR final.discount_card IS NOT NULL AND customer.discount_card IS NULL
+   OR final.discount_card__clear AND customer.discount_card IS NOT NULL
+   OR final.area <> customer.area
+   OR final.area IS NOT NULL AND customer.area IS NULL
+   OR final.area__clear AND customer.area IS NOT NULL
+   OR final.last_name <> customer.last_name
+   OR final.last_name IS NOT NULL AND customer.last_name IS NULL
+   OR final.last_name__clear AND customer.last_name IS NOT NULL
+   OR final.first_name <> customer.first_name
+   OR final.first_name IS NOT NULL AND customer.first_name IS NULL
+   OR final.first_name__clear AND customer.first_name IS NOT NULL
+   OR final.middle_name <> customer.middle_name
+   OR final.middle_name IS NOT NULL AND customer.middle_name IS NULL
+   OR final.middle_name__clear AND customer.middle_name IS NOT NULL
+   OR final.full_name <> customer.full_name
+   OR final.full_name IS NOT NULL AND customer.full_name IS NULL
+   OR final.full_name__clear AND customer.full_name IS NOT NULL
+   OR final.sex <> customer.sex
+   OR final.sex IS NOT NULL AND customer.sex IS NULL
+   OR final.sex__clear AND customer.sex IS NOT NULL
+   OR final.birth_date <> customer.birth_date
+   OR final.birth_date IS NOT NULL AND customer.birth_date IS NULL
+   OR final.birth_date__clear AND customer.birth_date IS NOT NULL
+   OR NOT customer.custom_fields @> final.custom_fields
+      AND jsonb_strip_nulls(customer.custom_fields || final.custom_fields) <> customer.custom_fields;
 
 INSERT INTO candidate
 SELECT final.customer_id
@@ -191,8 +222,7 @@ LEFT JOIN loyalty.customer_subscription AS known
  AND known.brand = (SELECT current_setting('import.brand'))
  AND coalesce(known.channel, '') = coalesce(subscription.channel, '')
  AND coalesce(known.topic, '') = coalesce(subscription.topic, '')
-WHERE NOT final.is_created
-  AND known.is_subscribed IS DISTINCT FROM (final.subscriptions ->> subscription.key)::boolean;
+WHERE known.is_subscribed IS DISTINCT FROM (final.subscriptions ->> subscription.key)::boolean;
 ANALYZE candidate;
 
 -- From here on nobody else changes them.
@@ -325,11 +355,6 @@ LEFT JOIN loyalty.customer_subscription AS known
  AND known.topic IS NOT DISTINCT FROM subscription.topic
 WHERE known.is_subscribed IS DISTINCT FROM (final.subscriptions ->> subscription.key)::boolean;
 ANALYZE change;
-
-CREATE TEMP TABLE created ON COMMIT DROP AS
-SELECT *
-FROM final
-WHERE is_created;
 
 DO $$
 DECLARE
@@ -502,29 +527,48 @@ INSERT INTO loyalty.customer_action (
     customer_id, kind, action_template, data_source, point_of_contact, acted_at, job_id, line
 )
 SELECT
-    target.customer_id,
-    CASE WHEN target.creates THEN 'creation' ELSE 'edit' END,
-    template.system_name,
+    created.customer_id, 'creation', template.system_name, (SELECT current_setting('import.data_source')),
+    coalesce(created.point_of_contact, (SELECT current_setting('import.point_of_contact'))), created.acted_at,
+    (SELECT current_setting('import.job_id')::bigint), created.line
+FROM created
+JOIN loyalty.action_template AS template
+  ON template.category = 'Personal action'
+ AND template.system_name = created.source_action_template;
+
+INSERT INTO loyalty.customer_action (
+    customer_id, kind, action_template, data_source, point_of_contact, acted_at, job_id, line
+)
+SELECT
+    row.customer_id, CASE WHEN row.creates THEN 'creation' ELSE 'edit' END, template.system_name,
     (SELECT current_setting('import.data_source')),
     coalesce(
-        CASE WHEN target.creates THEN row.source_point_of_contact END, row.last_update_point_of_contact,
+        CASE WHEN row.creates THEN row.source_point_of_contact END, row.last_update_point_of_contact,
         row.source_point_of_contact, (SELECT current_setting('import.point_of_contact'))),
-    coalesce(
-        CASE WHEN target.creates THEN row.source_date_time END, row.last_update_date_time,
-        (SELECT current_setting('import.launched_at')::timestamptz)),
-    (SELECT current_setting('import.job_id')::bigint),
-    row.line
-FROM staged AS row
-JOIN target USING (line)
+    row.acted_at, (SELECT current_setting('import.job_id')::bigint), row.line
+FROM (
+    SELECT
+        customer_id, line, creates, acted_at, source_action_template, last_update_action_template,
+        source_point_of_contact, last_update_point_of_contact
+    FROM several_row
+    UNION ALL
+    SELECT
+        target.customer_id, line, false,
+        coalesce(staged.last_update_date_time, (SELECT current_setting('import.launched_at')::timestamptz)),
+        staged.source_action_template, staged.last_update_action_template, staged.source_point_of_contact,
+        staged.last_update_point_of_contact
+    FROM staged
+    JOIN target USING (line)
+    WHERE NOT target.is_several
+      AND NOT target.creates
+) AS row
 JOIN loyalty.action_template AS template
   ON template.category = 'Personal action'
  AND template.system_name = CASE
-     WHEN target.creates THEN row.source_action_template
+     WHEN row.creates THEN row.source_action_template
      ELSE coalesce(row.last_update_action_template, row.source_action_template)
  END
-WHERE (target.creates OR row.line IN (SELECT line FROM change))
-  AND string_to_array(current_setting('import.fields'), ',')
-      && ARRAY['source_action_template', 'last_update_action_template']
+WHERE row.creates
+   OR row.line IN (SELECT line FROM change)
 ORDER BY row.line;
 
 INSERT INTO load_count
@@ -537,6 +581,6 @@ UNION ALL
 SELECT 'not_found', count(*) FROM load_not_found;
 
 DROP VIEW final;
-DROP TABLE identifier, matched, shared, several, ambiguous_identifier, entangled_identifier, held_before,
-    entangled_hit, entangled_customer, entangled_value, entangled_verdict, target, several_row, folded_field, folded,
-    subscription, candidate, candidate_final, change;
+DROP TABLE identifier, matched, shared, several, several_staged, ambiguous_identifier, entangled_identifier,
+    held_before, entangled_hit, entangled_customer, entangled_value, entangled_line, entangled_verdict, target, spoken_for,
+    created, several_row, folded_field, folded, subscription, candidate, candidate_final, change;

@@ -148,7 +148,7 @@ def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[st
     """Return the columns of the staging table with their SQL types: no secret in clear (X-20)."""
     own = [each for each in fields if each.packed is None]
     columns = {each.name: staging.SQL_TYPES[each.kind] for each in own if not each.is_secret}
-    columns |= {f"{each.name}__clear": "boolean" for each in own if each.clearable}
+    columns |= {f"{each.name}__clear": "boolean NOT NULL DEFAULT false" for each in own if each.clearable}
     columns |= dict.fromkeys(import_type.packed_columns, staging.PACKED_TYPE)
     return columns | {each.name: each.sql_type for each in import_type.derived}
 
@@ -317,7 +317,8 @@ class Judge:
         }
         own = [each for each in self.fields if each.packed is None]
         columns |= {each.name: fields[each.name] for each in own if not each.is_secret}
-        columns |= {name: fields[name] for name in (f"{each.name}__clear" for each in own if each.clearable)}
+        clears = {name: fields[name] for name in (f"{each.name}__clear" for each in own if each.clearable)}
+        columns |= {name: is_clear for name, is_clear in clears.items() if pc.any(is_clear).as_py()}  # false by default
         for name in self.import_type.packed_columns:
             packed = [each for each in self.fields if each.packed is not None and each.packed[0] == name]
             columns[name] = packing.pack(packed, fields, len(positions))
