@@ -1,10 +1,10 @@
 -- Does what the accepted rows say of their customers: creates them, changes what really changes, and records which row
 -- changed what (CU-04 to CU-13). Goes on where load_customers.sql ends.
 --
---   created      the customers that the file makes, with what it says of them in the end, in the shape of a staged row.
---                line is the row that says it, unless owners names another for a field; times are those of such
---                subscriptions
---   final        a view, the same of the customers that were there before
+--   created      one row a customer that the file makes: what it says of it in the end. line is the row that makes it;
+--                times are those of subscriptions that another row says
+--   final        a view, the same of customers that were there before, in the shape of a staged row. line is the row
+--                that says it, unless owners names another for a field
 --   change       one row for each field of a customer that really changes, with the line that it belongs to
 
 -- Rows that are alone and hit nobody, in the order of the file: the keys of all tables are then filled in their order.

@@ -92,7 +92,7 @@ def test_pp02_clear_gives_null_and_no_problem_where_a_field_can_be_erased(kind: 
 def test_pp02_a_field_without_a_column_is_not_cleared():
     field = Field("f", "F", clearable=True)
     assert parsing.absent_field(field, 2)["f__clear"].to_pylist() == [False, False]
-    assert staging_columns(POOLS, POOLS.fields)["quantity__clear"] == "boolean"
+    assert staging_columns(POOLS, POOLS.fields)["quantity__clear"] == "boolean NOT NULL DEFAULT false"
 
 
 def test_cu04_clear_is_no_blank_that_a_default_would_fill():
