@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from airflow.sdk import Asset, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+import import_metrics
 from notifications import RESULT_KEY
 from warehouse_runtime import open_runtime
 from withheld_errors import withhold_values
@@ -90,6 +91,7 @@ def open_generation() -> int:
 
 @task(outlets=[CODES])
 @withhold_values
+@import_metrics.timed
 def generate(generation_id: int) -> dict[str, int | None]:
     """Add the codes and save the pool's settings in one transaction; fail when it is refused, with the reason."""
     from include.promo_codes import generation
@@ -100,6 +102,7 @@ def generate(generation_id: int) -> dict[str, int | None]:
     context["ti"].xcom_push(key=RESULT_KEY, value=result)
     if result["refusal"]:
         raise AirflowFailException(f"Refused ({result['refusal']['rule']}): {result['refusal']['message']}")
+    import_metrics.count_codes(context["ti"].dag_id, result["added"])
     counts = {name: result[name] for name in ("requested", "generated", "added")}
     context["outlet_events"][CODES].extra = {"generation": generation_id, "pool": result["pool"], **counts}
     return counts

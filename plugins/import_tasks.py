@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Asset, Param, TaskInstanceState, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+import import_lineage
+import import_metrics
 from include import import_types
 from include.importing import settings
 from notifications import RESULT_KEY, ImportNotifier
@@ -101,6 +103,7 @@ def import_file(import_type: str) -> None:
 
 @task
 @withhold_values
+@import_metrics.timed
 def take_file(import_type: str) -> int:
     """Open the job and move the file out of landing. Skipped when another run has the file in hand."""
     from include.importing import landing
@@ -113,6 +116,7 @@ def take_file(import_type: str) -> int:
 
 @task
 @withhold_values
+@import_metrics.timed
 def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     """Read the header, map the columns, cut the file into chunks. Skipped for a duplicate."""
     from include.importing import inspection, jobs, landing
@@ -133,17 +137,21 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
 
 @task(map_index_template="{{ task.op_kwargs['label'] }}")
 @withhold_values
+@import_metrics.timed
 def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
     """Judge the rows of one chunk: they go to staging, those with faults to the ledger's rejects."""
     from include.importing import validation
 
     with open_runtime() as runtime:
         resume(runtime, job_id)
-        return asdict(validation.validate_chunk(runtime, job_id, number))
+        counts = validation.validate_chunk(runtime, job_id, number)
+    import_metrics.count_chunk(get_current_context()["ti"].dag_id, counts.read, counts.rejected)
+    return asdict(counts)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED)  # a file of a header alone has no chunks, and Airflow skips the empty map
 @withhold_values
+@import_metrics.timed
 def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[str, int]:
     """Load the valid rows in one transaction and tell the assets. Skipped for a dry run, after rolling it back."""
     from include.importing import jobs, loading
@@ -155,10 +163,12 @@ def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[s
         resume(runtime, job_id)
         counts = asdict(loading.load_rows(runtime, job_id))
         with runtime.engine.connect() as connection:
-            is_dry_run = jobs.get(connection, job_id).is_dry_run
-    if is_dry_run:
+            job = jobs.get(connection, job_id)
+    if job.is_dry_run:
         context["ti"].xcom_push(key="dry_run", value=counts)
         raise AirflowSkipException(f"Dry run, rolled back; a launch for real would give {counts}")
+    tables = import_types.get(job.import_type).targets
+    import_lineage.tell_load(context["ti"], job.source_url, runtime.engine.url, tables)
     for asset in context["ti"].task.outlets:
         context["outlet_events"][asset].extra = {"job_id": job_id, **counts}
     return counts
@@ -166,6 +176,7 @@ def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[s
 
 @task(trigger_rule=TriggerRule.ALL_DONE)
 @withhold_values
+@import_metrics.timed
 def write_report() -> None:
     """Write the rejected-rows file, the summary and the evidence, also of a refused file."""
     from include.importing import reporting
@@ -179,6 +190,7 @@ def write_report() -> None:
 
 @task(trigger_rule=TriggerRule.ALL_DONE, on_success_callback=ImportNotifier(), on_failure_callback=ImportNotifier())
 @withhold_values
+@import_metrics.timed
 def close_job() -> dict[str, Any]:
     """Put the file into the archive or the quarantine, and end the run as the job ended.
 
@@ -192,7 +204,9 @@ def close_job() -> dict[str, Any]:
         job = find_job(runtime)
         if job is None:
             raise AirflowFailException(failure) if failure else AirflowSkipException("Another run has the file in hand")
-        result = digest(reporting.close_job(runtime, job.id, failure=failure), is_dry_run=job.is_dry_run)
+        closed = reporting.close_job(runtime, job.id, failure=failure)
+    import_metrics.count_job(context["ti"].dag_id, job, closed)
+    result = digest(closed, is_dry_run=job.is_dry_run)
     context["ti"].xcom_push(key=RESULT_KEY, value=result)
     if result["reason"]:
         raise AirflowFailException(f"{result['file']} is {result['state']}: {result['reason']['message']}")

@@ -9,6 +9,7 @@ from typing import Any
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
+import import_metrics
 from notifications import StockNotifier
 from warehouse_runtime import open_runtime
 from withheld_errors import withhold_values
@@ -38,6 +39,7 @@ def review_pools() -> list[dict[str, str]]:
 
 @task(task_id=POOL_TASK, map_index_template="{{ task.op_kwargs['label'] }}")
 @withhold_values
+@import_metrics.timed
 def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:
     """Add what the pool lacks, once, then send its alerts; fail when codes are lacking and can't be generated."""
     from include.promo_codes import top_up
@@ -46,6 +48,7 @@ def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:
     ti = context["ti"]
     with open_runtime() as runtime:
         done = top_up.top_up_pool(runtime, pool, dag_id=ti.dag_id, dag_run_id=ti.run_id)
+        import_metrics.count_top_up(ti.dag_id, done)
         if done.added:
             log.info("%s: %s codes added: %s", label, f"{done.added:,}", done.reason)
         unsent = top_up.send_alerts(

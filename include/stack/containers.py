@@ -1,6 +1,8 @@
 """One-shot preparation of the container deployment: databases, bucket, login. The `init` service of docker-compose.
 
-It is configured by the same Connections and Variables as Airflow, and may be repeated at any time.
+It is configured by the same Connections and Variables as Airflow, and may be repeated at any time. On Kubernetes, where
+containers share no disk, the job of the databases runs it without AIRFLOW_ADMIN_PASSWORD, and the API server's pod
+begins with `python -m include.stack.containers login`.
 """
 
 from __future__ import annotations
@@ -27,11 +29,17 @@ from include.stack.preparation import prepare_databases
 
 
 def prepare(environ: Mapping[str, str] = os.environ) -> None:
-    """Make whatever is missing: the warehouse's database, both schemas, the buckets, the login file."""
+    """Make what is missing: the warehouse's database, both schemas, the buckets; given a password, the login file."""
     create_database(warehouse_address(environ), make_url(environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]).database or "")
     url = warehouse_address(environ).render_as_string(hide_password=False)
     prepare_databases(url, environ, Path(environ["AIRFLOW_HOME"]) / "logs" / "migration.log")
     create_buckets(environ)
+    if "AIRFLOW_ADMIN_PASSWORD" in environ:
+        write_login(environ)
+
+
+def write_login(environ: Mapping[str, str] = os.environ) -> None:
+    """Write the file that Airflow's simple auth manager reads the password from."""
     passwords = Path(environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE"])
     write_private(passwords, json.dumps({ADMIN: environ["AIRFLOW_ADMIN_PASSWORD"]}) + "\n")
 
@@ -72,8 +80,8 @@ def create_buckets(environ: Mapping[str, str]) -> None:
         key=storage["login"],
         secret=storage["password"],
         client_kwargs={
-            "endpoint_url": storage["extra"]["endpoint_url"],
-            "region_name": storage["extra"]["region_name"],
+            "endpoint_url": storage.get("extra", {}).get("endpoint_url"),  # of a store that isn't AWS's
+            "region_name": storage.get("extra", {}).get("region_name"),
         },
     )
     for bucket in sorted(buckets):
@@ -83,6 +91,6 @@ def create_buckets(environ: Mapping[str, str]) -> None:
 
 if __name__ == "__main__":
     try:
-        prepare()
+        write_login() if sys.argv[1:] == ["login"] else prepare()
     except StackError as error:
         sys.exit(f"error: {error}")

@@ -1,0 +1,253 @@
+"""The values for Airflow's Helm chart: what the chart takes, what docker-compose.yaml says too, and no secret."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import runpy
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from include.stack import containers
+from include.stack.settings import PROJECT
+from tests.unit.test_deployment import compose, filled
+from tests.unit.test_environment import locked_versions
+
+pytestmark = pytest.mark.unit
+
+VALUES = PROJECT / "deploy" / "kubernetes" / "values.yaml"
+CHART = Path(__file__).with_name("helm_chart.yaml")
+COMPONENTS = {"apiServer": "api-server", "scheduler": "scheduler", "dagProcessor": "dag-processor",
+              "triggerer": "triggerer"}  # fmt: skip
+FROM_THE_CHART = {
+    "AIRFLOW__CORE__EXECUTOR": "executor",
+    "AIRFLOW__CORE__FERNET_KEY": "fernetKeySecretName",
+    "AIRFLOW__API__SECRET_KEY": "apiSecretKeySecretName",
+    "AIRFLOW__API_AUTH__JWT_SECRET": "jwtSecretName",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "data",
+    "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "config",
+    "AIRFLOW__API__BASE_URL": "config",
+}
+"""Settings of docker-compose.yaml that the chart makes of values of its own."""
+OF_COMPOSE_ALONE = {
+    "AIRFLOW__API__PORT",  # the chart's default is Airflow's
+    "AIRFLOW__CELERY__BROKER_URL",
+    "AIRFLOW__CELERY__RESULT_BACKEND",
+    "AIRFLOW__CELERY__WORKER_CONCURRENCY",
+}
+
+
+@pytest.fixture(scope="module")
+def values() -> dict[str, Any]:
+    return yaml.safe_load(VALUES.read_text())
+
+
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    completed = compose(filled(tmp_path_factory.mktemp("env")))
+    assert completed.returncode == 0, completed.stderr
+    return yaml.safe_load(completed.stdout)["services"]
+
+
+@pytest.fixture(scope="module")
+def chart() -> jsonschema.Draft7Validator:
+    schema = yaml.safe_load(CHART.read_text())
+    jsonschema.Draft7Validator.check_schema(schema)
+    return jsonschema.Draft7Validator(schema)
+
+
+def faults(chart: jsonschema.Draft7Validator, values: dict[str, Any]) -> list[str]:
+    return [f"{error.json_path}: {error.message}" for error in chart.iter_errors(values)]
+
+
+def test_the_chart_takes_the_values(chart: jsonschema.Draft7Validator, values: dict[str, Any]) -> None:
+    assert faults(chart, values) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["schedulers"], {}),
+        (["scheduler", "argument"], ["airflow"]),
+        (["apiServer", "startupProbe", "command"], ["true"]),
+        (["workers", "resources", "requests", "memory"], 700),
+        (["airflowVersion"], 3.3),
+        (["env", 0, "valueFrom"], {}),
+        (["secret", 0, "key"], "cvv_key"),
+        (["triggerer", "persistence"], False),
+    ],
+)
+def test_a_slip_in_the_values_is_found(
+    chart: jsonschema.Draft7Validator, values: dict[str, Any], path: list[Any], value: object
+) -> None:
+    changed = copy.deepcopy(values)
+    place = changed
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert len(faults(chart, changed)) == 1
+
+
+def test_every_key_that_the_chart_is_said_to_know_is_used_or_belongs_to_a_probe(values: dict[str, Any]) -> None:
+    schema = yaml.safe_load(CHART.read_text())
+    assert schema["properties"].keys() == values.keys()
+    for name in ("workers", "apiServer", "scheduler", "dagProcessor", "triggerer", "migrateDatabaseJob"):
+        assert schema["properties"][name]["properties"].keys() == values[name].keys()
+
+
+def test_settings_are_those_of_docker_compose(values: dict[str, Any], services: dict[str, Any]) -> None:
+    environment = services["worker"]["environment"]
+    stated = {each["name"]: each["value"] for each in values["env"]}
+    assert stated == {name: environment[name] for name in stated}
+    secrets = {each["envName"] for each in values["secret"]}
+    assert environment.keys() == stated.keys() | secrets | FROM_THE_CHART.keys() | OF_COMPOSE_ALONE
+    assert set(FROM_THE_CHART.values()) <= values.keys()
+    assert values["config"]["api"]["base_url"] == environment["AIRFLOW__API__BASE_URL"]
+
+
+def test_the_chart_s_variables_of_services_that_are_not_there_are_off(values: dict[str, Any]) -> None:
+    built_in = {"AIRFLOW__CELERY__RESULT_BACKEND", "AIRFLOW__CELERY__CELERY_RESULT_BACKEND",
+                "AIRFLOW__CELERY__BROKER_URL", "AIRFLOW__WEBSERVER__SECRET_KEY"}  # fmt: skip
+    assert values["enableBuiltInSecretEnvVars"] == dict.fromkeys(built_in, False)
+    assert (values["executor"], values["postgresql"]["enabled"], values["redis"]["enabled"]) == (
+        "KubernetesExecutor", False, False,
+    )  # fmt: skip
+
+
+def test_connections_come_from_a_secret_each_under_its_own_name(
+    values: dict[str, Any], services: dict[str, Any]
+) -> None:
+    environment = services["worker"]["environment"]
+    connections = {name for name in environment if name.startswith("AIRFLOW_CONN_")}
+    assert {each["envName"] for each in values["secret"]} == connections
+    for each in values["secret"]:
+        assert each["secretKey"] == each["envName"].removeprefix("AIRFLOW_CONN_").lower()
+        assert each["secretName"] == "importer-connections"
+
+
+def test_the_readme_makes_every_secret_that_the_values_name(values: dict[str, Any]) -> None:
+    readme = (PROJECT / "README.md").read_text()
+    made = {
+        (secret, key)
+        for secret, body in re.findall(r"kubectl create secret generic (\S+)((?:.*\\\n)*.*)", readme)
+        for key in re.findall(r"--from-(?:literal|file)=([a-z_-]+)=", body)
+    }
+    used = {(each["secretName"], each["secretKey"]) for each in values["secret"]}
+    used |= {("importer-airflow", key) for key in ("connection", "fernet-key", "api-secret-key", "jwt-secret")}
+    (login,) = values["apiServer"]["extraInitContainers"]
+    used |= {
+        (each["valueFrom"]["secretKeyRef"]["name"], each["valueFrom"]["secretKeyRef"]["key"])
+        for each in login["env"]
+        if "valueFrom" in each
+    }
+    assert made == used
+
+
+def keys_of(value: Any) -> set[str]:
+    """Return every key at any depth."""
+    if isinstance(value, dict):
+        return set(value) | {key for each in value.values() for key in keys_of(each)}
+    return {key for each in value for key in keys_of(each)} if isinstance(value, list) else set()
+
+
+def test_no_secret_stands_in_the_values(values: dict[str, Any]) -> None:
+    """The chart takes secrets themselves under these keys, and makes some up on each upgrade where it is given none."""
+    themselves = {"fernetKey", "apiSecretKey", "jwtSecret", "metadataConnection", "brokerUrl", "password", "pass",
+                  "extraSecrets", "stringData"}  # fmt: skip
+    assert keys_of(values) & themselves == set()
+    text = VALUES.read_text()
+    assert re.findall(r"://[^\s/]*:[^\s/]*@", text) == []
+    assert re.findall(r"\b(?=\w*[a-z])(?=\w*[A-Z])(?=\w*\d)[\w-]{24,}", text) == [], "this looks like a key"
+
+
+def test_the_image_is_the_one_of_docker_compose(values: dict[str, Any], services: dict[str, Any]) -> None:
+    images = values["images"]["airflow"]
+    image = f"{images['repository']}:{images['tag']}"
+    assert {image} == {services[name]["image"] for name in (*COMPONENTS.values(), "worker", "init")}
+    assert f"{values['defaultAirflowRepository']}:{values['defaultAirflowTag']}" == image
+    assert [each["image"] for each in values["apiServer"]["extraInitContainers"]] == [image]
+    locked = locked_versions("requirements")
+    assert {values["airflowVersion"]} == locked["apache-airflow"]
+    # What the executor and the metrics of the values need beside docker-compose's.
+    assert {"apache-airflow-providers-cncf-kubernetes", "statsd"} <= locked.keys()
+
+
+def test_components_run_what_docker_compose_runs(values: dict[str, Any], services: dict[str, Any]) -> None:
+    for component, service in COMPONENTS.items():
+        assert values[component]["args"] == services[service]["command"]
+    assert values["migrateDatabaseJob"]["args"] == services["init"]["command"]
+    assert values["scheduler"]["livenessProbe"]["command"] == services["scheduler"]["healthcheck"]["test"][1:]
+    assert values["scheduler"]["startupProbe"]["command"] == values["scheduler"]["livenessProbe"]["command"]
+
+
+def test_no_command_needs_what_the_image_does_not_have(values: dict[str, Any]) -> None:
+    """The chart's own commands go through the entry point and the scripts of Airflow's reference image."""
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    assert 'ENTRYPOINT ["python", "-m"]' in dockerfile
+    for component in COMPONENTS:
+        assert values[component]["args"][0] == "airflow"
+    for component in ("scheduler", "dagProcessor", "triggerer"):
+        assert values[component]["livenessProbe"]["command"][0] == "python"
+        assert values[component]["logGroomerSidecar"] == {"enabled": False}
+
+
+def test_a_task_s_pod_runs_the_executor_s_arguments(values: dict[str, Any]) -> None:
+    """They are a whole command line, which must not come after the `python -m` of the image's entry point."""
+    from airflow.providers.cncf.kubernetes.pod_generator import workload_to_command_args
+
+    workload = SimpleNamespace(model_dump_json=lambda: "{}")
+    assert workload_to_command_args(workload)[:2] == ["python", "-m"]  # type: ignore[arg-type]
+    task = [*values["workers"]["command"], "python", "-c", "print('a task')"]
+    assert subprocess.run(task, capture_output=True, text=True, check=True).stdout == "a task\n"
+
+
+def test_the_scheduler_of_pods_does_not_load_what_tasks_need(values: dict[str, Any]) -> None:
+    settings = runpy.run_path(str(PROJECT / "config" / "airflow_local_settings.py"))
+    (executor,) = values["scheduler"]["env"]
+    assert executor == {"name": "AIRFLOW__CORE__EXECUTOR", "value": values["executor"]}
+    command = ["airflow", *values["scheduler"]["args"][1:]]
+    assert not settings["forks_tasks"](command, executor["value"])
+    assert settings["forks_tasks"](command, "LocalExecutor")
+
+
+def test_airflow_knows_every_option_of_the_config(values: dict[str, Any]) -> None:
+    from airflow.configuration import retrieve_configuration_description
+
+    known = retrieve_configuration_description()
+    unknown = [
+        f"{section}.{option}"
+        for section, options in values["config"].items()
+        for option in options
+        if option not in known.get(section, {}).get("options", {})
+    ]
+    assert unknown == []
+
+
+def test_a_job_without_a_password_prepares_databases_and_leaves_the_login_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    for name in ("create_database", "prepare_databases", "create_buckets"):
+        monkeypatch.setattr(containers, name, lambda *_, name=name: done.append(name))
+    connection = {"login": "a", "password": "b", "host": "c", "port": 5432, "schema": "warehouse"}
+    environ = {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://a:b@c:5432/airflow",
+        "AIRFLOW_CONN_WAREHOUSE_POSTGRES": json.dumps(connection),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(tmp_path / "login" / "passwords.json"),
+    }
+    containers.prepare(environ)
+    assert done == ["create_database", "prepare_databases", "create_buckets"]
+    assert not (tmp_path / "login").exists()
+    containers.write_login(environ | {"AIRFLOW_ADMIN_PASSWORD": "open sesame"})
+    assert json.loads((tmp_path / "login" / "passwords.json").read_text()) == {"admin": "open sesame"}
+    (tmp_path / "login" / "passwords.json").unlink()
+    containers.prepare(environ | {"AIRFLOW_ADMIN_PASSWORD": "open sesame"})
+    assert (tmp_path / "login" / "passwords.json").exists()
