@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo start stop test lint format docs bench lock setup system-packages
+.PHONY: help demo start stop test lint format docs bench bench-scale lock setup system-packages
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
@@ -43,6 +43,9 @@ docs: setup ## bring the README's tables in line with declarations, suites and D
 
 bench: setup ## measure imports beside psql's \copy (ARGS= for options)
 	$(RUN) benchmarks.run $(ARGS)
+
+bench-scale: setup ## measure files of 1, 5 and 20 million rows with 1 and 2 workers (ARGS= for options)
+	$(RUN) benchmarks.scale $(ARGS)
 
 COMPILE = $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header $(ARGS)

@@ -76,6 +76,17 @@ def write_files(folder: Path, *, rows: int, seed: int = 20260101) -> Files:
     return Files(customers, changed, rows, broken)
 
 
+def write_customers(path: Path, *, rows: int, seed: int = 20260101) -> int:
+    """Write the file of so many customers alone; return how many of its rows are broken."""
+    broken = 0
+    with path.open("w") as stream:
+        stream.write(",".join(COLUMNS) + "\n")
+        for row, is_broken in _rows(rows, random.Random(seed)):
+            stream.write(",".join(row) + "\n")
+            broken += is_broken
+    return broken
+
+
 def _rows(count: int, chance: random.Random) -> Iterator[tuple[Row, bool]]:
     """Yield each row, and whether it is broken."""
     numbers = list(range(count))

@@ -142,6 +142,22 @@ def _cards(rows: int, broken_share: float, seed: int) -> Iterator[tuple[str, tup
         )
 
 
+def write_pools(path: Path) -> None:
+    """Write the file of the benchmark's pools."""
+    path.write_text("\n".join([POOL_HEADER, *(_pool_row(Pool(number)) for number in range(POOLS)), ""]))
+
+
+def write_cards(path: Path, *, rows: int, broken_share: float, seed: int = 20260101) -> int:
+    """Write the sender's file alone; return how many of its rows are broken."""
+    broken = 0
+    with path.open("w") as stream:
+        stream.write(HEADER + "\n")
+        for line, row in _cards(rows, broken_share, seed):
+            stream.write(line + "\n")
+            broken += row is None
+    return broken
+
+
 def write_files(folder: Path, *, rows: int, broken_share: float, seed: int = 20260101) -> Files:
     r"""Write the pools, the cards, and the clean cards as two files that `\copy` takes.
 
@@ -151,7 +167,7 @@ def write_files(folder: Path, *, rows: int, broken_share: float, seed: int = 202
     stem = f"{rows}_{broken_share:g}"
     files = {name: folder / f"{name}_{stem}.csv" for name in ("cards", "clean", "textbook")}
     pools = folder / "pools.csv"
-    pools.write_text("\n".join([POOL_HEADER, *(_pool_row(Pool(number)) for number in range(POOLS)), ""]))
+    write_pools(pools)
     broken = 0
     with files["cards"].open("w") as cards, files["clean"].open("w") as clean, files["textbook"].open("w") as textbook:
         cards.write(HEADER + "\n")

@@ -24,7 +24,7 @@ from pathlib import Path
 import psycopg2
 
 from benchmarks import customers, promo_codes
-from benchmarks.gift_cards import COPY_COLUMNS, POOLS, Files, write_files
+from benchmarks.gift_cards import COPY_COLUMNS, POOLS, Files, write_files, write_pools
 from include.project.loader import load_project
 from include.project.sync import sync
 from include.warehouse.embedded import EmbeddedServer
@@ -150,6 +150,28 @@ class Bench:
         connection.close()
 
 
+@contextmanager
+def open_bench() -> Iterator[Bench]:
+    """Start a server with the benchmark's pools in a folder of its own; both are gone at the end."""
+    home = Path(tempfile.mkdtemp(prefix="bench-"))
+    home.chmod(0o711)  # as root the server runs as another user, who has to enter
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = EmbeddedServer(home / "data", port)
+    server.start()
+    try:
+        bench = Bench(server, home / "files")
+        bench.folder.mkdir()
+        pools = bench.folder / "pools.csv"
+        write_pools(pools)
+        bench.prepare(pools)
+        yield bench
+    finally:
+        server.stop("immediate")
+        shutil.rmtree(home, ignore_errors=True)
+
+
 def measure_cards(bench: Bench, rows: int, rounds: int, shares: tuple[float, ...]) -> None:
     r"""Measure `\copy` into three tables and the import at several shares of broken rows, in turn."""
     files = {share: write_files(bench.folder / "files", rows=rows, broken_share=share) for share in shares}
@@ -247,22 +269,10 @@ def main() -> None:
     parser.add_argument("--customers", type=int, default=1_000_000, help="rows of the file of customers")
     parser.add_argument("--only", choices=list(BENCHES), help="leave the others out")
     parsed = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="bench-"))
-    home.chmod(0o711)  # as root the server runs as another user, who has to enter
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = EmbeddedServer(home / "data", port)
-    server.start()
-    try:
-        bench = Bench(server, home / "files")
-        bench.prepare(write_files(home / "files", rows=1000, broken_share=0).pools)
+    with open_bench() as bench:
         for name, measure in BENCHES.items():
             if parsed.only in (None, name):
                 measure(bench, parsed)
-    finally:
-        server.stop("immediate")
-        shutil.rmtree(home, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
+from chunk_priority import LaterChunksWait
 
 import run_notes
 
@@ -11,4 +12,6 @@ class LoyaltyPlugin(AirflowPlugin):
     """What the project adds to Airflow's own pages and processes."""
 
     name = "loyalty"
-    listeners = [run_notes]  # noqa: RUF012  Airflow's base class declares it so
+    # Airflow's base class declares lists:
+    listeners = [run_notes]  # noqa: RUF012
+    priority_weight_strategies = [LaterChunksWait]  # noqa: RUF012

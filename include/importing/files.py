@@ -22,6 +22,9 @@ from include.importing.runtime import Runtime
 SIDECAR_SUFFIX = ".settings.yaml"
 FOLDER_SETTINGS = "_settings.yaml"
 _COPY_BYTES = 4 << 20
+_READ_AHEAD_BYTES = 8 << 20
+_UPLOAD_BYTES = 16 << 20
+"""Of a part of an upload: a bucket takes 10,000 of them. s3fs would read ahead, and gather before it sends, 50 MiB."""
 _PARTIAL_SUFFIX = ".part"
 
 
@@ -199,7 +202,8 @@ def _renamed_when_whole(path: UPath) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _uploaded_when_whole(path: UPath) -> Iterator[BinaryIO]:
-    stream = path.fs.open(path.path, "wb", autocommit=False)  # else closing it after an error would keep what is there
+    # Without `autocommit=False` closing it after an error would keep what is there.
+    stream = path.fs.open(path.path, "wb", block_size=_UPLOAD_BYTES, autocommit=False)
     try:
         with stream:
             yield stream
@@ -214,7 +218,7 @@ def copy(source: UPath, target: UPath) -> None:
     if source.protocol == target.protocol and not is_local(source):
         source.fs.copy(source.path, target.path)
         return
-    with source.open("rb") as reader, written_whole(target) as writer:
+    with open_whole(source) as reader, written_whole(target) as writer:
         while data := reader.read(_COPY_BYTES):
             writer.write(data)
 
@@ -246,10 +250,25 @@ def delete_unfinished(folder: UPath) -> None:
             path.unlink(missing_ok=True)
 
 
+def open_whole(path: UPath) -> BinaryIO:
+    """Open a file that is read from its beginning to its end: a bucket is asked for a few mebibytes ahead."""
+    return _open(path, block_size=_READ_AHEAD_BYTES, cache_type="readahead")
+
+
+def open_parts(path: UPath) -> BinaryIO:
+    """Open a file of which parts are read: a bucket is asked for just the bytes of each `read`, which must be large."""
+    return _open(path, cache_type="none")
+
+
+def _open(path: UPath, **options: Any) -> BinaryIO:
+    stream: BinaryIO = path.open("rb") if is_local(path) else path.fs.open(path.path, "rb", **options)
+    return stream
+
+
 @contextmanager
 def open_text(runtime: Runtime, job: Job) -> Iterator[BinaryIO]:
-    """Open the file's UTF-8 text: the sender's bytes themselves, or the copy made from another encoding."""
+    """Open parts of the file's UTF-8 text: the sender's bytes themselves, or the copy made from another encoding."""
     is_recoded = job.inspection is not None and job.inspection["dialect"]["encoding"] != "utf-8"
     path = text_path(runtime, job.id) if is_recoded else source_path(runtime, job)
-    with path.open("rb") as stream:
+    with open_parts(path) as stream:
         yield stream

@@ -17,17 +17,19 @@ from include import import_types
 from include.importing import jobs, records, settings, staging
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
-from include.importing.files import source_path, text_path, written_whole
+from include.importing.files import open_parts, open_whole, source_path, stat, text_path, written_whole
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import EXTENSIONS, settings_layers
 from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns
 from include.importing.origins import peek_origin, read_origins, unescape
-from include.importing.records import Chunk, Inspection
+from include.importing.records import TOO_BIG, Chunk, Inspection, check_size
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
 
+MOST_CHUNKS = 500
+"""Airflow maps 1,024 tasks (`core.max_map_length`); the UTF-8 copy of a file can be twice as long as the file."""
 _HEAD_BYTES = 1 << 20
 
 
@@ -61,7 +63,8 @@ def inspect_file(runtime: Runtime, job_id: int) -> Inspected:
             return _inspect(runtime, connection, job, known)
         except FileRefused as error:
             refusal = error
-            known.setdefault("sha256", _sha256(source_path(runtime, job)))
+            if refusal.rule != TOO_BIG:  # a file over the limit is refused at once, not read for its hash
+                known.setdefault("sha256", _sha256(source_path(runtime, job)))
             jobs.refuse(connection, job_id, refusal, **known)
     raise refusal  # recorded above: raising inside would have rolled the record back
 
@@ -194,6 +197,8 @@ def look_at(
 
     guessed = _guess_origins(connection, import_type, source)
     chosen = resolve(guessed)
+    known["size_bytes"] = stat(source).size_bytes
+    check_size(known["size_bytes"], chosen.max_file_bytes)
     inspection = _scan(runtime, source, text_copy, import_type, chosen)
     origins, unreadable = _origins(runtime, source, text_copy, inspection)
     if origins != guessed:
@@ -229,12 +234,15 @@ def ensure_text(runtime: Runtime, job: Job) -> None:
 def _scan(
     runtime: Runtime, source: UPath, text_copy: UPath, import_type: ImportType, chosen: ImportSettings
 ) -> Inspection:
-    """Read the whole file once; write its UTF-8 copy when the sender's encoding is another one."""
+    """Read the whole file once; write its UTF-8 copy when the sender's encoding is another one.
+
+    The chunks of a huge file are larger, so that there are never more of them than Airflow maps tasks.
+    """
     is_recoded = chosen.encoding != "utf-8"
     if not is_recoded:
         text_copy.unlink(missing_ok=True)  # of an attempt with other settings
     target = written_whole(text_copy) if is_recoded else nullcontext(None)
-    with source.open("rb") as stream, target as text_out:
+    with open_whole(source) as stream, target as text_out:
         return records.inspect(
             stream,
             encoding=chosen.encoding,
@@ -242,14 +250,14 @@ def _scan(
             text_out=text_out,
             utf8_only=import_type.utf8_only,
             max_bytes=chosen.max_file_bytes,
-            chunk_bytes=runtime.chunk_bytes,
+            chunk_bytes=max(runtime.chunk_bytes, -(-stat(source).size_bytes // MOST_CHUNKS)),
         )
 
 
 def _sha256(source: UPath) -> str:
     """Return the hash of a file that was refused before it was read to its end."""
     digest = hashlib.sha256()
-    with source.open("rb") as stream:
+    with open_whole(source) as stream:
         while data := stream.read(1 << 20):
             digest.update(data)
     return digest.hexdigest()
@@ -257,7 +265,7 @@ def _sha256(source: UPath) -> str:
 
 def _guess_origins(connection: Connection, import_type: ImportType, source: UPath) -> tuple[int, ...]:
     """Return the job that the first corrected row seems to come from, whose encoding is needed to read the others."""
-    with source.open("rb") as stream:
+    with open_parts(source) as stream:
         guess = peek_origin(stream.read(_HEAD_BYTES))
     if guess is None:
         return ()
@@ -321,7 +329,7 @@ def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Insp
     found: set[int] = set()
     unreadable = 0
     text = source if inspection.dialect.encoding == "utf-8" else text_copy
-    with text.open("rb") as stream:
+    with open_parts(text) as stream:
         for chunk in inspection.chunks:
             blocks = records.read_blocks(
                 stream, chunk, inspection.dialect, len(inspection.header), runtime.block_bytes

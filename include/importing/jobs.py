@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -81,6 +81,7 @@ DROPPED_VALUE = sa.Table(
     sa.Column("line", sa.BigInteger, primary_key=True),
     sa.Column("field", sa.Text, primary_key=True),
     sa.Column("chunk_number", sa.Integer),
+    *(sa.Column(name, sa.Text) for name in ("value", "rules", "reasons")),
 )
 JOB_RULE = sa.Table(
     "job_rule",
@@ -379,8 +380,15 @@ def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: 
 
 
 def chunks(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
-    """Return the chunk plan in file order."""
-    return connection.execute(sa.select(CHUNK).where(CHUNK.c.job_id == job_id).order_by(CHUNK.c.number)).all()
+    """Return the chunk plan in file order, without the chunks' evidence."""
+    columns = [column for column in CHUNK.c if column is not CHUNK.c.evidence]
+    return connection.execute(sa.select(*columns).where(CHUNK.c.job_id == job_id).order_by(CHUNK.c.number)).all()
+
+
+def evidence(connection: Connection, job_id: int) -> Iterator[dict[str, Any]]:
+    """Yield each chunk's counts by rule and severity, in file order; a few chunks are held at a time."""
+    query = sa.select(CHUNK.c.evidence).where(CHUNK.c.job_id == job_id, CHUNK.c.evidence.is_not(None))
+    yield from connection.execute(query.order_by(CHUNK.c.number), execution_options={"yield_per": 16}).scalars()
 
 
 def rule_counts(connection: Connection, job_id: int) -> list[dict[str, Any]]:

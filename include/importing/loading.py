@@ -73,10 +73,14 @@ DELETE FROM ledger.dropped_value
 WHERE job_id = %(job_id)s
   AND line IN (SELECT line FROM load_reject UNION ALL SELECT line FROM load_not_found)
 """
+# The first lines are numbered, not cut off an array of all: of a file of millions that would be held in memory.
 _DROPPED_BY_RULE = """
-SELECT rule, count(*), (array_agg(line ORDER BY line))[:%(lines)s]
+SELECT rule, count(*), array_agg(line ORDER BY line) FILTER (WHERE place <= %(lines)s)
 FROM (
-    SELECT line, unnest(string_to_array(rules, ' ')) AS rule FROM ledger.dropped_value WHERE job_id = %(job_id)s
+    SELECT line, rule, row_number() OVER (PARTITION BY rule ORDER BY line) AS place
+    FROM ledger.dropped_value
+    CROSS JOIN LATERAL unnest(string_to_array(rules, ' ')) AS rule
+    WHERE job_id = %(job_id)s
 ) AS dropped
 GROUP BY rule
 """
@@ -133,12 +137,15 @@ ORDER BY count(*) DESC, rule
 LIMIT 3
 """
 _RULES_OF_LOAD = """
-SELECT rule, severity, count(*), (array_agg(line ORDER BY line))[:%(lines)s]
+SELECT rule, severity, count(*), array_agg(line ORDER BY line) FILTER (WHERE place <= %(lines)s)
 FROM (
-    SELECT line, rule, 'critical' AS severity FROM load_reject
-    UNION ALL
-    SELECT line, rule, 'warning' FROM load_warning
-) AS verdict
+    SELECT line, rule, severity, row_number() OVER (PARTITION BY rule, severity ORDER BY line) AS place
+    FROM (
+        SELECT line, rule, 'critical' AS severity FROM load_reject
+        UNION ALL
+        SELECT line, rule, 'warning' FROM load_warning
+    ) AS verdict
+) AS numbered
 GROUP BY rule, severity
 """
 _GIVE_ATTEMPT = sa.text("SELECT set_config('import.attempt', :attempt, true)")
@@ -301,8 +308,8 @@ def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
 def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
     """Write the counts per rule, from the chunks and from the load, and the warnings that follow from them."""
     tallies: dict[tuple[str, str], tuple[int, list[int]]] = {}
-    for chunk in jobs.chunks(connection, job.id):
-        for key, tally in chunk.evidence.items():
+    for evidence in jobs.evidence(connection, job.id):
+        for key, tally in evidence.items():
             if tally.get("drops"):
                 continue
             rule, severity = key.split(" ")

@@ -16,6 +16,7 @@ from upath import UPath
 from include import import_types
 from include.importing import records
 from include.importing.errors import FileRefused
+from include.importing.files import open_parts
 from include.importing.import_type import Field
 from include.importing.inspection import look_at
 from include.importing.landing import given_texts, read_layers
@@ -115,7 +116,7 @@ def preview_file(
             hidden=[field.name for field in declared.all_fields(runtime.project) if field.sensitive or field.is_secret],
         )  # fmt: skip
         text = text_copy if text_copy.exists() else source
-        with text.open("rb") as stream:
+        with open_parts(text) as stream:
             found = _rows(judge, stream, inspection, rows)
     return Preview(source.name, mapping, found)
 

@@ -41,6 +41,10 @@ from include.importing.errors import FileRefused
 from include.importing.scan import Ints, Scan, count_cells, count_line_ends, scan
 
 HEAD_BYTES = 1 << 20  # the header and the rows that the delimiter is sniffed from; also the longest header
+MAX_RECORD_BYTES = 16 << 20
+"""A longer record is two quotes with half a file between them, and would have to be held in memory as a whole."""
+MAX_BLOCK_RECORDS = 100_000
+TOO_BIG = "file.too_big"
 RAGGED = "row.ragged"
 NUL = "row.nul"
 TEXT_AFTER_QUOTE = "row.text_after_quote"
@@ -126,6 +130,20 @@ class Block:
     blank_ends: Ints
 
 
+def check_size(size_bytes: int, max_bytes: int) -> None:
+    """Refuse a file over the limit. Source: X-18.
+
+    Raises:
+        FileRefused: `file.too_big`.
+    """
+    if size_bytes > max_bytes:
+        raise FileRefused(
+            TOO_BIG,
+            f"The file has more than {max_bytes:,} bytes, the limit that the setting `max_file_bytes` "
+            "allows. Expected: a smaller file, or several.",
+        )
+
+
 def inspect(
     source: BinaryIO,
     *,
@@ -153,7 +171,8 @@ def inspect(
 
     Raises:
         FileRefused: `file.too_big`, `file.encoding`, `file.encoding_not_reversible`, `file.empty`,
-            `file.missing_header`, `file.header_nul`, `file.delimiter_tie`, `file.unclosed_quote`.
+            `file.missing_header`, `file.header_nul`, `file.delimiter_tie`, `file.unclosed_quote`,
+            `file.record_too_long`.
         SettingsError: the declared delimiter can't be one.
 
     Source: X-02, X-03, X-15, X-18.
@@ -213,7 +232,8 @@ def read_blocks(
         chunk: as planned by `inspect`.
         dialect: of the file.
         columns: of the header: a record with another number of cells is ragged.
-        block_bytes: at most so much is read at once; a longer record makes its block as long as it needs.
+        block_bytes: at most so much is read at once; a longer record makes its block as long as it needs. Short
+            records are cut into blocks of `MAX_BLOCK_RECORDS`.
 
     Raises:
         RuntimeError: the text is not the one that was inspected.
@@ -234,8 +254,7 @@ def read_blocks(
         if not len(found.nexts):
             continue
         block = _make_block(data, offset, line, found, delimiter, columns)
-        if len(block.starts):
-            yield block
+        yield from _cut(block, MAX_BLOCK_RECORDS)
         length = int(found.nexts[-1])
         offset += length
         line += int(found.lines[-1])
@@ -358,12 +377,7 @@ class _Intake:
         piece = b"".join(parts)
         self.digest.update(piece)
         self.size_bytes += len(piece)
-        if self.size_bytes > self._max_bytes:
-            raise FileRefused(
-                "file.too_big",
-                f"The file has more than {self._max_bytes:,} bytes, the limit that the setting `max_file_bytes` "
-                "allows. Expected: a smaller file, or several.",
-            )
+        check_size(self.size_bytes, self._max_bytes)
         return piece
 
 
@@ -494,6 +508,9 @@ class _ChunkPlan:
         self._line = line  # on which the held text begins
         self._opened_line: int | None = None  # of the quote that a stand-in begins with
         self._has_records = False
+        self._dropped_bytes = 0  # of the record that a stand-in stands for
+        self._long_line: int | None = None  # on which the first record begins that is too long
+        self._record_line = line  # on which the held record begins
         self._chunks: list[Chunk] = []
         self._chunk_start, self._chunk_line = offset, line
 
@@ -503,11 +520,13 @@ class _ChunkPlan:
         self._end += len(text)
         found = scan(data, self._delimiter, is_final=False)
         if len(found.nexts):
+            self._note_length(int(found.ends[0]))
             self._note_records(data, found)
             self._close_chunks(found, self._end - len(data))
             self._held = data[int(found.nexts[-1]) :]
             self._line += int(found.lines[-1])
             self._opened_line = None
+            self._dropped_bytes, self._record_line = 0, self._line
         elif len(data) > self._hold_bytes:
             self._shorten(data, found)
         else:
@@ -519,6 +538,9 @@ class _ChunkPlan:
         opened = found.open_quote()
         if opened is not None:
             raise _unclosed_quote(self._line_of_quote(self._held, opened))
+        self._note_length(len(self._held))
+        if self._long_line is not None:
+            raise _record_too_long(self._long_line)
         self._note_records(self._held, found)
         if not self._has_records:
             return ()
@@ -529,6 +551,11 @@ class _ChunkPlan:
     def line_after(self, text: bytes) -> int:
         """Return the line on which a further text would end."""
         return self._line + count_line_ends(self._held + text)
+
+    def _note_length(self, held_bytes: int) -> None:
+        """Remember the held record when it is too long: further ones end in the piece in which they begin."""
+        if self._long_line is None and self._dropped_bytes + held_bytes > MAX_RECORD_BYTES:
+            self._long_line = self._record_line
 
     def _close_chunks(self, found: Scan, offset: int) -> None:
         record = 0
@@ -559,6 +586,7 @@ class _ChunkPlan:
             whole = whole_characters(data.removesuffix(b"\r"))
             if is_blank_line(data[:whole], self._delimiter):  # may become a blank line yet
                 self._held = b" " + data[whole:]
+                self._dropped_bytes += len(data) - len(self._held)
                 return
             self._has_records = True
         # Whether a CR or a quote at the end ends or closes something is open until the next byte. Of a run of quotes
@@ -581,6 +609,7 @@ class _ChunkPlan:
             stand_in = b"x"
         self._line += count_line_ends(data[:settled])
         self._held = stand_in + tail
+        self._dropped_bytes += len(data) - len(self._held)
 
     def _line_of_quote(self, data: bytes, place: int) -> int:
         if place == 0 and self._opened_line is not None:
@@ -593,6 +622,47 @@ def _unclosed_quote(line: int) -> FileRefused:
         "file.unclosed_quote",
         f'The quote (") that opens a cell on line {line} is never closed. Expected: a closing quote before the next '
         "delimiter, or the end of the line.",
+    )
+
+
+def _record_too_long(line: int) -> FileRefused:
+    return FileRefused(
+        "file.record_too_long",
+        f"The record that begins on line {line} is longer than {MAX_RECORD_BYTES:,} bytes. Expected: a line of cells; "
+        'perhaps a closing quote (") is missing there, and the next one ends the cell far below.',
+    )
+
+
+def _cut(block: Block, most: int) -> Iterator[Block]:
+    """Cut a block of short records into several, for what is kept of a record may be a hundred times as long."""
+    count = len(block.starts)
+    if 0 < count <= most:
+        yield block
+    elif count:
+        for first in range(0, count, most):
+            yield _part(block, first, min(first + most, count))
+
+
+def _part(block: Block, first: int, last: int) -> Block:
+    """Return some of a block's records, with the lines of white space behind them and, at its start, before them."""
+    start = int(block.starts[first]) if first else 0
+    end = int(block.starts[last]) if last < len(block.starts) else len(block.data)
+    low, high = np.searchsorted(block.blank_starts, (start, end))
+    problems = {
+        rule: positions[np.searchsorted(positions, first) : np.searchsorted(positions, last)] - first
+        for rule, positions in block.problems.items()
+    }
+    return Block(
+        data=block.data[start:end],
+        offset=block.offset + start,
+        starts=block.starts[first:last] - start,
+        ends=block.ends[first:last] - start,
+        lines=block.lines[first:last],
+        cells=block.cells[first:last],
+        has_quotes=block.has_quotes,
+        problems={rule: positions for rule, positions in problems.items() if len(positions)},
+        blank_starts=block.blank_starts[low:high] - start,
+        blank_ends=block.blank_ends[low:high] - start,
     )
 
 

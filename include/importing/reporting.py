@@ -33,6 +33,8 @@ from include.importing.stages import stage, values_hidden
 from include.importing.wildcards import expand_entries
 
 _WINDOW_BYTES = 8 << 20
+_SPOOL_BYTES = 2 << 20
+"""Of ledger rows at once: some 20,000 rejects. With 8 MiB, and read ahead by threads, reports took 250 MiB more."""
 _WITH_VALUES = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
 """Files that hold the sender's values: they go after `retention_days`."""
 
@@ -230,12 +232,27 @@ def _write_dropped_values(connection: Connection, job: Job, target: UPath) -> No
     is_verbatim = bool(job.settings.get("rejects_verbatim"))
     with files.written_whole(target) as sink:
         sink.write(f"{','.join(rejected_rows.DROPPED_COLUMNS)}\n".encode())
-        for rows in _query(connection, SQL(_DROPPED_VALUES).format(job=Literal(job.id)), _DROPPED_TYPES):
+        query = SQL(_DROPPED_VALUES).format(job=Literal(job.id))
+        for rows in _query(connection, query, _DROPPED_TYPES, longest=_longest_dropped(connection, job)):
             sink.write(rejected_rows.dropped_values(rows, is_verbatim=is_verbatim))
 
 
-def _query(connection: Connection, query: Composed, columns: Mapping[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-    """Read the rows of a query in its order; on a disk in between, for there may be millions."""
+def _longest_dropped(connection: Connection, job: Job) -> int:
+    """Return a bound of the longest row of dropped values as CSV, where quotes are doubled."""
+    column = DROPPED_VALUE.c
+    texts = sum((sa.func.octet_length(column[name]) for name in ("value", "rules", "reasons")), start=sa.literal(100))
+    longest = sa.select(sa.func.coalesce(sa.func.max(2 * texts), 0)).where(column.job_id == job.id)
+    return int(connection.execute(longest).scalar_one())
+
+
+def _query(
+    connection: Connection, query: Composed, columns: Mapping[str, pa.DataType], *, longest: int = 0
+) -> Iterator[pa.RecordBatch]:
+    """Read the rows of a query in its order; on a disk in between, for there may be millions.
+
+    Args:
+        longest: bytes of the longest row as CSV; Arrow takes none that is longer than what it reads at once (26).
+    """
     with tempfile.TemporaryFile() as spool, staging.driver(connection).cursor() as cursor:
         cursor.copy_expert(SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), spool)
         if spool.tell() == 0:
@@ -243,7 +260,9 @@ def _query(connection: Connection, query: Composed, columns: Mapping[str, pa.Dat
         spool.seek(0)
         yield from pa_csv.open_csv(
             spool,
-            read_options=pa_csv.ReadOptions(column_names=list(columns), block_size=_WINDOW_BYTES),
+            read_options=pa_csv.ReadOptions(
+                column_names=list(columns), block_size=max(_SPOOL_BYTES, longest), use_threads=False
+            ),
             parse_options=pa_csv.ParseOptions(newlines_in_values=True),
             convert_options=pa_csv.ConvertOptions(column_types=dict(columns)),
         )
@@ -276,19 +295,18 @@ def _records(text: BinaryIO, rejects: pa.RecordBatch) -> pa.Array:
 
 def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, Any] | None:
     """Return the verdict of the suite in the shape of GX's own validation results, without any value (X-20)."""
-    chunks = [chunk for chunk in jobs.chunks(connection, job.id) if chunk.evidence]
-    if not chunks:
-        return None
     suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
     fields = import_types.get(job.import_type).all_fields(runtime.project)
     configurations = {entry["meta"]["rule"]: entry for entry in expand_entries(suite["expectations"], fields)}
     totals: dict[tuple[str, str], list[int]] = {}
-    for chunk in chunks:
-        for key, tally in chunk.evidence.items():
+    for evidence in jobs.evidence(connection, job.id):
+        for key, tally in evidence.items():
             rule, severity = key.split(" ")
             total = totals.setdefault((rule, severity), [0, 0])
             total[0] += tally["evaluated"]
             total[1] += tally["failed"]
+    if not totals:
+        return None
     results: list[dict[str, Any]] = [
         {
             "success": failed == 0,

@@ -63,6 +63,7 @@ class Work:
         log: where the child's output goes.
         largest_file_bytes: stands in for a full disk.
         resumed_job: go on with the load of this job, as a task does that is tried again; 0 runs all stages.
+        chunks: validate these of the resumed job, and do nothing else, as tasks of other workers do.
     """
 
     url: str
@@ -76,6 +77,7 @@ class Work:
     storage_options: dict[str, Any] = field(default_factory=dict)
     largest_file_bytes: int | None = None
     resumed_job: int = 0
+    chunks: tuple[int, ...] = ()
 
 
 def run(work: Work, pipe: Connection) -> None:
@@ -112,6 +114,10 @@ def run_as_dag(work: Work) -> int:
     areas = {name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()}
     runtime = cli.Runtime(create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas)
     try:
+        for number in work.chunks:
+            importer.validate_chunk(runtime, work.resumed_job, number)
+        if work.chunks:
+            return 0
         if work.resumed_job:
             importer.load_rows(runtime, work.resumed_job)
             importer.write_report(runtime, work.resumed_job)

@@ -100,6 +100,19 @@ def test_x08_no_cut_at_any_number_of_rejects(stocked: Site):
     assert without_ours(rejected_file(result)).decode() == "\n".join([CARD_HEADER, *sent, ""])
 
 
+def test_the_summary_names_the_first_lines_of_what_the_load_rejects_in_order(stocked: Site):
+    """A hundred of them: however many there are, no more are held in memory."""
+    numbers = [*range(1, 400), *range(150, 399)]
+    result = stocked.cards(*(f"{number},flexible_gift,10" for number in numbers))
+    (rule,) = result.rules
+    assert rule == {
+        "rule": "card_number.duplicate_in_file",
+        "severity": "critical",
+        "rows": 249,
+        "first_lines": list(range(401, 501)),
+    }
+
+
 def test_x08_a_row_that_the_suite_rejects_is_told_that_its_number_is_taken(stocked: Site):
     stocked.cards("1,flexible_gift,10")
     result = stocked.cards("1,flexible_gift,-10", "2,flexible_gift,10", "2,flexible_gift,ten", "3,flexible_gift,ten")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from include.importing import jobs
+from include.importing import inspection, jobs, records
 from include.importing.importer import import_file
 from tests.imports import CARD_HEADER, Site, contents, counts, rejected_file, rejects, summary
 
@@ -95,6 +96,33 @@ def test_x18_a_file_over_the_limit_is_refused_and_one_at_the_limit_is_not(stocke
     refused = stocked.cards(ONE, max_file_bytes=size - 1)
     assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.too_big")
     assert counts(stocked.cards(ONE, max_file_bytes=size)) == {"read": 1, "inserted": 1}
+
+
+def test_x18_a_file_over_the_limit_is_refused_at_once(stocked: Site):
+    """Nothing of it is read: this one, of a tebibyte, would take a quarter of an hour."""
+    path = stocked.drop("gift_cards", "huge.csv", f"{CARD_HEADER}\n{ONE}\n")
+    os.truncate(path, 1 << 40)
+    refused = stocked.run("gift_cards", path)
+    assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.too_big")
+    job = stocked.job(refused)
+    assert (job["size_bytes"], job["sha256"]) == (1 << 40, None)
+    assert Path(job["archive_url"]).stat().st_size == 1 << 40
+
+
+def test_x18_a_record_over_the_limit_refuses_the_file(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(records, "MAX_RECORD_BYTES", 600_000)
+    refused = stocked.cards("1,flexible_gift,10", f'2,flexible_gift,"{"x" * 600_000}"')
+    assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.record_too_long")
+    assert "on line 3 " in (refused.reason or {})["message"]
+
+
+def test_a_huge_file_has_no_more_chunks_than_airflow_maps_tasks(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inspection, "MOST_CHUNKS", 7)
+    rows = [f"{number:05d},flexible_gift,10" for number in range(100)]
+    result = stocked.changed(chunk_bytes=1).cards(*rows)
+    assert counts(result) == {"read": 100, "inserted": 100}
+    (chunks,) = stocked.query("SELECT count(*) FROM ledger.import_chunk WHERE job_id = :job", job=result.job)
+    assert chunks == (7,)
 
 
 def test_x18_above_the_share_of_rejects_nothing_is_loaded_and_all_of_them_are_reported(stocked: Site):

@@ -1,0 +1,98 @@
+"""What is asked of a bucket: of each chunk its own bytes, of a whole file every byte in few requests."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+from upath import UPath
+
+from include.importing import files, inspection, jobs, loading, reporting, validation
+from include.importing.landing import Request, take_file
+from tests.imports import CARD_HEADER, Site
+
+pytestmark = pytest.mark.integration
+
+CHUNK_BYTES, BLOCK_BYTES = 50_000, 20_000
+ROWS = [f"{number:06d},{'nowhere' if number % 100 == 7 else 'flexible_gift'},10" for number in range(12_000)]
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[dict[str, Any]]:
+    """What s3fs needs to reach an S3 server on this machine; `imports` is its one bucket."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {
+        "key": "key-of-the-tests",
+        "secret": "secret-of-the-tests",
+        "endpoint_url": f"http://{host}:{port}",
+        "client_kwargs": {"region_name": "eu-west-1"},
+        "use_listings_cache": False,
+    }
+    s3fs.S3FileSystem(**options).mkdir("imports")
+    yield options
+    server.stop()
+
+
+class Requests:
+    """The ranges of bytes that a bucket is asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._ranges: list[tuple[int, int]] = []
+        real = s3fs.core.S3File._fetch_range
+
+        def counted(stream: Any, start: int, end: int) -> bytes:
+            self._ranges.append((start, end))
+            return real(stream, start, end)
+
+        monkeypatch.setattr(s3fs.core.S3File, "_fetch_range", counted)
+
+    def take(self) -> list[tuple[int, int]]:
+        """Return the ranges since the last call."""
+        taken, self._ranges = self._ranges, []
+        return taken
+
+
+def test_each_chunk_reads_its_own_bytes_and_the_plan_reads_each_byte_once(
+    stocked: Site, storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    areas = {name: UPath(f"s3://imports/{name}", **storage) for name in ("landing", "work", "reports", "archive")}
+    runtime = replace(stocked.runtime, **areas, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)
+    monkeypatch.setattr(inspection, "_HEAD_BYTES", 1_000)
+    monkeypatch.setattr(files, "_READ_AHEAD_BYTES", 100_000)
+    file = areas["landing"] / "gift_cards" / "cards.csv"
+    data = "\n".join([CARD_HEADER, *ROWS, ""]).encode()
+    file.write_bytes(data)
+    requests = Requests(monkeypatch)
+
+    job_id = take_file(runtime, Request("gift_cards", str(file), "from a bucket")).job_id
+    assert requests.take() == []
+    inspection.inspect_file(runtime, job_id)
+    head, *rest = requests.take()
+    assert head == (0, 1_000)
+    assert rest[0][0] == 0
+    assert rest[-1][1] == len(data)
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(rest))
+
+    with runtime.engine.connect() as connection:
+        chunks = jobs.chunks(connection, job_id)
+    assert len(chunks) == -(-len(data) // CHUNK_BYTES)
+    for chunk in reversed(chunks):
+        validation.validate_chunk(runtime, job_id, chunk.number)
+        asked = requests.take()
+        assert (asked[0][0], asked[-1][1]) == (chunk.byte_start, chunk.byte_end)
+        assert all(before[1] == after[0] for before, after in itertools.pairwise(asked))
+        assert all(end - start <= BLOCK_BYTES for start, end in asked)
+
+    assert loading.load_rows(runtime, job_id).rejected == 120
+    requests.take()
+    reporting.write_report(runtime, job_id)
+    asked = requests.take()
+    assert len(asked) == 2  # the header, and from the first rejected record to the last
+    assert asked[1] == (data.index(b"000007,"), data.index(b"011908,") - 1)
