@@ -20,7 +20,7 @@ import import_metrics
 from include import import_types
 from include.importing import settings
 from notifications import RESULT_KEY, ImportNotifier
-from warehouse_runtime import open_runtime
+from warehouse_runtime import open_runtime, with_chunk_size
 from withheld_errors import withhold_values
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     with open_runtime() as runtime:
         if not resume(runtime, job_id):  # cleared after the job had ended: its file lies in archive or quarantine
             landing.take_file(runtime, request(import_type))
-        inspected = inspection.inspect_file(runtime, job_id)
+        inspected = inspection.inspect_file(with_chunk_size(runtime), job_id)
         with runtime.engine.connect() as connection:
             chunks = jobs.chunks(connection, job_id)
     if inspected.state is jobs.State.DUPLICATE:

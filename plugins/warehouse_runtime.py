@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Connection, Variable
@@ -21,6 +22,8 @@ STORAGE_CONNECTION = "landing_storage"
 KEY_CONNECTIONS = ("cvv_key", "code_key")
 """Keys of the CVV hashes and of the promo codes, each the password of its Connection."""
 LOCATIONS = ("landing", "work", "reports", "archive")
+CHUNK_VARIABLE = "chunk_bytes"
+SMALLEST_CHUNK_BYTES = 64 << 10
 
 
 @contextmanager
@@ -42,6 +45,22 @@ def open_runtime() -> Iterator[Runtime]:
         )
     finally:
         engine.dispose()
+
+
+def with_chunk_size(runtime: Runtime) -> Runtime:
+    """Return a runtime that cuts files into chunks as large as the Variable `chunk_bytes` says, if it is defined.
+
+    Raises:
+        ConfigurationError: it is no whole number, or too small a one.
+    """
+    told = Variable.get(CHUNK_VARIABLE, default=None)
+    if told is None:
+        return runtime
+    if not (told.isascii() and told.isdigit() and int(told) >= SMALLEST_CHUNK_BYTES):
+        raise ConfigurationError(
+            f"The Variable {CHUNK_VARIABLE} is {told!r}: expected a number of bytes, {SMALLEST_CHUNK_BYTES:,} or more."
+        )
+    return replace(runtime, chunk_bytes=int(told))
 
 
 def find_connection(name: str) -> Connection | None:

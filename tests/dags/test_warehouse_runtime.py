@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from include.importing.errors import ConfigurationError
-from warehouse_runtime import location, open_runtime, warehouse_url
+from warehouse_runtime import location, open_runtime, warehouse_url, with_chunk_size
 
 pytestmark = pytest.mark.dags
 
@@ -66,3 +66,17 @@ def test_what_is_missing_is_named(airflow_database, connected, monkeypatch, name
     wanted = name.removeprefix("AIRFLOW_CONN_").removeprefix("AIRFLOW_VAR_").lower()
     with pytest.raises(ConfigurationError, match=wanted), open_runtime():
         pass
+
+
+def test_a_variable_says_how_large_a_chunk_is(airflow_database, connected, monkeypatch):
+    with open_runtime() as runtime:
+        assert with_chunk_size(runtime) == runtime
+        monkeypatch.setenv("AIRFLOW_VAR_CHUNK_BYTES", "1048576")
+        assert with_chunk_size(runtime).chunk_bytes == 1 << 20
+
+
+@pytest.mark.parametrize("told", ["1 MiB", "65535", "-1", "1e6", "٦٥٥٣٦"])
+def test_a_chunk_size_that_is_none_is_told(connected, monkeypatch, told):
+    monkeypatch.setenv("AIRFLOW_VAR_CHUNK_BYTES", told)
+    with open_runtime() as runtime, pytest.raises(ConfigurationError, match="chunk_bytes"):
+        with_chunk_size(runtime)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import yaml
 
 from include.stack.keys import Keys
 from include.stack.settings import PROJECT
+from tests.compose_file import compose, filled
 from tests.unit.test_environment import locked_versions, some_environment
 
 pytestmark = pytest.mark.unit
@@ -32,29 +32,6 @@ SECRETS = {
     "S3_SECRET_KEY",
 }
 AIRFLOW_SERVICES = {"api-server", "scheduler", "dag-processor", "triggerer", "worker"}
-
-
-def compose(env_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker-compose", "--env-file", str(env_file), "config", *arguments],
-        cwd=PROJECT,
-        env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def filled(tmp_path: Path, **values: str) -> Path:
-    """Write .env.example as a person fills it in: each blank gets a value of its own."""
-    lines = (PROJECT / ".env.example").read_text().splitlines()
-    text = [
-        f"{line}{values.get(line[:-1], 'secret-' + line[:-1].lower())}" if line.endswith("=") else line
-        for line in lines
-    ]
-    path = tmp_path / "filled.env"
-    path.write_text("\n".join(text) + "\n")
-    return path
 
 
 @pytest.fixture(scope="module")

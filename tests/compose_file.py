@@ -1,0 +1,35 @@
+"""docker-compose.yaml as docker-compose itself reads it, filled in as a person fills in .env."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from include.stack.settings import PROJECT
+
+
+def compose(env_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Let docker-compose read the file, which needs no engine."""
+    return subprocess.run(
+        ["docker-compose", "--env-file", str(env_file), "config", *arguments],
+        cwd=PROJECT,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def filled(folder: Path, **values: str) -> Path:
+    """Write .env.example as a person fills it in: each blank gets a value of its own, others may be given."""
+    lines = (PROJECT / ".env.example").read_text().splitlines()
+    text = []
+    for line in lines:
+        name, is_set, value = line.removeprefix("# ").partition("=")
+        if is_set and name in values:
+            text.append(f"{name}={values[name]}")
+        else:
+            text.append(f"{line}secret-{name.lower()}" if is_set and not value else line)
+    path = folder / "filled.env"
+    path.write_text("\n".join(text) + "\n")
+    return path

@@ -1,0 +1,152 @@
+"""The same files through the engine alone, on a warehouse of its own, and how two warehouses are compared."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Engine
+from upath import UPath
+
+from include.promo_codes import top_up
+from include.warehouse.engine import create_warehouse_engine
+from tests.end_to_end.composition.stack import Composition
+from tests.end_to_end.imports import Imports
+from tests.imports import Site
+
+Rows = dict[str, list[str]]
+
+OF_JOBS = {"job_id", "import_job_id", "origin_job_id", "fixed_by_job_id", "parent_job_id", "duplicate_of"}
+"""Columns with a job's number: they are compared by the name of its file."""
+LEFT_OUT = {
+    "loyalty.promo_code_pool": {"number"},
+    "loyalty.gift_card_change": {"number"},
+    "loyalty.customer_action": {"number"},
+    "loyalty.promo_code": {"generation_id"},
+    "loyalty.promo_code_batch": {"batch"},
+    "loyalty.promo_code_use": {"number"},
+    "ledger.import_job": {
+        "id", "run_key", "launched_by", "dag_id", "dag_run_id", "source_url", "source_version", "archive_url",
+        "rejected_file_url", "not_found_file_url", "dropped_values_file_url", "summary_file_url", "evidence_file_url",
+    },
+    "ledger.promo_code_generation": {"id", "run_key", "reason", "launched_by", "dag_id", "dag_run_id"},
+}  # fmt: skip
+"""Numbers in the order of arrival, and where a file came from: not the same even in two runs of one stack."""
+NOT_COMPARED = {
+    "loyalty.promo_code_pool_stock",  # when the stock was last counted
+    "ledger.promo_code_alert",  # raised while a pool waits for its codes, which depends on who comes first
+}
+NAMES_OF_CUSTOMERS = """
+SELECT customer.id,
+    coalesce(email, mobile_phone, (
+        SELECT min(system || ' ' || value) FROM loyalty.customer_external_id WHERE customer_id = customer.id))
+FROM loyalty.customer
+"""
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+
+
+def contents(engine: Engine, since: datetime) -> Rows:
+    """Return what all tables of the warehouse hold, each row as a text.
+
+    Args:
+        since: when the tests began; times after it say `now`.
+    """
+    with engine.connect() as connection:
+        jobs = dict(connection.execute(sa.text("SELECT id, file_name FROM ledger.import_job")).tuples().all())
+        customers = dict(connection.execute(sa.text(NAMES_OF_CUSTOMERS)).tuples().all())
+        tables = connection.execute(
+            sa.text(
+                "SELECT schemaname || '.' || tablename FROM pg_tables "
+                "WHERE schemaname IN ('loyalty', 'ledger') AND tablename !~ '^alembic' ORDER BY 1"
+            )
+        ).scalars()
+        found = {}
+        for table in set(tables) - NOT_COMPARED:
+            rows = connection.execute(sa.text(f"SELECT to_jsonb(t) FROM {table} AS t")).scalars()
+            shown = (_shown(table, row, jobs, customers, since) for row in rows)
+            found[table] = sorted(str(sorted(row.items())) for row in shown)
+    return found
+
+
+def _shown(
+    table: str, row: Mapping[str, Any], jobs: Mapping[int, str], customers: Mapping[int, str], since: datetime
+) -> dict[str, Any]:
+    shown = {}
+    for column, value in row.items():
+        if column in LEFT_OUT.get(table, ()):
+            continue
+        if column in OF_JOBS and value is not None:
+            shown[column] = jobs.get(value, "no job")
+        elif column == "customer_id" or (table, column) == ("loyalty.customer", "id"):
+            shown[column] = customers[value]
+        elif isinstance(value, str) and TIME.match(value) and datetime.fromisoformat(value) >= since:
+            shown[column] = "now"
+        else:
+            shown[column] = value
+    return shown
+
+
+def reports(engine: Engine, folder: UPath) -> dict[tuple[str, str], bytes]:
+    """Return the files of rejected rows and the like, by file and report; jobs by name, not by number."""
+    columns = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
+    with engine.connect() as connection:
+        jobs = connection.execute(sa.text(f"SELECT id, file_name, {', '.join(columns)} FROM ledger.import_job")).all()
+    found = {}
+    for job in jobs:
+        for url in filter(None, job[2:]):
+            path = UPath(url, **folder.storage_options)
+            content = re.sub(rb"(?m)^%d," % job.id, b"JOB,", path.read_bytes())
+            found[job.file_name, path.name] = content
+    return found
+
+
+@dataclass
+class Reference:
+    """The engine without Airflow, in folders and a database of its own."""
+
+    site: Site
+    began_at: datetime
+
+    def load(self, import_type: str, name: str, content: bytes, *, chunk_bytes: int | None = None) -> str:
+        """Import a file; return the job's state."""
+        site = self.site.changed(chunk_bytes=chunk_bytes) if chunk_bytes else self.site
+        return site.load(import_type, content, name).state
+
+    def top_up(self) -> dict[str, int]:
+        """Top up every pool that is low; return how many codes each was given."""
+        needs = top_up.review_pools(self.site.runtime.engine, datetime.now(UTC))
+        added = (top_up.top_up_pool(self.site.runtime, need.pool, dag_id="a", dag_run_id="b") for need in needs)
+        return {need.pool: done.added for need, done in zip(needs, added, strict=True)}
+
+    def contents(self) -> Rows:
+        """Return what all tables hold."""
+        return contents(self.site.runtime.engine, self.began_at)
+
+    def reports(self) -> dict[tuple[str, str], bytes]:
+        """Return the files of rows."""
+        return reports(self.site.runtime.engine, self.site.runtime.reports)
+
+
+def differences(one: Rows, other: Rows) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
+    """Return by table the rows that only one of two warehouses has."""
+    assert one.keys() == other.keys()
+    found = {}
+    for table in one:
+        if one[table] != other[table]:
+            both = set(one[table]) & set(other[table])
+            found[table] = tuple([row for row in rows if row not in both][:5] for rows in (one[table], other[table]))
+    return found
+
+
+def assert_same_results(composition: Composition, imports: Imports, reference: Reference) -> None:
+    """Compare everything that was imported so far."""
+    engine = create_warehouse_engine(composition.warehouse_url)
+    try:
+        assert differences(contents(engine, composition.began_at), reference.contents()) == {}
+        assert reports(engine, imports.reports) == reference.reports()
+    finally:
+        engine.dispose()

@@ -1,0 +1,101 @@
+"""Files of every import type and the top-up, on Celery workers and a bucket, beside the engine alone."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include.import_types import IMPORT_TYPES
+from include.stack.settings import PROJECT
+from include.warehouse.engine import create_warehouse_engine
+from tests.end_to_end.composition.reference import Reference, assert_same_results
+from tests.end_to_end.composition.stack import Composition
+from tests.end_to_end.imports import STAGES, Imports, wait_for
+from tests.integration.top_ups import available, issue
+
+pytestmark = pytest.mark.e2e
+
+GENERATED = "welcome"
+"""A pool of the samples that is launched, and filled without anyone's doing."""
+
+
+def sample(import_type: str) -> tuple[str, bytes]:
+    path = PROJECT / "include" / "templates" / f"{import_type}.sample.csv"
+    return path.name, path.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def jobs(composition: Composition, imports: Imports, reference: Reference) -> dict[str, dict[str, Any]]:
+    """The samples of all types dropped at once, and one file that is refused; here and there."""
+    imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04")
+    for import_type in IMPORT_TYPES:
+        imports.drop(import_type, *sample(import_type))
+    assert reference.load("gift_cards", "table.xlsx", b"PK\x03\x04") == "refused"
+    for import_type in ("gift_card_pools", "gift_cards", "promo_code_pools", "promo_codes", "customers"):
+        assert reference.load(import_type, *sample(import_type)).startswith("completed"), import_type
+    assert reference.top_up()[GENERATED] == 100
+    found = {import_type: imports.wait_for_job(sample(import_type)[0], 180) for import_type in IMPORT_TYPES}
+    imports.wait_for_job("table.xlsx")
+    return found
+
+
+def stocked(imports: Imports, codes: int) -> None:
+    """Wait until the pool has so many codes that can be issued."""
+    with create_warehouse_engine(imports.stack.warehouse_url).connect() as connection:
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        wait_for(lambda: available(connection, GENERATED) == codes or None, 60, f"{codes} codes in {GENERATED}")
+
+
+def drained(engine: sa.Engine, codes: int) -> None:
+    """Hand out codes of the pool."""
+    with engine.begin() as connection:
+        assert issue(connection, GENERATED, codes) == ["issued"] * codes
+
+
+def test_every_task_was_done_by_a_worker(composition: Composition, imports: Imports, jobs: dict[str, Any]) -> None:
+    for job in jobs.values():
+        assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
+        assert {task["executor"] or "CeleryExecutor" for task in imports.task_instances(job)} == {"CeleryExecutor"}
+    for worker in composition.workers:
+        assert "Executing workload in Celery" in worker.log.read_text(), worker.name
+
+
+def test_tables_and_reports_are_those_of_the_engine_alone(
+    composition: Composition, imports: Imports, reference: Reference, jobs: dict[str, Any]
+) -> None:
+    """Source: X-07, X-09, X-10."""
+    stocked(imports, 100)
+    assert_same_results(composition, imports, reference)
+    assert {name for name, _ in reference.reports()} == {
+        sample(import_type)[0] for import_type, job in jobs.items() if job["rows_rejected"]
+    }
+
+
+def test_a_pool_that_runs_low_is_topped_up(
+    composition: Composition, imports: Imports, reference: Reference, jobs: dict[str, Any]
+) -> None:
+    """Source: TU-01, TU-04."""
+    stocked(imports, 100)
+    engine = create_warehouse_engine(composition.warehouse_url)
+    drained(engine, 81)
+    engine.dispose()
+    drained(reference.site.runtime.engine, 81)
+    assert reference.top_up() == {GENERATED: 100}
+    stocked(imports, 119)
+    assert_same_results(composition, imports, reference)
+
+
+def test_rejected_rows_are_told_by_mail(composition: Composition, jobs: dict[str, Any]) -> None:
+    def told() -> list[str] | None:
+        mails = [
+            email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            for path in composition.mail.glob("*.eml")
+        ]
+        found = [mail["Subject"] for mail in mails if sample("gift_cards")[0] in mail["Subject"]]
+        return found or None
+
+    assert len(wait_for(told, 30, "the mail")) == 1
