@@ -27,6 +27,9 @@ from include.stack.keys import write_private
 from include.stack.lifecycle import ADMIN
 from include.stack.preparation import prepare_databases
 
+DEFAULT_REGION = "us-east-1"
+"""The region that buckets come into when none is asked for, and that S3 refuses to be asked for."""
+
 
 def prepare(environ: Mapping[str, str] = os.environ) -> None:
     """Make what is missing: the warehouse's database, both schemas, the buckets; given a password, the login file."""
@@ -75,18 +78,18 @@ def create_buckets(environ: Mapping[str, str]) -> None:
     if not buckets:
         return
     storage: dict[str, Any] = json.loads(environ["AIRFLOW_CONN_LANDING_STORAGE"])
+    extra = storage.get("extra", {})
+    region = extra.get("region_name")
     files = fsspec.filesystem(
         "s3",
         key=storage["login"],
         secret=storage["password"],
-        client_kwargs={
-            "endpoint_url": storage.get("extra", {}).get("endpoint_url"),  # of a store that isn't AWS's
-            "region_name": storage.get("extra", {}).get("region_name"),
-        },
+        endpoint_url=extra.get("endpoint_url"),  # of a store that isn't AWS's
+        config_kwargs={"region_name": region},
     )
     for bucket in sorted(buckets):
         if not files.exists(bucket):
-            files.mkdir(bucket)
+            files.mkdir(bucket, region_name=None if region == DEFAULT_REGION else region)
 
 
 if __name__ == "__main__":

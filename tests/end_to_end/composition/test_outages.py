@@ -85,7 +85,7 @@ def test_the_chunk_of_a_killed_worker_is_repeated_alone_by_the_other(
     assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
     tries = {task["map_index"]: task["try_number"] for task in chunks(imports, "killed.csv")}
     assert tries == dict.fromkeys(range(CHUNKS), 1) | {at_work["map_index"]: 2}
-    assert_same_results(composition, imports, reference)
+    assert_same_results(imports, reference)
 
 
 @contextmanager
@@ -126,7 +126,7 @@ def test_tasks_that_run_or_wait_while_redis_is_away_are_all_done_once(
         assert imports.rows(job) == {"read": ROWS + 1, "inserted": ROWS, "rejected": 1}
         assert imports.loaded(*card_numbers(number, ROWS)) == card_numbers(number, ROWS)
         assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
-    assert_same_results(composition, imports, reference)
+    assert_same_results(imports, reference)
 
 
 def files_of_every_type(tag: str, series: int) -> dict[str, tuple[str, bytes]]:
@@ -165,4 +165,4 @@ def test_files_of_every_type_get_through_a_store_that_fails_three_calls_in_ten(
     for name, job in jobs.items():
         assert imports.tasks(job) == dict.fromkeys(STAGES, "success"), name
         assert imports.run(job)["state"] == "success"
-    assert_same_results(composition, imports, reference)
+    assert_same_results(imports, reference)

@@ -1,20 +1,29 @@
-"""Files of every import type and the top-up, on Celery workers and a bucket, beside the engine alone."""
+"""Files of every import type and the top-up, on Celery workers and a bucket, beside a LocalExecutor and folders."""
 
 from __future__ import annotations
 
 import email
 import email.policy
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from upath import UPath
 
 from include.import_types import IMPORT_TYPES
+from include.stack.keys import write_private
 from include.stack.settings import PROJECT
 from include.warehouse.engine import create_warehouse_engine
-from tests.end_to_end.composition.reference import Reference, assert_same_results
+from tests.end_to_end.composition.reference import Reference, assert_same, assert_same_results, results
 from tests.end_to_end.composition.stack import Composition
-from tests.end_to_end.imports import STAGES, Imports, wait_for
+from tests.end_to_end.imports import LOCATIONS, STAGES, Imports, wait_for, watched
+from tests.end_to_end.stack import running_stack
 from tests.integration.top_ups import available, issue
 
 pytestmark = pytest.mark.e2e
@@ -28,19 +37,43 @@ def sample(import_type: str) -> tuple[str, bytes]:
     return path.name, path.read_bytes()
 
 
-@pytest.fixture(scope="module")
-def jobs(composition: Composition, imports: Imports, reference: Reference) -> dict[str, dict[str, Any]]:
-    """The samples of all types dropped at once, and one file that is refused; here and there."""
+def drop_everything(imports: Imports) -> dict[str, dict[str, Any]]:
+    """Drop the samples of all types at once, and one file that is refused; return the jobs by import type."""
     imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04")
     for import_type in IMPORT_TYPES:
         imports.drop(import_type, *sample(import_type))
+    found = {import_type: imports.wait_for_job(sample(import_type)[0], 180) for import_type in IMPORT_TYPES}
+    imports.wait_for_job("table.xlsx")
+    stocked(imports, 100)
+    return found
+
+
+@pytest.fixture(scope="module")
+def jobs(imports: Imports, reference: Reference) -> dict[str, dict[str, Any]]:
+    """Everything dropped, here and there."""
+    found = drop_everything(imports)
     assert reference.load("gift_cards", "table.xlsx", b"PK\x03\x04") == "refused"
     for import_type in ("gift_card_pools", "gift_cards", "promo_code_pools", "promo_codes", "customers"):
         assert reference.load(import_type, *sample(import_type)).startswith("completed"), import_type
     assert reference.top_up()[GENERATED] == 100
-    found = {import_type: imports.wait_for_job(sample(import_type)[0], 180) for import_type in IMPORT_TYPES}
-    imports.wait_for_job("table.xlsx")
     return found
+
+
+def folders_of(home: Path) -> dict[str, UPath]:
+    """Return the four areas of a local stack."""
+    return {name: UPath(str(home / name)) for name in LOCATIONS}
+
+
+@pytest.fixture
+def local_imports(composition: Composition) -> Iterator[Imports]:
+    """A stack as `make start` makes it, with the keys of the composition."""
+    home = Path(tempfile.mkdtemp(prefix="local-executor-"))
+    write_private(home / "keys.json", json.dumps(asdict(composition.keys)))
+    try:
+        with running_stack(home=home) as stack, watched(stack, folders_of(home)) as imports:
+            yield imports
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def stocked(imports: Imports, codes: int) -> None:
@@ -64,13 +97,17 @@ def test_every_task_was_done_by_a_worker(composition: Composition, imports: Impo
         assert "Executing workload in Celery" in worker.log.read_text(), worker.name
 
 
-def test_tables_and_reports_are_those_of_the_engine_alone(
-    composition: Composition, imports: Imports, reference: Reference, jobs: dict[str, Any]
+def test_tables_and_reports_are_those_of_a_local_executor(
+    composition: Composition, imports: Imports, reference: Reference, jobs: dict[str, Any], local_imports: Imports
 ) -> None:
     """Source: X-07, X-09, X-10."""
-    stocked(imports, 100)
-    assert_same_results(composition, imports, reference)
-    assert {name for name, _ in reference.reports()} == {
+    local_jobs = drop_everything(local_imports)
+    for job in local_jobs.values():
+        assert {task["executor"] or "LocalExecutor" for task in local_imports.task_instances(job)} == {"LocalExecutor"}
+    found = results(imports, composition.began_at)
+    assert_same(found, results(local_imports, composition.began_at))
+    assert_same(found, reference.results())
+    assert {name for name, _ in found[1]} == {
         sample(import_type)[0] for import_type, job in jobs.items() if job["rows_rejected"]
     }
 
@@ -86,7 +123,7 @@ def test_a_pool_that_runs_low_is_topped_up(
     drained(reference.site.runtime.engine, 81)
     assert reference.top_up() == {GENERATED: 100}
     stocked(imports, 119)
-    assert_same_results(composition, imports, reference)
+    assert_same_results(imports, reference)
 
 
 def test_rejected_rows_are_told_by_mail(composition: Composition, jobs: dict[str, Any]) -> None:
