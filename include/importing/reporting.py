@@ -295,9 +295,6 @@ def _records(text: BinaryIO, rejects: pa.RecordBatch) -> pa.Array:
 
 def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, Any] | None:
     """Return the verdict of the suite in the shape of GX's own validation results, without any value (X-20)."""
-    suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
-    fields = import_types.get(job.import_type).all_fields(runtime.project)
-    configurations = {entry["meta"]["rule"]: entry for entry in expand_entries(suite["expectations"], fields)}
     totals: dict[tuple[str, str], list[int]] = {}
     for evidence in jobs.evidence(connection, job.id):
         for key, tally in evidence.items():
@@ -307,6 +304,9 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
             total[1] += tally["failed"]
     if not totals:
         return None
+    suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
+    fields = import_types.get(job.import_type).all_fields(runtime.project)
+    configurations = {entry["meta"]["rule"]: entry for entry in expand_entries(suite["expectations"], fields)}
     results: list[dict[str, Any]] = [
         {
             "success": failed == 0,
