@@ -27,7 +27,7 @@ stop: setup ## end Airflow and PostgreSQL
 	@$(RUN) include.stack stop
 
 test: setup system-packages ## run all tests (ARGS="-k name" for some)
-	$(RUN) pytest $(ARGS)
+	$(RUN) pytest $(or $(ARGS),--numprocesses 2 --dist loadgroup --no-loadscope-reorder)
 
 lint: setup ## check style and types
 	$(RUN) ruff check .

@@ -143,7 +143,7 @@ def test_no_interleaving_of_two_sessions_leaves_a_code_without_its_pool(warehous
     """At any mix of isolation levels; nor with a fill_method that isn't that of the codes."""
     committed_deletes = 0
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         first=steps, second=steps, levels=st.tuples(st.sampled_from(LEVELS), st.sampled_from(LEVELS)),
         order=st.lists(st.booleans(), max_size=6), ends=st.tuples(st.booleans(), st.booleans()),

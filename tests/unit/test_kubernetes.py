@@ -17,7 +17,7 @@ import yaml
 
 from include.stack import containers
 from include.stack.settings import PROJECT
-from tests.unit.test_deployment import compose, filled
+from tests.compose_file import compose, filled
 from tests.unit.test_environment import locked_versions
 
 pytestmark = pytest.mark.unit

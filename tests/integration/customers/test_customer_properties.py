@@ -25,7 +25,6 @@ def examples(number: int) -> settings:
     """Return how many files a property is tried on, the same ones each time."""
     return settings(
         max_examples=number,
-        deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
     )
