@@ -5,6 +5,7 @@ Whatever reads Airflow's lineage gets it, such as the OpenLineage provider; wher
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -13,6 +14,8 @@ from airflow.sdk.lineage import get_hook_lineage_collector
 
 if TYPE_CHECKING:
     from sqlalchemy import URL
+
+log = logging.getLogger(__name__)
 
 
 def tell_load(context: Any, source: str, warehouse: URL, tables: Iterable[str]) -> None:
@@ -23,12 +26,15 @@ def tell_load(context: Any, source: str, warehouse: URL, tables: Iterable[str]) 
         source: where the file lay when it was picked up: a path or an `s3://` address.
         tables: `schema.table`.
     """
+    host = warehouse.host or "localhost"
+    database = f"postgres://{f'[{host}]' if ':' in host else host}:{warehouse.port or 5432}/{warehouse.database}"
     collector = get_hook_lineage_collector()
-    collector.add_input_asset(context, uri=file_uri(source))
-    for table in tables:
-        schema, name = table.split(".")
-        database = f"postgres://{warehouse.host or 'localhost'}:{warehouse.port or 5432}/{warehouse.database}"
-        collector.add_output_asset(context, uri=f"{database}/{schema}/{name}")
+    try:
+        collector.add_input_asset(context, uri=file_uri(source))
+        for table in tables:
+            collector.add_output_asset(context, uri=f"{database}/{table.replace('.', '/')}")
+    except ValueError as error:  # an address that is none for Airflow, or too long: the rows are loaded all the same
+        log.warning("The lineage of this load is not told: %s", error)
 
 
 def file_uri(source: str) -> str:

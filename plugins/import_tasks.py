@@ -40,6 +40,8 @@ CHUNK_WEIGHTS = "chunk_priority.LaterChunksWait"
 """By its name: of a mapped task Airflow would write down `str()` of the object, and then not know it (3.3.2)."""
 PARALLEL_FILES = 16
 """Runs at once of a type whose files may load in any order."""
+PARALLEL_TASKS = 10_000
+"""Tasks at once of a type: as many as there are workers. Airflow's 16 would leave the others idle before a big file."""
 
 
 def default_args() -> dict[str, Any]:
@@ -67,6 +69,7 @@ def dag_arguments(import_type: str) -> dict[str, Any]:
         "dag_display_name": f"Import {declaration.label.lower()}",
         "catchup": False,
         "max_active_runs": 1 if declaration.edits else PARALLEL_FILES,
+        "max_active_tasks": PARALLEL_TASKS,
         "default_args": default_args(),
         "tags": ["import", import_type],
         "params": form(import_type),

@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 CHANNEL = "promo_code_stock"
 POOLS_NAMED = 20
 CONNECT_TIMEOUT_SECONDS = 10
-KEEPALIVE = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
-"""Finds within a minute that the server has vanished without a word; the socket then reports an error."""
 
 
 class StockTrigger(BaseEventTrigger):
@@ -148,6 +146,7 @@ def _connect() -> Connection:
     """Return a connection that listens. Runs in a thread: it does I/O."""
     import psycopg2
 
+    from include.warehouse.engine import KEEPALIVE
     from warehouse_runtime import warehouse_url
 
     connection = psycopg2.connect(

@@ -239,15 +239,27 @@ def move(source: UPath, target: UPath) -> None:
 
 def delete_folder(folder: UPath) -> None:
     """Delete a folder and all that is in it, if it is there."""
+    if not is_local(folder):
+        _abort_uploads(folder)
     if folder.exists():
         folder.fs.rm(folder.path, recursive=True)
 
 
 def delete_unfinished(folder: UPath) -> None:
     """Delete what killed attempts at writing have left in a folder of a job: it holds full values (X-20)."""
-    if is_local(folder):  # a bucket keeps nothing of an upload that was not completed
-        for path in folder.glob(f".*{_PARTIAL_SUFFIX}"):
-            path.unlink(missing_ok=True)
+    if not is_local(folder):
+        _abort_uploads(folder)
+        return
+    for path in folder.glob(f".*{_PARTIAL_SUFFIX}"):
+        path.unlink(missing_ok=True)
+
+
+def _abort_uploads(folder: UPath) -> None:
+    """Let the bucket forget the parts of uploads that were not completed: nobody sees them, and they stay for ever."""
+    bucket, prefix, _ = folder.fs.split_path(f"{folder.path.rstrip('/')}/")
+    found = folder.fs.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=prefix)
+    for upload in found.get("Uploads", ()):
+        folder.fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
 def open_whole(path: UPath) -> BinaryIO:

@@ -28,8 +28,8 @@ from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
 
-MOST_CHUNKS = 500
-"""Airflow maps 1,024 tasks (`core.max_map_length`); the UTF-8 copy of a file can be twice as long as the file."""
+MOST_CHUNKS = 300
+"""Airflow maps 1,024 tasks (`core.max_map_length`); a file's UTF-8 copy can be three times as long as the file."""
 _HEAD_BYTES = 1 << 20
 
 

@@ -43,7 +43,7 @@ from include.importing.scan import Ints, Scan, count_cells, count_line_ends, sca
 HEAD_BYTES = 1 << 20  # the header and the rows that the delimiter is sniffed from; also the longest header
 MAX_RECORD_BYTES = 16 << 20
 """A longer record is two quotes with half a file between them, and would have to be held in memory as a whole."""
-MAX_BLOCK_RECORDS = 100_000
+MAX_BLOCK_RECORDS = 30_000
 TOO_BIG = "file.too_big"
 RAGGED = "row.ragged"
 NUL = "row.nul"
@@ -636,11 +636,13 @@ def _record_too_long(line: int) -> FileRefused:
 def _cut(block: Block, most: int) -> Iterator[Block]:
     """Cut a block of short records into several, for what is kept of a record may be a hundred times as long."""
     count = len(block.starts)
-    if 0 < count <= most:
+    parts = -(-count // most)
+    if parts == 1:
         yield block
-    elif count:
-        for first in range(0, count, most):
-            yield _part(block, first, min(first + most, count))
+    elif parts:
+        size = -(-count // parts)
+        for first in range(0, count, size):
+            yield _part(block, first, min(first + size, count))
 
 
 def _part(block: Block, first: int, last: int) -> Block:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -25,13 +25,17 @@ from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
 from include.importing.mapping import ColumnMapping
 from include.importing.origins import ESCAPED, Origins, read_origins
-from include.importing.records import RAGGED, ROW_RULES, Block, Chunk
+from include.importing.records import ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
 from include.importing.stages import stage
-from include.importing.suites import Checker, Rule, load_suite, sentences
+from include.importing.suites import Checker, Rule, RuleResult, load_suite, sentences
 
 Positions = npt.NDArray[np.int64]
+Tell = Callable[[slice], Sequence[str]]
+"""Makes the sentences of some of the rows that break a rule."""
+_TOLD_AT_ONCE = 100_000
+"""Sentences, of which a block of bad rows may have a million."""
 
 FIRST_LINES = 100
 """How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
@@ -257,14 +261,13 @@ class Judge:
         for rule, rows in block.problems.items():
             if len(rows) == 0:
                 continue
-            if rule == RAGGED:
-                columns = len(self._header)
-                texts = [ROW_RULES[rule].format(cells=block.cells[row], columns=columns) for row in rows]
-            else:
-                texts = [ROW_RULES[rule]] * len(rows)
-            failures.add(rule, rows, texts)
+            failures.add(rule, rows, self._tell_record(rule, block.cells[rows]))
             tally = self.tallies.setdefault((rule, "critical"), RuleTally("critical"))
             tally.add(len(block.starts), block.lines[rows])
+
+    def _tell_record(self, rule: str, cells: npt.NDArray[np.int32]) -> Tell:
+        columns = len(self._header)
+        return lambda part: [ROW_RULES[rule].format(cells=count, columns=columns) for count in cells[part]]
 
     def _check(
         self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
@@ -285,15 +288,18 @@ class Judge:
             self.tallies[result.rule.id, result.rule.severity].add(len(frame), lines[result.rows])
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
-                failures.add(result.rule.id, positions[result.rows], sentences(result, frame, hidden=self._hidden))
+                failures.add(result.rule.id, positions[result.rows], self._tell(result, frame))
         dropped: dict[str, _Broken] = {}
         for result in dropping:
             result = replace(result, rows=result.rows[valid[result.rows]])
             self.tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
             if len(result.rows):
                 broken = dropped.setdefault(result.rule.field, _Broken())
-                broken.add(result.rule.id, result.rows, sentences(result, frame, hidden=self._hidden))
+                broken.add(result.rule.id, result.rows, self._tell(result, frame))
         return valid, dropped
+
+    def _tell(self, result: RuleResult, frame: pd.DataFrame) -> Tell:
+        return lambda part: sentences(replace(result, rows=result.rows[part]), frame, hidden=self._hidden)
 
     def _drops(self, rule: Rule) -> bool:
         """Tell whether breaking this rule costs the value alone."""
@@ -327,36 +333,55 @@ class Judge:
 
 
 class _Broken:
-    """Collects (row, rule, sentence), and folds them to one entry a row: the reasons in the order of the suite."""
+    """Collects which rows break which rules, and folds them to one entry a row: the reasons in the order of the suite.
+
+    The sentences are made for some rows at a time: where every row breaks every rule they are a hundred times as long
+    as the row.
+    """
 
     def __init__(self) -> None:
-        self._rows: list[Positions] = []
-        self._rules: list[pa.Array] = []
-        self._sentences: list[pa.Array] = []
+        self._found: list[tuple[str, Positions, Tell]] = []
 
-    def add(self, rule: str, rows: Positions, texts: Sequence[str]) -> None:
-        self._rows.append(np.asarray(rows, dtype=np.int64))
-        self._rules.append(pa.repeat(pa.scalar(rule), len(rows)))
-        self._sentences.append(pa.array(texts, pa.string()))
+    def add(self, rule: str, rows: Positions, tell: Tell) -> None:
+        """Note the rows, ascending, that break a rule."""
+        self._found.append((rule, np.asarray(rows, dtype=np.int64), tell))
 
     @property
     def rows(self) -> Positions:
         """The rows, each once, ascending."""
-        return np.unique(np.concatenate([np.empty(0, np.int64), *self._rows]))
+        return np.unique(np.concatenate([np.empty(0, np.int64), *(rows for _, rows, _ in self._found)]))
 
     def folded(self) -> tuple[Positions, pa.Array, pa.Array]:
         """Return the rows, each once, ascending, with their rules and their sentences."""
-        rows = np.concatenate([np.empty(0, np.int64), *self._rows])
-        order = np.argsort(rows, kind="stable")
-        rows = rows[order]
-        first = np.flatnonzero(np.r_[True, rows[1:] != rows[:-1]][: len(rows)])
-        offsets = pa.array(np.r_[first, len(rows)].astype(np.int32))
+        rows = self.rows
+        windows = -(-sum(len(found) for _, found, _ in self._found) // _TOLD_AT_ONCE)
+        folded = (
+            [self._fold(int(part[0]), int(part[-1]) + 1) for part in np.array_split(rows, windows)] if windows else []
+        )
+        nothing = pa.array([], pa.string())
+        rules, reasons = (pa.concat_arrays([nothing, *(part[place] for part in folded)]) for place in (0, 1))
+        return rows, rules, reasons
+
+    def _fold(self, low: int, high: int) -> tuple[pa.Array, pa.Array]:
+        """Return rules and sentences of the rows from `low` on and before `high`, an entry a row."""
+        rows, rules, texts = [], [], []
+        for rule, found, tell in self._found:
+            first, last = np.searchsorted(found, (low, high))
+            if first < last:
+                rows.append(found[first:last])
+                rules.append(pa.repeat(pa.scalar(rule), last - first))
+                texts.append(pa.array(tell(slice(first, last)), pa.string()))
+        together = np.concatenate(rows)
+        order = np.argsort(together, kind="stable")
+        together = together[order]
+        first_of_row = np.flatnonzero(np.r_[True, together[1:] != together[:-1]])
+        offsets = pa.array(np.r_[first_of_row, len(together)].astype(np.int32))
 
         def joined(parts: list[pa.Array], separator: str) -> pa.Array:
-            values = pa.concat_arrays([pa.array([], pa.string()), *parts]).take(pa.array(order))
+            values = pa.concat_arrays(parts).take(pa.array(order))
             return pc.binary_join(pa.ListArray.from_arrays(offsets, values), separator)
 
-        return rows[first], joined(self._rules, " "), joined(self._sentences, " | ")
+        return joined(rules, " "), joined(texts, " | ")
 
 
 class _Failures(_Broken):

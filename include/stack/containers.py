@@ -82,8 +82,8 @@ def create_buckets(environ: Mapping[str, str]) -> None:
     region = extra.get("region_name")
     files = fsspec.filesystem(
         "s3",
-        key=storage["login"],
-        secret=storage["password"],
+        key=storage.get("login"),
+        secret=storage.get("password"),
         endpoint_url=extra.get("endpoint_url"),  # of a store that isn't AWS's
         config_kwargs={"region_name": region},
     )

@@ -33,6 +33,20 @@ def warehouse_url() -> str:
     return os.environ.get("WAREHOUSE_URL") or default_server().url("warehouse")
 
 
+KEEPALIVE = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}
+"""Finds within a minute that the server has vanished without a word."""
+SESSION = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    # The same the other way round: a machine that is gone holds the locks of its chunk until the server notices.
+    "tcp_keepalives_idle": 20,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+    "idle_in_transaction_session_timeout": 3_600_000,  # of a worker that hangs; a large report takes minutes
+}
+
+
 def create_warehouse_engine(url: str, *, application_name: str = "loyalty-import") -> Engine:
     """Return an engine whose sessions live in UTC and whose errors quote no values.
 
@@ -49,7 +63,8 @@ def create_warehouse_engine(url: str, *, application_name: str = "loyalty-import
         pool_pre_ping=True,
         connect_args={
             "application_name": application_name,
-            "options": "-c timezone=UTC -c datestyle=ISO",
+            "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
+            **KEEPALIVE,
             "connection_factory": DiscreetConnection,
             "cursor_factory": DiscreetCursor,
         },

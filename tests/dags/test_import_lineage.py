@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,3 +115,23 @@ def test_without_a_reader_of_lineage_nothing_is_collected(run_dag, folders, conn
     collector = get_hook_lineage_collector()
     assert isinstance(collector, NoOpCollector)
     assert not collector.has_collected
+
+
+@pytest.mark.parametrize(
+    ("source", "host"),
+    [("/landing/" + "ф" * 500 + ".csv", "db.example.com"), ("/landing/cards.csv", "a host")],
+)
+def test_what_airflow_takes_for_no_address_fails_no_load(source, host):
+    warehouse = URL.create("postgresql", host=host, port=5432, database="warehouse")
+    import_lineage.tell_load(object(), source, warehouse, ["loyalty.gift_card"])
+
+
+def test_a_server_without_a_name_has_its_number_in_brackets(monkeypatch):
+    told = []
+    collector = SimpleNamespace(
+        add_input_asset=lambda context, uri: None, add_output_asset=lambda context, uri: told.append(uri)
+    )
+    monkeypatch.setattr(import_lineage, "get_hook_lineage_collector", lambda: collector)
+    warehouse = URL.create("postgresql", host="::1", port=5432, database="warehouse")
+    import_lineage.tell_load(object(), "/landing/cards.csv", warehouse, ["loyalty.gift_card"])
+    assert told == ["postgres://[::1]:5432/warehouse/loyalty/gift_card"]

@@ -96,3 +96,22 @@ def test_each_chunk_reads_its_own_bytes_and_the_plan_reads_each_byte_once(
     asked = requests.take()
     assert len(asked) == 2  # the header, and from the first rejected record to the last
     assert asked[1] == (data.index(b"000007,"), data.index(b"011908,") - 1)
+
+
+@pytest.mark.parametrize("end", [files.delete_unfinished, files.delete_folder])
+def test_the_parts_of_an_upload_that_was_cut_off_are_forgotten(storage: dict[str, Any], end: Any) -> None:
+    """A killed task cannot abort its upload, whose parts hold full values and are in no listing. Source: X-20."""
+    bucket = s3fs.S3FileSystem(**storage)
+    begun = {
+        key: bucket.call_s3("create_multipart_upload", Bucket="imports", Key=key)["UploadId"]
+        for key in ("reports/7/rejected.csv", "reports/77/rejected.csv")
+    }
+    bucket.call_s3(
+        "upload_part", Bucket="imports", Key="reports/7/rejected.csv", PartNumber=1, Body=b"60000000001",
+        UploadId=begun["reports/7/rejected.csv"],
+    )  # fmt: skip
+    end(UPath("s3://imports/reports/7", **storage))
+    left = bucket.call_s3("list_multipart_uploads", Bucket="imports")["Uploads"]
+    assert {upload["Key"] for upload in left} == {"reports/77/rejected.csv"}
+    end(UPath("s3://imports/reports/77", **storage))
+    assert "Uploads" not in bucket.call_s3("list_multipart_uploads", Bucket="imports")

@@ -1,6 +1,8 @@
 """The engine: UTC sessions and errors that quote no values (X-20)."""
 
 import io
+import os
+import socket
 import traceback
 
 import psycopg2
@@ -14,6 +16,7 @@ from include.warehouse.engine import create_warehouse_engine, warehouse_url
 pytestmark = pytest.mark.integration
 
 SECRET = "4000987654321"
+KEEPALIVE_OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
 
 
 @pytest.fixture
@@ -109,3 +112,20 @@ def test_the_address_comes_from_the_environment_or_is_the_embedded_servers(wareh
     monkeypatch.setenv("EMBEDDED_POSTGRES_DATA", str(tmp_path / "data"))
     with pytest.raises(EmbeddedServerError, match="set WAREHOUSE_URL"):
         warehouse_url()
+
+
+def test_both_ends_notice_within_a_minute_that_the_other_is_gone(warehouse):
+    """A machine that vanishes sends no word of it, and would hold the locks of its chunk for two hours."""
+    with warehouse.engine.connect() as connection:
+        settings = {
+            name: connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+            for name in ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count", "tcp_user_timeout")
+        }
+        driver = connection.connection.dbapi_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as own:
+            ours = [own.getsockopt(socket.IPPROTO_TCP, option) for option in KEEPALIVE_OPTIONS]
+    assert settings == {
+        "tcp_keepalives_idle": "20", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
+        "tcp_user_timeout": "60000",
+    }  # fmt: skip
+    assert ours == [20, 10, 3]

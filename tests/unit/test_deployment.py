@@ -128,6 +128,7 @@ def test_containers_and_local_stack_agree_where_both_decide(deployment: dict[str
     containers = deployment["services"]["worker"]["environment"]
     differ_on_purpose = {
         "AIRFLOW__CORE__EXECUTOR",
+        "AIRFLOW__CORE__PARALLELISM",
         "AIRFLOW__CORE__DAGS_FOLDER",
         "AIRFLOW__CORE__PLUGINS_FOLDER",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE",

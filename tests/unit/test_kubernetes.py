@@ -34,6 +34,7 @@ FROM_THE_CHART = {
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "data",
     "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "config",
     "AIRFLOW__API__BASE_URL": "config",
+    "AIRFLOW__CORE__PARALLELISM": "config",
 }
 """Settings of docker-compose.yaml that the chart makes of values of its own."""
 OF_COMPOSE_ALONE = {
@@ -77,7 +78,7 @@ def test_the_chart_takes_the_values(chart: jsonschema.Draft7Validator, values: d
         (["schedulers"], {}),
         (["scheduler", "argument"], ["airflow"]),
         (["apiServer", "startupProbe", "command"], ["true"]),
-        (["workers", "resources", "requests", "memory"], 700),
+        (["workers", "kubernetes", "resources", "requests", "memory"], 700),
         (["airflowVersion"], 3.3),
         (["env", 0, "valueFrom"], {}),
         (["secret", 0, "key"], "cvv_key"),
@@ -204,7 +205,7 @@ def test_a_task_s_pod_runs_the_executor_s_arguments(values: dict[str, Any]) -> N
 
     workload = SimpleNamespace(model_dump_json=lambda: "{}")
     assert workload_to_command_args(workload)[:2] == ["python", "-m"]  # type: ignore[arg-type]
-    task = [*values["workers"]["command"], "python", "-c", "print('a task')"]
+    task = [*values["workers"]["kubernetes"]["command"], "python", "-c", "print('a task')"]
     assert subprocess.run(task, capture_output=True, text=True, check=True).stdout == "a task\n"
 
 

@@ -44,6 +44,8 @@ from tests.end_to_end.stack import free_ports
 
 WORKERS = 2
 WORKER_CONCURRENCY = 2
+WAITING = 2
+"""Tasks more than there are slots, so that some wait in Redis when it goes away."""
 OWN_KEY = "key-of-the-tests"
 PREPARED_SECONDS = 120.0
 READY_SECONDS = 180.0
@@ -257,6 +259,7 @@ class Composition:
             "S3_ACCESS_KEY": "key-of-the-importer",
             "S3_SECRET_KEY": "secret-of-the-importer",
             "WORKER_CONCURRENCY": str(WORKER_CONCURRENCY),
+            "PARALLELISM": str(WORKERS * WORKER_CONCURRENCY + WAITING),
         }
 
     def _start_mail_catcher(self) -> None:

@@ -67,9 +67,9 @@ class FaultyStorage:
                 self._share = 0.0
 
     @contextmanager
-    def holding(self, name: str) -> Iterator[threading.Event]:
-        """Keep the first reader who asks for a later part of a file waiting; give the event of its coming."""
-        hold = self._hold = _Hold(name)
+    def holding(self, name: str, begins: range) -> Iterator[threading.Event]:
+        """Keep the first reader waiting who asks for a part of a file that begins there; tell of its coming."""
+        hold = self._hold = _Hold(name, begins)
         try:
             yield hold.has_come
         finally:
@@ -103,16 +103,17 @@ class FaultyStorage:
 class _Hold:
     """Keeps one call waiting."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, begins: range) -> None:
         self._name = name
+        self._begins = begins
         self._lock = threading.Lock()
         self.has_come = threading.Event()
         self.is_over = threading.Event()
 
     def keep_waiting(self, environ: dict[str, Any]) -> None:
-        """Wait, if this is the first call for a later part of the file."""
-        asks_for = environ.get("HTTP_RANGE", "bytes=0-")
-        if not environ["PATH_INFO"].endswith(f"/{self._name}") or asks_for.startswith("bytes=0-"):
+        """Wait, if this is the first call for that part of the file."""
+        begin = int(environ.get("HTTP_RANGE", "bytes=0-").removeprefix("bytes=").partition("-")[0])
+        if not environ["PATH_INFO"].endswith(f"/{self._name}") or begin not in self._begins:
             return
         with self._lock:
             if self.has_come.is_set():

@@ -15,11 +15,13 @@ from include.warehouse.engine import create_warehouse_engine
 from tests.end_to_end.composition.reference import Reference, assert_same_results
 from tests.end_to_end.composition.stack import WORKER_CONCURRENCY, WORKERS, Composition
 from tests.end_to_end.composition.storage import FAULTS
-from tests.end_to_end.imports import CARD_HEADER, STAGES, Imports, card_numbers, cards, pools, wait_for
+from tests.end_to_end.imports import STAGES, Imports, card_numbers, cards, pools, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.faults]
 
-CHUNK_BYTES = 64 << 10
+SMALLEST_CHUNK_BYTES = 64 << 10
+CHUNK_BYTES = 10 << 20
+"""Read in three pieces: blocks of 4 MiB."""
 CHUNKS = 4
 SLOTS = WORKERS * WORKER_CONCURRENCY
 SHARE = 0.3
@@ -41,12 +43,19 @@ def with_reject(content: bytes, series: int) -> bytes:
     return content + f"60{series:06d}99999999,nowhere,,1\n".encode()
 
 
-@pytest.fixture
-def small_chunks(imports: Imports) -> Iterator[None]:
-    """Chunks so small that a file for tests has several."""
-    imports.api.post("/api/v2/variables", {"key": "chunk_bytes", "value": str(CHUNK_BYTES)})
+@pytest.fixture(scope="module", autouse=True)
+def usual_chunks(imports: Imports) -> None:
+    """Define the Variable, with the size that chunks have without it."""
+    imports.api.post("/api/v2/variables", {"key": "chunk_bytes", "value": str(64 << 20)})
+
+
+@contextmanager
+def chunks_of(imports: Imports, size: int) -> Iterator[None]:
+    """Let chunks be so small that a file for tests has several."""
+    path = "/api/v2/variables/chunk_bytes"
+    imports.api.patch(path, {"key": "chunk_bytes", "value": str(size)})
     yield
-    imports.api.patch("/api/v2/variables/chunk_bytes", {"key": "chunk_bytes", "value": str(64 << 20)})
+    imports.api.patch(path, {"key": "chunk_bytes", "value": str(64 << 20)})
 
 
 def chunks(imports: Imports, name: str) -> list[dict[str, Any]]:
@@ -56,13 +65,20 @@ def chunks(imports: Imports, name: str) -> list[dict[str, Any]]:
     return [task for task in found if task["task_id"] == "validate_chunk"]
 
 
-@pytest.mark.usefixtures("small_chunks")
+def wide(content: bytes) -> bytes:
+    """Add a column that nobody asked for and that makes long lines."""
+    header, *rows = content.decode().splitlines()
+    return "\n".join([f"{header},remark", *(f"{row},{'x' * 16_000}" for row in rows), ""]).encode()
+
+
 def test_the_chunk_of_a_killed_worker_is_repeated_alone_by_the_other(
     composition: Composition, imports: Imports, reference: Reference, pool: str
 ) -> None:
-    line = len(cards(700, 1, pool)) - len(CARD_HEADER) - 1
+    line = len(wide(cards(700, 2, pool))) - len(wide(cards(700, 1, pool)))
     rows = CHUNK_BYTES * CHUNKS // line - 100
-    content = with_reject(cards(700, rows, pool), 700)
+    content = wide(with_reject(cards(700, rows, pool), 700))
+    third_block = CHUNK_BYTES + 2 * (4 << 20)  # of the second chunk; the plan is read from 1 MiB on in pieces of 8
+    around = range(third_block - (64 << 10), third_block + (64 << 10))
 
     def only_one_is_left() -> dict[str, Any] | None:
         states = {task["map_index"]: task for task in chunks(imports, "killed.csv")}
@@ -70,7 +86,7 @@ def test_the_chunk_of_a_killed_worker_is_repeated_alone_by_the_other(
         is_held = len(states) == CHUNKS and sum(task["state"] == "success" for task in states.values()) == CHUNKS - 1
         return running[0] if is_held and running and running[0]["pid"] else None
 
-    with composition.storage.holding("killed.csv") as has_come:
+    with chunks_of(imports, CHUNK_BYTES), composition.storage.holding("killed.csv", around) as has_come:
         imports.drop("gift_cards", "killed.csv", content)
         assert has_come.wait(60), "nobody has read a chunk"
         at_work = wait_for(only_one_is_left, 60, "the other chunks to be done")
@@ -85,6 +101,27 @@ def test_the_chunk_of_a_killed_worker_is_repeated_alone_by_the_other(
     assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
     tries = {task["map_index"]: task["try_number"] for task in chunks(imports, "killed.csv")}
     assert tries == dict.fromkeys(range(CHUNKS), 1) | {at_work["map_index"]: 2}
+    assert at_work["map_index"] == 1
+    assert_same_results(imports, reference)
+
+
+def test_a_small_file_goes_before_the_further_chunks_of_a_big_one(
+    composition: Composition, imports: Imports, reference: Reference, pool: str
+) -> None:
+    """All slots are taken by the big file when the small one comes; what waits for a slot waits for its turn."""
+    rows_of_chunk, rows = 5, 300  # a chunk ends with the row that fills it
+    big, small = wide(cards(740, rows, pool)), cards(741, 10, pool)
+    with chunks_of(imports, SMALLEST_CHUNK_BYTES):
+        imports.drop("gift_cards", "big.csv", big)
+        wait_for(lambda: any(task["state"] == "running" for task in chunks(imports, "big.csv")) or None, 60, "a chunk")
+        imports.drop("gift_cards", "small.csv", small)
+        for name, content in (("big.csv", big), ("small.csv", small)):
+            assert imports.wait_for_job(name, 120)["state"] == "completed"
+            assert reference.load("gift_cards", name, content, chunk_bytes=SMALLEST_CHUNK_BYTES) == "completed"
+    (of_small,) = chunks(imports, "small.csv")
+    began = [task["start_date"] for task in chunks(imports, "big.csv")]
+    assert len(began) == rows // rows_of_chunk
+    assert sum(start > of_small["start_date"] for start in began) >= SLOTS, (of_small["start_date"], sorted(began))
     assert_same_results(imports, reference)
 
 
