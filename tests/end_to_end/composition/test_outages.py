@@ -109,15 +109,15 @@ def test_a_small_file_goes_before_the_further_chunks_of_a_big_one(
     composition: Composition, imports: Imports, reference: Reference, pool: str
 ) -> None:
     """All slots are taken by the big file when the small one comes; what waits for a slot waits for its turn."""
-    rows_of_chunk, rows = 5, 300  # a chunk ends with the row that fills it
+    rows_of_chunk, rows = 5, 200  # a chunk ends with the row that fills it
     big, small = wide(cards(740, rows, pool)), cards(741, 10, pool)
     with chunks_of(imports, SMALLEST_CHUNK_BYTES):
         imports.drop("gift_cards", "big.csv", big)
         wait_for(lambda: any(task["state"] == "running" for task in chunks(imports, "big.csv")) or None, 60, "a chunk")
         imports.drop("gift_cards", "small.csv", small)
         for name, content in (("big.csv", big), ("small.csv", small)):
-            assert imports.wait_for_job(name, 120)["state"] == "completed"
             assert reference.load("gift_cards", name, content, chunk_bytes=SMALLEST_CHUNK_BYTES) == "completed"
+            assert imports.wait_for_job(name, 240)["state"] == "completed"
     (of_small,) = chunks(imports, "small.csv")
     began = [task["start_date"] for task in chunks(imports, "big.csv")]
     assert len(began) == rows // rows_of_chunk
