@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Any
+
 from airflow.plugins_manager import AirflowPlugin
 from chunk_priority import LaterChunksWait
 
 import run_notes
+
+PAGES = "/imports"
+
+
+async def pages(*call: Any) -> None:
+    """Answer a request for a page. The application is made for the first one: only API servers have any."""
+    await _application()(*call)
+
+
+@cache
+def _application() -> Any:
+    from imports_ui.app import make_app
+
+    return make_app()
 
 
 class LoyaltyPlugin(AirflowPlugin):
@@ -15,3 +32,7 @@ class LoyaltyPlugin(AirflowPlugin):
     # Airflow's base class declares lists:
     listeners = [run_notes]  # noqa: RUF012
     priority_weight_strategies = [LaterChunksWait]  # noqa: RUF012
+    fastapi_apps = [{"app": pages, "url_prefix": PAGES, "name": "Imports"}]  # noqa: RUF012
+    external_views = [  # noqa: RUF012
+        {"name": "Imports", "href": f"{PAGES}/", "destination": "nav", "url_route": "imports", "nav_top_level": True},
+    ]

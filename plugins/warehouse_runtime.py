@@ -41,7 +41,7 @@ def open_runtime() -> Iterator[Runtime]:
         yield Runtime(
             engine=engine,
             **{name: location(name) for name in LOCATIONS},
-            **{name: _key(name) for name in KEY_CONNECTIONS},
+            **{name: secret_key(name) for name in KEY_CONNECTIONS},
         )
     finally:
         engine.dispose()
@@ -123,6 +123,7 @@ def _storage_options() -> dict[str, Any]:
     return {"use_listings_cache": False} | {name: value for name, value in options.items() if value}
 
 
-def _key(name: str) -> bytes | None:
+def secret_key(name: str) -> bytes | None:
+    """Return the password of a Connection, or None when there is none."""
     connection = find_connection(name)
     return connection.password.encode() if connection and connection.password else None

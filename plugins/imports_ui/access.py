@@ -1,0 +1,81 @@
+"""Who may see and do what on the pages: Airflow's own users and their rights on the DAGs.
+
+A plugin's routes are open to anyone unless they ask for a user. Looking at an import type, its jobs and their files
+needs the right to read its DAG; starting an import needs the right to start a run of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from airflow.api_fastapi.app import get_auth_manager
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+from airflow.api_fastapi.core_api.security import GetUserDep
+from airflow.models import DagModel
+from fastapi import HTTPException, Request, status
+
+from include.import_types import IMPORT_TYPES
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+
+__all__ = ["User", "can_launch", "can_read", "demand", "readable_types", "refuse_other_sites"]
+
+User = GetUserDep
+"""Annotation of a route's user; without one the route answers 401."""
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+def dag_of(import_type: str) -> str:
+    """Return the DAG that imports a type."""
+    return f"import_{import_type}"
+
+
+def can_read(user: BaseUser, dag_id: str) -> bool:
+    """Tell whether a user may look at what a DAG has done."""
+    return get_auth_manager().is_authorized_dag(method="GET", details=_details(dag_id), user=user)
+
+
+def can_launch(user: BaseUser, dag_id: str) -> bool:
+    """Tell whether a user may start a run of a DAG."""
+    return can_read(user, dag_id) and get_auth_manager().is_authorized_dag(
+        method="POST", access_entity=DagAccessEntity.RUN, details=_details(dag_id), user=user
+    )
+
+
+def readable_types(user: BaseUser) -> list[str]:
+    """Return the import types whose DAGs a user may look at, in the order of their registration."""
+    return [import_type for import_type in IMPORT_TYPES if can_read(user, dag_of(import_type))]
+
+
+def demand(user: BaseUser, right: Literal["read", "launch"], dag_id: str) -> None:
+    """End the request unless the user has a right on a DAG.
+
+    Raises:
+        HTTPException: 403.
+    """
+    is_allowed = can_read if right == "read" else can_launch
+    if not is_allowed(user, dag_id):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You have no right to {right} {dag_id}.")
+
+
+def refuse_other_sites(request: Request) -> None:
+    """End a request that changes something and that a page of another site has sent.
+
+    Browsers say where a request comes from (Sec-Fetch-Site; older ones Origin) and let no page change that. What says
+    neither is no browser, and carries no cookie that somebody else could use.
+
+    Raises:
+        HTTPException: 403.
+    """
+    if request.method in SAFE_METHODS:
+        return
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    is_own = site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == request.url.netloc
+    if not is_own:
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "The request comes from a page of another site.")
+
+
+def _details(dag_id: str) -> DagDetails:
+    return DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))

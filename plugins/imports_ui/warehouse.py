@@ -1,0 +1,52 @@
+"""The warehouse for the pages: connections that are kept, since a page is no task and comes often."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from warehouse_runtime import KEY_CONNECTIONS, LOCATIONS, location, secret_key, warehouse_url
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from include.importing.runtime import Runtime
+
+_lock = threading.Lock()
+_engines: dict[str, Engine] = {}
+
+
+def engine() -> Engine:
+    """Return the engine of the Connection as it is now; one of a changed Connection takes the older one's place."""
+    from include.warehouse.engine import create_warehouse_engine
+
+    url = warehouse_url()
+    with _lock:
+        if url not in _engines:
+            for old in _engines.values():
+                old.dispose()
+            _engines.clear()
+            _engines[url] = create_warehouse_engine(url)
+        return _engines[url]
+
+
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """Open a transaction in which nothing can be changed, and no statement takes longer than a page may."""
+    with engine().connect() as connection, connection.begin():
+        connection.exec_driver_sql("SET TRANSACTION READ ONLY")
+        connection.exec_driver_sql("SET LOCAL statement_timeout = '15s'")
+        yield connection
+
+
+def runtime() -> Runtime:
+    """Return what the stages of an import need, on the pages' own connections."""
+    from include.importing.runtime import Runtime
+
+    return Runtime(
+        engine=engine(),
+        **{name: location(name) for name in LOCATIONS},
+        **{name: secret_key(name) for name in KEY_CONNECTIONS},
+    )
