@@ -23,6 +23,7 @@ LOADED = (
     "airflow.sdk.execution_time.task_runner",
     "airflow.sdk.definitions.decorators",
     "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.hitl",
     "airflow.providers.amazon.aws.assets.s3",
 )
 

@@ -1,7 +1,7 @@
-"""Delete files that are past their import's `retention_days`, once a day.
+"""Delete files that are past their import's `retention_days`, and uploads that nobody launched, once a day.
 
 Source copies, rejected-rows files and staging tables hold full card numbers, codes and addresses. The history of the
-jobs, with their counts, stays.
+jobs, with their counts, stays. An upload from the importer's pages is kept for a day after its last use.
 
 **At 3 a.m.** It may wait until morning. *Red* means that the storage or the warehouse did not answer, or denies
 deleting: clear the task when that is mended; it goes on with what is left.
@@ -25,6 +25,7 @@ import retention_tasks
 def delete_expired_files() -> None:
     """Delete what is past its retention."""
     retention_tasks.delete_expired()
+    retention_tasks.delete_uploads()
 
 
 delete_expired_files()

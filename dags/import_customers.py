@@ -11,6 +11,8 @@ last one has the last word.
 | `completed_with_rejects` | green | the rest was loaded; the rejected-rows file says what is wrong with the others |
 | `duplicate` | green, middle skipped | the same content came before, through the same data source: nothing to do |
 | dry run | green, `load_rows` skipped | the load was rolled back; the counts stand in the run's note |
+| `awaiting_review` | running | a person is asked under *Required actions*: launch, choose other columns, or reject |
+| `cancelled` | green, `load_rows` skipped | rejected in its review, or not answered in time; the file is archived |
 | `refused` | red | the file as a whole can't be imported; `close_job` says why, the file lies in the quarantine |
 | `failed` | red | an outage outlasted the retries, or a defect: see the first red task |
 | none | skipped | another run has the file in hand |

@@ -10,10 +10,13 @@ from __future__ import annotations
 import logging
 from dataclasses import asdict
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, Param, TaskInstanceState, TriggerRule, get_current_context, task
+from airflow.sdk import Asset, Param, TaskGroup, TaskInstanceState, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from job_of_run import find_job, resume, run_key
+from mapping_review import ReviewMapping, question_tasks, skip_tasks
 
 import import_lineage
 import import_metrics
@@ -26,7 +29,7 @@ from withheld_errors import withhold_values
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from include.importing.jobs import Job, JobResult
+    from include.importing.jobs import JobResult
     from include.importing.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -100,10 +103,21 @@ def import_file(import_type: str) -> None:
     job_id = take_file(import_type)
     chunks = inspect_file(import_type, job_id)
     checked = validate_chunk.partial(job_id=job_id).expand_kwargs(chunks)
+    reviewed = review_mapping()
     loaded = load_rows.override(outlets=target_assets(import_type))(job_id, chunks)
     reported = write_report()
-    checked >> loaded >> reported >> close_job()
+    checked >> reviewed >> loaded >> reported >> close_job()
+    checked >> loaded  # also where no question is asked
     checked >> reported  # load_rows gives up as soon as one chunk fails: the others may still be running
+
+
+def review_mapping() -> TaskGroup:
+    """Lay out the tasks that ask a person: one a question. `inspect_file` skips them when there is nothing to ask."""
+    with TaskGroup("review", prefix_group_id=False, tooltip="A person approves the import") as group:
+        tasks = [ReviewMapping(task_id=name, number=number) for number, name in enumerate(question_tasks(), start=1)]
+        for earlier, later in pairwise(tasks):
+            earlier >> later
+    return group
 
 
 @task
@@ -132,8 +146,12 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
         inspected = inspection.inspect_file(with_chunk_size(runtime), job_id)
         with runtime.engine.connect() as connection:
             chunks = jobs.chunks(connection, job_id)
+    if not inspected.may_need_review:
+        skip_tasks(question_tasks())  # at once: a file that needs no review doesn't wait for a task that says so
     if inspected.state is jobs.State.DUPLICATE:
         raise AirflowSkipException(f"Job {job_id} repeats an earlier one: there is nothing to import")
+    if not inspected.is_usable:
+        return []  # no row can be judged before a person has said which column is which; the load judges them
     return [
         {"number": chunk.number, "label": f"chunk {position} of {len(chunks)}, from line {chunk.first_line:,}"}
         for position, chunk in enumerate(chunks, start=1)
@@ -165,7 +183,8 @@ def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[s
         raise AirflowSkipException("There is nothing to load")
     context = get_current_context()
     with open_runtime() as runtime:
-        resume(runtime, job_id)
+        if not resume(runtime, job_id):
+            refuse_to_load(runtime, job_id)
         counts = asdict(loading.load_rows(runtime, job_id))
         with runtime.engine.connect() as connection:
             job = jobs.get(connection, job_id)
@@ -213,7 +232,7 @@ def close_job() -> dict[str, Any]:
     import_metrics.count_job(context["ti"].dag_id, job, closed)
     result = digest(closed, is_dry_run=job.is_dry_run)
     context["ti"].xcom_push(key=RESULT_KEY, value=result)
-    if result["reason"]:
+    if result["reason"] and result["state"] != "cancelled":
         raise AirflowFailException(f"{result['file']} is {result['state']}: {result['reason']['message']}")
     if failure:
         raise AirflowFailException(f"{result['file']} is {result['state']}, but: {failure}")
@@ -228,29 +247,16 @@ def digest(result: JobResult, *, is_dry_run: bool = False) -> dict[str, Any]:
     return told | {"is_dry_run": is_dry_run}
 
 
-def find_job(runtime: Runtime) -> Job | None:
-    """Return this run's job: by its key, since a refused `take_file` fails and leaves no XCom."""
+def refuse_to_load(runtime: Runtime, job_id: int) -> None:
+    """End `load_rows` of a job that a person has rejected, or has not approved yet: whoever cleared or marked tasks."""
     from include.importing import jobs
 
     with runtime.engine.connect() as connection:
-        return jobs.find(connection, run_key(get_current_context()))
-
-
-def resume(runtime: Runtime, job_id: int) -> bool:
-    """Let a failed job go on where it stopped, its task having been cleared; return False when it can't (X-14)."""
-    from sqlalchemy import update
-
-    from include.importing import jobs
-
-    with runtime.engine.begin() as connection:
-        # Without a lock: the tasks of the other chunks share one on the row for as long as they run.
-        connection.execute(
-            update(jobs.JOB)
-            .where(jobs.JOB.c.id == job_id, jobs.JOB.c.state == jobs.State.FAILED)
-            .values(state=jobs.State.RUNNING, finished_at=None, refusal_rule=None, refusal_message=None)
-        )
         state = jobs.get(connection, job_id).state
-    return state is jobs.State.RUNNING or state.is_completed
+    if state is jobs.State.CANCELLED:
+        raise AirflowSkipException(f"Job {job_id} was cancelled in its review: there is nothing to load")
+    if state is jobs.State.AWAITING_REVIEW:
+        raise AirflowFailException(f"Nobody has approved job {job_id} yet: clear review_mapping to be asked again")
 
 
 def failed_tasks(context: Context) -> str | None:
@@ -277,11 +283,6 @@ def request(import_type: str) -> Any:
         dag_id=context["ti"].dag_id,
         dag_run_id=context["ti"].run_id,
     )
-
-
-def run_key(context: Context) -> str:
-    """Name this run in the ledger; clearing tasks keeps it, so that a rerun finds its job."""
-    return f"{context['ti'].dag_id}/{context['ti'].run_id}"
 
 
 def launched_by(context: Context, file: str) -> str:

@@ -6,7 +6,8 @@ Source: X-08, X-20, TU-02, TU-03, TU-05.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -18,6 +19,7 @@ from withheld_errors import describe
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from include.importing.jobs import Job
     from include.promo_codes.top_up import Alert
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,45 @@ class ImportNotifier(BaseNotifier):
             return mail_subscribers(subject(result), body(result, run_url(context)))
         except Exception as error:
             log.error("The mail about %s could not be sent: %s", result["file"], describe(error))
+            return False
+
+
+class ReviewNotifier(BaseNotifier):
+    """Tell the subscribers that a file waits for a person's approval (X-06).
+
+    A mail that can't be sent never fails an import: it is logged. The form says the same.
+
+    Args:
+        job: the job that waits.
+        reasons: why, as rule and sentence.
+        until: when the wait ends.
+    """
+
+    def __init__(self, job: Job, reasons: Sequence[Mapping[str, str]], until: datetime) -> None:
+        super().__init__()
+        self.job = job
+        self.reasons = reasons
+        self.until = until
+
+    def notify(self, context: Context) -> None:
+        """Send the mail; called by Airflow where the notifier is a callback."""
+        self.send(context)
+
+    def send(self, context: Context) -> bool:
+        """Send the mail if there is someone to tell it to; return whether one was sent."""
+        facts = {
+            "Import type": self.job.import_type,
+            "File": self.job.file_name,
+            "Job": self.job.id,
+            "Why": " ".join(reason["message"] for reason in self.reasons),
+            "Answer by": f"{self.until:%Y-%m-%d %H:%M} UTC; without an answer nothing is loaded",
+            "Where": "Required actions, in Airflow's menu",
+        }
+        subject = f"{' '.join(self.job.file_name.split())}: awaits review ({self.job.import_type})"
+        try:
+            return mail_subscribers(subject, table(facts, run_url(context)))
+        except Exception as error:
+            log.error("The mail about the review of job %s could not be sent: %s", self.job.id, describe(error))
             return False
 
 
@@ -121,6 +162,8 @@ def mail_subscribers(subject: str, html: str) -> bool:
 
 def needs_attention(result: Mapping[str, Any]) -> bool:
     """Tell whether a person should look at this job."""
+    if result["state"] == "cancelled":  # somebody who rejects a file knows; a time limit nobody notices
+        return bool(result["reason"]) and result["reason"]["rule"] != "review.rejected"
     return result["state"] in ("refused", "failed") or result["rows"]["rejected"] > 0
 
 

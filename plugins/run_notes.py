@@ -1,7 +1,8 @@
 """A listener that writes the outcome of an import or a generation into its run's note, where the list of runs shows it.
 
 A task can't: Airflow 3.3's execution API takes a note only when a run is created. Listeners of DAG runs are called
-where the run's state changes (the scheduler, or the API server when a person changes it), inside that session.
+where the run's state changes (the scheduler, or the API server when a person changes it), inside that session. That a
+file awaits review changes no run's state: the API server notes it when it stores the form.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.listeners import hookimpl
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
     from airflow.models.dagrun import DagRun
+    from airflow.models.hitl import HITLDetail
+    from sqlalchemy import Connection
     from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
@@ -31,6 +37,48 @@ def on_dag_run_success(dag_run: DagRun, msg: str) -> None:
 def on_dag_run_failed(dag_run: DagRun, msg: str) -> None:
     """Note the outcome of a run that ended red."""
     write_note(dag_run)
+
+
+def watch_questions(argv: Sequence[str]) -> None:
+    """Note the reviews that begin, if the process of this command line is an API server: it alone stores forms."""
+    if list(argv[1:2]) != ["api-server"]:
+        return
+    from airflow.models.hitl import HITLDetail
+    from sqlalchemy import event
+
+    if not event.contains(HITLDetail, "after_insert", on_question):
+        event.listen(HITLDetail, "after_insert", on_question)
+
+
+def on_question(_: Any, connection: Connection, form: HITLDetail) -> None:
+    """Note that the run of a new form awaits review. A note that can't be written doesn't stop the question."""
+    from sqlalchemy.orm import Session
+
+    try:
+        with connection.begin_nested(), Session(connection) as session:
+            note_question(session, form.ti_id)
+            session.commit()  # of its savepoint alone
+    except Exception as error:
+        log.error("The note of a review could not be written: %s", type(error).__name__)
+
+
+def note_question(session: Session, task_instance_id: UUID) -> None:
+    """Set the note of a task's run to file and "awaits review", unless a person has written one."""
+    from airflow.models.dagrun import DagRun
+    from airflow.models.taskinstance import TaskInstance
+    from mapping_review import question_tasks
+    from sqlalchemy import select
+
+    dag_run = session.scalar(
+        select(DagRun)
+        .join(TaskInstance, (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id))
+        .where(TaskInstance.id == task_instance_id, TaskInstance.task_id.in_(question_tasks()))
+    )
+    if dag_run is None:
+        return
+    file = str((dag_run.conf or {}).get("file", "")).rpartition("/")[2]
+    if not dag_run.note or dag_run.note == file[:NOTE_LENGTH] or dag_run.note.startswith(f"{file}: "):
+        dag_run.note = f"{file}: awaits review"[:NOTE_LENGTH]
 
 
 def write_note(dag_run: DagRun) -> None:

@@ -11,6 +11,7 @@ from include.importing.jobs import JobResult, State
 from include.importing.landing import Request, take_file
 from include.importing.loading import load_rows
 from include.importing.reporting import close_job, write_report
+from include.importing.review import refuse_unasked
 from include.importing.runtime import Runtime
 from include.importing.validation import validate_chunk
 
@@ -35,9 +36,14 @@ def import_file(runtime: Runtime, request: Request, *, progress: Progress = lamb
     try:
         inspected = inspect_file(runtime, taken.job_id)
         if inspected.state is not State.DUPLICATE:
+            if inspected.may_need_review:
+                refuse_unasked(runtime, taken.job_id, has_rows=False)
             for number in range(inspected.chunks):
                 progress("validating", number, inspected.chunks)
                 validate_chunk(runtime, taken.job_id, number)
+            if inspected.may_need_review:
+                progress("rehearsing", 0, 1)
+                refuse_unasked(runtime, taken.job_id, has_rows=True)
             progress("loading", 0, 1)
             load_rows(runtime, taken.job_id)
     except FileRefused:

@@ -18,10 +18,11 @@ from include.importing import jobs, records, settings, staging
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
 from include.importing.files import open_parts, open_whole, source_path, stat, text_path, written_whole
+from include.importing.header_changes import HeaderChange, compare_headers
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import EXTENSIONS, settings_layers
-from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns
+from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns, propose_columns
 from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import TOO_BIG, Chunk, Inspection, check_size
 from include.importing.runtime import Runtime
@@ -30,6 +31,11 @@ from include.importing.stages import stage
 
 MOST_CHUNKS = 300
 """Airflow maps 1,024 tasks (`core.max_map_length`); a file's UTF-8 copy can be three times as long as the file."""
+CORRECTABLE = (
+    "file.missing_header", "file.ambiguous_mapping", "file.required_column", "file.required_switched_off",
+    "file.settings",
+)  # fmt: skip
+"""Refusals of a header that a person can mend by saying which column is which (GC-01)."""
 _HEAD_BYTES = 1 << 20
 
 
@@ -40,10 +46,14 @@ class Inspected:
     Args:
         state: `running` when rows are to be judged, `duplicate` when an earlier job loaded the same.
         chunks: how many chunks to validate; 0 for a file with a header only.
+        may_need_review: settings or columns speak for asking a person before the load; the rows may as well (X-06).
+        is_usable: False when only a person can say which column is which: no row can be judged before.
     """
 
     state: State
     chunks: int
+    may_need_review: bool = False
+    is_usable: bool = True
 
 
 def inspect_file(runtime: Runtime, job_id: int) -> Inspected:
@@ -57,7 +67,8 @@ def inspect_file(runtime: Runtime, job_id: int) -> Inspected:
         if job.refusal is not None:
             raise job.refusal
         if job.inspection is not None or job.state is not State.RUNNING:
-            return Inspected(job.state, len(jobs.chunks(connection, job_id)))
+            review = (job.inspection or {}).get("review")
+            return _inspected(job.state, len(jobs.chunks(connection, job_id)), review)
         known: dict[str, Any] = {}
         try:
             return _inspect(runtime, connection, job, known)
@@ -85,24 +96,66 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
     if original is not None:
         jobs.update(connection, job.id, **known, state=State.DUPLICATE, duplicate_of=original)
         return Inspected(State.DUPLICATE, 0)
-    mapping = looked.map_columns(import_type, runtime)
-    if import_type.check_file is not None:
+    change = _header_change(connection, job, looked)
+    unusable = None
+    try:
+        mapping = looked.map_columns(import_type, runtime)
+    except FileRefused as refusal:
+        is_asking = looked.settings.review or bool(change)
+        if not is_asking or looked.settings.dry_run or refusal.rule not in CORRECTABLE:
+            raise
+        mapping, unusable = looked.propose_columns(import_type, runtime), refusal.message
+    if unusable is None and import_type.check_file is not None:
         import_type.check_file(connection, looked.settings, mapping)
     jobs.link_parents(connection, job.id, looked.origins)
     inspection = looked.inspection
+    review = _review(looked.settings, change, unusable)
     found = {
         "dialect": asdict(inspection.dialect) | {"bom": inspection.dialect.bom.hex()},
         "header": list(inspection.header),
         "header_offset": inspection.header_offset,
         "header_bytes": inspection.header_bytes,
         "unescape": looked.is_escaped,
-        "warnings": looked.warnings(mapping, import_type, runtime) + _moves(connection, import_type, looked),
+        "warnings": looked.warnings(None if unusable else mapping, import_type, runtime)
+        + _moves(connection, import_type, looked),
+        "review": review,
     }
     jobs.update(
         connection, job.id, **known, inspection=found, mapping=mapping.to_json(), warnings=found["warnings"]
     )  # fmt: skip
     _plan(connection, job.id, inspection.chunks)
-    return Inspected(State.RUNNING, len(inspection.chunks))
+    return _inspected(State.RUNNING, len(inspection.chunks), review)
+
+
+def _inspected(state: State, chunks: int, review: Mapping[str, Any] | None) -> Inspected:
+    return Inspected(state, chunks, review is not None, review is None or review["unusable"] is None)
+
+
+def _header_change(connection: Connection, job: Job, looked: Looked) -> HeaderChange | None:
+    """Return how the columns differ from the last good file's, if the settings ask for a look at that."""
+    if not looked.settings.review_header_change or looked.settings.dry_run:
+        return None
+    before = jobs.last_good_header(connection, job)
+    return None if before is None else compare_headers(before, looked.inspection.header) or None
+
+
+def _review(chosen: ImportSettings, change: HeaderChange | None, unusable: str | None) -> dict[str, Any] | None:
+    """Return why a person is to be asked, as far as it is known before the rows are (X-06); None when nobody is.
+
+    A dry run loads nothing, so nobody is asked about it.
+    """
+    reasons = []
+    if chosen.review:
+        reasons.append({"rule": "review.setting", "message": "The settings ask for a review."})
+    if change:
+        counted = {"renamed": len(change.renamed), "lost": len(change.lost), "new": len(change.new)}
+        told = ", ".join(f"{count} {name}" for name, count in counted.items() if count)
+        message = f"The columns differ from those of the last file loaded from this folder: {told}."
+        reasons.append({"rule": "review.header_change", "message": message})
+    has_limits = chosen.review_reject_share is not None or chosen.review_changed_share is not None
+    if chosen.dry_run or not (reasons or has_limits):
+        return None
+    return {"reasons": reasons, "change": change.to_json() if change else None, "unusable": unusable}
 
 
 @dataclass(frozen=True)
@@ -121,35 +174,50 @@ class Looked:
     unreadable_origins: int
     is_escaped: bool
 
+    @property
+    def header(self) -> list[str]:
+        """The header's cells as the sender wrote them."""
+        return [unescape(cell) if self.is_escaped else cell for cell in self.inspection.header]
+
+    @property
+    def overrides(self) -> dict[str, str | None]:
+        """The setting `mapping`, as far as it holds for this file."""
+        # Whoever corrects rows may delete columns that an earlier setting had switched off.
+        return {
+            key: field
+            for key, field in self.settings.mapping.items()
+            if field is not None or not self.origins or columns_named(key, self.header)
+        }
+
+    def propose_columns(self, import_type: ImportType, runtime: Runtime) -> ColumnMapping:
+        """Map what can be mapped of the file's columns, for a person to correct (X-06)."""
+        fields = import_type.all_fields(runtime.project)
+        return propose_columns(self.header, fields, self.settings.mapping, self.settings.model_dump())
+
     def map_columns(self, import_type: ImportType, runtime: Runtime) -> ColumnMapping:
         """Map the file's columns.
 
         Raises:
             FileRefused: they can't be mapped.
         """
-        header = [unescape(cell) if self.is_escaped else cell for cell in self.inspection.header]
-        # Whoever corrects rows may delete columns that an earlier setting had switched off.
-        overrides = {
-            key: field
-            for key, field in self.settings.mapping.items()
-            if field is not None or not self.origins or columns_named(key, header)
-        }
+        fields = import_type.all_fields(runtime.project)
         try:
-            fields = import_type.all_fields(runtime.project)
-            return map_columns(header, fields, overrides, import_type, self.settings.model_dump())
+            return map_columns(self.header, fields, self.overrides, import_type, self.settings.model_dump())
         except FileRefused as refusal:
-            if self.origins or not origin_columns(header):
+            if self.origins or not origin_columns(self.header):
                 raise
             hint = "The column _job holds no job number, so no settings could be taken over from an earlier import."
             raise FileRefused(refusal.rule, f"{refusal.message} {hint}") from None
 
-    def warnings(self, mapping: ColumnMapping, import_type: ImportType, runtime: Runtime) -> list[dict[str, Any]]:
-        """Return what a person should know of a file that is imported all the same."""
+    def warnings(
+        self, mapping: ColumnMapping | None, import_type: ImportType, runtime: Runtime
+    ) -> list[dict[str, Any]]:
+        """Return what a person should know of a file that is imported all the same.
 
-        def explain(header: str) -> tuple[str, str] | None:
-            return import_type.explain_unmatched(header, runtime.project) if import_type.explain_unmatched else None
-
-        found = mapping.skipped_messages(explain)
+        Args:
+            mapping: None as long as nobody knows which columns are imported.
+        """
+        found = skipped_columns(mapping, import_type, runtime) if mapping else []
         if self.inspection.is_header_only:
             found.append(("file.header_only", "The file has a header and no rows."))
         if self.unreadable_origins:
@@ -208,11 +276,20 @@ def look_at(
     known |= {
         "sha256": inspection.sha256,
         "size_bytes": inspection.size_bytes,
-        "fingerprint": _fingerprint(import_type.name, inspection.sha256, chosen),
+        "fingerprint": fingerprint(import_type.name, inspection.sha256, chosen),
     }
     is_verbatim = bool(origins) and bool(jobs.get(connection, origins[0]).settings.get("rejects_verbatim"))
     is_escaped = bool(origin_columns(inspection.header)) and not is_verbatim
     return Looked(chosen, inspection, origins, unreadable, is_escaped)
+
+
+def skipped_columns(mapping: ColumnMapping, import_type: ImportType, runtime: Runtime) -> list[tuple[str, str]]:
+    """Return rule and sentence of each column that isn't imported (X-05)."""
+
+    def explain(header: str) -> tuple[str, str] | None:
+        return import_type.explain_unmatched(header, runtime.project) if import_type.explain_unmatched else None
+
+    return mapping.skipped_messages(explain)
 
 
 def dialect_of(job: Job) -> Dialect:
@@ -341,7 +418,8 @@ def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Insp
     return tuple(sorted(found)), unreadable
 
 
-def _fingerprint(import_type: str, sha256: str, chosen: ImportSettings) -> str:
+def fingerprint(import_type: str, sha256: str, chosen: ImportSettings) -> str:
+    """Return what tells imports apart: the bytes, the type, and the settings that bear on what is loaded (X-13)."""
     parts = "\n".join((sha256, import_type, settings.fingerprint_settings(chosen)))
     return hashlib.sha256(parts.encode()).hexdigest()
 

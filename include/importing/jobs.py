@@ -92,12 +92,24 @@ JOB_RULE = sa.Table(
     sa.Column("rows", sa.BigInteger),
     sa.Column("first_lines", sa.ARRAY(sa.BigInteger)),
 )
+REVIEW = sa.Table(
+    "import_review",
+    METADATA,
+    sa.Column("job_id", sa.BigInteger, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    *(sa.Column(name, sa.DateTime(timezone=True)) for name in ("asked_at", "answers_until", "answered_at")),
+    *(sa.Column(name, sa.Text) for name in ("form_sha256", "answered_by", "answer", "problem")),
+    *(sa.Column(name, JSONB) for name in ("reasons", "counts", "mapping")),
+)
 PARENT = sa.Table(
     "import_job_parent",
     METADATA,
     sa.Column("job_id", sa.BigInteger, primary_key=True),
     sa.Column("parent_job_id", sa.BigInteger, primary_key=True),
 )
+
+
+_FILE_NAME: sa.ColumnElement[str] = sa.literal_column("'/[^/]*$'")  # as the index of folders has it
 
 
 class State(StrEnum):
@@ -414,6 +426,24 @@ def link_parents(connection: Connection, job_id: int, parent_ids: Iterable[int])
     """Remember the jobs that a corrected file comes from."""
     for parent in parent_ids:
         connection.execute(insert(PARENT).values(job_id=job_id, parent_job_id=parent).on_conflict_do_nothing())
+
+
+def reviews(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
+    """Return the questions that a person was asked about a job, and the answers, in their order (X-06)."""
+    return connection.execute(sa.select(REVIEW).where(REVIEW.c.job_id == job_id).order_by(REVIEW.c.number)).all()
+
+
+def last_good_header(connection: Connection, job: Job) -> list[str] | None:
+    """Return the header of the last file of the same type that was loaded from the same folder; None without one."""
+    folder = sa.func.md5(sa.func.regexp_replace(JOB.c.source_url, _FILE_NAME, ""))
+    here = sa.func.md5(sa.func.regexp_replace(sa.literal(job.source_url), _FILE_NAME, ""))
+    query = (
+        sa.select(JOB.c.inspection["header"])
+        .where(JOB.c.import_type == job.import_type, folder == here, JOB.c.loaded_at.is_not(None), JOB.c.id != job.id)
+        .order_by(JOB.c.loaded_at.desc())
+        .limit(1)
+    )
+    return connection.execute(query).scalar_one_or_none()
 
 
 def result(connection: Connection, job_id: int) -> JobResult:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg2
@@ -21,7 +22,7 @@ from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping
 from include.importing.runtime import Runtime
-from include.importing.stages import repeat_on_conflict, stage
+from include.importing.stages import repeat_on_conflict, stage, values_hidden
 from include.importing.validation import FIRST_LINES, refuse_other_project, stage_chunk
 from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
@@ -164,6 +165,55 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
         WarehouseUnavailable, WarehouseFault
     """
     return repeat_on_conflict(lambda attempt: _load_once(runtime, job_id, attempt))
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a load would do.
+
+    Args:
+        refusal: it would load nothing: why.
+        rules: how many rows each rule would reject, most frequent first.
+        rejected: line → rules, of the lines that were asked about.
+    """
+
+    counts: JobCounts
+    refusal: FileRefused | None
+    rules: dict[str, int]
+    rejected: dict[int, tuple[str, ...]]
+
+
+def rehearse(runtime: Runtime, job_id: int, lines: Sequence[int] = ()) -> Rehearsal:
+    """Load the rows of a job and take all of it back, what the ledger was told included (X-06, X-19).
+
+    Args:
+        lines: rows to be told apart in the result.
+
+    Raises:
+        SuiteError, WarehouseUnavailable, WarehouseFault
+    """
+    with stage(runtime, job_id) as (connection, job):
+        refuse_other_project(runtime, connection, job)
+        _restage(runtime, connection, job)  # for the load as well, so it is kept
+    return repeat_on_conflict(lambda attempt: _rehearse_once(runtime, job_id, attempt, lines))
+
+
+def _rehearse_once(runtime: Runtime, job_id: int, attempt: int, lines: Sequence[int]) -> Rehearsal:
+    with values_hidden(), runtime.engine.connect() as connection:
+        job = jobs.get(connection, job_id, lock="update")
+        connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
+        refusal = _load(runtime, connection, replace(job, is_dry_run=True))
+        found = _count(connection, job)
+        rules = {each["rule"]: each["rows"] for each in jobs.rule_counts(connection, job_id) if is_critical(each)}
+        query = sa.select(REJECT.c.line, REJECT.c.rules).where(REJECT.c.job_id == job_id, REJECT.c.line.in_(lines))
+        rejected = {row.line: tuple(row.rules.split()) for row in connection.execute(query)}
+        connection.rollback()
+    return Rehearsal(found, refusal, rules, rejected)
+
+
+def is_critical(counted: Mapping[str, Any]) -> bool:
+    """Tell rules that reject rows from those that warn."""
+    return bool(counted["severity"] == "critical")
 
 
 def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:

@@ -19,8 +19,9 @@ ORIGIN_COLUMNS = (ORIGIN_JOB, "_line", "_rules", "_reasons")
 
 SKIPPED = "file.column_skipped"
 SUGGESTED_COLUMNS = 200
-_LOOKS_LIKE_DATA = re.compile(r"\d{5}|@")
 """So many unmatched columns get a suggestion: a file of 100,000 columns would otherwise be compared for minutes."""
+_LOOKS_LIKE_DATA = re.compile(r"\d{5}|@")
+_NUMBERED = re.compile(r"(.*) \[([0-9]{1,6})\]", re.DOTALL)
 
 
 class How(StrEnum):
@@ -58,6 +59,11 @@ class Column:
             masked = mask_header(self.header)
             return f"column {self.index + 1} ({masked})" if masked else f"column {self.index + 1} (no name)"
         return _shortened(self.header) or f"column {self.index + 1} (no name)"
+
+    def shown(self) -> str:
+        """Return the header for a person who looks at an imported file: what may be data is masked (X-20)."""
+        is_safe = self.how is How.EXACT or not looks_like_data(self.header)
+        return (_shortened(self.header) if is_safe else mask_header(self.header)) or "no name"
 
 
 @dataclass(frozen=True)
@@ -131,13 +137,43 @@ def map_columns(
         FileRefused: `file.missing_header`, `file.ambiguous_mapping`, `file.required_switched_off`,
             `file.required_column`.
     """
-    mapping = _without_switched_off(match_columns(header, fields, overrides), fields, switches or {})
+    mapping = match_columns(header, fields, overrides, switches)
     refuse_unusable(mapping, fields, import_type)
     return mapping
 
 
-def match_columns(header: Sequence[str], fields: Sequence[Field], overrides: Mapping[str, str | None]) -> ColumnMapping:
+def propose_columns(
+    header: Sequence[str],
+    fields: Sequence[Field],
+    overrides: Mapping[str, str | None],
+    switches: Mapping[str, object],
+) -> ColumnMapping:
+    """Match what can be matched of a file that `map_columns` refuses, for a person to correct (X-06).
+
+    Overrides that name no column or no field are passed over.
+    """
+    known = _fields_by_name(fields)
+    usable = {
+        key: field
+        for key, field in overrides.items()
+        if columns_named(key, header) and (field is None or normalise_name(field) in known)
+    }
+    try:
+        return match_columns(header, fields, usable, switches)
+    except SettingsError:  # two of them name one column
+        return match_columns(header, fields, {}, switches)
+
+
+def match_columns(
+    header: Sequence[str],
+    fields: Sequence[Field],
+    overrides: Mapping[str, str | None],
+    switches: Mapping[str, object] | None = None,
+) -> ColumnMapping:
     """Match columns and fields without judging whether the file can be imported so; a person may still correct it.
+
+    Args:
+        switches: see `map_columns`.
 
     Raises:
         SettingsError: `overrides` name no column or no field.
@@ -156,7 +192,7 @@ def match_columns(header: Sequence[str], fields: Sequence[Field], overrides: Map
             columns.append(Column(index, text, None, How.SWITCHED_OFF, matched))
         else:
             columns.append(Column(index, text, chosen[index], How.SETTING))
-    return ColumnMapping(tuple(_with_suggestions(columns, known)))
+    return _without_switched_off(ColumnMapping(tuple(_with_suggestions(columns, known))), fields, switches or {})
 
 
 def _without_switched_off(
@@ -199,9 +235,20 @@ def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type
         )
 
 
+def override_key(columns: Sequence[Column], index: int) -> str:
+    """Return the key of the setting `mapping` that names one column and no other."""
+    header = columns[index].header.strip()
+    same = [column.index for column in columns if column.header.strip() == header and column.how is not How.IGNORED]
+    return header if len(same) == 1 else f"{header} [{same.index(index) + 1}]"
+
+
+def looks_like_data(header: str) -> bool:
+    """Tell headers that may be a cell of a file without headers (X-20)."""
+    return _LOOKS_LIKE_DATA.search(header) is not None
+
+
 def _skipped_message(column: Column, explain: Callable[[str], tuple[str, str] | None]) -> tuple[str, str]:
-    header = mask_header(column.header) if _LOOKS_LIKE_DATA.search(column.header) else _shortened(column.header)
-    name = f"Column {column.index + 1} ({header or 'no name'})"
+    name = f"Column {column.index + 1} ({column.shown()})"
     if column.needs is not None:
         return SKIPPED, f"{name} is switched off: the setting {column.needs} would take it from the file."
     if column.how is How.SWITCHED_OFF:
@@ -255,11 +302,20 @@ def _chosen_columns(
 
 
 def columns_named(key: str, header: Sequence[str]) -> list[int]:
-    """Return the columns that a key of the setting `mapping` names: by the exact header, else by a similar one."""
+    """Return the columns that a key of the setting `mapping` names: by the exact header, else by a similar one.
+
+    Of several columns with the same header `code [2]` names the second.
+    """
     candidates = [(index, text) for index, text in enumerate(header) if text.strip() not in ORIGIN_COLUMNS]
     exact = [index for index, text in candidates if text.strip() == key.strip()]
-    if exact or not normalise_name(key):
+    if exact:
         return exact
+    if numbered := _NUMBERED.fullmatch(key):  # of several columns of one name, the n-th
+        same = [index for index, text in candidates if text.strip() == numbered[1].strip()]
+        if len(same) > 1 and 1 <= int(numbered[2]) <= len(same):
+            return [same[int(numbered[2]) - 1]]
+    if not normalise_name(key):
+        return []
     return [index for index, text in candidates if normalise_name(text) == normalise_name(key)]
 
 

@@ -6,19 +6,20 @@ Touches neither the ledger nor any target table. Values of sensitive fields are 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sqlalchemy import Connection
 from upath import UPath
 
 from include import import_types
 from include.importing import records
 from include.importing.errors import FileRefused
 from include.importing.files import open_parts
-from include.importing.import_type import Field
-from include.importing.inspection import look_at
+from include.importing.import_type import Field, ImportType
+from include.importing.inspection import Looked, look_at
 from include.importing.landing import given_texts, read_layers
 from include.importing.mapping import ColumnMapping
 from include.importing.records import Block, Inspection
@@ -107,33 +108,63 @@ def preview_file(
     with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
         text_copy = UPath(str(Path(folder) / "text.utf8"))
         looked = look_at(runtime, connection, declared, source, text_copy, layers | {"parameters": parameters})
-        inspection, mapping = looked.inspection, looked.map_columns(declared, runtime)
-        if declared.check_file is not None:
-            declared.check_file(connection, looked.settings, mapping)
-        judge = Judge(
-            runtime, declared, dialect=inspection.dialect, mapping=mapping, import_settings=looked.settings,
-            launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,
-            hidden=[field.name for field in declared.all_fields(runtime.project) if field.sensitive or field.is_secret],
-        )  # fmt: skip
+        mapping = looked.map_columns(declared, runtime)
         text = text_copy if text_copy.exists() else source
-        with open_parts(text) as stream:
-            found = _rows(judge, stream, inspection, rows)
+        found = judge_first_rows(runtime, connection, declared, looked, mapping, text, rows=rows)
     return Preview(source.name, mapping, found)
+
+
+def judge_first_rows(
+    runtime: Runtime,
+    connection: Connection,
+    declared: ImportType,
+    looked: Looked,
+    mapping: ColumnMapping,
+    text: UPath,
+    *,
+    rows: int = FIRST_ROWS,
+) -> list[PreviewRow]:
+    """Read the first rows of a file with a mapping, and judge them as an import with these settings would.
+
+    Args:
+        text: the file in UTF-8.
+
+    Raises:
+        FileRefused: an import would refuse the file.
+    """
+    if declared.check_file is not None:
+        declared.check_file(connection, looked.settings, mapping)
+    judge = Judge(
+        runtime, declared, dialect=looked.inspection.dialect, mapping=mapping, import_settings=looked.settings,
+        launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,
+        hidden=[field.name for field in declared.all_fields(runtime.project) if field.sensitive or field.is_secret],
+    )  # fmt: skip
+    with open_parts(text) as stream:
+        return _rows(judge, stream, looked.inspection, rows)
 
 
 def _rows(judge: Judge, text: BinaryIO, inspection: Inspection, rows: int) -> list[PreviewRow]:
     for chunk in inspection.chunks:
         for block in records.read_blocks(text, chunk, inspection.dialect, len(inspection.header), _FIRST_BYTES):
-            return _judged_rows(judge, block, rows)
+            return judged_rows(judge, block, rows, shown_cell)
     return []
 
 
-def _judged_rows(judge: Judge, block: Block, rows: int) -> list[PreviewRow]:
+def judged_rows(
+    judge: Judge, block: Block, rows: int, show: Callable[[Mapping[Any, Any], Field], str]
+) -> list[PreviewRow]:
+    """Judge a block and return its first rows.
+
+    Args:
+        show: returns the text of a cell, given the frame's row and the field; `<field>__is_known` tells whether a
+            lookup of ours has the cell's value.
+    """
     judged = judge.judge(block)
+    known = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
     shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
     values = {
-        int(row["line"]): {field.name: _shown(row, field) for field in shown}
-        for row in judged.frame.head(rows).to_dict("records")
+        int(row["line"]): {field.name: show(row, field) for field in shown}
+        for row in judged.frame.head(rows).rename(columns=known).to_dict("records")
     }
     reasons = dict(zip(judged.rejects["line"].to_pylist(), judged.rejects["reasons"].to_pylist(), strict=True))
     lines = [int(line) for line in block.lines[:rows]]
@@ -146,13 +177,23 @@ def _judged_rows(judge: Judge, block: Block, rows: int) -> list[PreviewRow]:
     ]
 
 
-def _shown(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell as it was sent, masked where it must be, without characters that a terminal would obey."""
+def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
+    """Return a cell as it was sent, masked where it must be."""
+    text = sent_text(row, field)
+    return masked(text, field) if field.sensitive or field.is_secret else text
+
+
+def sent_text(row: Mapping[Any, Any], field: Field) -> str:
+    """Return a cell as it was sent, without characters that a terminal would obey."""
     sent = row.get(f"{field.name}__sent", row[field.name])
     if sent is None or sent != sent:
         return ""
+    return "".join(character if character.isprintable() else " " for character in str(sent))
+
+
+def masked(text: str, field: Field) -> str:
+    """Return the end of a cell alone, and nothing of a secret one."""
     if field.is_secret:
-        return HIDDEN
-    text = "".join(character if character.isprintable() else " " for character in sent)
+        return HIDDEN if text else ""
     shown = min(4, len(text) // 3)  # a short name would else stand there in full
-    return f"{'*' * (len(text) - shown)}{text[len(text) - shown :]}" if field.sensitive else text
+    return f"{'*' * (len(text) - shown)}{text[len(text) - shown :]}"

@@ -116,14 +116,15 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
             continues where it stopped.
     """
     with stage(runtime, job_id) as (connection, job):
-        if job.state in (State.AWAITING_EXECUTION, State.RUNNING) and failure is not None:
+        unfinished = (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW)
+        if job.state in unfinished and failure is not None:
             jobs.update(
                 connection, job_id, state=State.FAILED, refusal_rule="job.failed", refusal_message=failure,
                 finished_at=runtime.clock(),
             )  # fmt: skip
             if job.summary_file_url is not None:  # written while the job was still running
                 _write_summary(runtime, connection, job_id)
-        elif job.state not in (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW, State.FAILED):
+        elif job.state not in (*unfinished, State.FAILED):
             archive_url = _put_away(runtime, job)
             finished_at = job.finished_at or runtime.clock()
             jobs.update(connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at)
@@ -187,13 +188,13 @@ def _put_away(runtime: Runtime, job: Job) -> str | None:
     for other in files.archive_folders(runtime, job):
         if str(other) != str(folder):
             files.delete_folder(other)
-    if job.is_dry_run and job.state.is_completed:
+    if (job.is_dry_run and job.state.is_completed) or job.state is State.CANCELLED:
         _write_settings(target, job)
     return str(target)
 
 
 def _write_settings(target: UPath, job: Job) -> None:
-    """Put what a dry run was given beside its file, so that a launch for real needs to name the file alone (X-19)."""
+    """Put what a job that loaded nothing was given beside its file: a launch names the file alone (X-06, X-19)."""
     taken_over = inheritable(job.settings)
     given = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
     if given:
@@ -302,7 +303,7 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
             total = totals.setdefault((rule, severity), [0, 0])
             total[0] += tally["evaluated"]
             total[1] += tally["failed"]
-    if not totals:
+    if not totals:  # a file of no import type among them, for which there is no suite
         return None
     suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
     fields = import_types.get(job.import_type).all_fields(runtime.project)
@@ -356,6 +357,21 @@ def _summary(connection: Connection, job: Job) -> dict[str, Any]:
         "mapping": mapping,
         "corrects_jobs": jobs.parents(connection, job.id),
         "evidence_file": job.evidence_file_url,
+        "reviews": [_told_review(row) for row in jobs.reviews(connection, job.id)],
+    }
+
+
+def _told_review(asked: sa.Row[Any]) -> dict[str, Any]:
+    """Return a question and its answer (X-06)."""
+    return {
+        "asked_at": asked.asked_at.isoformat(),
+        "reasons": asked.reasons,
+        "counts": asked.counts,
+        "answer": asked.answer,
+        "answered_by": asked.answered_by,
+        "answered_at": asked.answered_at.isoformat() if asked.answered_at else None,
+        "mapping": asked.mapping,
+        "problem": asked.problem,
     }
 
 

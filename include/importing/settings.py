@@ -37,6 +37,7 @@ _ONLY_FOR = {
     "take_action_template_from_file": ("customers",),
     "segment": ("customers",),
     "on_invalid_optional": ("customers",),
+    "review_changed_share": ("customers",),
 }
 
 _BEARING = (
@@ -49,8 +50,13 @@ _BEARING = (
 _PICK_UP = ("settle_seconds", "release", "after")
 """Settings that are over before a run begins: a run's form doesn't offer them."""
 
-_OF_ONE_RUN = (*_PICK_UP, "review", "dry_run", "force", "max_file_bytes")
+_REVIEW = ("review", "review_reject_share", "review_changed_share", "review_header_change", "review_hours")
+
+_OF_ONE_RUN = (*_PICK_UP, *_REVIEW, "dry_run", "force", "max_file_bytes")
 """What someone wanted of one run; a corrected file (X-09) doesn't take these over: it is there to be loaded."""
+
+_FOR_ONE_FILE = ("sidecar", "parameters", "review")
+"""Givers of settings that were meant for one file and the corrected rows of it."""
 
 _DELIMITER_NAMES = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "\\t": "\t"}
 
@@ -130,7 +136,25 @@ class ImportSettings(BaseModel):
         default_factory=dict,
         description="Columns in words of the sender: {header: field}, or {header: null} to switch a column off.",
     )
-    review: bool = Field(False, description="Wait until a person has approved the preview. Not there yet: refused.")
+    review: bool = Field(False, description="Wait until a person has approved the import, or corrected its mapping.")
+    review_reject_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of rejected rows (0 to 1) above which a person is asked. Off when left out.",
+    )
+    review_changed_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of rows that change a customer (0 to 1) above which a person is asked. Off when left out.",
+    )
+    review_header_change: bool = Field(
+        False, description="Ask a person when the columns are not those of the last file loaded from the same folder."
+    )
+    review_hours: float = Field(
+        24, ge=0.001, le=24 * 30, description="How long to wait for the person's answer; without one nothing is loaded."
+    )
     dry_run: bool = Field(False, description="Do everything and take it back: exact counts, nothing loaded.")
     force: bool = Field(False, description="Import the file even if the same content has been imported before.")
     max_file_bytes: int = Field(2 << 30, ge=1, description="Larger files are refused.")
@@ -186,7 +210,7 @@ class ImportSettings(BaseModel):
     )
     given_by: dict[str, str] = Field(
         default_factory=dict,
-        description="Who gave each setting that is no default: folder, sidecar or parameters. No setting itself.",
+        description="Who gave each setting that is no default: folder, sidecar, parameters, review. No setting itself.",
     )
     derived: dict[str, str] = Field(
         default_factory=dict,
@@ -341,8 +365,8 @@ def resolve(
     value replaces the one below it as a whole, `mapping` too.
 
     What a corrected file inherits takes the place where it was given: what the earlier job was told for itself (by
-    sidecar or parameters) goes before the folder's settings, which were there then as well; the rest goes behind them,
-    so that a folder's settings that were mended since are heard.
+    sidecar, parameters or in its review) goes before the folder's settings, which were there then as well; the rest
+    goes behind them, so that a folder's settings that were mended since are heard.
 
     The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and whoever gives that
     setting too must give the same (PC-02). It is a new, explicit setting: what a corrected file inherits yields to it.
@@ -367,7 +391,7 @@ def resolve(
     taken_over = inherited if isinstance(inherited, InheritedSettings) else inheritable(inherited or {})
     overruled = () if folder_name is None else (declared.folder_setting,)
     fitting = {key: value for key, value in taken_over.values.items() if _fits(key, declared) and key not in overruled}
-    of_that_job = {key for key in fitting if taken_over.given_by.get(key) in (None, "sidecar", "parameters")}
+    of_that_job = {key for key in fitting if taken_over.given_by.get(key) in (None, *_FOR_ONE_FILE)}
     own = {key: fitting[key] for key in fitting if key in of_that_job}
     rest = {key: fitting[key] for key in fitting if key not in of_that_job}
     chosen = _as_given(parameters, "the run's parameters")
@@ -389,10 +413,19 @@ def resolve(
             given_by[key] = taken_over.given_by.get(key, "sidecar") if giver == "inherited" else giver
     _take_folder_name(values, given_by, folder_name, declared)
     values["action"] = _action(values.get("action"), declared)
-    if values.get("review"):
-        raise SettingsError("review: there is no review mode yet; `python -m include.cli preview` shows the same.")
     given_by = {key: giver for key, giver in given_by.items() if giver != "defaults"}
     return ImportSettings(**values, given_by=given_by, derived=dict(taken_over.derived))
+
+
+def find_mistakes(import_type: str, given: Mapping[str, object]) -> dict[str, str]:
+    """Return what is wrong with settings, setting by setting, for a form that says so beside each.
+
+    Raises:
+        FileRefused: `file.unknown_type`.
+    """
+    return {key: f"{sentence[:1].upper()}{sentence[1:]}." for key, sentence in reversed(
+        _mistakes(GivenSettings("the form", given), import_types.get(import_type))
+    )}  # fmt: skip
 
 
 def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
@@ -418,7 +451,7 @@ def parameter_schema(import_type: str) -> dict[str, dict[str, Any]]:
     return {
         name: _form_field(name, properties[name], declared)
         for name in SETTINGS
-        if _fits(name, declared) and name not in (*_PICK_UP, "review")
+        if _fits(name, declared) and name not in _PICK_UP
     }
 
 

@@ -420,8 +420,12 @@ def _dropped_values(dropped: Mapping[str, _Broken], lines: Positions, fields: Ma
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
-def judge_of(runtime: Runtime, connection: Connection, job: Job) -> Judge:
-    """Make the judge of a job that has been inspected."""
+def judge_of(runtime: Runtime, connection: Connection, job: Job, *, hidden: Sequence[str] = ()) -> Judge:
+    """Make the judge of a job that has been inspected.
+
+    Args:
+        hidden: fields that no sentence may quote, beside the secret ones.
+    """
     if job.inspection is None or job.mapping is None:
         raise LookupError(f"job {job.id} has not been inspected")
     import_type = import_types.get(job.import_type)
@@ -435,6 +439,7 @@ def judge_of(runtime: Runtime, connection: Connection, job: Job) -> Judge:
         launched_at=job.launched_at,
         lookups=read_lookups(connection, import_type),
         unescape=job.inspection["unescape"],
+        hidden=hidden,
     )
 
 
@@ -473,7 +478,7 @@ def validate_chunk(runtime: Runtime, job_id: int, number: int) -> ChunkCounts:
         chunk = connection.execute(
             sa.select(CHUNK).where(CHUNK.c.job_id == job_id, CHUNK.c.number == number).with_for_update()
         ).one()
-        if job.state.is_completed:
+        if job.state.is_completed or job.state is State.AWAITING_REVIEW:
             return ChunkCounts(chunk.rows_read, chunk.rows_staged, chunk.rows_rejected)
         if job.state is not State.RUNNING:
             raise LookupError(f"job {job_id} is {job.state}: it has nothing to validate")

@@ -142,7 +142,10 @@ def test_the_tasks_of_a_file(bag, dag_id):
     assert {task.task_id: (task.trigger_rule.value, sorted(task.downstream_task_ids)) for task in dag.tasks} == {
         "take_file": ("all_success", ["inspect_file", "load_rows", "validate_chunk"]),
         "inspect_file": ("all_success", ["load_rows", "validate_chunk"]),
-        "validate_chunk": ("all_success", ["load_rows", "write_report"]),
+        "validate_chunk": ("all_success", ["load_rows", "review_mapping", "write_report"]),
+        "review_mapping": ("none_failed", ["review_mapping_2"]),
+        "review_mapping_2": ("all_success", ["review_mapping_3"]),
+        "review_mapping_3": ("all_success", ["load_rows"]),
         "load_rows": ("none_failed", ["write_report"]),
         "write_report": ("all_done", ["close_job"]),
         "close_job": ("all_done", []),

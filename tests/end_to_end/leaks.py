@@ -10,12 +10,13 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
-from tests.end_to_end.imports import STAGES, Imports
+from tests.end_to_end.imports import QUESTIONS, STAGES, Imports
 
 Jobs = Mapping[str, Mapping[str, Any]]
 COMPONENT_LOGS = {f"logs/{name}.log" for name in ("scheduler", "triggerer", "dag-processor", "api-server")}
 AIRFLOW_TABLES = {
-    f"public.{name}" for name in ("xcom", "rendered_task_instance_fields", "dag_run", "dag_run_note", "log")
+    f"public.{name}"
+    for name in ("xcom", "rendered_task_instance_fields", "dag_run", "dag_run_note", "log", "hitl_detail")
 }
 
 
@@ -30,7 +31,7 @@ def told_by_the_api(imports: Imports, jobs: Jobs) -> Iterator[tuple[str, str]]:
     for name, job in jobs.items():
         yield f"{name}: run", json.dumps(imports.run(job))
         instances = imports.task_instances(job)
-        assert {one["task_id"] for one in instances} == set(STAGES)
+        assert {one["task_id"] for one in instances} == {*STAGES, *QUESTIONS}
         yield f"{name}: task instances", json.dumps(instances)
         path = f"/api/v2/dags/{job['dag_id']}/dagRuns/{job['dag_run_id']}/taskInstances"
         for one in instances:

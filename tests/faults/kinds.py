@@ -19,6 +19,9 @@ NAMED_CUSTOMERS = Kind(
     settings=_OF_CUSTOMERS,
 )  # fmt: skip
 CARDS_IN_BUCKET = Kind("cards dropped into a bucket", "gift_cards", is_dropped=True, is_in_bucket=True)
+REVIEWED_CARDS = Kind(
+    "dropped cards that a person is asked about", "gift_cards", is_dropped=True, settings=(("review", "true"),)
+)
 REFUSED_FILE = Kind("a dropped file that is refused", "gift_cards", is_dropped=True, is_refused=True)
 
 

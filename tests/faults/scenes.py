@@ -229,6 +229,7 @@ class Scene:
             "options": () if self.kind.is_dropped else tuple(options),
             "stop_at": stop_at,
             "storage_options": self.bucket,
+            "is_reviewed": "review" in self.kind.given_settings,
         }
         return Work(**{**given, **changes})
 
@@ -268,7 +269,8 @@ class Scene:
         for name, area in self.areas.items():
             data = data.replace(str(area).encode(), name.encode())
         summary = json.loads(data.replace(str(self.home).encode(), b"home"))
-        return json.dumps(summary | {"launched_at": None}, sort_keys=True).encode()
+        reviews = [review | {"asked_at": None, "answered_at": None} for review in summary["reviews"]]
+        return json.dumps(summary | {"launched_at": None, "reviews": reviews}, sort_keys=True).encode()
 
     def clean_up(self) -> None:
         """Delete what lies on the other device."""
@@ -320,6 +322,9 @@ QUERIES = {
                archive_url IS NOT NULL AS is_archived, rejected_file_url IS NOT NULL AS has_rejected_file,
                summary_file_url IS NOT NULL AS has_summary, evidence_file_url IS NOT NULL AS has_evidence
         FROM ledger.import_job AS job ORDER BY id""",
+    "reviews": """
+        SELECT to_jsonb(review) - ARRAY['asked_at', 'answers_until', 'answered_at'] AS review
+        FROM ledger.import_review AS review ORDER BY job_id, number""",
     "chunks": "SELECT * FROM ledger.import_chunk ORDER BY job_id, number",
     "rejects": "SELECT * FROM ledger.reject ORDER BY job_id, line",
     "rules": "SELECT * FROM ledger.job_rule ORDER BY job_id, rule, severity",

@@ -18,10 +18,12 @@ from tests.faults.kinds import (
     NAMED_CUSTOMERS,
     NAMED_POOLS,
     REFUSED_FILE,
+    REVIEWED_CARDS,
     points_of,
 )
 from tests.faults.scenes import Kind, Scene
 from tests.faults.waiting import wait_until_blocked
+from tests.faults.worker import REVIEW_POINTS
 
 pytestmark = pytest.mark.faults
 
@@ -50,6 +52,7 @@ CASES = [
     *((NAMED_CUSTOMERS, point) for point in ("state set, not yet committed", "loaded", "half of the rejected rows")),
     *((DROPPED_AND_NAMED_CARDS, point) for point in ("brought, not yet committed", "staged", "loaded")),
     *((CARDS_IN_BUCKET, point) for point in POINTS_IN_BUCKET),
+    *((REVIEWED_CARDS, point) for point in REVIEW_POINTS),
     *((REFUSED_FILE, point) for point in ("taken", "reported", "archived, not yet committed", "closed")),
 ]
 
@@ -163,6 +166,11 @@ def test_the_undisturbed_imports_have_what_the_kills_could_spoil(undisturbed: Un
     assert len(customers["members"]) == 150
     assert [len(cards["cards"]), len(pools["products"])] == [276, 138]  # with those that were there before
     assert len(cards["chunks"]) > 2
+    reviewed = undisturbed(REVIEWED_CARDS)
+    told = [each["review"] for each in reviewed["reviews"]]
+    assert [(each["answer"], each["problem"] is None) for each in told] == [("launch", False), ("launch", True)]
+    assert told[1]["mapping"] == {"Gift card status": None}
+    assert counts(reviewed) == {"read": 297, "inserted": 273, "unchanged": 2, "rejected": 22}
     refused = undisturbed(REFUSED_FILE)
     assert refused["jobs"][0]["job"]["refusal_rule"] == "file.required_column"
     assert "archive/quarantine/gift_cards/1/файл 1.csv" in refused["files"]

@@ -34,6 +34,7 @@ from include.importing import (
     preview,  # noqa: F401
     records,
     reporting,
+    review,
     validation,
 )
 from include.importing.errors import FileRefused, WarehouseUnavailable
@@ -64,6 +65,7 @@ class Work:
         largest_file_bytes: stands in for a full disk.
         resumed_job: go on with the load of this job, as a task does that is tried again; 0 runs all stages.
         chunks: validate these of the resumed job, and do nothing else, as tasks of other workers do.
+        is_reviewed: a person is asked, whose first answer can't be used and whose second changes the mapping.
     """
 
     url: str
@@ -78,6 +80,7 @@ class Work:
     largest_file_bytes: int | None = None
     resumed_job: int = 0
     chunks: tuple[int, ...] = ()
+    is_reviewed: bool = False
 
 
 def run(work: Work, pipe: Connection) -> None:
@@ -89,7 +92,7 @@ def run(work: Work, pipe: Connection) -> None:
     sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
     cut_small()
     if work.stop_at is not None:
-        POINTS[work.stop_at](barrier_of(pipe))
+        (POINTS | REVIEW_POINTS)[work.stop_at](barrier_of(pipe))
     if work.largest_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (work.largest_file_bytes, resource.RLIM_INFINITY))
     try:
@@ -122,6 +125,8 @@ def run_as_dag(work: Work) -> int:
             importer.load_rows(runtime, work.resumed_job)
             importer.write_report(runtime, work.resumed_job)
             result = importer.close_job(runtime, work.resumed_job)
+        elif work.is_reviewed:
+            result = import_reviewed(runtime, Request(work.import_type, work.file, str(work.run_key)))
         else:
             result = importer.import_file(runtime, Request(work.import_type, work.file, str(work.run_key)))
     except (FileRefused, jobs.FileTaken, WarehouseUnavailable, OSError) as error:
@@ -129,6 +134,42 @@ def run_as_dag(work: Work) -> int:
         return 1
     print(f"{result.state} as job {result.job}: {result.reason}")
     return 1 if result.state == "failed" else 0
+
+
+ANSWERS = ({"balance": "Card number (column 1)"}, {"balance": "Card balance (column 4)", "status": "(skip)"})
+
+
+def import_reviewed(runtime: Runtime, request: Request) -> jobs.JobResult:
+    """Run the stages of a file that a person is asked about, as its tasks do."""
+    job = importer.take_file(runtime, request).job_id
+    for number in range(importer.inspect_file(runtime, job).chunks):
+        importer.validate_chunk(runtime, job, number)
+    for number, columns in enumerate(ANSWERS, start=1):
+        step = review.ask(runtime, job, number)
+        if step.question is not None:
+            review.record(runtime, job, step.question)
+        if step.turn in (review.Turn.ASK, review.Turn.WAIT):
+            given = review.Answer(review.LAUNCH, columns, "ada", runtime.clock())
+            step = review.answer(runtime, job, number, given)
+        if step.turn is review.Turn.LOAD:
+            break
+    importer.load_rows(runtime, job)
+    importer.write_report(runtime, job)
+    return importer.close_job(runtime, job)
+
+
+def is_approved(_: Any, __: Any, **values: Any) -> bool:
+    return "is_approved" in values
+
+
+def is_second_load() -> Condition:
+    """Return a condition that holds for the load itself, after the rehearsals of two questions."""
+    loads = iter((False, False))
+    return lambda *_: next(loads, True)
+
+
+def is_answered(_: Any, __: int, number: int, **values: Any) -> bool:
+    return number == 2 and "answer" in values
 
 
 def cut_small() -> None:
@@ -300,3 +341,18 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     "archived, not yet committed": lambda stop: after(reporting, "_put_away", stop),
     "closed": lambda stop: after(importer, "close_job", stop),
 }
+REVIEW_POINTS: dict[str, Callable[[Barrier], None]] = {
+    "rehearsed, taken back": lambda stop: after(loading, "_rehearse_once", stop),
+    "rehearsed, not yet taken back": lambda stop: before(loading, "is_critical", stop),
+    "decided to ask": lambda stop: after(review, "ask", stop),
+    "question written, not yet committed": lambda stop: after(review, "_await", stop),
+    "awaiting review": lambda stop: after(review, "record", stop),
+    "a useless answer taken": lambda stop: after(review, "answer", stop),
+    "the second question asked": lambda stop: after(review, "record", stop, lambda _, __, asked: asked.number == 2),
+    "answer written, not yet committed": lambda stop: after(review, "_write", stop, is_answered),
+    "approved, mapping not yet changed": lambda stop: after(review, "_keep", stop, is_approved),
+    "mapping changed, not yet committed": lambda stop: after(review, "_approve", stop),
+    "approved": lambda stop: before(importer, "load_rows", stop),
+    "rows inserted after the review": lambda stop: after(loading, "_run_statement", stop, is_second_load()),
+}
+"""Where a file comes to that a person is asked about."""

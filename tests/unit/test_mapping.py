@@ -16,9 +16,12 @@ from include.importing.mapping import (
     Column,
     ColumnMapping,
     How,
+    columns_named,
     map_columns,
     match_columns,
     origin_columns,
+    override_key,
+    propose_columns,
 )
 from include.importing.names import mask_header, normalise_name
 
@@ -263,3 +266,31 @@ def test_every_column_is_accounted_for_once(header):
 @given(st.text(max_size=20))
 def test_normalising_twice_changes_nothing(name):
     assert normalise_name(normalise_name(name)) == normalise_name(name)
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [("twin [1]", [1]), ("twin [2]", [3]), ("twin [3]", []), ("twin [0]", []), ("twin", [1, 3]), ("one [1]", []),
+     ("a [1]", [4])],
+)  # fmt: skip
+def test_of_columns_with_one_header_each_can_be_named(key, found):
+    """Source: X-06."""
+    assert columns_named(key, ["_job", "twin", "one", "twin", "a [1]"]) == found
+
+
+def test_the_key_of_a_column_names_it_and_no_other():
+    header = ["twin", "_job", "twin", "one", "", ""]
+    columns = match_columns(header, FIELDS, {}).columns
+    keys = [override_key(columns, index) for index in (0, 2, 3, 4, 5)]
+    assert keys == ["twin [1]", "twin [2]", "one", " [1]", " [2]"]
+    assert [columns_named(key, header) for key in keys] == [[0], [2], [3], [4], [5]]
+
+
+def test_what_can_be_matched_of_an_unusable_file_is_proposed():
+    """Source: X-06, GC-01."""
+    mapping = propose_columns(["Amount", "Nr"], FIELDS, {"gone": "card_number", "Amount": "nonsense", "nr": None}, {})
+    assert [(column.field, column.how) for column in mapping.columns] == [
+        ("balance", How.EXACT), (None, How.SWITCHED_OFF),
+    ]  # fmt: skip
+    twice = propose_columns(["Amount"], FIELDS, {"Amount": None, "amount": "card_number"}, {})
+    assert twice.field_indexes in ({"balance": 0}, {})

@@ -53,7 +53,8 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
     assert set(SETTINGS) == set(
         re.findall(
             r"\w+",
-            "action encoding delimiter mapping review dry_run force max_file_bytes max_reject_share strict_sold_cards "
+            "action encoding delimiter mapping review review_reject_share review_changed_share review_header_change "
+            "review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
             "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
             "take_action_template_from_file segment on_invalid_optional slash_dates rejects_verbatim settle_seconds "
             "retention_days release after",
@@ -376,7 +377,8 @@ OF_THE_ROWS = {
     "on_invalid_optional": "drop_value", "slash_dates": "day_first",
 }  # fmt: skip
 OF_THE_RUN = {
-    "review": True, "dry_run": True, "force": True, "max_file_bytes": 5, "max_reject_share": 0.5,
+    "review": True, "review_reject_share": 0.5, "review_changed_share": 0.5, "review_header_change": True,
+    "review_hours": 1, "dry_run": True, "force": True, "max_file_bytes": 5, "max_reject_share": 0.5,
     "rejects_verbatim": True, "settle_seconds": 9, "retention_days": 9, "release": "0 2 * * *",
     "after": {"gift_card_pools": 5}, "given_by": {"delimiter": "folder"},
 }  # fmt: skip
@@ -410,15 +412,26 @@ def test_settings_survive_the_ledger():
     assert ImportSettings.model_validate(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
 
 
-def test_review_is_refused_as_long_as_nobody_would_be_asked():
-    with pytest.raises(SettingsError, match="review"):
-        resolve("gift_cards", parameters={"review": True})
-    assert resolve("gift_cards", parameters={"review": False}).review is False
+def test_x06_a_review_is_asked_for_by_anybody_and_meant_for_one_file_alone():
+    assert resolve("gift_cards").review is False
+    assert resolve("gift_cards", folder={"review": True}).review is True
+    assert resolve("gift_cards", folder={"review": True}, parameters={"review": False}).review is False
+    asked = resolve("customers", sidecar={"review": True, "review_changed_share": 0.1, "review_hours": 2})
+    assert not {name for name in inheritable(asked.model_dump(mode="json")).values if name.startswith("review")}
+    assert "only customers have this setting" in wrong("gift_cards", folder={"review_changed_share": 0.1})
+
+
+def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():
+    chosen = resolve("gift_cards", folder={"mapping": {"a": "balance"}}).model_dump(mode="json")
+    chosen |= {"mapping": {"b": "balance"}, "given_by": {"mapping": "review"}}
+    again = resolve("gift_cards", folder={"mapping": {"a": "balance"}}, inherited=inheritable(chosen))
+    assert (again.mapping, again.given_by["mapping"]) == ({"b": "balance"}, "review")
 
 
 def test_the_form_offers_what_fits_the_type_and_is_not_over_before_a_run():
     assert set(parameter_schema("gift_card_pools")) == {
-        "action", "encoding", "delimiter", "mapping", "dry_run", "force", "max_file_bytes",
+        "action", "encoding", "delimiter", "mapping", "review", "review_reject_share", "review_header_change",
+        "review_hours", "dry_run", "force", "max_file_bytes",
         "max_reject_share", "slash_dates", "rejects_verbatim", "retention_days",
     }  # fmt: skip
     assert set(parameter_schema("gift_cards")) - set(parameter_schema("gift_card_pools")) == {"strict_sold_cards"}

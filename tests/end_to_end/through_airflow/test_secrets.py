@@ -52,14 +52,26 @@ FILES = {
     "secret_headerless.csv": file_of(row(8), header=row(9)),
     "secret_undecodable.csv": file_of(row(8), f"{NUMBERS[9]}\udcff,{CVVS[9]}"),
     "secret_unclosed.csv": file_of(row(8), f'"{row(9)}'),
+    "secret_review.csv": file_of(
+        row(2, balance="5"),
+        row(5, pool="nowhere"),
+        row(4, status=NUMBERS[4]),
+        f"{CVVS[7]},{NUMBERS[7]},{NUMBERS[7]},{NUMBERS[7]},{CVVS[7]}",
+        row(3, balance=NUMBERS[3]),
+        row(3, balance="9"),
+    ),
+    "secret_review_headerless.csv": file_of(row(8), header=row(9)),
     "secret_violation.csv": file_of(row(10), row(11)),
 }
+REVIEWED = {"secret_review.csv": "Launch", "secret_review_headerless.csv": "Reject"}
 STATES = {
     "secret_valid.csv": ("completed", None),
     "secret_rejects.csv": ("completed_with_rejects", None),
     "secret_headerless.csv": ("refused", "file.missing_header"),
     "secret_undecodable.csv": ("refused", "file.encoding"),
     "secret_unclosed.csv": ("refused", "file.unclosed_quote"),
+    "secret_review.csv": ("completed_with_rejects", None),
+    "secret_review_headerless.csv": ("cancelled", "review.rejected"),
     "secret_violation.csv": ("failed", "job.failed"),
 }
 
@@ -73,7 +85,10 @@ def jobs(imports: Imports) -> Mapping[str, dict[str, Any]]:
     imports.drop("gift_cards", "secret_valid.csv", FILES["secret_valid.csv"], SETTLES_SOON)
     imports.wait_for_job("secret_valid.csv")
     for name in list(FILES)[1:]:
-        imports.drop("gift_cards", name, FILES[name], SETTLES_SOON)
+        imports.drop("gift_cards", name, FILES[name], SETTLES_SOON | {"review": name in REVIEWED})
+    for name, option in REVIEWED.items():
+        imports.wait_for_question(name)
+        imports.answer(name, option)
     return {name: imports.wait_for_job(name) for name in FILES}
 
 

@@ -1,0 +1,470 @@
+"""The review of an import: a person approves it, corrects its mapping, or rejects it. Source: X-05, X-06, X-10.
+
+After the rows are judged and before they are loaded, `ask` decides whether a person is to be asked, and what; `record`
+writes the question to the ledger once it has been put, `answer` what came back. All of them may be repeated at any
+point: a question that is put is not put again, an answer that is recorded is not asked for again (X-14). The load
+itself is rehearsed for the form, so that its counts are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from include import import_types
+from include.importing import inspection, jobs, loading, records, staging
+from include.importing.errors import FileRefused
+from include.importing.files import open_text
+from include.importing.import_type import Field, ImportType
+from include.importing.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
+from include.importing.mapping import ColumnMapping, How, map_columns, match_columns, override_key
+from include.importing.preview import FIRST_ROWS, PreviewRow, judged_rows
+from include.importing.records import Chunk
+from include.importing.review_form import (
+    LAUNCH,
+    Facts,
+    Form,
+    build_form,
+    offered_fields,
+    read_choices,
+    shown_cell,
+)
+from include.importing.runtime import Runtime
+from include.importing.settings import ImportSettings
+from include.importing.stages import stage
+from include.importing.validation import judge_of
+
+QUESTIONS = 3
+"""So many times a job asks: Airflow keeps one form for each task, so the DAGs have that many tasks for it (3.3.2)."""
+_FIRST_BYTES = 1 << 18
+
+
+class Turn(StrEnum):
+    """What comes next for the task that asks."""
+
+    ASK = "ask"
+    WAIT = "wait"
+    PASS = "pass"
+    LOAD = "load"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that is to be put.
+
+    Args:
+        reasons: why, as rule and sentence.
+        counts: of the rehearsal; None when there was none.
+    """
+
+    number: int
+    form: Form
+    reasons: Sequence[Mapping[str, str]]
+    counts: JobCounts | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the task with one of the questions does now.
+
+    Args:
+        turn: put the question (ASK), wait for its answer (WAIT), leave it to the next task (PASS), go on to the load
+            (LOAD) or to the end without one (STOP).
+        until: when the wait ends.
+    """
+
+    turn: Turn
+    question: Question | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Args:
+        option: one of the form's two; anything but `LAUNCH` rejects.
+        columns: field → the column's name in the dropdown.
+        user: who answered; None when the time ran out.
+    """
+
+    option: str
+    columns: Mapping[str, object]
+    user: str | None
+    answered_at: datetime
+
+
+def ask(runtime: Runtime, job_id: int, number: int) -> Step:
+    """Decide whether the `number`-th question of a job is to be put now.
+
+    Raises:
+        FileRefused, SuiteError, WarehouseUnavailable, WarehouseFault
+    """
+    with stage(runtime, job_id) as (connection, job):
+        step = _known_step(connection, job, number)
+    if step is not None:
+        return step
+    question = _question(runtime, job, number)
+    with stage(runtime, job_id) as (connection, job):
+        return _known_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
+
+
+def record(runtime: Runtime, job_id: int, question: Question) -> datetime:
+    """Write a question that has been put to the ledger; return until when an answer is waited for."""
+    with stage(runtime, job_id) as (connection, job):
+        now = runtime.clock()
+        statement = insert(REVIEW).values(
+            job_id=job_id, number=question.number, asked_at=now, answers_until=now, form_sha256=question.form.sha256,
+            reasons=[dict(reason) for reason in question.reasons],
+            counts=asdict(question.counts) if question.counts else None,
+        )  # fmt: skip
+        connection.execute(statement.on_conflict_do_nothing())
+        return _await(runtime, connection, job, question.number)
+
+
+def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
+    """Take an answer: launch as it is, launch with another mapping, or end the job as cancelled.
+
+    A mapping that can't be used is written down with the reason; the next question follows.
+    """
+    with stage(runtime, job_id) as (connection, job):
+        asked = {row.number: row for row in jobs.reviews(connection, job_id)}.get(number)
+        if job.state is not State.AWAITING_REVIEW or asked is None or asked.answer is not None:
+            return _known_step(connection, job, number) or Step(Turn.PASS)
+        told: dict[str, Any] = {"answered_at": given.answered_at, "answered_by": given.user}
+        if given.user is None:
+            message = f"Nobody answered the review by {asked.answers_until:%Y-%m-%d %H:%M} UTC; nothing was loaded."
+            _write(connection, job_id, number, **told, answer="expired")
+            return _cancel(connection, job, "review.expired", message)
+        if given.option != LAUNCH:
+            message = f"{given.user} rejected the import on {given.answered_at:%Y-%m-%d %H:%M} UTC; nothing was loaded."
+            _write(connection, job_id, number, **told, answer="reject")
+            return _cancel(connection, job, "review.rejected", message)
+        chosen, overrides, problem = _chosen_mapping(runtime, connection, job, given)
+        _write(connection, job_id, number, **told, answer="launch", mapping=overrides, problem=problem)
+        if problem is None:
+            _approve(runtime, connection, job, overrides)
+            return Step(Turn.LOAD)
+        if number >= QUESTIONS:
+            message = f"None of {number} answers named columns that can be imported; nothing was loaded. {problem}"
+            return _cancel(connection, job, "review.no_mapping", message)
+        _keep(connection, job, problem=problem, chosen=chosen)
+        jobs.update(connection, job_id, state=State.RUNNING)
+        return Step(Turn.PASS)
+
+
+def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
+    """Refuse a file that a person is to look at, where nobody can be asked: on the command line.
+
+    Args:
+        has_rows: the rows have been judged, so the limits on them are looked at as well.
+
+    Raises:
+        FileRefused: with the reasons and what to do.
+    """
+    with stage(runtime, job_id) as (_, job):
+        reasons = _reasons_before_rows(job)
+    if has_rows and not reasons:
+        reasons = _reasons_of_rows(job, loading.rehearse(runtime, job_id))
+    if reasons:
+        with stage(runtime, job_id):
+            told = " ".join(reason["message"] for reason in reasons)
+            raise FileRefused(
+                "file.review",
+                f"{told} The command line can't ask a person: look at the preview, then import the file with the "
+                "setting review=false and without review limits, or drop it into the landing area, where Airflow asks.",
+            )
+
+
+def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> datetime:
+    """Let a job wait for the answer to a question; return until when."""
+    until = runtime.clock() + timedelta(hours=ImportSettings.model_validate(job.settings).review_hours)
+    _write(connection, job.id, number, answers_until=until)
+    jobs.update(connection, job.id, state=State.AWAITING_REVIEW)
+    return until
+
+
+def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
+    """Return what follows from the ledger alone; None when the file must be looked at first."""
+    review = (job.inspection or {}).get("review")
+    if job.is_loaded or job.state.is_completed:
+        return Step(Turn.LOAD)
+    if job.state in (State.REFUSED, State.CANCELLED, State.DUPLICATE):
+        return Step(Turn.STOP)
+    if job.state is State.AWAITING_REVIEW:
+        last = jobs.reviews(connection, job.id)[-1]
+        return Step(Turn.WAIT, until=last.answers_until) if last.number == number else Step(Turn.PASS)
+    if review is None or review.get("is_approved"):
+        return Step(Turn.LOAD)
+    return None
+
+
+def _next_step(runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int) -> Step:
+    """Compare what would be asked with what has been asked before."""
+    if question is None:
+        _approve(runtime, connection, job, None)
+        return Step(Turn.LOAD)
+    asked = jobs.reviews(connection, job.id)
+    last = asked[-1] if asked else None
+    is_same = last is not None and last.form_sha256 == question.form.sha256
+    if last is not None and is_same and last.answer == "launch" and last.problem is None:
+        _approve(runtime, connection, job, last.mapping)  # the run was cleared; the same question, so the same answer
+        return Step(Turn.LOAD)
+    if last is not None and not is_same and last.answer is None:
+        _write(connection, job.id, last.number, answered_at=runtime.clock(), answer="superseded")
+    if last is not None and is_same and last.answer is None:
+        if last.number != number:
+            return Step(Turn.PASS)
+        # Put already: putting it again would make Airflow forget an answer that has come meanwhile (3.3.2).
+        return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
+    due = len(asked) + 1
+    if due > QUESTIONS:
+        message = f"{QUESTIONS} questions have been asked about this file; drop it again to be asked anew."
+        return _cancel(connection, job, "review.no_more_questions", message)
+    return Step(Turn.ASK, question) if due == number else Step(Turn.PASS)
+
+
+# -- what is asked
+
+
+def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
+    """Look at the file, rehearse its load, and return what to ask; None when nothing speaks for asking."""
+    import_type, mapping = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    review = _review(job)
+    reasons = _reasons_before_rows(job)
+    rows: list[PreviewRow] = []
+    rehearsal = None
+    if review["unusable"] is None:
+        rows = _first_rows(runtime, job)
+        rehearsal = loading.rehearse(runtime, job.id, [row.line for row in rows])
+        reasons += _reasons_of_rows(job, rehearsal)
+        rows = [_with_load_rules(row, rehearsal.rejected.get(row.line, ())) for row in rows]
+    if not reasons:
+        return None
+    facts = Facts(
+        reasons=[reason["message"] for reason in reasons],
+        counts=rehearsal.counts if rehearsal else None,
+        rules=rehearsal.rules if rehearsal else None,
+        refusal=rehearsal.refusal.message if rehearsal and rehearsal.refusal else None,
+        change=review["change"],
+        rows=rows,
+    )
+    fields = _offered(runtime, import_type, job, mapping)
+    form = build_form(job, import_type.label, mapping, fields, facts, _selected(review, mapping, fields))
+    return Question(number, form, reasons, facts.counts)
+
+
+def _review(job: Job) -> dict[str, Any]:
+    review: dict[str, Any] | None = (job.inspection or {}).get("review")
+    if review is None:
+        raise LookupError(f"job {job.id} has nothing to review")
+    return review
+
+
+def _reasons_before_rows(job: Job) -> list[dict[str, str]]:
+    review = (job.inspection or {}).get("review")
+    if review is None:
+        return []
+    problem, unusable = review.get("problem"), review["unusable"]
+    reasons = (
+        [{"rule": "review.problem", "message": f"The last answer could not be used: {problem}"}] if problem else []
+    )
+    reasons += review["reasons"]
+    return reasons + ([{"rule": "review.mapping", "message": unusable}] if unusable and not problem else [])
+
+
+def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, str]]:
+    """Return which limits the rehearsal exceeds."""
+    read = rehearsal.counts.read
+    limits: tuple[tuple[str, int, str], ...] = (
+        ("review_reject_share", rehearsal.counts.rejected, "would be rejected"),
+        ("review_changed_share", rehearsal.counts.updated, "would change a customer"),
+    )
+    reasons = []
+    for setting, rows, words in limits:
+        limit = job.settings.get(setting)
+        if limit is not None and read and rows / read > limit:
+            message = f"{rows:,} of {read:,} rows {words}, more than {setting} = {limit:g} allows."
+            reasons.append({"rule": f"review.{setting.removeprefix('review_')}", "message": message})
+    return reasons
+
+
+def _first_rows(runtime: Runtime, job: Job) -> list[PreviewRow]:
+    with stage(runtime, job.id) as (connection, job):
+        every = [field.name for field in import_types.get(job.import_type).all_fields(runtime.project)]
+        judge = judge_of(runtime, connection, job, hidden=every)
+        plan = jobs.chunks(connection, job.id)
+        inspection.ensure_text(runtime, job)
+    for chunk in plan[:1]:
+        first = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
+        with open_text(runtime, job) as text:
+            for block in records.read_blocks(text, first, judge.dialect, len(judge.mapping.columns), _FIRST_BYTES):
+                return judged_rows(judge, block, FIRST_ROWS, shown_cell)
+    return []
+
+
+def _with_load_rules(row: PreviewRow, rules: Sequence[str]) -> PreviewRow:
+    """Name the rules by which only the load rejects a row; its sentences would quote values."""
+    if row.reasons or not rules:
+        return row
+    return PreviewRow(row.line, row.values, f"by {', '.join(rules)}", row.dropped)
+
+
+def _offered(runtime: Runtime, import_type: ImportType, job: Job, mapping: ColumnMapping) -> list[Field]:
+    fields = import_type.all_fields(runtime.project)
+    return offered_fields(fields, mapping, job.settings, import_type.required_any)
+
+
+def _selected(review: Mapping[str, Any], mapping: ColumnMapping, fields: Sequence[Field]) -> dict[str, int | None]:
+    """Return what the dropdowns show first: what was chosen in an answer that couldn't be used, else the mapping."""
+    now = _indexes(mapping, [field.name for field in fields])
+    return now | {name: index for name, index in (review.get("chosen") or {}).items() if name in now}
+
+
+def _indexes(mapping: ColumnMapping, fields: Sequence[str]) -> dict[str, int | None]:
+    """Return field → index of its column; of several columns on one field the first."""
+    found: dict[str, int | None] = dict.fromkeys(fields)
+    for column in reversed(mapping.columns):
+        if column.field in found:
+            found[column.field] = column.index
+    return found
+
+
+# -- what was answered
+
+
+def _chosen_mapping(
+    runtime: Runtime, connection: Connection, job: Job, given: Answer
+) -> tuple[dict[str, int | None], dict[str, str | None] | None, str | None]:
+    """Read an answer.
+
+    Returns:
+        What was chosen; the setting `mapping` that says so, None when nothing was changed; why it can't be used.
+    """
+    import_type, mapping = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    review = _review(job)
+    fields = _offered(runtime, import_type, job, mapping)
+    selected = _selected(review, mapping, fields)
+    chosen = read_choices(given.columns, mapping, selected)
+    if isinstance(chosen, str):
+        return selected, None, chosen
+    if chosen == _indexes(mapping, list(chosen)) and review["unusable"] is None:
+        return chosen, None, None
+    labels = {field.name: field.label for field in fields}
+    by_column: dict[int, list[str]] = {}
+    for name, index in chosen.items():
+        if index is not None:
+            by_column.setdefault(index, []).append(labels[name])
+    twice = [
+        f"{' and '.join(names)} are read from column {index + 1}." for index, names in by_column.items() if names[1:]
+    ]
+    if twice:
+        return chosen, None, " ".join(twice)
+    overrides = _overrides(runtime, import_type, mapping, chosen)
+    try:
+        _map(runtime, connection, job, overrides)
+    except FileRefused as refusal:
+        return chosen, None, refusal.message
+    return chosen, overrides, None
+
+
+def _overrides(
+    runtime: Runtime, import_type: ImportType, mapping: ColumnMapping, chosen: Mapping[str, int | None]
+) -> dict[str, str | None]:
+    """Return the setting `mapping` under which the columns are read as chosen. Fields not offered stay as they are."""
+    wanted = {column.index: column.field for column in mapping.columns if column.field not in chosen}
+    wanted |= {index: name for name, index in chosen.items() if index is not None}
+    automatic = match_columns(
+        [column.header for column in mapping.columns], import_type.all_fields(runtime.project), {}
+    ).columns
+    return {
+        override_key(mapping.columns, column.index): wanted.get(column.index)
+        for column in automatic
+        if column.how is not How.IGNORED
+        and column.field != wanted.get(column.index)
+        and not (mapping.columns[column.index].needs and wanted.get(column.index) is None)  # its setting is off anyway
+    }
+
+
+def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None]) -> ColumnMapping:
+    """Map the columns of a job's file by the setting `mapping`.
+
+    Raises:
+        FileRefused: they can't be imported so.
+    """
+    import_type, before = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    chosen = ImportSettings.model_validate(job.settings)
+    header = [column.header for column in before.columns]
+    fields = import_type.all_fields(runtime.project)
+    mapping = map_columns(header, fields, overrides, import_type, chosen.model_dump())
+    if import_type.check_file is not None:
+        import_type.check_file(connection, chosen, mapping)
+    return mapping
+
+
+def _approve(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None] | None) -> None:
+    """Let the load begin, with the mapping that was judged or with another one, under which all rows are judged again.
+
+    The load finds that no chunk is staged, and judges them.
+    """
+    _keep(connection, job, is_approved=True)
+    jobs.update(connection, job.id, state=State.RUNNING)
+    if overrides is None:
+        return
+    import_type, before = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    mapping = _map(runtime, connection, job, overrides)
+    chosen = ImportSettings.model_validate(job.settings)
+    chosen = chosen.model_copy(
+        update={"mapping": dict(overrides), "given_by": {**chosen.given_by, "mapping": "review"}}
+    )
+    found = dict(jobs.get(connection, job.id).inspection or {})
+    outdated = [_warning(*told) for told in inspection.skipped_columns(before, import_type, runtime)]
+    found["warnings"] = [
+        *(_warning(*told) for told in inspection.skipped_columns(mapping, import_type, runtime)),
+        *(warning for warning in found["warnings"] if warning not in outdated),
+    ]
+    staging.drop_tables(connection, job.id)
+    for table in (REJECT, NOT_FOUND, DROPPED_VALUE, JOB_RULE):
+        connection.execute(sa.delete(table).where(table.c.job_id == job.id))
+    connection.execute(
+        sa.update(CHUNK)
+        .where(CHUNK.c.job_id == job.id)
+        .values(rows_read=None, rows_staged=None, rows_rejected=None, evidence=None)
+    )
+    jobs.update(
+        connection, job.id, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"), inspection=found,
+        warnings=found["warnings"], fingerprint=inspection.fingerprint(job.import_type, job.sha256 or "", chosen),
+    )  # fmt: skip
+
+
+def _warning(rule: str, message: str) -> dict[str, str]:
+    return {"rule": rule, "message": message}
+
+
+def _keep(connection: Connection, job: Job, **values: Any) -> None:
+    """Write down what the review of this attempt has come to; opened anew, the job has forgotten it."""
+    if job.inspection is None or job.inspection.get("review") is None:
+        return
+    found = {**job.inspection, "review": {**job.inspection["review"], **values}}
+    jobs.update(connection, job.id, inspection=found)
+
+
+def _write(connection: Connection, job_id: int, number: int, **values: Any) -> None:
+    connection.execute(sa.update(REVIEW).where(REVIEW.c.job_id == job_id, REVIEW.c.number == number).values(**values))
+
+
+def _cancel(connection: Connection, job: Job, rule: str, message: str) -> Step:
+    """End a job without a load. A header of which no column is known may be data: it is forgotten (X-20)."""
+    staging.drop_tables(connection, job.id)
+    jobs.update(connection, job.id, state=State.CANCELLED, refusal_rule=rule, refusal_message=message)
+    if (job.inspection or {}).get("review", {}).get("unusable"):
+        jobs.update(connection, job.id, inspection=None, mapping=None)
+    return Step(Turn.STOP)

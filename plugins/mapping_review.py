@@ -1,0 +1,166 @@
+"""The task that asks a person before an import is loaded: a form under *Required actions*. Source: X-06, X-20.
+
+Airflow keeps one form for each task instance, and it can't be changed once it is there, not even by clearing the task
+(3.3.2). So each question has a task of its own; a job has at most `QUESTIONS`. What is asked and answered stands in the
+ledger; the task only carries it, and may be killed, retried or cleared at any point (X-14).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Param, TriggerRule
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
+from job_of_run import find_job, resume
+
+import import_metrics
+from notifications import ReviewNotifier
+from warehouse_runtime import open_runtime
+from withheld_errors import withhold_values
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from include.importing.review import Question, Step
+
+log = logging.getLogger(__name__)
+
+FIRST_QUESTION = "review_mapping"
+QUESTIONS = 3
+"""As in `include.importing.review`, which is too heavy to be read at parse; a test compares."""
+LOADING_TASK = "load_rows"
+LAUNCH, REJECT = "Launch", "Reject"
+SHORTEST_WAIT = timedelta(seconds=1)
+
+
+def question_tasks() -> list[str]:
+    """Return the names of the tasks that ask, in their order."""
+    return [FIRST_QUESTION, *(f"{FIRST_QUESTION}_{number}" for number in range(2, QUESTIONS + 1))]
+
+
+def skip_tasks(names: Sequence[str]) -> None:
+    """Set tasks of this run to skipped before they would start.
+
+    What `SkipMixin` asks of the supervisor; in 3.3.2 it can do so only by ending the task with an exception.
+    """
+    from airflow.sdk.execution_time.comms import SkipDownstreamTasks
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    if names:
+        SUPERVISOR_COMMS.send(SkipDownstreamTasks(tasks=list(names)))
+
+
+class ReviewMapping(HITLOperator):
+    """Ask a person whether, and with which columns, the file of this run is loaded.
+
+    Args:
+        number: which of the job's questions this task asks, from 1.
+    """
+
+    template_fields: Sequence[str] = ()
+    """The form quotes the sender's headers, which Jinja must never see."""
+    ui_color = "#fde68a"
+
+    def __init__(self, *, number: int, **kwargs: Any) -> None:
+        super().__init__(
+            subject="Import this file?",
+            options=[LAUNCH, REJECT],
+            defaults=[REJECT],  # of whoever doesn't answer in time
+            trigger_rule=TriggerRule.NONE_FAILED if number == 1 else TriggerRule.ALL_SUCCESS,
+            **kwargs,
+        )
+        self.number = number
+
+    @withhold_values
+    @import_metrics.timed
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Put the question, unless there is nothing to ask or it has been put already; then wait."""
+        from include.importing import review
+
+        with open_runtime() as runtime:
+            job = find_job(runtime)
+            if job is None:
+                raise AirflowSkipException("This run has no job to review")
+            resume(runtime, job.id)
+            step = review.ask(runtime, job.id, self.number)
+            if step.question is not None:
+                self._put(context, step.question)
+                until = review.record(runtime, job.id, step.question)
+                ReviewNotifier(job, step.question.reasons, until).send(context)
+                step = review.Step(review.Turn.WAIT, until=until)
+        if step.until is not None:
+            # Without a new `upsert`, which would forget an answer that has come meanwhile (3.3.2).
+            raise TaskAwaitingInput(
+                method_name="execute_complete", timeout=max(step.until - datetime.now(UTC), SHORTEST_WAIT)
+            )
+        return self._go_on(step, is_answered=False)
+
+    @withhold_values
+    @import_metrics.timed
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Take the answer, or the end of the time limit."""
+        from include.importing import review
+
+        if "error" in event:
+            raise AirflowFailException(f"Airflow could not wait for an answer ({event.get('error_type')})")
+        user = event.get("responded_by_user")
+        answer = review.Answer(
+            option=(event.get("chosen_options") or [REJECT])[0],
+            columns=event.get("params_input") or {},
+            user=str(user["name"] or user["id"]) if user else None,
+            answered_at=event["responded_at"],
+        )
+        with open_runtime() as runtime:
+            job = find_job(runtime)
+            if job is None:
+                raise AirflowFailException("The job of this run is gone")
+            resume(runtime, job.id)
+            step = review.answer(runtime, job.id, self.number, answer)
+        return self._go_on(step, is_answered=True)
+
+    def _put(self, context: Context, question: Question) -> None:
+        """Write the form to Airflow."""
+        from airflow.sdk.execution_time.hitl import upsert_hitl_detail
+
+        form = question.form
+        self.params = ParamsDict(
+            {
+                choice.field: Param(
+                    choice.selected,
+                    type="string",
+                    enum=list(choice.options),
+                    title=choice.title,
+                    description=choice.description or None,
+                )
+                for choice in form.choices
+            }
+        )
+        upsert_hitl_detail(
+            ti_id=context["ti"].id,
+            options=self.options,
+            subject=form.subject,
+            body=form.body,
+            defaults=self.defaults,
+            multiple=False,
+            params=self.serialized_params,
+        )
+
+    def _go_on(self, step: Step, *, is_answered: bool) -> dict[str, Any]:
+        """End this task so that the right one is next: the load, the next question, or the report."""
+        from include.importing.review import Turn
+
+        if step.turn is not Turn.PASS:
+            later = question_tasks()[self.number :]
+            skip_tasks([*later, LOADING_TASK] if step.turn is Turn.STOP else later)
+            if not is_answered:
+                _skip(step.turn is Turn.LOAD)
+        return {"question": self.number, "next": str(step.turn)}
+
+
+def _skip(is_loading: bool) -> NoReturn:
+    raise AirflowSkipException("Nobody needs to be asked" if is_loading else "There is nothing to review")

@@ -1,0 +1,259 @@
+"""Reviews through the DAGs, in this process: a thread is the person who answers. Source: X-06, X-10, X-14, X-20."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.dags.mailbox import text_of
+
+pytestmark = pytest.mark.dags
+
+POOLS = (
+    "pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,"
+    "cvv_required,card_value,expiration_type,lifetime\n"
+    "Fifty,fifty,false,true,p50,website,Acme,false,50,NoExpiration,\n"
+)
+CANARY = "4929333344445555"
+CARDS = f"card_number,pool_system_name,balance,Betrag\n{CANARY},fifty,50,50\n4929333344445556,nowhere,50,\n"
+QUESTIONS = ("review_mapping", "review_mapping_2", "review_mapping_3")
+
+
+class Person:
+    """Answers what waits under Required actions, one answer after the other, as Airflow's API does."""
+
+    def __init__(self) -> None:
+        self.seen: list[dict[str, Any]] = []
+        self.notes: list[str | None] = []
+        self._answers: list[tuple[str, dict[str, str]]] = []
+        self._thread = threading.Thread(target=self._run)
+        self._is_over = threading.Event()
+
+    def will(self, option: str = "Launch", **columns: str) -> None:
+        """Plan one more answer, columns named here changed."""
+        self._answers.append((option, columns))
+        if not self._thread.is_alive():
+            self._thread.start()
+
+    def end(self) -> None:
+        self._is_over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        while self._answers and not self._is_over.is_set():
+            if self._answer(*self._answers[0]):
+                self._answers.pop(0)
+            time.sleep(0.1)
+
+    def _answer(self, option: str, columns: dict[str, str]) -> bool:
+        from airflow.models.hitl import HITLDetail
+        from airflow.models.taskinstance import TaskInstance
+        from airflow.models.trigger import handle_event_submit
+        from airflow.triggers.base import TriggerEvent
+        from airflow.utils.session import create_session
+        from sqlalchemy import select
+
+        with create_session() as session:
+            ti = session.scalar(select(TaskInstance).where(TaskInstance.state == "awaiting_input"))
+            if ti is None:
+                return False
+            form = session.scalars(select(HITLDetail).where(HITLDetail.ti_id == ti.id)).one()
+            self.seen.append({"task": ti.task_id, "body": form.body, "subject": form.subject, "params": form.params})
+            self.notes.append(ti.dag_run.note)
+            form.responded_by = {"id": "7", "name": "ada"}
+            form.responded_at = datetime.now(UTC)
+            form.chosen_options = [option]
+            form.params_input = {name: param["value"] for name, param in form.params.items()} | columns
+            handle_event_submit(TriggerEvent(form.as_resume_event_payload()), task_instance=ti, session=session)
+        return True
+
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    somebody = Person()
+    yield somebody
+    somebody.end()
+
+
+@pytest.fixture
+def drop(run_dag: Callable[..., Any], folders: Any) -> Callable[..., Any]:
+    pools = folders.landing / "gift_card_pools" / "pools.csv"
+    pools.write_text(POOLS)
+    assert run_dag("import_gift_card_pools", file=pools).state == "success"
+
+    def import_cards(content: str = CARDS, **settings: Any) -> Any:
+        path: Path = folders.landing / "gift_cards" / "cards.csv"
+        path.write_text(content)
+        return run_dag("import_gift_cards", file=path, **{"review": True} | settings)
+
+    return import_cards
+
+
+def reviews(warehouse: Any) -> list[tuple[Any, ...]]:
+    query = "SELECT number, answer, answered_by FROM ledger.import_review ORDER BY job_id, number"
+    with warehouse.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
+
+
+def balances(warehouse: Any) -> list[int]:
+    with warehouse.engine.connect() as connection:
+        return list(connection.execute(text("SELECT balance::int FROM loyalty.gift_card ORDER BY 1")).scalars())
+
+
+def test_the_tasks_ask_as_often_and_in_the_words_of_the_engine():
+    import mapping_review
+
+    from include.importing import review, review_form
+
+    assert mapping_review.QUESTIONS == review.QUESTIONS
+    assert (mapping_review.LAUNCH, mapping_review.REJECT) == (review_form.LAUNCH, review_form.REJECT)
+    assert tuple(mapping_review.question_tasks()) == QUESTIONS
+    assert mapping_review.ReviewMapping.template_fields == ()
+
+
+def test_a_launched_file_is_loaded(drop, person, connected):
+    person.will()
+    run = drop()
+    assert run.state == "success"
+    assert {run.tasks[name] for name in QUESTIONS[1:]} == {"skipped"}
+    assert (run.tasks["review_mapping"], run.tasks["load_rows"]) == ("success", "success")
+    assert run.note == "cards.csv: completed with rejects: 2 read, 1 inserted, 1 rejected"
+    assert reviews(connected) == [(1, "launch", "ada")]
+    assert person.seen[0]["subject"] == "cards.csv: import these gift cards?"
+
+
+def test_a_rejected_file_leaves_the_run_green(drop, person, connected):
+    person.will("Reject")
+    run = drop()
+    assert (run.state, run.tasks["load_rows"], run.tasks["close_job"]) == ("success", "skipped", "success")
+    assert run.note == "cards.csv: cancelled (review.rejected)"
+    assert balances(connected) == []
+
+
+def test_a_wrong_mapping_comes_back_and_the_next_one_is_loaded(drop, person, connected):
+    person.will(balance="card_number (column 1)")
+    person.will(balance="Betrag (column 4)")
+    run = drop()
+    assert run.state == "success"
+    assert [run.tasks[name] for name in QUESTIONS] == ["success", "success", "skipped"]
+    assert [form["task"] for form in person.seen] == list(QUESTIONS[:2])
+    assert "Card number and Card balance are read from column 1" in person.seen[1]["body"]
+    assert balances(connected) == [50]
+    assert reviews(connected) == [(1, "launch", "ada"), (2, "launch", "ada")]
+
+
+def test_three_wrong_mappings_cancel_the_job(drop, person, connected):
+    for _ in QUESTIONS:
+        person.will(balance="(skip)")
+    run = drop()
+    assert (run.state, run.tasks["load_rows"]) == ("success", "skipped")
+    assert [run.tasks[name] for name in QUESTIONS] == ["success"] * 3
+    assert run.note == "cards.csv: cancelled (review.no_mapping)"
+
+
+def test_nobody_is_asked_when_no_limit_is_passed(drop, person, connected):
+    run = drop(review=False, review_reject_share=0.5)
+    assert run.state == "success"
+    assert {run.tasks[name] for name in QUESTIONS} == {"skipped"}
+    assert balances(connected) == [50]
+
+
+def test_an_empty_file_is_reviewed_too(drop, person):
+    """Source: X-02."""
+    person.will()
+    run = drop("card_number,pool_system_name,balance\n")
+    assert (run.state, run.note, run.tasks["validate_chunk"]) == ("success", "cards.csv: completed", "skipped")
+
+
+@pytest.mark.parametrize("task", ["take_file", "inspect_file", "validate_chunk", "review_mapping", "load_rows"])
+def test_clearing_a_task_of_a_reviewed_and_loaded_run_asks_nothing(drop, clear, person, connected, task):
+    """Source: X-14."""
+    person.will()
+    run = drop()
+    again = clear(run, task)
+    assert (again.state, again.note) == ("success", run.note)
+    assert reviews(connected) == [(1, "launch", "ada")]
+    assert balances(connected) == [50]
+
+
+def test_clearing_a_rejected_run_from_its_start_asks_again_and_from_its_load_does_not(drop, clear, person, connected):
+    person.will("Reject")
+    run = drop()
+    assert clear(run, "load_rows").tasks["load_rows"] == "skipped"
+    assert clear(run, "review_mapping").note == "cards.csv: cancelled (review.rejected)"
+    person.end()
+    another = Person()
+    another.will()
+    again = clear(run, "take_file")
+    another.end()
+    assert (again.state, again.tasks["load_rows"]) == ("success", "success")
+    assert reviews(connected) == [(1, "reject", "ada"), (2, "launch", "ada")]
+    assert balances(connected) == [50]
+
+
+def test_the_wait_is_noted_and_mailed(drop, person, connected, inbox, subscribers):
+    from airflow.models.hitl import HITLDetail
+    from sqlalchemy import event
+
+    import run_notes
+
+    run_notes.watch_questions(["airflow", "scheduler"])
+    assert not event.contains(HITLDetail, "after_insert", run_notes.on_question)
+    run_notes.watch_questions(["airflow", "api-server"])
+    person.will("Reject")
+    try:
+        drop()
+    finally:
+        event.remove(HITLDetail, "after_insert", run_notes.on_question)
+    assert person.notes == ["cards.csv: awaits review"]
+    ((recipients, mail),) = inbox.mails
+    assert recipients == subscribers
+    assert mail["Subject"] == "cards.csv: awaits review (gift_cards)"
+    assert "The settings ask for a review." in text_of(mail)
+    assert CANARY not in text_of(mail)
+
+
+def test_no_value_of_a_row_stands_in_the_form_or_anywhere_else(drop, person, caplog, connected):
+    """Source: X-20."""
+    from airflow.models.taskinstance import TaskInstance
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    person.will()
+    run = drop(CARDS.replace(",50,50", f",50,{CANARY}").replace("nowhere,50", f"{CANARY},{CANARY}"))
+    with create_session() as session:
+        xcoms = [str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
+        rests = [str(each.next_kwargs) for each in session.scalars(select(TaskInstance))]
+    assert run.state == "success"
+    assert CANARY not in "".join([*xcoms, *rests, str(person.seen), str(run.note), caplog.text])
+    assert "************5555" in person.seen[0]["body"]
+
+
+@pytest.mark.parametrize(
+    ("state", "error"), [("awaiting_review", "AirflowFailException"), ("cancelled", "AirflowSkipException")]
+)
+def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_tasks(connected, state, error):
+    """Source: X-06, X-14."""
+    import import_tasks
+    from warehouse_runtime import open_runtime
+
+    insert = (
+        "INSERT INTO ledger.import_job (run_key, import_type, state, launched_by, source_url, source_version, "
+        "file_name, arrived_at) VALUES ('k', 'gift_cards', :state, 'x', 'u', '1', 'f', now()) RETURNING id"
+    )
+    with connected.engine.begin() as connection:
+        job_id = connection.execute(text(insert), {"state": state}).scalar_one()
+    with open_runtime() as runtime:
+        assert import_tasks.resume(runtime, job_id) is False
+        with pytest.raises(Exception, match=str(job_id)) as caught:
+            import_tasks.refuse_to_load(runtime, job_id)
+    assert type(caught.value).__name__ == error

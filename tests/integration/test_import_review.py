@@ -1,0 +1,488 @@
+"""The review of an import, without Airflow: questions, answers, rehearsal, repeats. Source: X-05, X-06, X-10, X-14."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from include import import_types
+from include.importing import jobs, review
+from include.importing.errors import FileRefused
+from include.importing.inspection import inspect_file
+from include.importing.jobs import JobResult
+from include.importing.landing import Request, take_file
+from include.importing.loading import load_rows
+from include.importing.reporting import close_job, write_report
+from include.importing.review import Answer, Question, Step, Turn
+from include.importing.validation import validate_chunk
+from include.project.sync import sync_in_turn
+from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, counts, rejected_file, rejects, summary
+
+pytestmark = pytest.mark.integration
+
+ROWS = ("1,flexible_gift,1", "2,flexible_gift,2", "3,nowhere,3", "4,flexible_gift,-4", "1,flexible_gift,1")
+CONTENT = "\n".join([CARD_HEADER, *ROWS, ""])
+COUNTS = {"read": 5, "inserted": 2, "rejected": 3}
+TEMPLATES = SAMPLE_POOLS.parent
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class Reviewed:
+    """One import, up to its review and beyond."""
+
+    def __init__(self, site: Site, request: Request) -> None:
+        self.site, self.request = site, request
+        self.inspected = None
+        self.job = self.take()
+
+    def take(self) -> int:
+        job = take_file(self.site.runtime, self.request).job_id
+        self.inspected = inspect_file(self.site.runtime, job)
+        if self.inspected.is_usable:
+            for number in range(self.inspected.chunks):
+                validate_chunk(self.site.runtime, job, number)
+        return job
+
+    def ask(self, number: int = 1) -> Step:
+        return review.ask(self.site.runtime, self.job, number)
+
+    def put(self, number: int = 1) -> Question:
+        """Ask as the task does: put the question, then write it down."""
+        question = self.ask(number).question
+        assert question is not None
+        review.record(self.site.runtime, self.job, question)
+        return question
+
+    def answer(self, option: str = "Launch", number: int = 1, user: str | None = "ada", **columns: str) -> Step:
+        return review.answer(self.site.runtime, self.job, number, Answer(option, columns, user, NOW))
+
+    def end(self) -> JobResult:
+        """Load if there is something to load, and close."""
+        if self.site.job(self.job)["state"] == "running":
+            load_rows(self.site.runtime, self.job)
+        write_report(self.site.runtime, self.job)
+        return close_job(self.site.runtime, self.job)
+
+    @property
+    def state(self) -> str:
+        return str(self.site.job(self.job)["state"])
+
+    def asked(self) -> list[tuple[Any, ...]]:
+        return self.site.query(
+            "SELECT number, answer, answered_by, problem IS NOT NULL FROM ledger.import_review WHERE job_id = :job "
+            "ORDER BY number",
+            job=self.job,
+        )
+
+
+def reviewed(site: Site, content: str = CONTENT, name: str = "cards.csv", **settings: object) -> Reviewed:
+    path = site.drop("gift_cards", name, content, {"review": True, **settings})
+    return Reviewed(site, site.request("gift_cards", path))
+
+
+def label(question: Question, field: str) -> str:
+    """Return what is preselected for a field."""
+    (choice,) = [choice for choice in question.form.choices if choice.field == field]
+    return choice.selected
+
+
+def everything(site: Site) -> list[object]:
+    names = ("import_job", "import_chunk", "reject", "job_rule", "not_found", "dropped_value")
+    return [site.loyalty(), *(site.query(f"SELECT * FROM ledger.{name} AS t ORDER BY t::text") for name in names)]
+
+
+def test_x06_the_question_tells_exactly_what_the_load_would_do_and_touches_nothing(stocked: Site):
+    waiting = reviewed(stocked)
+    before = everything(stocked)
+    question = waiting.ask().question
+    assert everything(stocked) == before
+    assert question is not None
+    assert vars(question.counts) == {"unchanged": 0, "not_found": 0, "updated": 0, **COUNTS}
+    waiting.put()
+    assert waiting.state == "awaiting_review"
+    assert waiting.answer() == Step(Turn.LOAD)
+    result = waiting.end()
+    assert (result.state, counts(result)) == ("completed_with_rejects", COUNTS)
+    assert waiting.asked() == [(1, "launch", "ada", False)]
+    (told,) = summary(result)["reviews"]
+    assert (told["answered_by"], told["reasons"][0]["rule"], told["mapping"]) == ("ada", "review.setting", None)
+    assert told["counts"]["rejected"] == 3
+
+
+def test_x06_the_form_has_a_dropdown_a_field_with_the_match_preselected_and_suggestions_only_told(stocked: Site):
+    content = CONTENT.replace("balance", "balance,statsu").replace(",flexible_gift,1", ",flexible_gift,1,Blocked")
+    question = reviewed(stocked, content).put()
+    choices = {choice.field: choice for choice in question.form.choices}
+    assert set(choices) == {
+        "card_number", "pool_system_name", "cvv", "balance", "point_of_contact", "purchased_at", "status",
+    }  # fmt: skip
+    options = (
+        "(skip)", "card_number (column 1)", "pool_system_name (column 2)", "balance (column 3)", "statsu (column 4)",
+    )  # fmt: skip
+    assert {choice.options for choice in choices.values()} == {options}
+    assert {name: choice.selected for name, choice in choices.items() if choice.selected != "(skip)"} == {
+        "card_number": options[1], "pool_system_name": options[2], "balance": options[3],
+    }  # fmt: skip
+    assert choices["status"].description == "Perhaps: statsu (column 4)."
+    assert choices["balance"].description == "Required."
+
+
+def test_x06_a_changed_mapping_is_validated_loaded_written_down_and_inherited(stocked: Site):
+    """The header's own words match nothing of the card number (GC-01); the balance is read from another column."""
+    rows = ("1,flexible_gift,1,10", "2,flexible_gift,2,20", "3,nowhere,3,30")
+    waiting = reviewed(stocked, "\n".join(["card_number,pool_system_name,balance,Betrag", *rows, ""]))
+    question = waiting.put()
+    assert waiting.answer(balance="Betrag (column 4)") == Step(Turn.LOAD)
+    result = waiting.end()
+    assert counts(result) == {"read": 3, "inserted": 2, "rejected": 1}
+    assert stocked.query("SELECT card_number, balance::int FROM loyalty.gift_card ORDER BY 1") == [("1", 10), ("2", 20)]
+    job = stocked.job(waiting.job)
+    assert job["settings"]["mapping"] == {"balance": None, "Betrag": "balance"}
+    assert job["settings"]["given_by"]["mapping"] == "review"
+    assert {column["header"]: column["field"] for column in job["mapping"]["columns"]} == {
+        "card_number": "card_number", "pool_system_name": "pool_system_name", "balance": None, "Betrag": "balance",
+    }  # fmt: skip
+    assert {warning["message"] for warning in job["warnings"]} == {
+        "Column 3 (balance) is switched off by the settings."
+    }
+    assert waiting.asked() == [(1, "launch", "ada", False)]
+    assert label(question, "balance") == "balance (column 3)"
+
+    corrected = rejected_file(result).replace(b",nowhere,", b",flexible_gift,")
+    again = stocked.load("gift_cards", corrected)
+    assert counts(again) == {"read": 1, "inserted": 1}
+    assert stocked.query("SELECT balance::int FROM loyalty.gift_card WHERE card_number = '3'") == [(30,)]
+
+
+def test_gc01_a_file_whose_headers_nobody_knows_is_mapped_in_its_review(stocked: Site):
+    content = "Nummer,Topf,Wert\n1,flexible_gift,1\n2,nowhere,2\n"
+    assert stocked.load("gift_cards", content).state == "refused"
+    waiting = reviewed(stocked, content)
+    assert (waiting.inspected.is_usable, waiting.inspected.may_need_review) == (False, True)
+    question = waiting.put()
+    assert question.counts is None
+    assert {choice.selected for choice in question.form.choices} == {"(skip)"}
+    assert question.form.choices[0].options == (
+        "(skip)", "Nu… (column 1)", "T… (column 2)", "W… (column 3)",
+    )  # fmt: skip
+    step = waiting.answer(card_number="Nu… (column 1)", pool_system_name="T… (column 2)", balance="W… (column 3)")
+    assert step == Step(Turn.LOAD)
+    result = waiting.end()
+    assert counts(result) == {"read": 2, "inserted": 1, "rejected": 1}
+    assert rejects(result) == {3: {"pool_system_name.known"}}
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"balance": "card_number (column 1)"}, "Card number and Card balance are read from column 1."),
+        ({"balance": "(skip)"}, "Card balance is required"),
+        ({"balance": "no such column"}, "The answer for balance is no column of the file."),
+        ({"worth": "balance (column 3)"}, "The answer for worth is no column of the file."),
+    ],
+)
+def test_x06_a_mapping_that_cannot_be_used_comes_back_with_the_reason(
+    stocked: Site, columns: dict[str, str], told: str
+):
+    waiting = reviewed(stocked)
+    waiting.put()
+    assert waiting.answer(**columns) == Step(Turn.PASS)
+    assert waiting.state == "running"
+    question = waiting.put(2)
+    assert told in question.reasons[0]["message"]
+    assert stocked.card_numbers() == []
+    assert waiting.answer(number=2, balance="balance (column 3)") == Step(Turn.LOAD)
+    assert counts(waiting.end()) == COUNTS
+    assert waiting.asked() == [(1, "launch", "ada", True), (2, "launch", "ada", False)]
+
+
+def test_x06_after_three_answers_without_a_usable_mapping_the_job_is_cancelled(stocked: Site):
+    waiting = reviewed(stocked)
+    for number in (1, 2):
+        waiting.put(number)
+        assert waiting.answer(number=number, balance="(skip)") == Step(Turn.PASS)
+    waiting.put(3)
+    assert waiting.answer(number=3, balance="(skip)") == Step(Turn.STOP)
+    result = waiting.end()
+    assert (result.state, result.reason["rule"]) == ("cancelled", "review.no_mapping")
+
+
+def test_x06_a_rejected_file_goes_to_the_archive_from_where_it_can_be_launched(stocked: Site):
+    waiting = reviewed(stocked, mapping={"balance": "balance"})
+    waiting.put()
+    assert waiting.answer("Reject") == Step(Turn.STOP)
+    result = waiting.end()
+    assert (result.state, result.reason["rule"]) == ("cancelled", "review.rejected")
+    assert result.reason["message"] == "ada rejected the import on 2026-03-01 00:00 UTC; nothing was loaded."
+    assert stocked.card_numbers() == []
+    assert stocked.query("SELECT tablename FROM pg_tables WHERE schemaname = 'staging'") == []
+    archived = stocked.job(waiting.job)["archive_url"]
+    assert "/imported/gift_cards/" in archived
+    launched = stocked.run("gift_cards", archived)
+    assert counts(launched) == COUNTS
+    assert stocked.job(launched)["settings"]["mapping"] == {"balance": "balance"}
+
+
+def test_x06_without_an_answer_in_time_the_job_is_cancelled_and_says_so(stocked: Site):
+    waiting = reviewed(stocked, review_hours=1)
+    waiting.put()
+    assert waiting.answer("Reject", user=None) == Step(Turn.STOP)
+    result = waiting.end()
+    assert (result.state, result.reason["rule"]) == ("cancelled", "review.expired")
+    assert "Nobody answered the review by" in result.reason["message"]
+    assert waiting.asked() == [(1, "expired", None, False)]
+
+
+def test_a_header_that_may_be_data_is_forgotten_with_the_cancelled_file(stocked: Site):
+    """Source: X-20."""
+    waiting = reviewed(stocked, "4929333344445555,Maria,12\n4929333344445556,Berta,13\n")
+    question = waiting.put()
+    shown = f"{question.form} {question.reasons}"
+    assert "4929333344445555" not in shown
+    assert "Maria" not in shown
+    waiting.answer("Reject")
+    result = waiting.end()
+    everywhere = f"{stocked.query('SELECT t::text FROM ledger.import_job AS t')} {summary(result)} {waiting.asked()}"
+    assert "4929333344445555" not in everywhere
+    assert "Maria" not in everywhere
+
+
+def test_x20_the_form_shows_no_value_that_could_be_a_secret(stocked: Site):
+    rows = ("4929333344445555,flexible_gift,50,2026-01-31", "4929333344445556,4929333344445557,4929333344445558,")
+    content = "\n".join(["card_number,pool_system_name,balance,purchased_at", *rows, ""])
+    question = reviewed(stocked, content).put()
+    assert "49293333" not in f"{question.form}"
+    assert "` flexible_gift `" in question.form.body
+    assert "` 50 `" in question.form.body
+    assert "` ************5555 `" in question.form.body
+
+
+# -- repeats
+
+
+def test_x14_a_question_that_has_been_put_is_waited_for_and_not_put_again(stocked: Site):
+    waiting = reviewed(stocked)
+    waiting.put()
+    for _ in range(2):
+        step = waiting.ask()
+        assert (step.turn, step.question) == (Turn.WAIT, None)
+        assert step.until is not None
+    assert waiting.ask(2).turn is Turn.PASS
+    assert waiting.asked() == [(1, None, None, False)]
+
+
+def test_x14_a_killed_task_puts_the_same_question_again(stocked: Site):
+    waiting = reviewed(stocked)
+    first, again = waiting.ask().question, waiting.ask().question
+    assert first == again
+
+
+def test_x14_an_answer_that_is_recorded_is_not_asked_for_again(stocked: Site):
+    waiting = reviewed(stocked)
+    waiting.put()
+    waiting.answer()
+    assert waiting.answer("Reject", user="eve") == Step(Turn.LOAD)
+    assert waiting.ask() == Step(Turn.LOAD)
+    result = waiting.end()
+    assert waiting.ask() == Step(Turn.LOAD)
+    before = everything(stocked)
+    assert load_rows(stocked.runtime, waiting.job).inserted == 2
+    assert everything(stocked) == before
+    assert counts(result) == COUNTS
+    assert waiting.asked() == [(1, "launch", "ada", False)]
+
+
+def test_x14_a_failed_run_that_waited_waits_again_without_putting_the_question(stocked: Site):
+    waiting = reviewed(stocked)
+    waiting.put()
+    assert close_job(stocked.runtime, waiting.job, failure="review_mapping failed").state == "failed"
+    stocked.query("UPDATE ledger.import_job SET state = 'running', finished_at = NULL WHERE id = :j", j=waiting.job)
+    assert waiting.ask().turn is Turn.WAIT
+    assert waiting.state == "awaiting_review"
+    waiting.answer()
+    assert counts(waiting.end()) == COUNTS
+
+
+@pytest.mark.parametrize("columns", [{}, {"balance": "Betrag (column 4)"}])
+def test_x14_a_cleared_run_takes_the_answer_that_it_has_to_the_same_question(stocked: Site, columns: dict[str, str]):
+    waiting = reviewed(stocked, "card_number,pool_system_name,balance,Betrag\n1,flexible_gift,1,10\n")
+    waiting.put()
+    waiting.answer(**columns)
+    close_job(stocked.runtime, waiting.job, failure="load_rows failed")
+    assert waiting.take() == waiting.job
+    assert waiting.ask() == Step(Turn.LOAD)
+    waiting.end()
+    assert stocked.query("SELECT balance::int FROM loyalty.gift_card") == [(10 if columns else 1,)]
+    assert len(waiting.asked()) == 1
+
+
+def test_x14_a_run_cleared_with_other_settings_asks_anew(stocked: Site):
+    waiting = reviewed(stocked)
+    waiting.put()
+    folder = stocked.folder / "landing" / "gift_cards"
+    (folder / "_settings.yaml").write_text("max_reject_share: 0.1\n")
+    waiting.take()
+    assert waiting.ask(1).turn is Turn.PASS
+    question = waiting.put(2)
+    assert "more than max_reject_share" in question.form.body.replace("\\", "")
+    assert waiting.asked() == [(1, "superseded", None, False), (2, None, None, False)]
+
+
+def test_a_rejected_file_whose_run_is_cleared_is_asked_about_again(stocked: Site):
+    waiting = reviewed(stocked)
+    waiting.put()
+    waiting.answer("Reject")
+    waiting.end()
+    assert waiting.ask() == Step(Turn.STOP)
+    waiting.take()
+    assert waiting.ask(1).turn is Turn.PASS
+    waiting.put(2)
+    assert waiting.answer(number=2) == Step(Turn.LOAD)
+    result = waiting.end()
+    assert (result.state, result.reason, counts(result)) == ("completed_with_rejects", None, COUNTS)
+
+
+def test_a_late_answer_to_a_superseded_question_does_nothing(stocked: Site):
+    waiting = reviewed(stocked)
+    waiting.put()
+    (stocked.folder / "landing" / "gift_cards" / "_settings.yaml").write_text("max_reject_share: 0.1\n")
+    waiting.take()
+    waiting.put(2)
+    assert waiting.answer("Reject", number=1) == Step(Turn.PASS)
+    assert waiting.state == "awaiting_review"
+
+
+def test_staging_lost_while_a_person_thinks_is_filled_again(stocked: Site):
+    """A database crash empties unlogged tables."""
+    waiting = reviewed(stocked)
+    waiting.put()
+    stocked.query(f"TRUNCATE staging.job_{waiting.job}_chunk_0")
+    waiting.answer()
+    assert counts(waiting.end()) == COUNTS
+
+
+# -- the gate
+
+
+def test_without_reasons_nobody_is_asked(stocked: Site):
+    waiting = reviewed(stocked, review=False)
+    assert not waiting.inspected.may_need_review
+    assert waiting.ask() == Step(Turn.LOAD)
+    waiting = reviewed(stocked, f"{CONTENT}\n", review=False, review_reject_share=0.6)
+    assert waiting.inspected.may_need_review
+    assert waiting.ask() == Step(Turn.LOAD)
+    assert waiting.asked() == []
+    assert counts(waiting.end()) == COUNTS
+
+
+def test_more_rejects_than_allowed_ask_a_person(stocked: Site):
+    waiting = reviewed(stocked, review=False, review_reject_share=0.59)
+    (reason,) = waiting.put().reasons
+    assert reason == {
+        "rule": "review.reject_share",
+        "message": "3 of 5 rows would be rejected, more than review_reject_share = 0.59 allows.",
+    }
+
+
+def test_more_changed_customers_than_allowed_ask_a_person(stocked: Site):
+    def customers(last_name: str, share: float) -> Reviewed:
+        rows = [f"a{number}@example.com,{last_name if number < 3 else 'Old'}" for number in range(5)]
+        content = "\n".join(["Email,LastName", *rows, ""])
+        path = stocked.drop("customers", f"{last_name}.csv", content, {"review_changed_share": share})
+        return Reviewed(stocked, stocked.request("customers", path))
+
+    first = customers("Old", 0)
+    assert first.ask() == Step(Turn.LOAD), "new customers are no changed ones"
+    first.end()
+    assert customers("New", 0.6).ask() == Step(Turn.LOAD)
+    (reason,) = customers("Newer", 0.59).put().reasons
+    assert reason["message"] == "3 of 5 rows would change a customer, more than review_changed_share = 0.59 allows."
+
+
+def test_x05_other_columns_than_the_last_good_file_of_the_folder_ask_a_person(stocked: Site):
+    gate: dict[str, Any] = {"review": False, "review_header_change": True}
+    first = reviewed(stocked, CONTENT, "first.csv", **gate)
+    assert first.ask() == Step(Turn.LOAD), "there is no earlier file to compare with"
+    first.end()
+    stocked.load("gift_cards", "card_number,other\n1,2\n")  # refused: no good one
+    moved = "balance,POOL-SYSTEM-NAME,card_number\n7,flexible_gift,7\n"
+    assert not reviewed(stocked, moved, "moved.csv", **gate).inspected.may_need_review, "the order says nothing"
+    changed = reviewed(stocked, "card_number,pool_system_name,balances,status\n8,flexible_gift,8,\n", "b.csv", **gate)
+    assert not changed.inspected.is_usable
+    question = changed.put()
+    assert [reason["rule"] for reason in question.reasons] == ["review.header_change", "review.mapping"]
+    assert question.reasons[0]["message"].endswith("from this folder: 1 renamed, 1 new.")
+    assert "| ` balance ` | ` balances ` | renamed |" in question.form.body
+    assert "|  | ` status ` | new |" in question.form.body
+    assert changed.answer(balance="balances (column 3)") == Step(Turn.LOAD)
+    assert counts(changed.end()) == {"read": 1, "inserted": 1}
+
+
+def test_the_last_good_file_of_a_folder_is_found_by_an_index(stocked: Site):
+    statement = """
+        INSERT INTO ledger.import_job (run_key, import_type, state, launched_by, source_url, source_version, file_name,
+            arrived_at, loaded_at, finished_at, inspection, rows_read, rows_inserted, rows_updated, rows_unchanged,
+            rows_not_found, rows_rejected)
+        SELECT 'of ' || n, 'gift_cards', 'completed', 'x', '/in/' || n % 50 || '/' || n || '.csv', '1', n || '.csv',
+            now(), now() - n * interval '1 minute', now(), '{"header": ["a"]}', 0, 0, 0, 0, 0, 0
+        FROM generate_series(1, 20000) AS n
+    """
+    stocked.query(statement)
+    stocked.query("ANALYZE ledger.import_job")
+    seen = []
+    with stocked.runtime.engine.begin() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda c, cursor, *told: seen.append(told[:2]))
+        job = jobs.get(connection, connection.scalar(sa.text("SELECT max(id) FROM ledger.import_job")))
+        assert jobs.last_good_header(connection, job) == ["a"]
+        query, values = seen[-1]
+        plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {query}", values).scalars())
+    assert "import_job_folder_idx" in plan
+    assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("import_type", sorted(import_types.IMPORT_TYPES))
+def test_x06_the_rehearsal_counts_what_the_load_of_each_type_does(stocked: Site, import_type: str):
+    sync_in_turn(stocked.runtime.engine, stocked.runtime.project)
+    if import_type == "promo_codes":
+        stocked.load("promo_code_pools", (TEMPLATES / "promo_code_pools.sample.csv").read_bytes())
+    content = (TEMPLATES / f"{import_type}.sample.csv").read_bytes()
+    path = stocked.drop(import_type, "sample.csv", content, {"review": True, "force": True})
+    waiting = Reviewed(stocked, stocked.request(import_type, path))
+    before = stocked.loyalty()
+    question = waiting.put()
+    assert stocked.loyalty() == before
+    waiting.answer()
+    result = waiting.end()
+    assert result.rows == question.counts
+    assert result.rows.read > 0
+
+
+def test_x19_nobody_is_asked_about_a_dry_run(stocked: Site):
+    waiting = reviewed(stocked, dry_run=True, review_reject_share=0, review_header_change=True)
+    assert not waiting.inspected.may_need_review
+    assert waiting.end().state == "completed_with_rejects"
+
+
+# -- the command line
+
+
+@pytest.mark.parametrize("setting", [{"review": True}, {"review_reject_share": 0.1}])
+def test_the_command_line_refuses_what_a_person_is_to_look_at(stocked: Site, setting: dict[str, object]):
+    result = stocked.load("gift_cards", CONTENT, settings=setting)
+    assert (result.state, result.reason["rule"]) == ("refused", "file.review")
+    assert "can't ask a person" in result.reason["message"]
+    assert stocked.card_numbers() == []
+    assert stocked.load("gift_cards", CONTENT, settings=setting, review=False, review_reject_share=1).state != "refused"
+
+
+def test_a_refusal_of_the_rehearsal_is_told_and_leaves_the_job_as_it_was(stocked: Site):
+    waiting = reviewed(stocked, max_reject_share=0.1)
+    question = waiting.put()
+    assert "It would be refused: 3 of 5 rows were rejected" in question.form.body.replace("\\", "")
+    waiting.answer()
+    with pytest.raises(FileRefused):
+        waiting.end()
+    assert waiting.state == "refused"
