@@ -2,7 +2,7 @@ r"""`make bench`: imports and generations beside psql's `\copy` of the clean row
 
 Every measurement starts from a database of its own and a checkpoint. `\copy` loads rows that are already clean, typed,
 hashed and numbered; the import starts from the sender's file and ends with committed rows and written reports. Issuing
-promo codes is measured beside a plain UPDATE.
+promo codes is measured beside a plain UPDATE, and the pages alone, with a ledger of 100,000 jobs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psycopg2
 
-from benchmarks import customers, promo_codes
+from benchmarks import customers, pages, promo_codes
 from benchmarks.gift_cards import COPY_COLUMNS, POOLS, Files, write_files, write_pools
 from include.project.loader import load_project
 from include.project.sync import sync
@@ -256,7 +256,13 @@ def bench_customers(bench: Bench, parsed: argparse.Namespace) -> None:
     customers.report_customers(bench.samples, parsed.customers)
 
 
-BENCHES = {"cards": bench_cards, "codes": bench_codes, "customers": bench_customers}
+def bench_pages(bench: Bench, _: argparse.Namespace) -> None:
+    """Measure and report the pages in Airflow."""
+    pages.measure_pages(bench)
+    pages.report_pages(bench.samples)
+
+
+BENCHES = {"cards": bench_cards, "codes": bench_codes, "customers": bench_customers, "pages": bench_pages}
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from typing import Any
 
@@ -35,4 +36,14 @@ class LoyaltyPlugin(AirflowPlugin):
     fastapi_apps = [{"app": pages, "url_prefix": PAGES, "name": "Imports"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {"name": "Imports", "href": f"{PAGES}/", "destination": "nav", "url_route": "imports", "nav_top_level": True},
+        # Airflow fills in the places, encoded. A tab of every DAG run: those that import nothing say so.
+        {
+            "name": "Import",
+            "href": f"{PAGES}/runs/{{DAG_ID}}/{{RUN_ID}}",
+            "destination": "dag_run",
+            "url_route": "import",
+        },
     ]
+
+
+run_notes.watch_questions(sys.argv)

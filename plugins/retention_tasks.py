@@ -18,3 +18,13 @@ def delete_expired() -> dict[str, int]:
 
     with open_runtime() as runtime:
         return reporting.delete_expired(runtime, datetime.now(UTC))
+
+
+@task
+@withhold_values
+def delete_uploads() -> dict[str, int]:
+    """Delete uploads that nobody launched within a day, and launched ones that are taken; return how many, by type."""
+    from include.importing import uploads
+
+    with open_runtime() as runtime:
+        return uploads.delete_expired(runtime, datetime.now(UTC))

@@ -161,7 +161,7 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
 
     A file in the landing area is moved, one from elsewhere copied. Asking again with the same key continues the job;
     one that has ended without loading, or is now asked for with other parameters, is opened anew, with the settings
-    that hold now.
+    that hold now; so is one that awaits review, if its settings files have changed.
 
     Raises:
         FileTaken: another job has this file in hand.
@@ -173,6 +173,8 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
     with stage(runtime, job.id) as (connection, job):
         if job.is_loaded or (job.state.is_completed and not _asks_otherwise(job, request)):
             return Taken(job.id, job.state)  # a dry run too: its rejects may have been fixed since
+        if job.state is State.AWAITING_REVIEW and not _is_given_otherwise(runtime, job, request, source):
+            return Taken(job.id, job.state)  # its question stands
         if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or _asks_otherwise(job, request):
             _reopen(runtime, connection, job, request, source)
         target = files.work_folder(runtime, job.id) / job.file_name
@@ -410,6 +412,12 @@ def _asks_otherwise(job: Job, request: Request) -> bool:
     """Tell whether an unfinished job is asked for again with other settings than before."""
     has_other_sidecar = request.sidecar is not None and request.sidecar != job.parameters.get("sidecar")
     return has_other_sidecar or dict(request.parameters) != job.parameters["run"]
+
+
+def _is_given_otherwise(runtime: Runtime, job: Job, request: Request, source: UPath) -> bool:
+    """Tell whether the settings that are there now are other ones than the job was given."""
+    given = _given(runtime, request, source)
+    return any(told is not None and told != job.parameters.get(layer) for layer, told in given.items())
 
 
 def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: UPath) -> None:

@@ -153,6 +153,19 @@ def lock_format(connection: Connection, name: str) -> FormatState:
         GenerationRefused: there is no such format.
     """
     statement = sa.select(_FORMAT).where(_FORMAT.c.name == name).with_for_update(key_share=True)
+    return _read_format(connection, statement, name)
+
+
+def read_format(connection: Connection, name: str) -> FormatState:
+    """Read a format as it is now, for somebody who only looks.
+
+    Raises:
+        GenerationRefused: there is no such format.
+    """
+    return _read_format(connection, sa.select(_FORMAT).where(_FORMAT.c.name == name), name)
+
+
+def _read_format(connection: Connection, statement: sa.Select[Any], name: str) -> FormatState:
     row = connection.execute(statement).mappings().one_or_none()
     if row is None:
         known = ", ".join(map(repr, format_names(connection)))

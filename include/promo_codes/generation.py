@@ -29,7 +29,7 @@ from include.importing.runtime import Runtime
 from include.importing.stages import repeat_on_conflict, values_hidden
 from include.importing.staging import driver
 from include.promo_codes.errors import GenerationRefused
-from include.promo_codes.formats import FormatState, fingerprint, lock_format, write_codes, write_progress
+from include.promo_codes.formats import FormatState, fingerprint, lock_format, read_format, write_codes, write_progress
 from include.promo_codes.permutation import Numbers, Permutation
 
 BATCH_CODES = 1 << 18
@@ -40,6 +40,7 @@ time, and who sees one code would know how the next one begins (PG-03)."""
 RARE_COLLISIONS = 0.1
 """Codes of a batch that are expected to be there already, up to which it is written as if there were none."""
 LARGEST_QUANTITY = (1 << 63) - 1
+NO_KEY = "There is no key to generate promo codes with: set the Connection code_key, or CODE_KEY on the command line."
 INTERRUPTED = "generation.interrupted"
 """Rule of a generation that failed because whoever made its codes has gone."""
 
@@ -229,8 +230,7 @@ def generate_anew(
 
 
 def _opened(request: GenerationRequest) -> dict[str, object]:
-    if not 1 <= request.quantity <= LARGEST_QUANTITY:
-        raise GenerationRefused("generation.quantity", f"{request.quantity:,} codes can't be generated.")
+    check_quantity(request.quantity)
     return {
         "run_key": request.run_key, "pool_system_id": request.pool, "format": request.format,
         "requested": request.quantity, "auto_generate": request.auto_generate, "reason": request.reason,
@@ -390,6 +390,16 @@ def generate_into(
     return Added(walk.next_index - state.next_index, walk.added)
 
 
+def check_quantity(quantity: int) -> None:
+    """Refuse to generate no codes, or more than any counter holds.
+
+    Raises:
+        GenerationRefused
+    """
+    if not 1 <= quantity <= LARGEST_QUANTITY:
+        raise GenerationRefused("generation.quantity", f"{quantity:,} codes can't be generated.")
+
+
 def check_format(state: FormatState, quantity: int, format_key: bytes) -> None:
     """Refuse what a locked format can't give.
 
@@ -420,10 +430,7 @@ def _generate_once(runtime: Runtime, connection: Connection, generation_id: int)
     if asked.state is GenerationState.COMPLETED:
         return asked
     if not runtime.code_key:
-        raise ConfigurationError(
-            "There is no key to generate promo codes with: set the Connection code_key, or CODE_KEY on the command "
-            "line."
-        )
+        raise ConfigurationError(NO_KEY)
     format_name = _save_settings(connection, generation_id, asked)
     made = generate_into(
         connection, pool=asked.pool, format=format_name, quantity=asked.requested, generation_id=generation_id,
@@ -437,18 +444,10 @@ def _generate_once(runtime: Runtime, connection: Connection, generation_id: int)
 
 def _save_settings(connection: Connection, generation_id: int, asked: GenerationResult) -> str:
     """Put what was asked for into the pool's settings (PG-01), locking the pool, and return the name of the format."""
-    pool = connection.execute(
-        sa.select(_POOL).where(_POOL.c.system_id == asked.pool).with_for_update(key_share=True)
-    ).one_or_none()
-    if pool is None:
-        raise GenerationRefused("generation.unknown_pool", f"There is no promo code pool {asked.pool!r}.")
-    if pool.fill_method == "upload" and pool.first_code_at is not None:
-        raise GenerationRefused(
-            "generation.upload_pool", f"The pool {asked.pool!r} has uploaded codes: none can be generated into it."
-        )
-    format_name = asked.format or pool.format
-    if format_name is None:
-        raise GenerationRefused("generation.no_format", f"The pool {asked.pool!r} has no format: name one.")
+    locked = sa.select(_POOL).where(_POOL.c.system_id == asked.pool).with_for_update(key_share=True)
+    pool = connection.execute(locked).one_or_none()
+    format_name = _format_for(pool, asked.pool, asked.format)
+    assert pool is not None
     lock_format(connection, format_name)  # an unknown one is refused in a sentence, not by the reference to it
     auto_generate = connection.execute(
         sa.select(_GENERATION.c.auto_generate).where(_GENERATION.c.id == generation_id)
@@ -463,7 +462,48 @@ def _save_settings(connection: Connection, generation_id: int, asked: Generation
             updated_at=sa.func.now(),
         )
     )
-    return str(format_name)
+    return format_name
+
+
+def _format_for(pool: sa.Row[Any] | None, system_id: str, format_name: str | None) -> str:
+    """Return the name of the format to generate into a pool: the one that was asked for, else the pool's own.
+
+    Raises:
+        GenerationRefused: there is no such pool, or it is filled by upload, or has no format.
+    """
+    if pool is None:
+        raise GenerationRefused("generation.unknown_pool", f"There is no promo code pool {system_id!r}.")
+    if pool.fill_method == "upload" and pool.first_code_at is not None:
+        raise GenerationRefused(
+            "generation.upload_pool", f"The pool {system_id!r} has uploaded codes: none can be generated into it."
+        )
+    if not (format_name or pool.format):
+        raise GenerationRefused("generation.no_format", f"The pool {system_id!r} has no format: name one.")
+    return str(format_name or pool.format)
+
+
+def foresee_refusal(
+    connection: Connection, *, pool: str, quantity: int, format_name: str | None, key: bytes | None
+) -> GenerationRefused | None:
+    """Say why a generation would be refused if it ran now, or None. Nothing is locked: it is judged when it runs.
+
+    Args:
+        pool: system_id.
+        key: the master key.
+
+    Raises:
+        ConfigurationError: there is no key.
+    """
+    if not key:
+        raise ConfigurationError(NO_KEY)
+    try:
+        found = connection.execute(sa.select(_POOL).where(_POOL.c.system_id == pool)).one_or_none()
+        state = read_format(connection, _format_for(found, pool, format_name))
+        check_quantity(quantity)
+        check_format(state, quantity, state.format.key(key))
+    except GenerationRefused as refusal:
+        return refusal
+    return None
 
 
 def _end(runtime: Runtime, generation_id: int, state: GenerationState, rule: str, message: str) -> GenerationResult:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from fastapi import Depends, FastAPI
-from fastapi.staticfiles import StaticFiles
+import logging
+from http import HTTPStatus
+from typing import cast
 
-from imports_ui import jobs_pages
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from imports_ui import job_pages, jobs_pages, paste_pages, pools_pages, template_pages, upload_pages
 from imports_ui.access import refuse_other_sites
-from imports_ui.pages import FOLDER
+from imports_ui.pages import FOLDER, render
+from include.importing.errors import ConfigurationError, WarehouseUnavailable
+
+log = logging.getLogger(__name__)
 
 
 def make_app() -> FastAPI:
@@ -19,7 +29,38 @@ def make_app() -> FastAPI:
         redoc_url=None,
         dependencies=[Depends(refuse_other_sites)],
     )
-    for router in (jobs_pages.router,):
+    for router in (
+        jobs_pages.router,
+        job_pages.router,
+        pools_pages.router,
+        upload_pages.router,
+        paste_pages.router,
+        template_pages.router,
+    ):
         app.include_router(router)
     app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    app.add_exception_handler(HTTPException, _show_refusal)
+    app.add_exception_handler(RequestValidationError, _show_misfit)
+    for outage in (WarehouseUnavailable, ConfigurationError):
+        app.add_exception_handler(outage, _show_outage)
     return app
+
+
+def _show_refusal(request: Request, error: Exception) -> HTMLResponse:
+    """Show why a page can't be shown, as a page. Pieces that htmx asked for are refused in the same way."""
+    refusal = cast(HTTPException, error)  # what it is registered for
+    return _error_page(request, refusal.status_code, refusal.detail)
+
+
+def _show_misfit(request: Request, _: Exception) -> HTMLResponse:
+    return _error_page(request, 422, "The address or the form holds something that can't be meant.")
+
+
+def _show_outage(request: Request, error: Exception) -> HTMLResponse:
+    """Tell an outage in its own words, which hold no values (X-20), and keep it in the log."""
+    log.warning("%s: %s", request.url.path, error)
+    return _error_page(request, 503, str(error))
+
+
+def _error_page(request: Request, status: int, reason: str) -> HTMLResponse:
+    return render(request, "error.html", None, status, title=HTTPStatus(status).phrase, reason=reason)

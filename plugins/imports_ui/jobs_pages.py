@@ -1,22 +1,98 @@
-"""The imports page: jobs with their states and counts. Source: X-10."""
+"""The imports page: jobs with their states and counts, newest first. Source: X-10."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, HTTPException, Query, Request, status
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from imports_ui import warehouse
-from imports_ui.access import User, readable_types
-from imports_ui.pages import render
-from include.importing import jobs
+from imports_ui.access import User, demand, readable_types
+from imports_ui.pages import base_of, render
+from include.import_types import IMPORT_TYPES
+from include.importing import history
+from include.importing.history import JobFilter
+from include.importing.jobs import State
 
 router = APIRouter()
 
+LARGEST_ID = 2**63 - 1
+LONGEST_NAME_PART = 200
+JobId = Annotated[int, Query(ge=0, le=LARGEST_ID)]
+
 
 @router.get("/", response_class=HTMLResponse)
-def list_jobs(request: Request, user: User) -> HTMLResponse:
-    """Show the newest jobs of the types that the user may see."""
+def list_jobs(
+    request: Request,
+    user: User,
+    import_type: Annotated[str, Query(alias="type")] = "",
+    state: str = "",
+    name: Annotated[str, Query(max_length=LONGEST_NAME_PART)] = "",
+    since: str = "",
+    until: str = "",
+    before: JobId | None = None,
+    after: JobId | None = None,
+) -> HTMLResponse:
+    """Show the jobs of the types that the user may see. Days are days in UTC, both included."""
     types = readable_types(user)
+    given = {"type": import_type, "state": state, "name": name.strip(), "since": since, "until": until}
+    asked = {key: value for key, value in given.items() if value}
+    wanted = JobFilter(
+        import_types=[each for each in types if import_type in ("", each)],
+        states=[state] if state else [],
+        name_part=given["name"],
+        since=_day(since),
+        until=_day(until, timedelta(days=1)),
+    )
     with warehouse.reading() as connection:
-        found = [job for job in jobs.history(connection, limit=50) if job.import_type in types]
-    return render(request, "jobs.html", user, title="Imports", jobs=found)
+        page = history.page_of_jobs(connection, wanted, before=before, after=after)
+
+    def address(**place: int | None) -> str | None:
+        told = {key: value for key, value in place.items() if value is not None}
+        return f"{base_of(request)}/?{urlencode(asked | told)}" if told else None
+
+    return render(
+        request,
+        "jobs.html",
+        user,
+        title="Imports",
+        page=page,
+        types=types,
+        labels={each: IMPORT_TYPES[each].label for each in types},
+        states=[str(each) for each in State],
+        asked=given,
+        is_filtered=bool(asked),
+        here=address(before=before, after=after) or f"{base_of(request)}/?{urlencode(asked)}",
+        newest=f"{base_of(request)}/?{urlencode(asked)}" if before is not None or after is not None else None,
+        older=address(before=page.before),
+        newer=address(after=page.after),
+        is_moving=any(job.is_moving for job in page.jobs),
+    )
+
+
+@router.get("/runs/{dag_id}/{run_id:path}")
+def find_job_of_run(request: Request, user: User, dag_id: str, run_id: str) -> RedirectResponse:
+    """Lead from a DAG run to the job that it has opened: what Airflow's page of a run links to."""
+    demand(user, "read", dag_id)
+    with warehouse.reading() as connection:
+        job_id = history.find_by_run(connection, dag_id, run_id)
+    if job_id is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"This run of {dag_id} has no import.")
+    return RedirectResponse(f"{base_of(request)}/jobs/{job_id}", status.HTTP_303_SEE_OTHER)
+
+
+def _day(text: str, later: timedelta = timedelta(0)) -> datetime | None:
+    """Return the beginning of a day in UTC; None for a blank field.
+
+    Raises:
+        HTTPException: 422.
+    """
+    if not text:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + later
+    except (ValueError, OverflowError):
+        raise HTTPException(422, "A day is written as 2026-01-31.") from None

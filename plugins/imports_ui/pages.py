@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -24,6 +26,40 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 
+PAGES_PREFIX = "/imports"
+"""Where Airflow mounts the pages, below its own root."""
+
+
+def shown_time(value: datetime | None) -> Markup | str:
+    """Return a time in UTC, readable by people and by programs; "" for none."""
+    if value is None:
+        return ""
+    told = value.astimezone(UTC)
+    return Markup('<time datetime="{}">{}</time>').format(f"{told:%Y-%m-%dT%H:%M:%SZ}", f"{told:%Y-%m-%d %H:%M:%S}")
+
+
+def shown_duration(value: timedelta | None) -> str:
+    """Return a length of time with its two largest units, such as `3 min 20 s`; "" for none."""
+    if value is None:
+        return ""
+    seconds = max(0, round(value.total_seconds()))
+    units = (("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60))
+    told = [f"{count} {unit}" for unit, count in units if count]
+    return " ".join(told[:2]) or "0 s"
+
+
+def shown_bytes(value: int | None) -> str:
+    """Return a size with a unit of 1,024 steps; "" for none."""
+    if value is None:
+        return ""
+    size, unit = float(value), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{value:,} bytes" if unit == "bytes" else f"{size:,.1f} {unit}"
+
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
     autoescape=True,
@@ -31,16 +67,33 @@ _TEMPLATES = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters["number"] = lambda value: "" if value is None else f"{value:,}"
+_TEMPLATES.filters |= {
+    "number": lambda value: "" if value is None else f"{value:,}",
+    "time": shown_time,
+    "duration": shown_duration,
+    "bytes": shown_bytes,
+    "words": lambda name: str(name).replace("_", " "),
+}
 
 
-def render(request: Request, template: str, user: BaseUser, status_code: int = 200, **values: Any) -> HTMLResponse:
+def base_of(request: Request) -> str:
+    """Return the path that every address of a page begins with."""
+    return f"{request.scope.get('root_path', '')}".rstrip("/")
+
+
+def render(
+    request: Request, template: str, user: BaseUser | None, status_code: int = 200, **values: Any
+) -> HTMLResponse:
     """Fill in a template.
+
+    Templates are given besides: `base`, the path of the pages; `airflow`, that of Airflow's own, whose links need
+    target="_top", for the pages are shown in a frame.
 
     Args:
         template: file in `templates/`; whole pages extend `layout.html`, others are pieces that htmx puts into one.
         values: for the template; everything is escaped where it is shown.
     """
-    base = f"{request.scope.get('root_path', '')}".rstrip("/")
-    text = _TEMPLATES.get_template(template).render(base=base, user=user, **values)
+    base = base_of(request)
+    airflow = base.removesuffix(PAGES_PREFIX)
+    text = _TEMPLATES.get_template(template).render(base=base, airflow=airflow, user=user, **values)
     return HTMLResponse(text, status_code, HEADERS)

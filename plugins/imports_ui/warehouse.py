@@ -34,8 +34,14 @@ def engine() -> Engine:
 
 @contextmanager
 def reading() -> Iterator[Connection]:
-    """Open a transaction in which nothing can be changed, and no statement takes longer than a page may."""
-    with engine().connect() as connection, connection.begin():
+    """Open a transaction in which nothing can be changed, and no statement takes longer than a page may.
+
+    Raises:
+        WarehouseUnavailable: the database can't be reached, or took too long.
+    """
+    from include.importing.stages import values_hidden
+
+    with values_hidden(), engine().connect() as connection, connection.begin():
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
         connection.exec_driver_sql("SET LOCAL statement_timeout = '15s'")
         yield connection

@@ -95,6 +95,11 @@ def test_only_what_needs_a_person_is_told(state, rejected, told):
     assert needs_attention({"state": state, "rows": {"rejected": rejected}}) is told
 
 
+@pytest.mark.parametrize(("rule", "told"), [("review.rejected", False), ("review.expired", True)])
+def test_x06_a_cancelled_file_is_told_about_unless_a_person_has_rejected_it(rule, told):
+    assert needs_attention({"state": "cancelled", "rows": {"rejected": 0}, "reason": {"rule": rule}}) is told
+
+
 def test_nothing_is_sent_about_a_clean_import(inbox):
     clean = RESULT | {"state": "completed", "rows": RESULT["rows"] | {"rejected": 0}}
     assert not ImportNotifier().send(context(clean))

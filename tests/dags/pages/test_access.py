@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -24,3 +26,32 @@ def test_everyone_who_is_signed_in_sees_the_imports(browse: Browse, role: str) -
     assert answer.status_code == 200
     assert answer.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'")
     assert "<h1>Imports</h1>" in answer.text
+
+
+def test_connections_and_variables_made_in_airflow_serve_the_pages(
+    browse: Browse, connected: Any, folders: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API server finds them in Airflow's own database; the tests' other ones are in the environment."""
+    from airflow.models.connection import Connection
+    from airflow.models.variable import Variable
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete
+
+    monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # as airflow.api_fastapi.main sets it
+    uri = os.environ["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]
+    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES")
+    assert browse("viewer").get("/imports/").status_code == 503
+    areas = ("landing", "work", "reports", "archive")
+    with create_session() as session:
+        session.add(Connection(conn_id="warehouse_postgres", uri=uri))
+        for area in areas:
+            monkeypatch.delenv(f"AIRFLOW_VAR_{area.upper()}_URL")
+            session.add(Variable(key=f"{area}_url", val=str(getattr(folders, area))))
+    try:
+        browser = browse("viewer")
+        assert browser.get("/imports/").status_code == 200
+        assert browser.get("/imports/jobs/1").status_code == 404
+    finally:
+        with create_session() as session:
+            session.execute(delete(Connection).where(Connection.conn_id == "warehouse_postgres"))
+            session.execute(delete(Variable).where(Variable.key.in_([f"{area}_url" for area in areas])))

@@ -1,0 +1,1 @@
+"""Gift card pools as people look at them."""

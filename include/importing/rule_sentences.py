@@ -1,0 +1,58 @@
+"""What the rules say, without the values that they say it of: for pages. Source: X-08, X-20.
+
+The sentences in the ledger and in the rejected-rows file quote the sender's cells, so no page may show them. Here each
+place of a value is an ellipsis. GX is not needed for it, which takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from include import import_types
+from include.importing.records import ROW_RULES
+from include.importing.wildcards import expand_entries, expand_load_rules
+from include.project.loader import load_project
+
+WITHHELD = "…"
+_PLACE = re.compile(r"\{\w+\}")
+
+
+def masked_sentences(import_type: str, suites: Path, project_file: Path) -> Mapping[str, str]:
+    """Return a sentence for each rule that can reject a row of a type, or warn of one: rule id → sentence.
+
+    Args:
+        suites: folder of the GX suites.
+        project_file: the project settings, which add fields; both are read again when they have changed.
+    """
+    suite = suites / f"{import_type}.json"
+    return _sentences(import_type, suite, suite.stat().st_mtime_ns, project_file, project_file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _sentences(import_type: str, suite: Path, _: int, project_file: Path, __: int) -> Mapping[str, str]:
+    declared = import_types.get(import_type)
+    fields = declared.all_fields(load_project(project_file))
+    entries = expand_entries(json.loads(suite.read_text(encoding="utf-8"))["expectations"], fields)
+    load_rules = expand_load_rules(declared.load_rules, fields)
+    return (
+        {rule: _PLACE.sub(WITHHELD, sentence) for rule, sentence in ROW_RULES.items()}
+        | {entry["meta"]["rule"]: _told(entry["meta"]["message"], entry.get("kwargs", {})) for entry in entries}
+        | {rule.id: _PLACE.sub(WITHHELD, rule.message) for rule in load_rules}
+    )
+
+
+def _told(message: str, arguments: Mapping[str, Any]) -> str:
+    """Fill in what the rule was given; what it was applied to stays out."""
+    parts = []
+    for literal, place, _, _ in Formatter().parse(message):
+        parts.append(literal)
+        if place is not None:
+            argument = arguments.get(place, WITHHELD)
+            parts.append(", ".join(map(str, argument)) if isinstance(argument, list) else str(argument))
+    return "".join(parts)

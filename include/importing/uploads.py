@@ -1,0 +1,329 @@
+"""Uploads: files that a person has sent from a page, kept where the pick-up doesn't look until they are launched.
+
+Each has a folder of its own in the work area, `uploads/<type>/<user>/<id>/`, and in it `upload.json`, the file, a copy
+of the landing folder's settings, which hold for it as for a dropped file, and once it is launched the settings chosen
+on the page as its sidecar (X-11). Source: X-01, X-12, X-18, X-20.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+import unicodedata
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import PurePosixPath
+from typing import Any, Self
+
+import yaml
+from sqlalchemy import Connection
+from upath import UPath
+
+from include.importing import files, jobs, landing
+from include.importing.errors import FileRefused, SettingsError
+from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
+from include.importing.import_type import ImportType
+from include.importing.jobs import State
+from include.importing.runtime import Runtime
+from include.importing.settings import ImportSettings, resolve
+from include.importing.stages import values_hidden
+
+FOLDER = "uploads"
+KEPT_FOR = timedelta(days=1)
+"""How long an upload is kept that nobody launches, from its last use on."""
+LONGEST_KEPT = timedelta(days=30)
+"""How long one is kept whose run never took it: its DAG is paused, or the run was deleted."""
+LONGEST_NAME_BYTES = 180
+"""Room for `.settings.yaml` and the words that reports add, within the 255 bytes of a file system."""
+_RECORD = "upload.json"
+_ID = re.compile(r"[0-9a-f]{32}")
+_PATHS = re.compile(r"[/\\]")
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What was chosen on the page, as it was written there.
+
+    Args:
+        settings: setting → text; those left alone are missing.
+        columns: field → index of the file's column, None for none; None before anybody has chosen.
+    """
+
+    settings: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, int | None] | None = None
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One file that a person has sent.
+
+    Args:
+        user: whose it is; nobody else sees it.
+        used_at: the last time that somebody did something with it, UTC.
+        dry_runs: how many were asked for.
+        is_launched: an import was started with it; from then on nothing of it changes.
+    """
+
+    import_type: str
+    id: str
+    user: str
+    file_name: str
+    size_bytes: int
+    received_at: datetime
+    used_at: datetime
+    choices: Choices = field(default_factory=Choices)
+    dry_runs: int = 0
+    is_launched: bool = False
+
+    def folder(self, runtime: Runtime) -> UPath:
+        """Return where it lies."""
+        return _folder(runtime, self.import_type, self.user) / self.id
+
+    def path(self, runtime: Runtime) -> UPath:
+        """Return the file."""
+        return self.folder(runtime) / self.file_name
+
+    @property
+    def run_id(self) -> str:
+        """The DAG run that imports it: the same however often it is launched."""
+        return f"upload__{self.id}"
+
+    def dry_run_id(self, number: int) -> str:
+        """Name the DAG run of the n-th dry run."""
+        return f"upload__{self.id}__dry_run_{number}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            name: value.isoformat() if isinstance(value, datetime) else value for name, value in asdict(self).items()
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what `to_json` gave."""
+        times = {name: datetime.fromisoformat(stored[name]) for name in ("received_at", "used_at")}
+        return cls(**{**stored, **times, "choices": Choices(**stored["choices"])})
+
+
+class Reception:
+    """A file on its way into its folder. Nothing stays of one that doesn't arrive whole.
+
+    Raises:
+        FileRefused: `file.name`, `file.extension`.
+        SettingsError, ConfigurationError: the landing folder's settings are wrong, or the defaults.
+    """
+
+    def __init__(self, runtime: Runtime, import_type: ImportType, user: str, sent_name: str) -> None:
+        now = runtime.clock()
+        self._runtime = runtime
+        self._upload = Upload(import_type.name, secrets.token_hex(16), user, safe_name(sent_name), 0, now, now)
+        folder_settings = _folder_settings(runtime, import_type)
+        self._max_bytes = max_bytes(runtime, import_type, folder_settings)
+        self._stack = ExitStack()
+        try:
+            if folder_settings is not None:
+                with files.written_whole(self._upload.folder(runtime) / FOLDER_SETTINGS) as sink:
+                    sink.write(folder_settings.encode())
+            _write(runtime, self._upload)  # first: what is cut off is found, and deleted, by it
+            self._sink = self._stack.enter_context(files.written_whole(self._upload.path(runtime)))
+        except BaseException:
+            self.abandon()
+            raise
+        self._size_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Take the next bytes.
+
+        Raises:
+            FileRefused: `file.too_big`.
+            StorageError: there is no room.
+        """
+        self._size_bytes += len(data)
+        if self._size_bytes > self._max_bytes:
+            raise too_big(self._max_bytes)
+        self._sink.write(data)
+
+    def complete(self, settings: Mapping[str, str]) -> Upload:
+        """Keep the file, with the settings chosen when it was sent.
+
+        Raises:
+            FileRefused: `file.empty`.
+            StorageError: there is no room.
+        """
+        if not self._size_bytes:
+            raise FileRefused("file.empty", "The file is empty. Expected: a first row of column headers, then rows.")
+        self._stack.close()
+        self._upload = replace(self._upload, size_bytes=self._size_bytes, choices=Choices(dict(settings)))
+        _write(self._runtime, self._upload)
+        return self._upload
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        with suppress(_Abandoned, OSError), self._stack:
+            raise _Abandoned
+        with suppress(OSError):
+            files.delete_folder(self._upload.folder(self._runtime))
+
+
+class _Abandoned(Exception):
+    """Ends the writing of a file before its end."""
+
+
+def safe_name(sent: str) -> str:
+    """Return the name under which an upload is kept: the sender's, without what could lead or fool anyone elsewhere.
+
+    No folders, no characters that control or can't be seen, no dots or blanks at its start; its end is cut off before
+    the extension when it is too long.
+
+    Raises:
+        FileRefused: `file.extension`: neither .csv nor .txt (X-01); `file.name`: one that the pick-up ignores (X-12).
+    """
+    name = unicodedata.normalize("NFC", _PATHS.split(sent)[-1])
+    name = "".join(character for character in name if unicodedata.category(character)[0] != "C")
+    name = " ".join(name.split()).lstrip(". ")
+    path = PurePosixPath(name or "?")
+    if path.suffix.lower() not in landing.EXTENSIONS:
+        raise FileRefused("file.extension", "The file is neither a .csv nor a .txt file.")
+    room = LONGEST_NAME_BYTES - len(path.suffix)
+    name = path.stem.encode()[:room].decode(errors="ignore") + path.suffix
+    if landing.is_ignored(name):
+        raise FileRefused("file.name", "Files of this name are settings, or still being written: rename it.")
+    return name
+
+
+def too_big(max_file_bytes: int) -> FileRefused:
+    """Say that a file is over the limit, of which nobody knows by how much. Source: X-18."""
+    return FileRefused("file.too_big", f"The file is larger than {max_file_bytes:,} bytes (max_file_bytes).")
+
+
+def max_bytes(runtime: Runtime, import_type: ImportType, folder_settings: str | None = None) -> int:
+    """Return how large an upload of a type may be.
+
+    Args:
+        folder_settings: text of the landing folder's settings; None reads it.
+    """
+    text = folder_settings if folder_settings is not None else _folder_settings(runtime, import_type)
+    layers = landing.read_layers({"folder": text}, "")
+    return resolve(import_type.name, **layers, defaults_file=runtime.defaults_file).max_file_bytes
+
+
+def find(runtime: Runtime, import_type: str, user: str, upload_id: str) -> Upload | None:
+    """Return a user's upload, or None when there is none (any more), or it is somebody else's."""
+    if not _ID.fullmatch(upload_id):
+        return None
+    return _read(_folder(runtime, import_type, user) / upload_id)
+
+
+def waiting(runtime: Runtime, import_type: str, user: str, *, limit: int = 20) -> list[Upload]:
+    """Return a user's uploads that were not launched, newest first."""
+    found = [_read(record.parent) for record in _records(_folder(runtime, import_type, user))]
+    kept = [upload for upload in found if upload is not None and upload.size_bytes and not upload.is_launched]
+    return sorted(kept, key=lambda upload: upload.received_at, reverse=True)[:limit]
+
+
+def save(runtime: Runtime, upload: Upload, **changes: Any) -> Upload:
+    """Write down what has become of an upload."""
+    changed = replace(upload, used_at=runtime.clock(), **changes)
+    _write(runtime, changed)
+    return changed
+
+
+def sidecar_text(given: Mapping[str, object]) -> str:
+    """Return settings as the text of a sidecar: the same settings, the same text."""
+    return yaml.safe_dump(dict(given), allow_unicode=True, sort_keys=True) if given else ""
+
+
+def write_sidecar(runtime: Runtime, upload: Upload, given: Mapping[str, object]) -> None:
+    """Put the chosen settings beside the file, where its import looks for them (X-11).
+
+    Not into the run's parameters: the headers of a mapping may be a row of data (X-20).
+    """
+    path = upload.path(runtime)
+    with files.written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
+        sink.write(sidecar_text(given).encode())
+
+
+def folder_layers(runtime: Runtime, upload: Upload) -> dict[str, Any]:
+    """Return the settings that lie beside an upload, but for those chosen on the page, for `settings.resolve`."""
+    texts = landing.given_texts(runtime, upload.path(runtime))
+    return landing.read_layers(texts | {"sidecar": None}, upload.file_name)
+
+
+def usual_settings(runtime: Runtime, import_type: ImportType, upload: Upload | None = None) -> ImportSettings | None:
+    """Return the settings that hold for an upload when nothing is chosen; None when the folder's are wrong."""
+    try:
+        layers = (
+            landing.read_layers({"folder": _folder_settings(runtime, import_type)}, "")
+            if upload is None
+            else folder_layers(runtime, upload)
+        )
+        return resolve(import_type.name, **layers, defaults_file=runtime.defaults_file)
+    except SettingsError:
+        return None
+
+
+def delete(runtime: Runtime, upload: Upload) -> None:
+    """Delete an upload and all that belongs to it."""
+    files.delete_folder(upload.folder(runtime))
+
+
+def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
+    """Delete the uploads that are of no more use; return how many, by import type. Source: X-20.
+
+    One that nobody launched goes a day after its last use. A launched one is kept until its run has taken the file,
+    for the job has its own copy then.
+    """
+    deleted: dict[str, int] = {}
+    with values_hidden(), runtime.engine.connect() as connection:
+        for record in list(_records(runtime.work / FOLDER)):
+            upload = _read_record(record)
+            if upload is None or not _is_expired(connection, upload, now):
+                continue
+            delete(runtime, upload)
+            deleted[upload.import_type] = deleted.get(upload.import_type, 0) + 1
+    return deleted
+
+
+def _is_expired(connection: Connection, upload: Upload, now: datetime) -> bool:
+    age = now - upload.used_at
+    if age < KEPT_FOR or not upload.is_launched:
+        return age >= KEPT_FOR
+    job = jobs.find(connection, f"import_{upload.import_type}/{upload.run_id}")
+    has_taken = job is not None and (job.state is not State.AWAITING_EXECUTION or job.finished_at is not None)
+    return has_taken or age >= LONGEST_KEPT
+
+
+def _folder(runtime: Runtime, import_type: str, user: str) -> UPath:
+    """Return the folder of a user's uploads: named for them, and no one else's whatever their name."""
+    stem = re.sub(r"[^a-z0-9]+", "_", user.lower()).strip("_")[:40]
+    return runtime.work / FOLDER / import_type / f"{stem}-{hashlib.sha256(user.encode()).hexdigest()[:16]}"
+
+
+def _folder_settings(runtime: Runtime, import_type: ImportType) -> str | None:
+    """Return the settings file of the type's landing folder."""
+    return landing.given_texts(runtime, runtime.landing / import_type.name / "upload.csv")["folder"]
+
+
+def _records(folder: UPath) -> Iterator[UPath]:
+    if folder.exists():
+        yield from folder.rglob(_RECORD)
+
+
+def _read(folder: UPath) -> Upload | None:
+    return _read_record(folder / _RECORD)
+
+
+def _read_record(path: UPath) -> Upload | None:
+    try:
+        return Upload.from_json(json.loads(path.read_bytes()))
+    except FileNotFoundError:  # deleted between the listing and the look
+        return None
+
+
+def _write(runtime: Runtime, upload: Upload) -> None:
+    with files.written_whole(upload.folder(runtime) / _RECORD) as sink:
+        sink.write(json.dumps(upload.to_json(), ensure_ascii=False).encode())

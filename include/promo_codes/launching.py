@@ -1,0 +1,88 @@
+"""Launch a draft of a pool as a file of one row that says `launch`: an import like any other. Source: PP-01, X-10.
+
+The import's own rules judge it under the pool's lock, and the ledger keeps who launched which pool and when. Nothing
+else in the schema could tell who it was.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping
+
+from upath import UPath
+
+from include.importing.files import written_whole
+from include.importing.runtime import Runtime
+from include.promo_codes.stock import PromoPool
+
+IMPORT_TYPE = "promo_code_pools"
+FOLDER = ".launches"
+"""Within the type's landing folder. The point hides it from the pick-up: the run that asks for it takes it (X-12)."""
+LARGEST_DESCRIPTION = 1000
+SETTINGS: Mapping[str, object] = {
+    "encoding": "utf-8",
+    "delimiter": ",",
+    "dry_run": False,
+    "review": False,
+    "force": True,
+}
+"""Of the import. Nobody reviews what somebody has just asked for; and asked for again, after its reason to be rejected
+is gone, the same row is no repeat."""
+
+
+class LaunchRefused(Exception):
+    """This pool can't be launched so: nothing was written.
+
+    Args:
+        message: a sentence for the person who asked.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+def check_launch(pool: PromoPool, description: str) -> None:
+    """Refuse at once what the import would reject.
+
+    Raises:
+        LaunchRefused: it is launched already, or has no description, or one too long.
+    """
+    if pool.state == "active":
+        raise LaunchRefused(f"The pool {pool.system_id} is launched already.")
+    if not description.strip():
+        raise LaunchRefused("A description is needed to launch a pool.")
+    if len(description) > LARGEST_DESCRIPTION:
+        told = f"{LARGEST_DESCRIPTION:,} characters at most, this one has {len(description):,}"
+        raise LaunchRefused(f"The description is too long: {told}.")
+
+
+def launch_file(pool: PromoPool, description: str) -> bytes:
+    """Return the file that launches a pool: its row has the name, which every row needs, and the description."""
+    text = io.StringIO(newline="")
+    rows = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n")
+    rows.writerow(("system_id", "name", "description", "launch"))
+    rows.writerow((pool.system_id, pool.name, description.strip(), "true"))
+    return text.getvalue().encode()
+
+
+def run_ids(system_id: str) -> str:
+    """Return what the ids of the runs that launch a pool begin with."""
+    return f"launch__{hashlib.sha256(system_id.encode()).hexdigest()[:16]}__"
+
+
+def launch_path(runtime: Runtime, run_id: str) -> UPath:
+    """Return where the file of a run lies until the run takes it."""
+    return runtime.landing / IMPORT_TYPE / FOLDER / f"{run_id}.csv"
+
+
+def write_launch(runtime: Runtime, path: UPath, pool: PromoPool, description: str) -> None:
+    """Write the file.
+
+    Raises:
+        StorageError: the landing area can't be written to.
+    """
+    with written_whole(path) as sink:
+        sink.write(launch_file(pool, description))

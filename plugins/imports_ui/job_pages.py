@@ -1,0 +1,331 @@
+"""The page of one job: how it went, what was rejected and why, and its files. Source: X-08, X-09, X-10, X-20.
+
+Pages show no rejected value: rules are told by sentences without values. Downloads hold everything; they need the same
+right, to read the DAG of the type.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from functools import lru_cache
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, status
+from fastapi.responses import HTMLResponse
+
+from imports_ui import downloads, warehouse
+from imports_ui.access import User, dag_of, demand
+from imports_ui.pages import HEADERS, base_of, render
+from include import import_types
+from include.importing import history
+from include.importing.jobs import Job
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+    from sqlalchemy import Connection
+    from upath import UPath
+
+    from include.importing.history import JobDetails, Rejected
+    from include.importing.runtime import Runtime
+
+router = APIRouter()
+
+LARGEST_ID = 2**63 - 1
+MOST_RULES = 100
+MOST_COLUMNS = 200
+MOST_WARNINGS = 100
+REJECTS_SHOWN = 10
+BAR_WIDTH = 240
+RENDER_SECONDS = 60
+KEPT_DOCS = 16
+DOCS_HEADERS = HEADERS | {
+    # GX's page has its styles within; it may load and run nothing at all.
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'"
+    ),
+}
+FILES = {
+    "rejected": ("Rejected rows", "rejected_file_url", downloads.ROWS),
+    "not-found": ("Rows of nobody", "not_found_file_url", downloads.ROWS),
+    "dropped-values": ("Values left out", "dropped_values_file_url", downloads.ROWS),
+    "original": ("File as it was sent", None, downloads.ROWS),
+    "summary": ("Summary", "summary_file_url", "application/json"),
+    "evidence": ("Evidence of the rules", "evidence_file_url", "application/json"),
+}
+"""By the last part of the address: what people call it, the ledger's column, its type."""
+EXPIRING = ("rejected", "not-found", "dropped-values", "original")
+
+JobId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
+_rendering = threading.Semaphore(1)
+"""Each rendering takes a core for seconds."""
+
+
+@router.get("/jobs/{job_id}", response_class=HTMLResponse)
+def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
+    """Show everything about a job; while it runs, the page asks for itself again every few seconds."""
+    runtime = warehouse.runtime()
+    with warehouse.reading() as connection:
+        told = _details(connection, user, job_id)
+        rejects = history.page_of_rejects(connection, job_id, size=REJECTS_SHOWN)
+    job, sentences = told.job, _sentences(runtime, told.job)
+    columns, unshown_columns = _columns(runtime, job)
+    return render(
+        request,
+        "job.html",
+        user,
+        title=f"Import {job.id}",
+        told=told,
+        job=job,
+        label=import_types.get(job.import_type).label,
+        run_url=_run_url(job),
+        duration=(job.finished_at - job.launched_at) if job.finished_at else None,
+        rejected_by=_bars([rule for rule in told.rules if rule["severity"] == "critical"], sentences),
+        rejects=[_explained(row, sentences) for row in rejects.rows],
+        has_more_rejects=rejects.after is not None,
+        warnings=job.warnings[:MOST_WARNINGS],
+        unshown_warnings=max(0, len(job.warnings) - MOST_WARNINGS),
+        columns=columns,
+        unshown_columns=unshown_columns,
+        settings=_settings(job),
+        files=_offered(job),
+        bar_width=BAR_WIDTH,
+    )
+
+
+@router.get("/jobs/{job_id}/rejects", response_class=HTMLResponse)
+def list_rejects(
+    request: Request,
+    user: User,
+    job_id: JobId,
+    after: Annotated[int, Query(ge=0, le=LARGEST_ID)] = 0,
+    rule: Annotated[str, Query(max_length=200)] = "",
+) -> HTMLResponse:
+    """Show rejected rows by line; those of one rule as far as the ledger knows its first lines."""
+    runtime = warehouse.runtime()
+    with warehouse.reading() as connection:
+        told = _details(connection, user, job_id)
+        lines = next((each["first_lines"] for each in told.rules if each["rule"] == rule), []) if rule else None
+        page = history.page_of_rejects(connection, job_id, after=after, lines=lines)
+    sentences = _sentences(runtime, told.job)
+    return render(
+        request,
+        "rejects.html",
+        user,
+        title=f"Rejected rows of import {job_id}",
+        told=told,
+        job=told.job,
+        rule=rule,
+        rule_rows=next((each["rows"] for each in told.rules if each["rule"] == rule), 0),
+        first_lines=len(lines or []),
+        rejects=[_explained(row, sentences) for row in page.rows],
+        after=after,
+        next_after=page.after,
+    )
+
+
+@router.get("/jobs/{job_id}/files/{kind}")
+def download(user: User, job_id: JobId, kind: str) -> Response:
+    """Send a file of a job: a report, or the sender's own bytes wherever they lie now."""
+    if kind not in FILES:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "Imports have no file of this name.")
+    runtime = warehouse.runtime()
+    with warehouse.reading() as connection:
+        job = _job(connection, user, job_id)
+    _, _, media_type = FILES[kind]
+    path = _find(runtime, job, kind)
+    name = job.file_name if kind == "original" else _report_name(job, kind, path.name)
+    try:
+        return downloads.send(path, name, media_type)
+    except FileNotFoundError:
+        raise _gone() from None
+
+
+@router.get("/jobs/{job_id}/validation", response_class=HTMLResponse)
+def show_validation(request: Request, user: User, job_id: JobId) -> HTMLResponse:
+    """Show GX's own page of the validation, made from the evidence by GX's own renderer."""
+    runtime = warehouse.runtime()
+    with warehouse.reading() as connection:
+        job = _job(connection, user, job_id)
+    try:
+        with _find(runtime, job, "evidence").open("rb") as stream:
+            evidence = stream.read()
+    except FileNotFoundError:
+        raise _gone() from None
+    page = _data_docs(evidence, job.launched_at.isoformat())
+    way_back = f'<p><a href="{base_of(request)}/jobs/{job.id}">Import {job.id}</a></p>'
+    return HTMLResponse(page.replace("<body>", f"<body>{way_back}", 1), headers=DOCS_HEADERS)
+
+
+def _job(connection: Connection, user: BaseUser, job_id: int) -> Job:
+    """Return a job that the user may look at.
+
+    Raises:
+        HTTPException: 404, 403.
+    """
+    from include.importing import jobs
+
+    try:
+        job = jobs.get(connection, job_id)
+    except LookupError:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no import {job_id}.") from None
+    if job.import_type not in import_types.IMPORT_TYPES:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, f"Import {job_id} is of a type that this project has no more.")
+    demand(user, "read", dag_of(job.import_type))
+    return job
+
+
+def _details(connection: Connection, user: BaseUser, job_id: int) -> JobDetails:
+    _job(connection, user, job_id)
+    return history.details(connection, job_id)
+
+
+def _find(runtime: Runtime, job: Job, kind: str) -> UPath:
+    """Return where a file of a job lies.
+
+    Raises:
+        HTTPException: 404 when the job has none, 410 when it is no longer kept.
+    """
+    from include.importing import files
+
+    _, column, _ = FILES[kind]
+    is_expired = job.finished_at is not None and job.archive_url is None and job.work_url is None
+    if column is None:
+        source = files.find_source(runtime, job)
+        if source is None:
+            raise _gone() if job.finished_at else _none_yet()
+        return source
+    url = getattr(job, column)
+    if url is None:
+        had_one = {"rejected": bool(job.rows_rejected), "not-found": bool(job.rows_not_found)}.get(kind, True)
+        raise _gone() if is_expired and had_one and kind in EXPIRING else _none_yet()
+    return files.from_url(runtime, url)
+
+
+def _gone() -> HTTPException:
+    return HTTPException(status.HTTP_410_GONE, "This file is no longer kept: files of rows go after retention_days.")
+
+
+def _none_yet() -> HTTPException:
+    return HTTPException(status.HTTP_404_NOT_FOUND, "The import has no such file.")
+
+
+def _report_name(job: Job, kind: str, stored: str) -> str:
+    """Return the name that a report is saved under; those that are called the same for every job get its number."""
+    return f"import-{job.id}.{stored}" if kind in ("summary", "evidence") else stored
+
+
+def _offered(job: Job) -> list[tuple[str, str, str]]:
+    """Return the files that a job has: part of the address, label, name."""
+    offered = []
+    for kind, (label, column, _) in FILES.items():
+        url = (job.archive_url or job.work_url) if column is None else getattr(job, column)
+        if url is not None:
+            offered.append((kind, label, job.file_name if column is None else PurePosixPath(url).name))
+    return offered
+
+
+def _sentences(runtime: Runtime, job: Job) -> dict[str, str]:
+    from include.importing.rule_sentences import masked_sentences
+
+    return dict(masked_sentences(job.import_type, runtime.suites, runtime.project_file))
+
+
+def _explained(row: Rejected, sentences: dict[str, str]) -> dict[str, Any]:
+    """Return a rejected row with what its rules say, without its values."""
+    return {
+        "line": row.line,
+        "rules": [(rule, sentences.get(rule, "")) for rule in row.rules],
+        "fixed_by": row.fixed_by_job_id,
+    }
+
+
+def _bars(rules: list[dict[str, Any]], sentences: dict[str, str]) -> list[dict[str, Any]]:
+    """Return the most frequent rules, each with the length of its bar."""
+    most = max((rule["rows"] for rule in rules), default=1)
+    return [
+        rule | {"sentence": sentences.get(rule["rule"], ""), "width": max(1, round(BAR_WIDTH * rule["rows"] / most))}
+        for rule in rules[:MOST_RULES]
+    ]
+
+
+def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
+    """Return what became of the file's first columns, and how many more there are."""
+    from include.importing.mapping import ColumnMapping
+
+    if job.mapping is None:
+        return [], 0
+    fields = {each.name: each.label for each in import_types.get(job.import_type).all_fields(runtime.project)}
+    columns = ColumnMapping.from_json(job.mapping).columns
+    shown = [
+        {
+            "number": column.index + 1,
+            "header": column.shown(),
+            "field": column.field,
+            "label": fields.get(column.field or "", ""),
+            "how": str(column.how),
+            "suggestion": column.suggestion,
+            "needs": column.needs,
+        }
+        for column in columns[:MOST_COLUMNS]
+    ]
+    return shown, len(columns) - len(shown)
+
+
+def _settings(job: Job) -> list[tuple[str, str, str]]:
+    """Return name, value and giver of each setting, those that somebody gave first.
+
+    The setting `mapping` is told by the table of columns alone: its headers may be data (X-20).
+    """
+    given_by, derived = job.settings.get("given_by", {}), job.settings.get("derived", {})
+    told = []
+    for name, value in job.settings.items():
+        if name in ("given_by", "derived", "action"):
+            continue
+        if name == "mapping":
+            text = f"columns named: {len(value)}; see below" if value else ""
+        elif isinstance(value, bool):
+            text = "yes" if value else "no"
+        else:
+            text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value or "")
+        follows = f" ({derived[name]})" if name in derived and str(derived[name]) != text else ""
+        told.append((name, f"{text}{follows}"[:300], given_by.get(name, "defaults")))
+    return sorted(told, key=lambda each: (each[2] == "defaults", each[0]))
+
+
+def _run_url(job: Job) -> str | None:
+    """Return the address of the job's DAG run, from Airflow's root; None for an import by the command line."""
+    if not job.dag_id or not job.dag_run_id:
+        return None
+    return f"/dags/{quote(job.dag_id, safe='')}/runs/{quote(job.dag_run_id, safe='')}"
+
+
+@lru_cache(maxsize=KEPT_DOCS)
+def _data_docs(evidence: bytes, launched_at: str) -> str:
+    """Let GX render in a process of its own: its import would hold this one for seconds, and 150 MiB for good.
+
+    Raises:
+        HTTPException: 503.
+    """
+    from include.importing.runtime import ROOT
+
+    command = [sys.executable, "-m", "include.importing.data_docs", launched_at]
+    if not _rendering.acquire(timeout=RENDER_SECONDS):
+        raise _not_rendered()
+    try:
+        done = subprocess.run(
+            command, input=evidence, stdout=subprocess.PIPE, check=True, timeout=RENDER_SECONDS, cwd=ROOT
+        )
+    except subprocess.SubprocessError:  # what it printed is in the server's log
+        raise _not_rendered() from None
+    finally:
+        _rendering.release()
+    return done.stdout.decode()
+
+
+def _not_rendered() -> HTTPException:
+    return HTTPException(503, "Great Expectations did not finish the page. The evidence itself can be downloaded.")

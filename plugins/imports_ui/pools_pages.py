@@ -1,0 +1,402 @@
+"""The pages of gift card pools and promo code pools. Source: GP-04, PC-06, PG-01, PG-02, PP-01, TU-01, TU-05, X-20.
+
+What is needed, as rights on DAGs:
+
+- gift card pools: to read `import_gift_card_pools`; for their cards and balances `import_gift_cards` too;
+- promo code pools, their stock, alerts and launches: to read `import_promo_code_pools`;
+- of their history: uploads to read `import_promo_codes`, generations to read `generate_promo_codes`;
+- *Generate*: to start runs of `generate_promo_codes`; *Launch*: to start runs of `import_promo_code_pools`.
+
+A pool's name or id may hold any character. It is the rest of the path, with nothing after it; what browsers, proxies or
+servers would take for something else there (`..`, a slash, `%`, a line end) goes as `?id=` instead. Forms name their
+pool in their address: browsers change line ends in fields.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Form, HTTPException, Query, Request, status
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from imports_ui import runs, stock_picture, warehouse
+from imports_ui.access import User, can_launch, can_read, demand
+from imports_ui.pages import render
+from include.gift_cards import pools as gift_cards
+from include.importing.errors import ConfigurationError
+from include.importing.files import StorageError
+from include.promo_codes import formats, generation, launching, stock
+from warehouse_runtime import secret_key
+
+if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+    from sqlalchemy import Connection
+
+    from include.promo_codes.stock import PromoPool
+
+router = APIRouter(prefix="/pools")
+
+GIFT_CARD_POOLS, GIFT_CARDS = "import_gift_card_pools", "import_gift_cards"
+PROMO_POOLS, PROMO_CODES, GENERATE = "import_promo_code_pools", "import_promo_codes", "generate_promo_codes"
+GIFT_CARD_PATH, PROMO_PATH = "/pools/gift-cards", "/pools/promo-codes"
+ROWS = 20
+LONGEST_SEARCH = 200
+AUTO_GENERATE = {"": None, "true": True, "false": False}
+PageNumber = Annotated[int, Query(ge=1, le=100_000)]
+Text = Annotated[str, Form()]
+
+
+def pool_url(path: str, name: str) -> str:
+    """Return the address of a pool's page, below the pages' own."""
+    if name in (".", "..") or re.search(r"[\r\n%/\\]", name):
+        return f"{path}?{urlencode({'id': name})}"
+    return f"{path}/{quote(name, safe='')}"
+
+
+# -- both lists
+
+
+@router.get("", response_class=HTMLResponse)
+def list_pools(
+    request: Request, user: User, q: str = "", gift_cards_page: PageNumber = 1, promo_codes_page: PageNumber = 1
+) -> HTMLResponse:
+    """Show the pools that the user may see."""
+    sees = {dag: can_read(user, dag) for dag in (GIFT_CARD_POOLS, GIFT_CARDS, PROMO_POOLS)}
+    if not (sees[GIFT_CARD_POOLS] or sees[PROMO_POOLS]):
+        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You have no right to read {GIFT_CARD_POOLS} or {PROMO_POOLS}.")
+    wanted = q.strip()[:LONGEST_SEARCH]
+    values: dict[str, Any] = {"gift_card_pools": None, "cards": None, "promo_pools": None}
+    with warehouse.reading() as connection:
+        if sees[GIFT_CARD_POOLS]:
+            found = gift_cards.list_pools(
+                connection, wanted=wanted, limit=ROWS + 1, offset=(gift_cards_page - 1) * ROWS
+            )
+            values["gift_card_pools"] = found
+            if sees[GIFT_CARDS]:
+                values["cards"] = gift_cards.count_cards(connection, [pool.system_name for pool in found[:ROWS]])
+        if sees[PROMO_POOLS]:
+            values["promo_pools"] = stock.list_pools(
+                connection, _now(), wanted=wanted, limit=ROWS + 1, offset=(promo_codes_page - 1) * ROWS
+            )
+    return _render(
+        request, "pools.html", user, title="Pools", q=wanted, rows=ROWS, gift_cards_page=gift_cards_page,
+        promo_codes_page=promo_codes_page, most=stock.LIST_LIMIT, **values,
+    )  # fmt: skip
+
+
+# -- gift card pools
+
+
+@router.get("/gift-cards", response_class=HTMLResponse)
+def show_gift_card_pool_by_query(request: Request, user: User, id: str) -> HTMLResponse:  # noqa: A002
+    """Show a pool whose name can't stand in a path."""
+    return show_gift_card_pool(request, user, id)
+
+
+@router.get("/gift-cards/{system_name:path}", response_class=HTMLResponse)
+def show_gift_card_pool(request: Request, user: User, system_name: str) -> HTMLResponse:
+    """Show a pool's product and settings, its cards by status and their balance."""
+    demand(user, "read", GIFT_CARD_POOLS)
+    sees_cards = can_read(user, GIFT_CARDS)
+    with warehouse.reading() as connection:
+        pool = gift_cards.find_pool(connection, system_name)
+        if pool is None:
+            raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no gift card pool of this name.")
+        cards = gift_cards.count_cards(connection, [system_name])[system_name] if sees_cards else None
+    return _render(request, "gift_card_pool.html", user, title=pool.name, pool=pool, cards=cards)
+
+
+# -- promo code pools
+
+
+@router.get("/promo-codes", response_class=HTMLResponse)
+def show_promo_pool_by_query(request: Request, user: User, id: str, run: str = "") -> HTMLResponse:  # noqa: A002
+    """Show a pool whose id can't stand in a path."""
+    return show_promo_pool(request, user, id, run)
+
+
+@router.get("/promo-codes/{system_id:path}", response_class=HTMLResponse)
+def show_promo_pool(request: Request, user: User, system_id: str, run: str = "") -> HTMLResponse:
+    """Show a pool's settings, stock, history and alerts, and what may be done with it.
+
+    Args:
+        run: the run that a form on this page has just started.
+    """
+    demand(user, "read", PROMO_POOLS)
+    with warehouse.reading() as connection:
+        pool = _find_promo_pool(connection, system_id)
+        return _show(request, user, connection, pool, run=run)
+
+
+@router.get("/promo-code-stock", response_class=HTMLResponse)
+def show_stock(request: Request, user: User, pool: str) -> HTMLResponse:
+    """Return the piece of a pool's page that takes a moment: its codes counted, their course as a picture.
+
+    With it comes what the pool's format has available now, which takes the older one's place at the form.
+    """
+    demand(user, "read", PROMO_POOLS)
+    now = _now()
+    with warehouse.reading() as connection:
+        found = _find_promo_pool(connection, pool)
+        counted = stock.read_stock(connection, found, now)
+        days = stock.read_course(connection, found, counted.available.value, now)
+        known = {each.name: each for each in formats.list_formats(connection)}
+    # Codes for multiple use never run out: no level has a meaning for them.
+    levels = {} if found.multi_use else {"top-up threshold": found.top_up_threshold, "notify below": found.notify_below}
+    picture = stock_picture.draw(days, levels, counted.runs_out_at)
+    return _render(
+        request, "promo_pool_stock.html", user, title=found.name, pool=found, stock=counted, days=days, picture=picture,
+        own_format=known.get(found.format or ""), whole="hx-request" not in request.headers,
+    )  # fmt: skip
+
+
+@router.get("/promo-code-history", response_class=HTMLResponse)
+def show_history(
+    request: Request, user: User, pool: str, page: PageNumber = 1, run: str = "", poll: bool = False
+) -> HTMLResponse:
+    """Return a page of a pool's uploads and generations. While something goes on, it asks for itself again."""
+    demand(user, "read", PROMO_POOLS)
+    with warehouse.reading() as connection:
+        found = _find_promo_pool(connection, pool)
+        history = _history(connection, user, found, page, run)
+    answer = _render(
+        request, "promo_pool_history.html", user, title=found.name, pool=found,
+        whole="hx-request" not in request.headers, **history,
+    )  # fmt: skip
+    if poll and not history["goes_on"]:
+        answer.headers["HX-Trigger"] = "stock-changed"
+    return answer
+
+
+@router.get("/promo-code-launches", response_class=HTMLResponse)
+def show_launches(request: Request, user: User, pool: str, run: str = "", poll: bool = False) -> HTMLResponse:
+    """Return what became of a launch. While it goes on, it asks for itself again; then the page is loaded anew."""
+    demand(user, "read", PROMO_POOLS)
+    with warehouse.reading() as connection:
+        found = _find_promo_pool(connection, pool)
+        launches = _launches(connection, found, run)
+    answer = _render(
+        request, "promo_pool_launches.html", user, title=found.name, pool=found,
+        whole="hx-request" not in request.headers, **launches,
+    )  # fmt: skip
+    if poll and not launches["launch_goes_on"]:
+        answer.headers["HX-Refresh"] = "true"
+    return answer
+
+
+# -- actions
+
+
+@router.post("/generate", response_class=HTMLResponse)
+def generate(
+    request: Request,
+    user: User,
+    pool: str,
+    token: Text,
+    quantity: Text = "",
+    format: Text = "",  # noqa: A002  the form's field, as the DAG's
+    auto_generate: Text = "",
+) -> HTMLResponse:
+    """Start `generate_promo_codes` with what its own form asks for (PG-01), unless it would be refused (PG-02)."""
+    demand(user, "read", PROMO_POOLS)
+    demand(user, "launch", GENERATE)
+    run_id = f"pages__{runs.check_token(token)}"
+    given = {"quantity": quantity, "format": format, "auto_generate": auto_generate}
+    with warehouse.reading() as connection:
+        found = _find_promo_pool(connection, pool)
+        try:
+            conf = {
+                "pool": found.system_id,
+                "format": _read_format(format),
+                "quantity": _read_quantity(quantity),
+                "auto_generate": _read_auto_generate(auto_generate),
+            }
+            if runs.find_state(GENERATE, run_id) is None:  # else it has been judged already
+                refusal = generation.foresee_refusal(
+                    connection, pool=found.system_id, quantity=conf["quantity"], format_name=conf["format"],
+                    key=secret_key("code_key"),
+                )  # fmt: skip
+                if refusal is not None:
+                    raise runs.RunRefused(refusal.message)
+            runs.start_run(request, user, GENERATE, run_id, conf)
+        except (runs.RunRefused, ConfigurationError) as error:
+            return _show(
+                request, user, connection, found, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT,
+                generate_error=str(error), given=given,
+            )  # fmt: skip
+    return _to_pool(request, found, run_id)
+
+
+@router.post("/launch", response_class=HTMLResponse)
+def launch(request: Request, user: User, pool: str, token: Text, description: Text = "") -> HTMLResponse:
+    """Launch a draft (PP-01): an import of one row, in the user's name."""
+    demand(user, "launch", PROMO_POOLS)
+    token = runs.check_token(token)
+    description = description.replace("\r\n", "\n").strip()
+    runtime = warehouse.runtime()
+    with warehouse.reading() as connection:
+        found = _find_promo_pool(connection, pool)
+        run_id = f"{launching.run_ids(found.system_id)}{token}"
+        path = launching.launch_path(runtime, run_id)
+        try:
+            if runs.find_state(PROMO_POOLS, run_id) is None:
+                launching.check_launch(found, description)
+            runs.start_run(
+                request,
+                user,
+                PROMO_POOLS,
+                run_id,
+                {"file": str(path), **launching.SETTINGS},
+                prepare=lambda: launching.write_launch(runtime, path, found, description),
+            )
+        except (runs.RunRefused, launching.LaunchRefused, StorageError) as error:
+            return _show(
+                request, user, connection, found, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT,
+                launch_error=str(error), description=description,
+            )  # fmt: skip
+    return _to_pool(request, found, run_id)
+
+
+# -- pieces
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _render(request: Request, template: str, user: BaseUser, status_code: int = 200, **values: Any) -> HTMLResponse:
+    base = f"{request.scope.get('root_path', '')}".rstrip("/")
+    return render(
+        request, template, user, status_code,
+        gift_card_url=lambda name: f"{base}{pool_url(GIFT_CARD_PATH, name)}",
+        promo_url=lambda name: f"{base}{pool_url(PROMO_PATH, name)}",
+        query=lambda **given: urlencode(given), now=_now(), **values,
+    )  # fmt: skip
+
+
+def _find_promo_pool(connection: Connection, system_id: str) -> PromoPool:
+    pool = stock.find_pool(connection, system_id)
+    if pool is None:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no promo code pool of this id.")
+    return pool
+
+
+def _show(
+    request: Request,
+    user: BaseUser,
+    connection: Connection,
+    pool: PromoPool,
+    *,
+    status_code: int = 200,
+    run: str = "",
+    generate_error: str = "",
+    launch_error: str = "",
+    given: dict[str, str] | None = None,
+    description: str | None = None,
+) -> HTMLResponse:
+    known = {each.name: each for each in formats.list_formats(connection)}
+    usual = {"quantity": str(pool.quantity or ""), "format": "", "auto_generate": ""}
+    return _render(
+        request,
+        "promo_pool.html",
+        user,
+        status_code,
+        title=pool.name,
+        pool=pool,
+        formats=known,
+        own_format=known.get(pool.format or ""),
+        alerts=stock.read_alerts(connection, pool.system_id),
+        may_generate=can_launch(user, GENERATE),
+        may_launch=can_launch(user, PROMO_POOLS),
+        token=runs.make_token(),
+        generate_error=generate_error,
+        launch_error=launch_error,
+        given=usual if given is None else given,
+        description=pool.description or "" if description is None else description,
+        **_history(connection, user, pool, 1, run),
+        **_launches(connection, pool, run),
+    )
+
+
+def _history(connection: Connection, user: BaseUser, pool: PromoPool, page: int, run: str) -> dict[str, Any]:
+    """Return what the history piece shows: a page of entries, and the run that was started and has none yet."""
+    with_uploads, with_generations = can_read(user, PROMO_CODES), can_read(user, GENERATE)
+    found = stock.read_history(
+        connection, pool.system_id, limit=ROWS + 1, offset=(page - 1) * ROWS, with_uploads=with_uploads,
+        with_generations=with_generations,
+    )  # fmt: skip
+    started = _started(GENERATE, run, "pages__") if with_generations else None
+    if started and any(entry.dag_run_id == run for entry in found):
+        started = None
+    return {
+        "entries": found[:ROWS],
+        "has_more": len(found) > ROWS,
+        "page": page,
+        "run": run,
+        "with_uploads": with_uploads,
+        "with_generations": with_generations,
+        "started": started,
+        "goes_on": bool(started and started["goes_on"]) or any(_goes_on(entry.state) for entry in found[:ROWS]),
+    }
+
+
+def _launches(connection: Connection, pool: PromoPool, run: str) -> dict[str, Any]:
+    """Return what the launch piece shows: the imports that were to launch the pool, and a run that has none yet."""
+    prefix = launching.run_ids(pool.system_id)
+    found = stock.read_launches(connection, prefix)
+    started = _started(PROMO_POOLS, run, prefix)
+    if started and any(launch.dag_run_id == run for launch in found):
+        started = None
+    return {
+        "launches": found,
+        "launch_run": run,
+        "launch_started": started,
+        "launch_goes_on": bool(started and started["goes_on"]) or any(launch.finished_at is None for launch in found),
+    }
+
+
+def _started(dag_id: str, run: str, prefix: str) -> dict[str, Any] | None:
+    """Return a run that the ledger doesn't know yet; one that has ended without a word there has failed."""
+    if not (run.startswith(prefix) and run.isprintable()) or (state := runs.find_state(dag_id, run)) is None:
+        return None
+    return {
+        "dag": dag_id,
+        "run": run,
+        "state": state,
+        "goes_on": state in ("queued", "running"),
+        "is_paused": runs.is_paused(dag_id),
+    }
+
+
+def _goes_on(state: str) -> bool:
+    return state in ("awaiting_execution", "running", "awaiting_review")
+
+
+def _read_quantity(text: str) -> int:
+    digits = text.strip()
+    if not re.fullmatch("[0-9]{1,19}", digits):
+        raise runs.RunRefused("Quantity is no number: how many codes to generate, in digits alone.")
+    return int(digits)
+
+
+def _read_format(name: str) -> str | None:
+    if "\0" in name:  # which no text of PostgreSQL holds
+        raise runs.RunRefused("There is no promo code format of this name.")
+    return name or None
+
+
+def _read_auto_generate(text: str) -> bool | None:
+    if text not in AUTO_GENERATE:
+        raise runs.RunRefused("Auto-generate is none of: as it is, on, off.")
+    return AUTO_GENERATE[text]
+
+
+def _to_pool(request: Request, pool: PromoPool, run_id: str) -> Any:
+    """Send the browser to the pool's page, which follows the run; to reload that page sends no form again."""
+    base = f"{request.scope.get('root_path', '')}".rstrip("/")
+    url = pool_url(PROMO_PATH, pool.system_id)
+    separator = "&" if "?" in url else "?"
+    return RedirectResponse(f"{base}{url}{separator}{urlencode({'run': run_id})}", status.HTTP_303_SEE_OTHER)

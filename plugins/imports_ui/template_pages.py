@@ -1,0 +1,34 @@
+"""Templates: an empty and a sample file of each import type, and what its columns mean. Source: PC-01."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, HTTPException, Request, status
+from fastapi.responses import HTMLResponse, Response
+
+from imports_ui.access import User, dag_of, demand, readable_types
+from imports_ui.pages import HEADERS, render
+from include import import_types
+from include.importing.runtime import ROOT
+
+router = APIRouter()
+
+FOLDER = ROOT / "include" / "templates"
+KINDS = {"empty": "", "sample": ".sample"}
+
+
+@router.get("/templates", response_class=HTMLResponse)
+def list_templates(request: Request, user: User) -> HTMLResponse:
+    """List the templates of the types that the user may see."""
+    types = [import_types.get(name) for name in readable_types(user)]
+    return render(request, "templates.html", user, title="Templates", types=types)
+
+
+@router.get("/templates/{import_type}/{kind}")
+def download(user: User, import_type: str, kind: str) -> Response:
+    """Send a template."""
+    if import_type not in import_types.IMPORT_TYPES or kind not in KINDS:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such template.")
+    demand(user, "read", dag_of(import_type))
+    name = f"{import_type}{KINDS[kind]}.csv"
+    headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
+    return Response((FOLDER / name).read_bytes(), media_type="text/csv; charset=utf-8", headers=headers)

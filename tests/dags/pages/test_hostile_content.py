@@ -1,0 +1,204 @@
+"""Naughty strings and injection payloads as cells, headers and file names, through real jobs. Source: X-09, X-20.
+
+On pages they are text and nothing else; in files that people open in spreadsheets no cell begins a formula; the
+original comes back byte for byte. The corpora lie beside the repository (`../shared/corpora`).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from fastapi.testclient import TestClient
+
+from include.importing.jobs import JobResult
+from include.importing.mapping import Column, How
+
+pytestmark = pytest.mark.dags
+
+CORPORA = Path(__file__).parents[4] / "shared" / "corpora" / "derived"
+if not CORPORA.is_dir():
+    pytest.skip(f"The public corpora are not at {CORPORA}.", allow_module_level=True)
+
+Browse = Callable[[str | None], TestClient]
+Load = Callable[..., JobResult]
+FILES = ("blns_customers.csv", "csv_injection_customers.csv")
+STARTS_FORMULA = re.compile("[=+\\-@\t\r＝＋－＠]")
+COLUMNS_A_FILE = 150
+"""The page of a job shows the first 200 columns."""
+NAMES = 30
+LONGEST_NAME_BYTES = 200
+
+
+class _Page(HTMLParser):
+    """Collects the elements of a page, and the texts of those that hold what a sender chose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.chosen: list[str] = []
+        self._is_chosen = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag == "bdi":
+            self._is_chosen = True
+            self.chosen.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._is_chosen = self._is_chosen and tag != "bdi"
+
+    def handle_data(self, data: str) -> None:
+        if self._is_chosen:
+            self.chosen[-1] += data
+
+
+def parse(text: str) -> _Page:
+    page = _Page()
+    page.feed(text)
+    page.close()
+    return page
+
+
+def payloads() -> list[str]:
+    """Every naughty string and payload once."""
+    found: dict[str, None] = {}
+    for name in FILES:
+        with (CORPORA / name).open(encoding="utf-8-sig", newline="") as stream:
+            found |= dict.fromkeys(row["FirstName"] for row in csv.DictReader(stream))
+    return [text for text in found if text and "\0" not in text]
+
+
+def as_csv(rows: list[list[str]]) -> str:
+    sink = io.StringIO()
+    csv.writer(sink, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(rows)
+    return sink.getvalue()
+
+
+def harmless(load: Load, browse: Browse) -> _Page:
+    """The page of a job whose columns and rejected rows are nothing special, to compare elements with."""
+    told = load("customers", "plain.csv", as_csv([["Email", "Other"], *([f"no address {n}", "x"] for n in range(20))]))
+    return parse(browse("viewer").get(f"/imports/jobs/{told.job}").text)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_corpora_as_they_are_make_harmless_pages_and_come_back_unchanged(
+    browse: Browse, load: Load, name: str
+) -> None:
+    content = (CORPORA / name).read_bytes()
+    told = load("customers", name, content)
+    browser = browse("viewer")
+    assert browser.get(f"/imports/jobs/{told.job}/files/original").content == content
+    plain = harmless(load, browse)
+    page = parse(browser.get(f"/imports/jobs/{told.job}").text)
+    assert page.tags <= plain.tags
+    assert page.attributes <= plain.attributes
+
+
+def test_hostile_cells_are_rejected_masked_on_pages_and_harmless_in_spreadsheets(browse: Browse, load: Load) -> None:
+    texts = [text for text in payloads() if len(text.strip()) > 3]
+    content = as_csv([["Email", "FirstName"], *([f"{text} is no address", text] for text in texts)])
+    told = load("customers", "cells.csv", content)
+    assert told.rows.rejected == told.rows.read == len(texts)
+    plain, browser = harmless(load, browse), browse("viewer")
+
+    for text in all_rejects(browser, told.job):
+        page = parse(text)
+        assert page.tags <= plain.tags | {"form", "input", "label", "button", "nav", "br"}
+        assert "is no address" not in text  # the cells, as sent or escaped
+    assert parse(browser.get(f"/imports/jobs/{told.job}").text).tags == plain.tags
+
+    rows = list(csv.reader(io.StringIO(browser.get(f"/imports/jobs/{told.job}/files/rejected").text, newline="")))
+    assert rows[0] == ["_job", "_line", "_rules", "_reasons", "Email", "FirstName"]
+    cells = [cell for row in rows[1:] for cell in row[3:]]
+    assert [cell for cell in cells if STARTS_FORMULA.match(cell)] == []
+    assert [plainly_sent(row[5]) for row in rows[1:]] == texts
+    assert browser.get(f"/imports/jobs/{told.job}/files/original").content == content.encode()
+
+
+def plainly_sent(cell: str) -> str:
+    """Take off the one apostrophe that the rejected-rows file has put before what looks like a formula."""
+    return cell[1:] if re.match("'+[=+\\-@\t\r＝＋－＠]", cell) else cell
+
+
+def all_rejects(browser: TestClient, job: int) -> Iterator[str]:
+    """Turn the pages of rejected rows to the last."""
+    address: str | None = f"/imports/jobs/{job}/rejects"
+    while address:
+        text = browser.get(address).text
+        yield text
+        following = re.search(r'href="([^"]+)" rel="next"', text)
+        address = following[1].replace("&amp;", "&") if following else None
+
+
+def test_hostile_headers_are_text(browse: Browse, load: Load) -> None:
+    texts, shown = payloads(), []
+    plain = harmless(load, browse)
+    for number, headers in enumerate(cut(texts)):
+        told = load("customers", f"headers{number}.csv", as_csv([["Email", *headers], ["", *("x" for _ in headers)]]))
+        assert told.state in ("completed", "completed_with_rejects"), told.reason
+        page = parse(browse("viewer").get(f"/imports/jobs/{told.job}").text)
+        assert page.tags <= plain.tags
+        assert page.attributes <= plain.attributes
+        start = page.chosen.index("Email")
+        shown += page.chosen[start + 1 : start + 1 + len(headers)]
+    expected = [Column(0, text.strip(), None, How.UNMATCHED).shown() or "(no name)" for text in texts]
+    assert shown == expected
+
+
+def cut(texts: list[str]) -> Iterator[tuple[str, ...]]:
+    for start in range(0, len(texts), COLUMNS_A_FILE):
+        yield tuple(texts[start : start + COLUMNS_A_FILE])
+
+
+def file_names() -> list[str]:
+    """The most hostile of the strings that a file can be called."""
+
+    def usable(text: str) -> bool:
+        return "/" not in text and not text.startswith(".") and len(text.encode()) <= LONGEST_NAME_BYTES
+
+    def hostility(text: str) -> int:
+        odd = sum(unicodedata.category(character) in ("Cf", "Cc") for character in text)
+        return sum(character in "<>\"'&;\\%{}" for character in text) + 5 * odd + 5 * bool(STARTS_FORMULA.match(text))
+
+    found = sorted(filter(usable, payloads()), key=hostility, reverse=True)
+    markup = [text for text in found if "<" in text][: NAMES // 2]
+    return [f"{text}.csv" for text in dict.fromkeys([*markup, *found[: NAMES - len(markup)]])]
+
+
+def test_hostile_file_names_are_text_and_downloads_have_safe_ones(browse: Browse, load: Load) -> None:
+    names = file_names()
+    jobs = {}
+    for number, name in enumerate(names):
+        told = load("customers", name, f"Email\nnobody{number}@example.com\nno address\n")
+        assert told.state == "completed_with_rejects", told.reason
+        jobs[told.job] = name
+    browser = browse("viewer")
+    listed = parse(browser.get("/imports/").text)
+    assert [text for text in listed.chosen if text != "somebody"] == [jobs[job] for job in sorted(jobs, reverse=True)]
+    allowed = listed.tags
+    for job, name in jobs.items():
+        page = parse(browser.get(f"/imports/jobs/{job}").text)
+        assert page.chosen[0] == name
+        assert page.tags <= allowed | {"p", "ul", "li", "svg", "rect", "code", "dl", "dt", "dd", "strong", "h2", "h3"}
+        for kind in ("original", "rejected"):
+            sent: Any = browser.get(f"/imports/jobs/{job}/files/{kind}").headers["content-disposition"]
+            told_name = re.fullmatch(r"attachment; filename=\"([^\"]+)\"; filename\*=UTF-8''([A-Za-z0-9._~%-]+)", sent)
+            assert told_name, sent
+            full = unquote(told_name[2])
+            assert not re.search(r'[\\/:*?"<>|\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]', full)
+            assert full.endswith(".csv")
+            assert told_name[1].isascii()
+    for name in names[:5]:
+        found = parse(browser.get("/imports/", params={"name": name}).text)
+        assert [text for text in found.chosen if text != "somebody"] == [name]

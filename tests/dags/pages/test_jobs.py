@@ -1,0 +1,269 @@
+"""The list of imports and the page of one, for real jobs. Source: X-08, X-09, X-10, X-20."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from fastapi.testclient import TestClient
+
+from include.importing import reporting
+from include.importing.jobs import JobResult
+from tests.dags.test_import_runs import CARDS, HEADER, POOLS
+
+pytestmark = pytest.mark.dags
+
+Browse = Callable[[str | None], TestClient]
+Load = Callable[..., JobResult]
+RUN = "manual__2026-01-31T12:00:02+00:00"
+CANARY = "4929333344445555"
+NOT_A_NUMBER = "9876.54.321"
+
+
+class _Texts(HTMLParser):
+    """Collects what a reader sees, and the elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def parse(page: str) -> _Texts:
+    parser = _Texts()
+    parser.feed(page)
+    return parser
+
+
+@pytest.fixture
+def rejected(load: Load) -> None:
+    """Job 2: two cards loaded, three rejected."""
+    load("gift_card_pools", "p.csv", POOLS)
+    rows = f"{CANARY},nowhere,50\n4000000000000003,fifty,{NOT_A_NUMBER}\n4000000000000004,nowhere,{NOT_A_NUMBER}\n"
+    load("gift_cards", "cards.csv", CARDS + rows)
+
+
+def test_the_list_shows_type_file_state_and_counts(browse: Browse, rejected: None) -> None:
+    page = parse(browse("viewer").get("/imports/").text)
+    assert {"2", "Gift cards", "cards.csv", "somebody", "completed with rejects"} <= set(page.texts)
+    (poll,) = [attributes for _, attributes in page.elements if attributes.get("id") == "jobs"]
+    assert "hx-get" not in poll  # nothing runs
+
+
+def test_a_page_with_a_running_job_asks_for_itself_again(browse: Browse, rejected: None, connected: Any) -> None:
+    with connected.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE ledger.import_job SET state = 'running', finished_at = NULL WHERE id = 2"))
+    page = parse(browse("viewer").get("/imports/", params={"type": "gift_cards", "name": "ca&r=d"}).text)
+    (poll,) = [attributes for _, attributes in page.elements if attributes.get("id") == "jobs"]
+    assert "hx-get" not in poll  # the filter leaves the running one out
+    page = parse(browse("viewer").get("/imports/", params={"type": "gift_cards", "name": "ards"}).text)
+    (poll,) = [attributes for _, attributes in page.elements if attributes.get("id") == "jobs"]
+    assert poll["hx-get"] == "/imports/?type=gift_cards&name=ards"
+    page = parse(browse("viewer").get("/imports/jobs/2").text)
+    (poll,) = [attributes for _, attributes in page.elements if attributes.get("id") == "job"]
+    assert poll["hx-get"] == "/imports/jobs/2"
+    assert any("1 of 1 chunks checked: 5 rows, 3 rejected so far." in text for text in page.texts)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"type": "gift_cards"}, {2}),
+        ({"type": "nonsense"}, set()),
+        ({"state": "completed"}, {1}),
+        ({"state": "refused"}, set()),
+        ({"name": "CARDS"}, {2}),
+        ({"name": "%"}, set()),
+        ({"since": "2000-01-01", "until": "2000-01-02"}, set()),
+        ({"since": "2000-01-01"}, {1, 2}),
+        ({"before": "2"}, {1}),
+        ({"after": "1"}, {2}),
+    ],
+)
+def test_the_list_is_filtered(browse: Browse, rejected: None, query: dict[str, str], found: set[int]) -> None:
+    page = parse(browse("viewer").get("/imports/", params=query).text)
+    links = [attributes["href"] for tag, attributes in page.elements if tag == "a" and attributes.get("id")]
+    assert {link for link in links if "/jobs/" in str(link)} == {f"/imports/jobs/{job}" for job in found}
+
+
+@pytest.mark.parametrize("query", ["since=yesterday", "before=x", f"before={2**63}", "name=" + "x" * 201])
+def test_what_cannot_be_meant_is_told_not_failed(browse: Browse, connected: Any, query: str) -> None:
+    answer = browse("viewer").get(f"/imports/?{query}")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_the_page_of_a_job_tells_its_rules_without_the_values(browse: Browse, rejected: None) -> None:
+    """Source: X-08, X-20: the ledger's sentences quote the sender's cells."""
+    for address in ("/imports/jobs/2", "/imports/jobs/2/rejects"):
+        answer = browse("viewer").get(address)
+        assert answer.status_code == 200
+        assert CANARY not in answer.text
+        assert NOT_A_NUMBER not in answer.text
+        assert "nowhere" not in answer.text
+        assert "There is no gift card pool with the system name …." in answer.text
+        assert "Card balance … is not a number." in answer.text
+    page = parse(browse("viewer").get("/imports/jobs/2").text)
+    bars = [attributes["width"] for tag, attributes in page.elements if tag == "rect"]
+    assert bars == ["240", "240"]
+    (run,) = [attributes for _, attributes in page.elements if attributes.get("id") == "run"]
+    assert run["target"] == "_top"
+    assert str(run["href"]).startswith("/dags/import_gift_cards/runs/")
+
+
+def test_rejected_rows_are_paged_by_line_and_by_rule(browse: Browse, rejected: None) -> None:
+    browser = browse("viewer")
+    page = parse(browser.get("/imports/jobs/2/rejects?after=4").text)
+    rows = [attributes for tag, attributes in page.elements if tag == "th" and attributes.get("scope") == "row"]
+    assert len(rows) == 2
+    page = parse(browser.get("/imports/jobs/2/rejects?rule=balance.not_decimal").text)
+    assert {"5", "6"} <= set(page.texts)
+    assert "4" not in page.texts
+    assert browser.get("/imports/jobs/2/rejects?rule=no.such").status_code == 200
+
+
+def test_files_are_downloaded_whole_and_kept_from_running(browse: Browse, rejected: None) -> None:
+    browser = browse("viewer")
+    answer = browser.get("/imports/jobs/2/files/rejected")
+    assert answer.headers["content-disposition"].startswith('attachment; filename="cards.rejected.csv"')
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in answer.headers["content-security-policy"]
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [(row["_line"], row["card_number"]) for row in rows] == [
+        ("4", CANARY), ("5", "4000000000000003"), ("6", "4000000000000004"),
+    ]  # fmt: skip
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert browser.get("/imports/jobs/2/files/summary").json()["job"] == 2
+    assert browser.get("/imports/jobs/2/files/evidence").json()["suite_name"] == "gift_cards"
+    assert browser.get("/imports/jobs/2/files/not-found").status_code == 404
+    assert browser.get("/imports/jobs/2/files/nonsense").status_code == 404
+    assert browser.get("/imports/jobs/1/files/rejected").status_code == 404
+    assert browser.get("/imports/jobs/99/files/original").status_code == 404
+    assert browser.get("/imports/jobs/99").status_code == 404
+
+
+def test_the_original_file_comes_back_byte_for_byte(browse: Browse, load: Load) -> None:
+    """From the archive, and a refused one from the quarantine."""
+    content = b"\xef\xbb\xbfpool_name\tpool_system_name\r\n=1+1\t\x00\xff\r"
+    load("gift_card_pools", "broken.csv", content)
+    browser = browse("viewer")
+    assert browser.get("/imports/jobs/1/files/original").content == content
+    page = browser.get("/imports/jobs/1").text
+    assert 'class="state refused"' in page
+    assert "file.not_utf8" in page or "file.encoding" in page
+
+
+def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected: None, connected: Any) -> None:
+    """Source: X-20."""
+    from datetime import UTC, datetime, timedelta
+
+    from imports_ui import warehouse
+
+    browser = browse("viewer")
+    assert browser.get("/imports/jobs/2/files/original").status_code == 200
+    reporting.delete_expired(warehouse.runtime(), datetime.now(UTC) + timedelta(days=10_000))
+    for kind in ("rejected", "original"):
+        answer = browser.get(f"/imports/jobs/2/files/{kind}")
+        assert answer.status_code == 410
+        assert "no longer kept" in answer.text
+    assert browser.get("/imports/jobs/2/files/not-found").status_code == 404
+    assert browser.get("/imports/jobs/2/files/summary").status_code == 200
+    assert browser.get("/imports/jobs/2").status_code == 200
+
+
+def test_a_report_that_somebody_deleted_is_gone(browse: Browse, rejected: None, folders: Any) -> None:
+    (file,) = folders.reports.rglob("*.rejected.csv")
+    file.unlink()
+    assert browse("viewer").get("/imports/jobs/2/files/rejected").status_code == 410
+
+
+def test_a_repair_shows_on_both_jobs_with_open_and_fixed_rows(browse: Browse, rejected: None, load: Load) -> None:
+    """Source: X-09."""
+    browser = browse("viewer")
+    text = browser.get("/imports/jobs/2/files/rejected").text
+    mended = text.replace(f"fifty,{NOT_A_NUMBER}", "fifty,50")
+    load("gift_cards", "cards.rejected.csv", mended)
+    page = browser.get("/imports/jobs/2").text
+    assert "1 fixed by later imports, 2 open" in page
+    assert "1 of its 3 rejects fixed" in page
+    assert '<a href="/imports/jobs/3">import 3</a>' in page
+    assert "Repairs" in browser.get("/imports/jobs/3").text
+    assert '<a href="/imports/jobs/3">import 3</a>' in browser.get("/imports/jobs/2/rejects").text
+
+
+def test_a_repeat_names_the_earlier_job_and_the_other_way_round(browse: Browse, load: Load) -> None:
+    for name in ("a.csv", "b.csv"):
+        load("gift_card_pools", name, POOLS)
+    assert "The same content was imported before" in browse("viewer").get("/imports/jobs/2").text
+    assert "Repeated by" in browse("viewer").get("/imports/jobs/1").text
+
+
+def test_a_run_leads_to_its_job(browse: Browse, rejected: None) -> None:
+    browser = browse("viewer")
+    answer = browser.get(f"/imports/runs/import_gift_cards/{RUN}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/imports/jobs/2")
+    assert browser.get("/imports/runs/import_gift_cards/none").status_code == 404
+    answer = browser.get(f"/imports/runs/pick_up_files/{RUN}")
+    assert answer.status_code == 404
+    assert "This run of pick_up_files has no import." in answer.text
+
+
+def test_airflow_shows_the_job_on_the_page_of_its_run(browse: Browse, rejected: None) -> None:
+    views = [
+        view for plugin in browse("admin").get("/api/v2/plugins").json()["plugins"] for view in plugin["external_views"]
+    ]
+    (view,) = [view for view in views if view["destination"] == "dag_run"]
+    address = view["href"].replace("{DAG_ID}", "import_gift_cards").replace("{RUN_ID}", RUN)
+    assert browse("viewer").get(address).headers["location"] == "/imports/jobs/2"
+
+
+def test_great_expectations_own_page_loads_and_runs_nothing(browse: Browse, rejected: None) -> None:
+    answer = browse("viewer").get("/imports/jobs/2/validation")
+    assert answer.status_code == 200
+    assert "script-src" not in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline'")
+    page = parse(answer.text)
+    assert "expect_column_values_to_be_present" in answer.text
+    assert CANARY not in answer.text
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "img", "iframe", "object", "form"}
+    foreign = [
+        (tag, name, value)
+        for tag, attributes in page.elements
+        for name, value in attributes.items()
+        if name.startswith("on") or (name in ("href", "src") and not str(value).startswith("#"))
+    ]
+    assert foreign == [("a", "href", "/imports/jobs/2")]  # the way back
+
+
+def test_an_outage_of_the_warehouse_is_a_page_not_a_trace(
+    browse: Browse, connected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", "postgres://nobody:secret@127.0.0.1:1/none")
+    answer = browse("viewer").get("/imports/")
+    assert answer.status_code == 503
+    assert "could not be reached" in answer.text
+    assert "secret" not in answer.text
+
+
+def test_the_evidence_that_is_rendered_holds_no_values(browse: Browse, rejected: None) -> None:
+    evidence = json.loads(browse("viewer").get("/imports/jobs/2/files/evidence").text)
+    assert CANARY not in json.dumps(evidence)
+
+
+def test_a_header_alone_makes_a_page_without_rows(browse: Browse, load: Load) -> None:
+    load("gift_cards", "empty.csv", HEADER)
+    page = browse("viewer").get("/imports/jobs/1").text
+    assert "file.header_only" in page

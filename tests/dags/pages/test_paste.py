@@ -1,0 +1,132 @@
+"""The paste box and the templates. Source: PC-01, PC-02, X-20."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import text
+
+from include.import_types import IMPORT_TYPES
+from include.importing.runtime import ROOT
+from tests.dags.pages.conftest import ROLES
+
+pytestmark = pytest.mark.dags
+
+Browse = Callable[[str | None], TestClient]
+
+
+@pytest.fixture
+def codes_pool(connected: Any) -> None:
+    statement = """
+        INSERT INTO loyalty.promo_code_pool (system_id, name, fill_method)
+        VALUES ('summer', 'Summer', NULL), ('made', 'Made', 'generate'), ('<i>"x', 'Odd', 'upload')
+    """
+    with connected.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def landed(folders: Any) -> list[Any]:
+    return sorted(path for path in (folders.landing / "promo_codes").rglob("*") if path.is_file())
+
+
+def test_nobody_pastes_without_signing_in(browse: Browse, folders: Any) -> None:
+    assert browse(None).get("/imports/paste").status_code == 401
+    assert browse(None).post("/imports/paste", data={"codes": "A1"}).status_code == 401
+    assert landed(folders) == []
+
+
+def test_a_viewer_may_not_paste(browse: Browse, folders: Any) -> None:
+    assert "<textarea" not in browse("viewer").get("/imports/paste").text
+    assert browse("viewer").post("/imports/paste", data={"codes": "A1"}).status_code == 403
+    assert landed(folders) == []
+
+
+def test_another_site_pastes_nothing(browse: Browse, folders: Any) -> None:
+    answer = browse("user").post("/imports/paste", data={"codes": "A1"}, headers={"sec-fetch-site": "cross-site"})
+    assert answer.status_code == 403
+    assert landed(folders) == []
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "viewer"])
+def test_pasted_codes_become_a_file_and_are_imported(
+    browse: Browse, folders: Any, codes_pool: None, run_dag: Any, connected: Any, role: str
+) -> None:
+    client = browse(role)
+    answer = client.post("/imports/paste", data={"pool": "summer", "codes": "A1\r\n  A2\r\n\r\n=3+4\r\n"})
+    assert answer.status_code == 303
+    file, sidecar = landed(folders)
+    assert file.read_bytes() == b"Code\nA1\r\n  A2\r\n\r\n=3+4\r\n"
+    assert sidecar.read_text() == "encoding: utf-8\npool: summer\n"
+    assert answer.headers["location"] == f"/imports/paste?file={file.name}"
+    page = client.get(answer.headers["location"]).text
+    assert str(file) in page
+    assert f'href="/imports/?name={file.name}"' in page
+    assert "A1" not in page
+    assert run_dag("import_promo_codes", file=file).state == "success"
+    with connected.engine.connect() as connection:
+        found = connection.execute(text("SELECT code, pool_system_id FROM loyalty.promo_code ORDER BY 1")).all()
+    assert [tuple(row) for row in found] == [("=3+4", "summer"), ("A1", "summer"), ("A2", "summer")]
+
+
+def test_the_box_offers_the_pools_that_codes_can_be_uploaded_to(browse: Browse, codes_pool: None) -> None:
+    """Source: PC-05."""
+    page = browse("user").get("/imports/paste").text
+    assert '<option value="summer">' in page
+    assert '<option value="&lt;i&gt;&#34;x">' in page
+    assert 'value="made"' not in page
+
+
+@pytest.mark.parametrize("codes", ["", " \r\n\t "])
+def test_an_empty_text_comes_back_with_the_reason(browse: Browse, folders: Any, codes: str) -> None:
+    answer = browse("user").post("/imports/paste", data={"pool": "summer", "codes": codes})
+    assert answer.status_code == 422
+    assert "The text is empty." in answer.text
+    assert 'value="summer"' in answer.text
+    assert landed(folders) == []
+
+
+def test_what_was_pasted_comes_back_as_text(browse: Browse, folders: Any) -> None:
+    codes = "</textarea><script>alert(1)</script>"
+    answer = browse("user").post("/imports/paste", data={"pool": "x" * 1001, "codes": codes})
+    assert answer.status_code == 422
+    assert "<script>alert" not in answer.text
+    assert landed(folders) == []
+
+
+def test_a_text_that_is_too_long_is_refused(browse: Browse, folders: Any) -> None:
+    """Source: X-18."""
+    answer = browse("user").post("/imports/paste", data={"codes": "A" * (4 << 20)})
+    assert answer.status_code == 413
+    assert "4 MiB at most" in answer.text
+    assert landed(folders) == []
+
+
+def test_the_page_repeats_no_file_name_but_its_own(browse: Browse) -> None:
+    page = browse("user").get("/imports/paste", params={"file": "../<b>passwords.txt"}).text
+    assert "passwords" not in page
+
+
+def test_nobody_sees_templates_without_signing_in(browse: Browse) -> None:
+    assert browse(None).get("/imports/templates").status_code == 401
+    assert browse(None).get("/imports/templates/gift_cards/empty").status_code == 401
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_everyone_downloads_the_templates(browse: Browse, role: str) -> None:
+    client = browse(role)
+    page = client.get("/imports/templates").text
+    for name, declared in IMPORT_TYPES.items():
+        assert f"<h2>{declared.label}</h2>" in page
+        for kind, ending in (("empty", ""), ("sample", ".sample")):
+            assert f'href="/imports/templates/{name}/{kind}"' in page
+            answer = client.get(f"/imports/templates/{name}/{kind}")
+            assert answer.content == (ROOT / "include" / "templates" / f"{name}{ending}.csv").read_bytes()
+            assert answer.headers["content-disposition"] == f'attachment; filename="{name}{ending}.csv"'
+
+
+@pytest.mark.parametrize("path", ["nothing/empty", "gift_cards/nothing", "../config/empty", "gift_cards/..%2Fproject"])
+def test_there_are_no_other_templates(browse: Browse, path: str) -> None:
+    assert browse("admin").get(f"/imports/templates/{path}").status_code == 404

@@ -1,0 +1,187 @@
+"""Every route of the pages against every kind of user. A route that is added and not told of here fails.
+
+Rights by DAG, with an auth manager that knows them, are in test_rights_by_dag.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from fastapi import HTTPException
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.routing import Mount
+
+from include.importing.jobs import JobResult
+from tests.dags.pages.conftest import ROLES
+from tests.dags.test_import_runs import CARDS, POOLS
+
+pytestmark = pytest.mark.dags
+
+Browse = Callable[[str | None], TestClient]
+ANYONE = dict.fromkeys(ROLES, 200)
+NOBODYS = dict.fromkeys(ROLES, 404)
+"""Of something that isn't there."""
+UNKNOWN = "0123456789abcdef0123456789abcdef"
+TOKEN = "0123456789abcdef"
+
+
+def launchers(status: int) -> dict[str, int]:
+    """Return what roles get of a route for those who may start runs."""
+    return dict.fromkeys(ROLES, status) | {"viewer": 403}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How a route is called, and what each role gets.
+
+    Args:
+        address: below `/imports`.
+        answers: status by role.
+        sent: form fields of a POST.
+    """
+
+    address: str
+    answers: dict[str, int]
+    sent: dict[str, str] | None = None
+
+
+ROUTES = {
+    ("GET", "/"): Asked("/", ANYONE),
+    ("GET", "/jobs/{job_id}"): Asked("/jobs/2", ANYONE),
+    ("GET", "/jobs/{job_id}/rejects"): Asked("/jobs/2/rejects", ANYONE),
+    ("GET", "/jobs/{job_id}/files/{kind}"): Asked("/jobs/2/files/original", ANYONE),
+    ("GET", "/jobs/{job_id}/validation"): Asked("/jobs/2/validation", ANYONE),
+    ("GET", "/runs/{dag_id}/{run_id:path}"): Asked(
+        "/runs/import_gift_cards/manual__2026-01-31T12:00:02+00:00", dict.fromkeys(ROLES, 303)
+    ),
+    ("GET", "/pools"): Asked("/pools", ANYONE),
+    ("GET", "/pools/gift-cards"): Asked("/pools/gift-cards?id=fifty", ANYONE),
+    ("GET", "/pools/gift-cards/{system_name:path}"): Asked("/pools/gift-cards/fifty", ANYONE),
+    ("GET", "/pools/promo-codes"): Asked("/pools/promo-codes?id=nowhere", NOBODYS),
+    ("GET", "/pools/promo-codes/{system_id:path}"): Asked("/pools/promo-codes/nowhere", NOBODYS),
+    ("GET", "/pools/promo-code-stock"): Asked("/pools/promo-code-stock?pool=nowhere", NOBODYS),
+    ("GET", "/pools/promo-code-history"): Asked("/pools/promo-code-history?pool=nowhere", NOBODYS),
+    ("GET", "/pools/promo-code-launches"): Asked("/pools/promo-code-launches?pool=nowhere", NOBODYS),
+    ("POST", "/pools/generate"): Asked("/pools/generate?pool=nowhere", launchers(404), {"token": TOKEN}),
+    ("POST", "/pools/launch"): Asked("/pools/launch?pool=nowhere", launchers(404), {"token": TOKEN}),
+    ("GET", "/upload"): Asked("/upload", ANYONE),
+    ("GET", "/upload/{import_type}"): Asked("/upload/gift_cards", launchers(200)),
+    ("POST", "/upload/{import_type}"): Asked("/upload/gift_cards", launchers(400)),
+    ("GET", "/upload/{import_type}/{upload_id}"): Asked(f"/upload/gift_cards/{UNKNOWN}", launchers(404)),
+    ("POST", "/upload/{import_type}/{upload_id}"): Asked(f"/upload/gift_cards/{UNKNOWN}", launchers(404)),
+    ("GET", "/upload/{import_type}/{upload_id}/dry-run"): Asked(
+        f"/upload/gift_cards/{UNKNOWN}/dry-run", launchers(404)
+    ),
+    ("GET", "/upload/{import_type}/{upload_id}/launched"): Asked(
+        f"/upload/gift_cards/{UNKNOWN}/launched", launchers(404)
+    ),
+    ("GET", "/paste"): Asked("/paste", ANYONE),
+    ("POST", "/paste"): Asked("/paste", launchers(422), {"codes": ""}),
+    ("GET", "/templates"): Asked("/templates", ANYONE),
+    ("GET", "/templates/{import_type}/{kind}"): Asked("/templates/gift_cards/sample", ANYONE),
+}
+"""Every route of the application: a viewer looks, who may launch a run also posts."""
+
+
+def routes() -> Iterator[tuple[str, APIRoute]]:
+    from imports_ui.app import make_app
+
+    for route in make_app().routes:
+        if isinstance(route, Mount):
+            assert route.path == "/static"  # the one thing that is open to anyone
+            continue
+        assert isinstance(route, APIRoute), route
+        for method in route.methods - {"HEAD"}:
+            yield method, route
+
+
+def asks_for_a_user(dependant: Dependant) -> bool:
+    from airflow.api_fastapi.core_api.security import get_user
+
+    return dependant.call is get_user or any(asks_for_a_user(each) for each in dependant.dependencies)
+
+
+@pytest.fixture
+def jobs(load: Callable[..., JobResult]) -> None:
+    load("gift_card_pools", "p.csv", POOLS)
+    load("gift_cards", "cards.csv", f"{CARDS}4000000000000003,nowhere,50\n")
+
+
+def test_every_route_is_told_of_here() -> None:
+    assert {(method, route.path) for method, route in routes()} == set(ROUTES)
+
+
+def test_every_route_asks_who_calls() -> None:
+    open_to_anyone = [route.path for _, route in routes() if not asks_for_a_user(route.dependant)]
+    assert open_to_anyone == []
+
+
+def test_nothing_is_changed_by_looking() -> None:
+    """Cross-site protection covers what is not safe; so whatever changes something must be a POST."""
+    assert {method for method, _ in routes()} <= {"GET", "POST"}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=lambda part: part)
+def test_a_route_answers_each_role_as_it_should(browse: Browse, jobs: None, method: str, path: str) -> None:
+    asked = ROUTES[method, path]
+    assert call(browse(None), method, asked).status_code == 401
+    got = {role: call(browse(role), method, asked).status_code for role in ROLES}
+    assert got == asked.answers
+
+
+def call(browser: TestClient, method: str, asked: Asked) -> Any:
+    return browser.request(method, f"/imports{asked.address}", data=asked.sent)
+
+
+def test_a_token_that_is_wrong_opens_nothing(browse: Browse, connected: Any) -> None:
+    browser = browse(None)
+    browser.cookies.set("_token", "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhZG1pbiJ9.")
+    assert browser.get("/imports/").status_code == 403  # as Airflow answers it
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "https://evil.example.com"},
+        {"origin": "null"},
+        {"origin": "http://airflow.example.com:8081"},
+    ],
+)
+def test_other_sites_can_post_nothing(headers: dict[str, str]) -> None:
+    with pytest.raises(HTTPException) as refusal:
+        guard(headers)
+    assert refusal.value.status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "same-origin"},
+        {"sec-fetch-site": "none"},
+        {"origin": "http://airflow.example.com"},
+        {"sec-fetch-site": "same-origin", "origin": "https://proxy.example.com"},
+        {},
+    ],
+)
+def test_the_pages_themselves_and_programs_can_post(headers: dict[str, str]) -> None:
+    guard(headers)
+
+
+def guard(headers: dict[str, str]) -> None:
+    """Call what every route of the application depends on, as for a POST."""
+    from imports_ui.access import refuse_other_sites
+    from imports_ui.app import make_app
+
+    assert refuse_other_sites in [each.dependency for each in make_app().router.dependencies]
+    sent = [(name.encode(), value.encode()) for name, value in {"host": "airflow.example.com", **headers}.items()]
+    refuse_other_sites(
+        Request({"type": "http", "method": "POST", "scheme": "http", "path": "/", "query_string": b"", "headers": sent})
+    )

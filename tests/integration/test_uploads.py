@@ -1,0 +1,239 @@
+"""Uploads in a folder and in a bucket: arrival, preview, deletion. Source: X-06, X-18, X-20."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import s3fs
+from moto.server import ThreadedMotoServer
+from upath import UPath
+
+from include import import_types
+from include.importing import uploads
+from include.importing.errors import FileRefused
+from include.importing.importer import import_file
+from include.importing.landing import Request, list_landing, take_file
+from include.importing.runtime import ROOT
+from include.importing.upload_preview import preview_upload
+from include.importing.uploads import Choices, Reception, Upload
+from tests.imports import CARD_HEADER, Site, rejected_file
+
+pytestmark = pytest.mark.integration
+
+CARDS = f"{CARD_HEADER}\n000001,flexible_gift,10\n000002,flexible_gift,20\n".encode()
+GIFT_CARDS = import_types.get("gift_cards")
+
+Receive = Callable[..., Upload]
+
+
+@pytest.fixture(scope="module")
+def storage() -> Iterator[dict[str, Any]]:
+    """What s3fs needs to reach an S3 server on this machine."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "key": "key-of-the-tests",
+        "secret": "secret-of-the-tests",
+        "endpoint_url": f"http://{host}:{port}",
+        "client_kwargs": {"region_name": "eu-west-1"},
+        "use_listings_cache": False,
+    }
+    server.stop()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest, stocked: Site) -> Iterator[Site]:
+    """A site with the sample pools, its files in folders or in a bucket."""
+    if request.param == "folder":
+        yield stocked
+        return
+    options = request.getfixturevalue("storage")
+    system = s3fs.S3FileSystem(**options)
+    system.mkdir("imports")
+    areas = {name: UPath(f"s3://imports/{name}", **options) for name in ("landing", "work", "reports", "archive")}
+    yield stocked.changed(**areas)
+    system.rm("imports", recursive=True)
+
+
+def reception(site: Site, name: str = "cards.csv", user: str = "ann") -> Reception:
+    return Reception(site.runtime, GIFT_CARDS, user, name)
+
+
+def receive(site: Site, content: bytes = CARDS, name: str = "cards.csv", user: str = "ann", **settings: str) -> Upload:
+    arriving = reception(site, name, user)
+    for start in range(0, len(content), 1 << 20):
+        arriving.write(content[start : start + (1 << 20)])
+    return arriving.complete(settings)
+
+
+def lying(site: Site) -> list[str]:
+    """Return the names of what lies in the work area."""
+    work = site.runtime.work
+    return sorted(name.rpartition("/")[2] for name in work.fs.find(work.path)) if work.exists() else []
+
+
+def test_an_upload_is_kept_for_its_user_and_not_picked_up(place: Site) -> None:
+    content = CARDS + bytes(range(256)) * 20_000
+    upload = receive(place, content)
+    assert upload.path(place.runtime).read_bytes() == content
+    assert uploads.find(place.runtime, "gift_cards", "ann", upload.id) == upload
+    assert uploads.find(place.runtime, "gift_cards", "bob", upload.id) is None
+    assert uploads.find(place.runtime, "customers", "ann", upload.id) is None
+    assert [each.id for each in uploads.waiting(place.runtime, "gift_cards", "ann")] == [upload.id]
+    assert uploads.waiting(place.runtime, "gift_cards", "Ann") == [], "another user, though the name looks alike"
+    found = list_landing(place.runtime, datetime.now(UTC) + timedelta(days=1))
+    assert (found.ready, found.waiting) == ([], [])
+
+
+@pytest.mark.parametrize("upload_id", ["", "..", "../x", "0" * 31, "0" * 32 + "/..", "G" * 32])
+def test_an_address_leads_nowhere_else(stocked: Site, upload_id: str) -> None:
+    assert uploads.find(stocked.runtime, "gift_cards", "ann", upload_id) is None
+
+
+def test_nothing_stays_of_a_file_that_does_not_arrive(place: Site) -> None:
+    given_up = reception(place)
+    given_up.write(b"x" * (17 << 20))  # more than a part of a bucket's upload
+    given_up.abandon()
+    too_long = reception(place.changed(defaults_file=defaults(place, "max_file_bytes: 1000")))
+    too_long.write(b"x" * 1000)
+    with pytest.raises(FileRefused, match="larger than 1,000 bytes"):
+        too_long.write(b"x")
+    too_long.abandon()
+    empty = reception(place)
+    with pytest.raises(FileRefused, match="empty"):
+        empty.complete({})
+    empty.abandon()
+    assert lying(place) == []
+
+
+def defaults(site: Site, line: str) -> Any:
+    path = site.folder / "defaults.yaml"
+    text = site.runtime.defaults_file.read_text()
+    path.write_text(text.replace("action: add_gift_cards", f"action: add_gift_cards\n    {line}"))
+    return path
+
+
+def test_an_upload_is_previewed_and_imported_with_what_is_chosen(place: Site) -> None:
+    """Source: X-05, X-06, X-11."""
+    raw = "Nummer;Serie;Wert;balance\n000001;flexible_gift;10;x\n000002;nowhere;20;x\n".encode("utf-16")
+    upload = receive(place, raw, encoding="utf-16")
+    seen = preview_upload(place.runtime, upload)
+    assert {choice.field.name: choice.problem for choice in seen.fields if choice.problem} == {
+        "card_number": "Card number is required: choose its column.",
+        "pool_system_name": "Pool system name is required: choose its column.",
+    }
+    assert (seen.can_launch, seen.rows) == (False, ())
+    columns = {choice.field.name: choice.column for choice in seen.fields}
+    columns |= {"card_number": 0, "pool_system_name": 1, "balance": 2}
+    upload = uploads.save(place.runtime, upload, choices=replace(upload.choices, columns=columns))
+    seen = preview_upload(place.runtime, upload)
+    mapping = {"Nummer": "card_number", "Serie": "pool_system_name", "Wert": "balance", "balance": None}
+    assert seen.given == {"encoding": "utf-16", "mapping": mapping}
+    assert [(row.line, bool(row.reasons)) for row in seen.rows] == [(2, False), (3, True)]
+    assert seen.can_launch
+    uploads.write_sidecar(place.runtime, upload, seen.given)
+    result = import_file(place.runtime, Request("gift_cards", str(upload.path(place.runtime)), "a launch", "ann"))
+    assert (result.state, result.rows.inserted, result.rows.rejected) == ("completed_with_rejects", 1, 1)
+    assert upload.path(place.runtime).read_bytes() == raw, "copied, not moved"
+
+
+def test_a_header_as_long_as_it_likes_can_be_mapped(stocked: Site) -> None:
+    header = "a long: header, [with] # all sorts of 'things' \t" * 40
+    upload = receive(stocked, f'"{header}"|{CARD_HEADER.replace(",", "|")[12:]}\n1|flexible_gift|5\n'.encode())
+    upload = replace(upload, choices=Choices({}, {"card_number": 0}))
+    seen = preview_upload(stocked.runtime, upload)
+    assert (seen.can_launch, len(seen.rows)) == (True, 1)
+    assert len(seen.columns[0]) <= 100
+    uploads.write_sidecar(stocked.runtime, upload, seen.given)
+    result = import_file(stocked.runtime, Request("gift_cards", str(upload.path(stocked.runtime)), "a launch", "ann"))
+    assert (result.state, result.rows.inserted) == ("completed", 1)
+
+
+def test_a_file_of_very_many_columns_makes_a_short_page(stocked: Site) -> None:
+    more = "".join(f",more {number}" for number in range(20_000))
+    seen = preview_upload(stocked.runtime, receive(stocked, f"{CARD_HEADER}{more}\n".encode()))
+    assert len(seen.columns) <= 100
+    assert len(seen.skipped) <= 100
+
+
+def test_uploads_go_a_day_after_their_last_use(place: Site) -> None:
+    """Source: X-20."""
+    upload = receive(place)
+    now = upload.received_at
+    assert uploads.delete_expired(place.runtime, now + timedelta(hours=23)) == {}
+    later = place.changed(clock=lambda: now + timedelta(hours=23))
+    uploads.save(later.runtime, upload, dry_runs=1)
+    assert uploads.delete_expired(place.runtime, now + timedelta(hours=25)) == {}
+    cut_off = reception(place, "never ended.csv")
+    cut_off.write(b"x")
+    assert uploads.delete_expired(place.runtime, now + timedelta(days=3)) == {"gift_cards": 2}
+    cut_off.abandon()
+    assert lying(place) == []
+
+
+def test_a_launched_upload_is_kept_until_its_run_has_taken_it(stocked: Site) -> None:
+    upload = uploads.save(stocked.runtime, receive(stocked), is_launched=True)
+    a_week_on = upload.received_at + timedelta(days=7)
+    assert uploads.delete_expired(stocked.runtime, a_week_on) == {}
+    key = f"import_gift_cards/{upload.run_id}"
+    take_file(stocked.runtime, Request("gift_cards", str(upload.path(stocked.runtime)), key, "ann"))
+    assert uploads.delete_expired(stocked.runtime, upload.received_at + timedelta(hours=2)) == {}
+    assert uploads.delete_expired(stocked.runtime, a_week_on) == {"gift_cards": 1}
+    assert lying(stocked) == ["cards.csv"], "the job's own"
+    forgotten = uploads.save(stocked.runtime, receive(stocked), is_launched=True)
+    assert uploads.delete_expired(stocked.runtime, forgotten.used_at + timedelta(days=31)) == {"gift_cards": 1}
+
+
+@pytest.mark.parametrize("import_type", list(import_types.IMPORT_TYPES))
+def test_the_sample_of_each_type_is_previewed_with_every_column_of_its_header(stocked: Site, import_type: str) -> None:
+    """Source: PC-01."""
+    sample = (ROOT / "include" / "templates" / f"{import_type}.sample.csv").read_bytes()
+    arriving = Reception(stocked.runtime, import_types.get(import_type), "ann", "sample.csv")
+    arriving.write(sample)
+    seen = preview_upload(stocked.runtime, arriving.complete({}))
+    assert (seen.refusal, seen.problems) == ("", {})
+    assert seen.can_launch
+    read = sorted(choice.column for choice in seen.fields if choice.column is not None)
+    header = sample.decode("utf-8-sig").splitlines()[0]
+    assert len(read) + len(seen.skipped) >= len(header.split(","))
+    assert seen.rows
+    assert len(seen.fields) <= 2 * 60
+    assert "mapping" not in seen.given
+
+
+def test_columns_whose_setting_is_off_stay_chosen(stocked: Site) -> None:
+    """Source: CU-07."""
+    content = b"Email,LastUpdateActionTemplate,FirstName\nann@example.com,ImportedFromCrm,Ann\n"
+    arriving = Reception(stocked.runtime, import_types.get("customers"), "ann", "c.csv")
+    arriving.write(content)
+    upload = arriving.complete({})
+    seen = preview_upload(stocked.runtime, upload)
+    (off,) = (choice for choice in seen.fields if choice.needs)
+    assert (off.field.name, off.column) == ("last_update_action_template", 1)
+    assert off.needs == "take_action_template_from_file"
+    assert "Ann" not in {value for row in seen.rows for value in row.values.values()}, "masked (X-20)"
+    columns = {choice.field.name: choice.column for choice in seen.fields}
+    changed = replace(upload, choices=Choices({off.needs: "yes"}, {**columns, "first_name": None}))
+    seen = preview_upload(stocked.runtime, changed)
+    assert seen.given == {"take_action_template_from_file": True, "mapping": {"FirstName": None}}
+    assert [choice.field.name for choice in seen.fields if choice.needs] == []
+
+
+def test_a_corrected_file_is_previewed_with_its_own_jobs_settings(stocked: Site) -> None:
+    """Source: X-09."""
+    first = stocked.load("gift_cards", "Nr;pool_system_name;balance\n1;nowhere;5\n2;flexible_gift;6\n",
+                         mapping={"Nr": "card_number"})  # fmt: skip
+    corrected = rejected_file(first).replace(b"nowhere", b"flexible_gift")
+    seen = preview_upload(stocked.runtime, receive(stocked, corrected))
+    assert {choice.field.name: choice.column for choice in seen.fields if choice.column is not None} == {
+        "card_number": 4,
+        "pool_system_name": 5,
+        "balance": 6,
+    }
+    assert (seen.can_launch, seen.given) == (True, {})
+    assert [row.reasons for row in seen.rows] == [""]

@@ -1,0 +1,41 @@
+"""What the rules say without the values that they say it of. Source: X-08, X-20."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from include.import_types import IMPORT_TYPES
+from include.importing.records import ROW_RULES
+from include.importing.rule_sentences import masked_sentences
+from include.importing.runtime import ROOT
+from include.importing.wildcards import expand_entries, expand_load_rules
+from include.project.loader import load_project
+
+pytestmark = pytest.mark.unit
+
+SUITES, PROJECT = ROOT / "expectations", ROOT / "include" / "config" / "project.yaml"
+
+
+@pytest.mark.parametrize("name", IMPORT_TYPES)
+def test_every_rule_of_a_type_has_a_sentence_without_places(name: str) -> None:
+    declared, fields = IMPORT_TYPES[name], IMPORT_TYPES[name].all_fields(load_project(PROJECT))
+    entries = json.loads((SUITES / f"{name}.json").read_text())["expectations"]
+    rules = {entry["meta"]["rule"] for entry in expand_entries(entries, fields)}
+    rules |= {rule.id for rule in expand_load_rules(declared.load_rules, fields)} | set(ROW_RULES)
+    sentences = masked_sentences(name, SUITES, PROJECT)
+    assert set(sentences) == rules
+    assert [sentence for sentence in sentences.values() if not sentence or "{" in sentence] == []
+
+
+def test_values_are_left_out_and_what_the_rule_asks_for_is_told() -> None:
+    cards = masked_sentences("gift_cards", SUITES, PROJECT)
+    assert cards["balance.negative"] == "Card balance … is below 0."
+    assert cards["balance.equals_pool_value"] == ("Card balance … differs from the fixed value of pool …, which is ….")
+    assert cards["card_number.duplicate_in_file"] == (
+        "This card number stands on line … of this file already; the first row is used."
+    )
+    assert cards["row.ragged"] == "The row has … cells, the header has …."
+    customers = masked_sentences("customers", SUITES, PROJECT)
+    assert customers["email.not_email"] == "Email … is not an e-mail address."

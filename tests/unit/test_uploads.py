@@ -1,0 +1,72 @@
+"""Names and settings of uploads. Source: X-01, X-12."""
+
+from __future__ import annotations
+
+import pytest
+
+from include import import_types
+from include.importing.errors import FileRefused
+from include.importing.settings_form import FORM_SETTINGS, form_settings, read_form
+from include.importing.uploads import safe_name, sidecar_text
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("sent", "name"),
+    [
+        ("cards.csv", "cards.csv"),
+        ("CARDS.TXT", "CARDS.TXT"),
+        ("a/b\\c/cards.csv", "cards.csv"),
+        ("line\x07bell\x00\n.csv", "linebell.csv"),
+        ("\u202egnp\u200b.csv", "gnp.csv"),
+        ("... . cards.csv", "cards.csv"),
+        ("two   blanks.csv", "two blanks.csv"),
+        ("e\u0301.csv", "\u00e9.csv"),
+        ("\ud800.txt.csv", "txt.csv"),
+        ("x" * 500 + ".csv", "x" * 176 + ".csv"),
+    ],
+)
+def test_a_name_is_made_safe(sent: str, name: str) -> None:
+    assert safe_name(sent) == name
+    assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "sent", ["", ".", "..", "/", "cards", "cards.xlsx", ".csv", "a.csv/", "a.csv\\", "csv", "\x00"]
+)
+def test_a_name_of_another_kind_is_refused(sent: str) -> None:
+    with pytest.raises(FileRefused) as refused:
+        safe_name(sent)
+    assert refused.value.rule == "file.extension"
+
+
+def test_settings_of_a_form_become_values() -> None:
+    texts = {
+        "encoding": "WINDOWS-1251",
+        "force": "yes",
+        "max_reject_share": "0,25",
+        "slash_dates": "",
+        "delimiter": "tab",
+    }
+    given, problems = read_form(import_types.get("gift_cards"), texts)
+    assert given == {"encoding": "WINDOWS-1251", "force": True, "max_reject_share": 0.25, "delimiter": "tab"}
+    assert problems == {}
+    assert sidecar_text(given) == "delimiter: tab\nencoding: WINDOWS-1251\nforce: true\nmax_reject_share: 0.25\n"
+    assert sidecar_text({}) == ""
+
+
+def test_each_wrong_setting_has_its_own_reason() -> None:
+    texts = {"force": "perhaps", "max_reject_share": "2", "encoding": "none", "pool": "p", "delimiter": "||", "x": "1"}
+    given, problems = read_form(import_types.get("gift_cards"), texts)
+    assert given == {}
+    assert problems.keys() == texts.keys()
+    assert problems["pool"] == "Only promo_codes have this setting, not gift_cards."
+
+
+def test_a_form_offers_the_settings_that_a_type_has() -> None:
+    offered = {name: list(form_settings(declared)) for name, declared in import_types.IMPORT_TYPES.items()}
+    assert "encoding" not in offered["gift_card_pools"]
+    assert [name for name in ("pool", "on_existing") if name in offered["promo_codes"]] == ["pool", "on_existing"]
+    assert offered["customers"][0] == "action"
+    assert {name for names in offered.values() for name in names} == set(FORM_SETTINGS)
