@@ -32,6 +32,7 @@ WITH_A_STACK = {"browser", "end_to_end"}
 """Folders of tests that start a whole Airflow: never two at once."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tell what must stay in one process when tests are shared among several (`--dist loadgroup`).
 

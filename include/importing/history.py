@@ -20,8 +20,8 @@ JOBS_PER_PAGE = 50
 REJECTS_PER_PAGE = 50
 MOST_LINKED = 50
 """Jobs that are named as repairs or as repeats of one."""
-MOVING = (State.AWAITING_EXECUTION, State.RUNNING)
-"""States that change without anybody doing anything."""
+WAITING = (State.AWAITING_REVIEW, State.FAILED)
+"""States of jobs that don't go on by themselves; others do until they have ended, with reports and files put away."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ListedJob:
     @property
     def is_moving(self) -> bool:
         """True while the job changes by itself."""
-        return self.state in MOVING
+        return self.finished_at is None and self.state not in WAITING
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class JobDetails:
     @property
     def is_moving(self) -> bool:
         """True while the job changes by itself."""
-        return self.job.state in MOVING
+        return self.job.finished_at is None and self.job.state not in WAITING
 
     @property
     def counts(self) -> JobCounts:

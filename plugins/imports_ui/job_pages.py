@@ -22,7 +22,7 @@ from imports_ui import downloads, warehouse
 from imports_ui.access import User, dag_of, demand
 from imports_ui.pages import HEADERS, base_of, render
 from include import import_types
-from include.importing import history
+from include.importing import history, jobs
 from include.importing.jobs import Job
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
     with warehouse.reading() as connection:
         told = _details(connection, user, job_id)
         rejects = history.page_of_rejects(connection, job_id, size=REJECTS_SHOWN)
+        reviews = jobs.reviews(connection, job_id)
     job, sentences = told.job, _sentences(runtime, told.job)
     columns, unshown_columns = _columns(runtime, job)
     return render(
@@ -87,6 +88,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         rejected_by=_bars([rule for rule in told.rules if rule["severity"] == "critical"], sentences),
         rejects=[_explained(row, sentences) for row in rejects.rows],
         has_more_rejects=rejects.after is not None,
+        reviews=reviews,
         warnings=job.warnings[:MOST_WARNINGS],
         unshown_warnings=max(0, len(job.warnings) - MOST_WARNINGS),
         columns=columns,
@@ -167,8 +169,6 @@ def _job(connection: Connection, user: BaseUser, job_id: int) -> Job:
     Raises:
         HTTPException: 404, 403.
     """
-    from include.importing import jobs
-
     try:
         job = jobs.get(connection, job_id)
     except LookupError:

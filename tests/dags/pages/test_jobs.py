@@ -77,6 +77,15 @@ def test_a_page_with_a_running_job_asks_for_itself_again(browse: Browse, rejecte
     assert any("1 of 1 chunks checked: 5 rows, 3 rejected so far." in text for text in page.texts)
 
 
+def test_a_page_follows_a_job_until_its_reports_are_written(browse: Browse, rejected: None, connected: Any) -> None:
+    with connected.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE ledger.import_job SET finished_at = NULL WHERE id = 2"))
+    page = parse(browse("viewer").get("/imports/jobs/2").text)
+    (poll,) = [attributes for _, attributes in page.elements if attributes.get("id") == "job"]
+    assert poll["hx-get"] == "/imports/jobs/2"
+    assert "Its reports are being written." in page.texts
+
+
 @pytest.mark.parametrize(
     ("query", "found"),
     [

@@ -1,0 +1,156 @@
+"""Files uploaded, reviewed and repaired in a real browser, inside Airflow's own. Source: X-06, X-09, X-10."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import FrameLocator, Page, expect
+
+from tests.browser.test_pools import in_airflow
+from tests.end_to_end.imports import SETTLES_SOON, Imports, card_numbers, pools
+
+pytestmark = pytest.mark.browser
+
+Shoot = Callable[[Page, str], None]
+PATIENCE_MILLISECONDS = 60_000
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def pool(imports: Imports) -> str:
+    imports.drop("gift_card_pools", "pool of uploads.csv", pools("uploads"), SETTLES_SOON)
+    assert imports.wait_for_job("pool of uploads.csv")["state"] == "completed"
+    return "uploads"
+
+
+def rows(series: int, *pools_named: str) -> list[str]:
+    """Return a row of a card for each pool."""
+    return [
+        f"{number},{pool},25" for number, pool in zip(card_numbers(series, len(pools_named)), pools_named, strict=True)
+    ]
+
+
+def upload(page: Page, name: str, content: str) -> FrameLocator:
+    """Choose type and file as people do; return the frame, which shows the preview."""
+    frame = in_airflow(page)
+    frame.get_by_role("link", name="Upload", exact=True).click()
+    frame.get_by_role("link", name="Gift cards", exact=True).click()
+    frame.get_by_label("Gift cards, a .csv or .txt file").set_input_files(
+        {"name": name, "mimeType": "text/csv", "buffer": content.encode()}
+    )
+    frame.get_by_role("button", name="Upload and preview").click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text(name, timeout=PATIENCE_MILLISECONDS)
+    return frame
+
+
+def test_x09_a_file_is_uploaded_mapped_counted_launched_and_its_rejects_are_repaired(
+    page: Page, imports: Imports, shoot: Shoot, tmp_path: Path
+) -> None:
+    header = "card_number,pool_system_name,Betrag"
+    content = "\n".join([header, *rows(9_100, "uploads", "uploads", "nowhere"), ""])
+    frame = upload(page, "spring cards.csv", content)
+    expect(frame.get_by_role("alert").first).to_contain_text("Not ready to launch")
+    frame.get_by_label("Card balance").select_option(label="Betrag")
+    frame.get_by_role("button", name="Preview again").click()
+    expect(frame.get_by_role("row").filter(has_text="rejected")).to_have_count(1, timeout=PATIENCE_MILLISECONDS)
+    for number in card_numbers(9_100, 3):
+        expect(frame.get_by_text(number)).to_have_count(0)  # X-20
+    frame.get_by_role("button", name="Dry run").click()
+    counted = frame.get_by_role("table", name="Counts over the whole file").get_by_role("cell")
+    expect(counted).to_have_text(["2", "0", "0", "0", "1"], timeout=PATIENCE_MILLISECONDS)
+    assert imports.loaded(*card_numbers(9_100, 3)) == []
+    shoot(page, "upload")
+    frame.get_by_role("button", name="Launch", exact=True).click()
+    expect(frame.locator(".state").first).to_have_text("completed with rejects", timeout=PATIENCE_MILLISECONDS)
+    expect(frame.get_by_text("pool_system_name.known").first).to_be_visible()
+    (job,) = imports.query("SELECT * FROM ledger.import_job WHERE file_name = 'spring cards.csv' AND NOT is_dry_run")
+    assert (job["launched_by"], imports.rows(job)) == ("admin", {"read": 3, "inserted": 2, "rejected": 1})
+    shoot(page, "import")
+    with page.expect_download() as downloading:
+        frame.locator("#file-rejected").click()
+    rejected = tmp_path / "rejected.csv"
+    downloading.value.save_as(rejected)
+    text = rejected.read_text()
+    assert rows(9_100, "uploads", "uploads", "nowhere")[2] in text
+    with page.expect_download() as downloading:
+        frame.locator("#file-original").click()
+    original = tmp_path / "original.csv"
+    downloading.value.save_as(original)
+    assert original.read_bytes() == content.encode()
+    frame = upload(page, "spring cards again.csv", text.replace("nowhere", "uploads"))
+    frame.get_by_role("button", name="Launch", exact=True).click()
+    expect(frame.locator(".state").first).to_have_text("completed", timeout=PATIENCE_MILLISECONDS)
+    frame.get_by_role("link", name=f"import {job['id']}").click()
+    expect(frame.get_by_text("1 rejected: 1 fixed by later imports, 0 open")).to_be_visible()
+    assert len(imports.loaded(*card_numbers(9_100, 3))) == 3
+
+
+def test_hostile_names_and_headers_are_text(page: Page, imports: Imports) -> None:
+    content = "\n".join(
+        [f"card_number,pool_system_name,balance,{HOSTILE}", f"{card_numbers(9_101, 1)[0]},uploads,1,x", ""]
+    )
+    imports.drop("gift_cards", f"{HOSTILE}.csv".replace("/", ""), content.encode(), SETTLES_SOON)
+    job = imports.wait_for_job(f"{HOSTILE}.csv")
+    frame = in_airflow(page)
+    frame.get_by_role("row").filter(has_text=HOSTILE).get_by_role("link").first.click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text(f"Import {job['id']}")
+    expect(frame.get_by_text(HOSTILE).first).to_be_visible()
+    expect(frame.locator("img[src=x]")).to_have_count(0)
+
+
+def test_a_viewer_reads_and_downloads_and_uploads_nothing(viewer_page: Page, imports: Imports) -> None:
+    frame = in_airflow(viewer_page)
+    frame.get_by_role("row").filter(has_text="pool of uploads.csv").get_by_role("link").first.click()
+    with viewer_page.expect_download() as downloading:
+        frame.locator("#file-original").click()
+    assert Path(downloading.value.path()).read_bytes() == pools("uploads")
+    frame.get_by_role("link", name="Upload", exact=True).click()
+    expect(frame.get_by_text("You have no right to launch imports of any type")).to_be_visible()
+    expect(frame.get_by_role("button")).to_have_count(0)
+
+
+def test_x06_a_review_is_answered_in_airflow_with_another_column(page: Page, imports: Imports, shoot: Shoot) -> None:
+    number = card_numbers(9_102, 1)[0]
+    content = f"card_number,pool_system_name,balance,Betrag\n{number},uploads,1,20\n".encode()
+    open_question(page, imports, "amounts.csv", content)
+    shoot(page, "review")
+    choose(page, "Card balance", "Betrag (column 4)")
+    page.get_by_role("button", name="Launch", exact=True).click()
+    job = imports.wait_for_job("amounts.csv")
+    assert job["state"] == "completed"
+    assert imports.query("SELECT balance::int FROM loyalty.gift_card WHERE card_number = :n", n=number) == [
+        {"balance": 20}
+    ]
+    page.goto(f"/imports/jobs/{job['id']}")
+    expect(page.get_by_text("launch by admin")).to_be_visible()
+    shoot(page, "reviewed")
+
+
+def test_x06_a_review_that_is_rejected_loads_nothing(page: Page, imports: Imports) -> None:
+    number = card_numbers(9_103, 1)[0]
+    open_question(page, imports, "unwanted.csv", f"card_number,pool_system_name,balance\n{number},uploads,1\n".encode())
+    page.get_by_role("button", name="Reject", exact=True).click()
+    job = imports.wait_for_job("unwanted.csv")
+    assert (job["state"], job["refusal_rule"]) == ("cancelled", "review.rejected")
+    assert imports.loaded(number) == []
+
+
+def open_question(page: Page, imports: Imports, name: str, content: bytes) -> None:
+    """Drop a file that awaits review, and go to its form from the job's page."""
+    imports.drop("gift_cards", name, content, SETTLES_SOON | {"review": True})
+    imports.wait_for_question(name)
+    (waiting,) = imports.jobs(name)
+    frame = in_airflow(page)
+    frame.get_by_role("row").filter(has_text=name).get_by_role("link").first.click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text(f"Import {waiting['id']}")
+    frame.get_by_role("link", name="Answer it").click()
+    page.get_by_role("link", name="review_mapping").first.click()
+    expect(page.get_by_role("button", name="Launch", exact=True)).to_be_visible()
+
+
+def choose(page: Page, field: str, column: str) -> None:
+    """Choose a column in one of the form's dropdowns."""
+    page.get_by_label(field).first.click()
+    page.get_by_role("option", name=column).click()
