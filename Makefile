@@ -6,6 +6,8 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
+# They mostly wait, so that all other tests run beside them.
+WITH_AIRFLOW := tests/browser tests/end_to_end
 ARGS ?=
 RUN := .venv/bin/python -m
 # The environment is rebuilt when a lock, the Python or the folder is another one.
@@ -27,7 +29,16 @@ stop: setup ## end Airflow and PostgreSQL
 	@$(RUN) include.stack stop
 
 test: setup system-packages ## run all tests (ARGS="-k name" for some)
-	$(RUN) pytest $(or $(ARGS),--numprocesses 2 --dist loadgroup --no-loadscope-reorder)
+ifeq ($(strip $(ARGS)),)
+	@log=$$(mktemp); set -m; \
+	$(RUN) pytest $(WITH_AIRFLOW) >"$$log" 2>&1 & beside=$$!; \
+	trap 'kill -INT -- -$$beside' INT TERM; trap 'rm -f "$$log"' EXIT; \
+	others=0; $(RUN) pytest $(addprefix --ignore=,$(WITH_AIRFLOW)) || others=$$?; \
+	ended=0; wait $$beside || ended=$$?; \
+	cat "$$log"; exit $$((others || ended))
+else
+	$(RUN) pytest $(ARGS)
+endif
 
 lint: setup ## check style and types
 	$(RUN) ruff check .

@@ -28,22 +28,6 @@ _numbers = itertools.count(1)
 hypothesis.settings.register_profile("project", deadline=None)  # how long an example takes says what else runs
 hypothesis.settings.load_profile("project")
 
-WITH_A_STACK = {"browser", "end_to_end"}
-"""Folders of tests that start a whole Airflow: never two at once."""
-
-
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell what must stay in one process when tests are shared among several (`--dist loadgroup`).
-
-    The tests of a file share its fixtures; those with a running Airflow, which mostly wait, go one after the other
-    beside all others.
-    """
-    tests = Path(__file__).parent
-    for item in items:
-        folder, *_ = item.path.relative_to(tests).parts
-        item.add_marker(pytest.mark.xdist_group("stack" if folder in WITH_A_STACK else str(item.path)))
-
 
 @dataclass(frozen=True)
 class Warehouse:
