@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import s3fs
-from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from tests.end_to_end.imports import (
@@ -22,6 +21,7 @@ from tests.end_to_end.imports import (
     watched,
 )
 from tests.end_to_end.stack import running_stack
+from tests.object_storage import s3_server
 
 pytestmark = pytest.mark.e2e
 
@@ -36,19 +36,9 @@ BROKEN = f"""\
 @pytest.fixture(scope="module")
 def storage() -> Iterator[dict[str, Any]]:
     """What s3fs needs to reach an S3 server on this machine; `imports` is its one bucket."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {
-        "key": "key-of-the-tests",
-        "secret": "secret-of-the-tests",
-        "endpoint_url": f"http://{host}:{port}",
-        "client_kwargs": {"region_name": "eu-west-1"},
-        "use_listings_cache": False,
-    }
-    s3fs.S3FileSystem(**options).mkdir("imports")
-    yield options
-    server.stop()
+    with s3_server() as options:
+        s3fs.S3FileSystem(**options).mkdir("imports")
+        yield options
 
 
 @pytest.fixture(scope="module")

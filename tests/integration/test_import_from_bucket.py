@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import s3fs
-from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from include.importing import files, inspection, jobs, loading, reporting, validation
 from include.importing.landing import Request, take_file
 from tests.imports import CARD_HEADER, Site
+from tests.object_storage import s3_server
 
 pytestmark = pytest.mark.integration
 
@@ -25,19 +25,9 @@ ROWS = [f"{number:06d},{'nowhere' if number % 100 == 7 else 'flexible_gift'},10"
 @pytest.fixture(scope="module")
 def storage() -> Iterator[dict[str, Any]]:
     """What s3fs needs to reach an S3 server on this machine; `imports` is its one bucket."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {
-        "key": "key-of-the-tests",
-        "secret": "secret-of-the-tests",
-        "endpoint_url": f"http://{host}:{port}",
-        "client_kwargs": {"region_name": "eu-west-1"},
-        "use_listings_cache": False,
-    }
-    s3fs.S3FileSystem(**options).mkdir("imports")
-    yield options
-    server.stop()
+    with s3_server() as options:
+        s3fs.S3FileSystem(**options).mkdir("imports")
+        yield options
 
 
 class Requests:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import s3fs
-from moto.server import ThreadedMotoServer
 from upath import UPath
 
 from include import import_types
@@ -21,6 +20,7 @@ from include.importing.runtime import ROOT
 from include.importing.upload_preview import preview_upload
 from include.importing.uploads import Choices, Reception, Upload
 from tests.imports import CARD_HEADER, Site, rejected_file
+from tests.object_storage import s3_server
 
 pytestmark = pytest.mark.integration
 
@@ -33,17 +33,8 @@ Receive = Callable[..., Upload]
 @pytest.fixture(scope="module")
 def storage() -> Iterator[dict[str, Any]]:
     """What s3fs needs to reach an S3 server on this machine."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield {
-        "key": "key-of-the-tests",
-        "secret": "secret-of-the-tests",
-        "endpoint_url": f"http://{host}:{port}",
-        "client_kwargs": {"region_name": "eu-west-1"},
-        "use_listings_cache": False,
-    }
-    server.stop()
+    with s3_server() as options:
+        yield options
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import yaml
 from fastapi.testclient import TestClient
 from sqlalchemy import text
@@ -20,6 +19,7 @@ from tests.dags.conftest import Run
 from tests.dags.pages.conftest import ROLES
 from tests.dags.test_import_runs import POOLS, put
 from tests.imports import make_site
+from tests.object_storage import s3_server
 
 pytestmark = pytest.mark.dags
 
@@ -624,25 +624,16 @@ def test_a_dag_that_airflow_does_not_know_starts_nothing(browse: Browse, pools: 
 def bucket(connected: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The four areas in a bucket instead of folders."""
     import s3fs
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    extra = {"endpoint_url": endpoint, "region_name": "eu-west-1"}
-    address = {"conn_type": "aws", "login": "key", "password": "secret", "extra": extra}
-    monkeypatch.setenv("AIRFLOW_CONN_LANDING_STORAGE", json.dumps(address))
-    for name in ("landing", "work", "reports", "archive"):
-        monkeypatch.setenv(f"AIRFLOW_VAR_{name.upper()}_URL", f"s3://imports/{name}")
-    system = s3fs.S3FileSystem(
-        key="key", secret="secret", endpoint_url=endpoint, client_kwargs={"region_name": "eu-west-1"},
-        use_listings_cache=False,
-    )  # fmt: skip
-    requests.post(f"{endpoint}/moto-api/reset", timeout=10)  # all servers of a process share their buckets
-    system.mkdir("imports")
-    yield system
-    server.stop()
+    with s3_server() as options:
+        extra = {"endpoint_url": options["endpoint_url"], "region_name": "eu-west-1"}
+        address = {"conn_type": "aws", "login": options["key"], "password": options["secret"], "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_LANDING_STORAGE", json.dumps(address))
+        for name in ("landing", "work", "reports", "archive"):
+            monkeypatch.setenv(f"AIRFLOW_VAR_{name.upper()}_URL", f"s3://imports/{name}")
+        system = s3fs.S3FileSystem(**options)
+        system.mkdir("imports")
+        yield system
 
 
 def test_an_upload_goes_straight_into_a_bucket(browse: Browse, bucket: Any, pools_in_warehouse: None) -> None:
