@@ -6,8 +6,8 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
-# They mostly wait, so that all other tests run beside them.
-WITH_AIRFLOW := tests/browser tests/end_to_end
+# One half of the tests, by time. Those with a running Airflow mostly wait, so that the other half runs beside them.
+ONE_HALF := tests/browser tests/end_to_end tests/rules tests/unit
 ARGS ?=
 RUN := .venv/bin/python -m
 # The environment is rebuilt when a lock, the Python or the folder is another one.
@@ -31,9 +31,9 @@ stop: setup ## end Airflow and PostgreSQL
 test: setup system-packages ## run all tests (ARGS="-k name" for some)
 ifeq ($(strip $(ARGS)),)
 	@log=$$(mktemp); set -m; \
-	$(RUN) pytest $(WITH_AIRFLOW) >"$$log" 2>&1 & beside=$$!; \
+	$(RUN) pytest $(ONE_HALF) >"$$log" 2>&1 & beside=$$!; \
 	trap 'kill -INT -- -$$beside' INT TERM; trap 'rm -f "$$log"' EXIT; \
-	others=0; $(RUN) pytest $(addprefix --ignore=,$(WITH_AIRFLOW)) || others=$$?; \
+	others=0; $(RUN) pytest $(addprefix --ignore=,$(ONE_HALF)) || others=$$?; \
 	ended=0; wait $$beside || ended=$$?; \
 	cat "$$log"; exit $$((others || ended))
 else

@@ -1,8 +1,8 @@
 """`make bench-scale`: how imports grow with the file and with the workers; writes `benchmarks/RESULTS.md`.
 
-Every stage runs in a process of its own, forked from one that has loaded the libraries, as Airflow's workers do. To
-validate, as many processes as there are workers take the chunks of one job from a queue; the clock runs from the moment
-when all of them are ready until the last chunk is committed.
+Every stage runs in a process of its own, forked from one that has loaded the libraries, Airflow's and those for buckets
+among them, as Airflow's workers do. To validate, as many processes as there are workers take the chunks of one job from
+a queue; the clock runs from the moment when all of them are ready until the last chunk is committed.
 
 PostgreSQL runs on the same cores. So that workers are compared and not what PostgreSQL leaves to them, they are
 measured in a second way as well, "database idle": each has one core to itself, judges its rows and writes them for
@@ -12,6 +12,7 @@ COPY, but does not send them.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import multiprocessing
 import os
@@ -50,6 +51,8 @@ SHARED_ROWS = 5_000_000
 _LAST_STEPS = ("load_rows", "write_report", "close_job")
 _PATIENCE_SECONDS = 60
 """For all workers to be ready; one that could not start leaves the others waiting."""
+_LIBRARIES = ("great_expectations", "airflow.sdk.execution_time.task_runner", "s3fs", "aiobotocore.session")
+"""What a task of Airflow has in memory besides the stages."""
 _PROCESSES = multiprocessing.get_context("fork")
 
 
@@ -438,6 +441,9 @@ def main() -> None:
     parsed = parser.parse_args()
     kinds = [parsed.only] if parsed.only else list(KINDS)
     with open_bench() as bench:
+        os.environ.setdefault("AIRFLOW_HOME", str(bench.folder))
+        for library in _LIBRARIES:
+            importlib.import_module(library)
         options = {"chunk_bytes": parsed.chunk_mib << 20, "is_loaded": not parsed.validation_only}
         run(bench, kinds, parsed.rows, parsed.workers, parsed.results, **options)
     print(parsed.results.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""What tasks tell Airflow's metrics: rows, rejects, bytes, seconds, codes. Names and numbers only, no values (X-20).
+"""What tasks tell Airflow's metrics: rows, rejects, bytes, seconds, memory, codes. Names and numbers, no values (X-20).
 
 Sent where Airflow's own `[metrics]` settings say, StatsD or OpenTelemetry; without them every call here does nothing.
 Types, stages, outcomes and rules are parts of the names: plain StatsD knows no tags.
@@ -7,6 +7,8 @@ Types, stages, outcomes and rules are parts of the names: plain StatsD knows no 
 from __future__ import annotations
 
 import functools
+import logging
+import resource
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from include.importing.jobs import Job, JobResult
     from include.promo_codes.top_up import TopUp
 
+log = logging.getLogger(__name__)
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,14 +31,21 @@ _REPORTS = {"critical": "rejects", "warning": "warnings"}
 
 
 def timed(body: Callable[P, T]) -> Callable[P, T]:
-    """Make a task body tell how long it took, by DAG and task; one that raises has no duration worth comparing."""
+    """Make a task body tell how long it took and how much memory, by DAG and task, in its log as well.
+
+    One that raises has no duration worth comparing.
+    """
 
     @functools.wraps(body)
     def call(*args: P.args, **kwargs: P.kwargs) -> T:
         started = time.monotonic()
         result = body(*args, **kwargs)
+        seconds = time.monotonic() - started
+        mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        log.info("Took %.1f s; the process has held %.0f MiB of memory at most", seconds, mebibytes)
         ti = get_current_context()["ti"]
-        stats.timing(name(ti.dag_id, "duration", ti.task_id), timedelta(seconds=time.monotonic() - started))
+        stats.timing(name(ti.dag_id, "duration", ti.task_id), timedelta(seconds=seconds))
+        stats.gauge(name(ti.dag_id, "memory", ti.task_id), mebibytes)
         return result
 
     return call

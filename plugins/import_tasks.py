@@ -38,6 +38,8 @@ OWNER = "loyalty"
 RETRIES = 5
 RETRY_DELAY = timedelta(seconds=10)
 LONGEST_RETRY_DELAY = timedelta(minutes=5)
+CHUNK_TIMEOUT = timedelta(hours=1)
+"""Of a chunk whose disk or bucket hangs: it is tried again, by another worker. One of 64 MiB takes seconds."""
 RULES_KEPT = 10
 CHUNK_WEIGHTS = "chunk_priority.LaterChunksWait"
 """By its name: of a mapped task Airflow would write down `str()` of the object, and then not know it (3.3.2)."""
@@ -158,7 +160,7 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     ]
 
 
-@task(map_index_template="{{ task.op_kwargs['label'] }}", weight_rule=CHUNK_WEIGHTS)
+@task(map_index_template="{{ task.op_kwargs['label'] }}", weight_rule=CHUNK_WEIGHTS, execution_timeout=CHUNK_TIMEOUT)
 @withhold_values
 @import_metrics.timed
 def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:

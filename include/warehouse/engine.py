@@ -43,7 +43,7 @@ SESSION = {
     "tcp_keepalives_interval": 10,
     "tcp_keepalives_count": 3,
     "tcp_user_timeout": 60_000,
-    "idle_in_transaction_session_timeout": 3_600_000,  # of a worker that hangs; a large report takes minutes
+    "idle_in_transaction_session_timeout": 900_000,  # of a worker that hangs with the locks of its chunk
 }
 
 

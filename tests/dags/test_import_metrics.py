@@ -109,6 +109,8 @@ def test_an_import_tells_rows_rejects_bytes_and_seconds_by_type_and_stage(run_da
         "gift_cards.rejects.balance.negative": 1,
     }
     assert told.timers == dict.fromkeys([f"gift_cards.duration.{stage}" for stage in STAGES], 1)
+    assert told.gauges.keys() == {f"gift_cards.memory.{stage}" for stage in STAGES}
+    assert all(50 < mebibytes < 10_000 for mebibytes in told.gauges.values())
     assert CANARY not in told.everything
     assert "ti.finish" in told.everything, "Airflow's own metrics come from the same place"
 
@@ -146,6 +148,7 @@ def test_generated_codes_and_what_a_top_up_left_are_told(run_dag, connected, sta
     assert run_dag("top_up_promo_pools").state == "success"
     told = statsd.read()
     assert told.counters == {"top_up_promo_pools.codes": 7}
+    assert told.gauges.pop("top_up_promo_pools.memory.top_up_pool") > 50
     assert told.gauges == {"top_up_promo_pools.available.spring_sale": 14}
 
 
