@@ -65,6 +65,7 @@ INSERT INTO ledger.import_chunk (
 SELECT
     {RUNNING_JOB}, number, number * 1000, number * 1000 + 1000, number * 10, 10, CASE WHEN number < 300 THEN 10 END, 1
 FROM generate_series(1, 500) AS number;
+INSERT INTO loyalty.promo_code_pool (system_id, name, fill_method) VALUES ('summer', 'Summer', 'upload');
 """
 PAGES = {
     "list, first page": "/imports/",
@@ -85,6 +86,9 @@ PAGES = {
     "rejects, first page": f"/imports/jobs/{REJECTED_JOB}/rejects",
     "rejects, the last page": f"/imports/jobs/{REJECTED_JOB}/rejects?after={REJECTS - 50}",
     "rejects, of one rule": f"/imports/jobs/{REJECTED_JOB}/rejects?rule=balance.not_decimal",
+    "pools": "/imports/pools",
+    "promo code pool": "/imports/pools/promo-codes/summer",
+    "promo code pool, its history": "/imports/pools/promo-code-history?pool=summer",
 }
 
 

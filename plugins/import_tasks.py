@@ -185,8 +185,8 @@ def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[s
         raise AirflowSkipException("There is nothing to load")
     context = get_current_context()
     with open_runtime() as runtime:
-        if not resume(runtime, job_id):
-            refuse_to_load(runtime, job_id)
+        resume(runtime, job_id)
+        refuse_to_load(runtime, job_id)
         counts = asdict(loading.load_rows(runtime, job_id))
         with runtime.engine.connect() as connection:
             job = jobs.get(connection, job_id)
@@ -254,10 +254,10 @@ def refuse_to_load(runtime: Runtime, job_id: int) -> None:
     from include.importing import jobs
 
     with runtime.engine.connect() as connection:
-        state = jobs.get(connection, job_id).state
-    if state is jobs.State.CANCELLED:
+        job = jobs.get(connection, job_id)
+    if job.state is jobs.State.CANCELLED:
         raise AirflowSkipException(f"Job {job_id} was cancelled in its review: there is nothing to load")
-    if state is jobs.State.AWAITING_REVIEW:
+    if job.state is jobs.State.AWAITING_REVIEW or not job.is_approved:
         raise AirflowFailException(f"Nobody has approved job {job_id} yet: clear review_mapping to be asked again")
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
 from include.importing import jobs
-from include.importing.jobs import CHUNK, JOB, PARENT, REJECT, Job, JobCounts, State
+from include.importing.jobs import CHUNK, JOB, PARENT, REJECT, Job, State
 
 JOBS_PER_PAGE = 50
 REJECTS_PER_PAGE = 50
@@ -22,6 +22,9 @@ MOST_LINKED = 50
 """Jobs that are named as repairs or as repeats of one."""
 WAITING = (State.AWAITING_REVIEW, State.FAILED)
 """States of jobs that don't go on by themselves; others do until they have ended, with reports and files put away."""
+SECONDS_TO_MOVE = 2
+SECONDS_TO_ANSWER = 10
+"""After how long a page looks again: at a job that moves, and at one that a person is asked about."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,6 @@ class ListedJob:
     rows_not_found: int | None
     rows_rejected: int | None
 
-    @property
-    def is_moving(self) -> bool:
-        """True while the job changes by itself."""
-        return self.finished_at is None and self.state not in WAITING
-
 
 @dataclass(frozen=True)
 class JobPage:
@@ -80,6 +78,12 @@ class JobPage:
     jobs: list[ListedJob]
     before: int | None
     after: int | None
+
+    @property
+    def looks_again_after(self) -> int | None:
+        """After how many seconds it may look otherwise; None when nothing of it changes any more."""
+        pauses = [pause for job in self.jobs if (pause := seconds_to_next_look(job)) is not None]
+        return min(pauses, default=None)
 
 
 @dataclass(frozen=True)
@@ -169,14 +173,19 @@ class JobDetails:
     @property
     def is_moving(self) -> bool:
         """True while the job changes by itself."""
-        return self.job.finished_at is None and self.job.state not in WAITING
+        return is_moving(self.job)
 
-    @property
-    def counts(self) -> JobCounts:
-        """The outcome counts; while the job runs, what has been read and rejected so far."""
-        if self.job.rows_read is not None:
-            return self.job.counts
-        return JobCounts(read=self.progress.rows_read, rejected=self.progress.rows_rejected)
+
+def is_moving(job: Job | ListedJob) -> bool:
+    """Tell whether a job changes by itself."""
+    return job.finished_at is None and job.state not in WAITING
+
+
+def seconds_to_next_look(job: Job | ListedJob) -> int | None:
+    """Return after how long a page that shows a job looks again; None when it doesn't change any more."""
+    if is_moving(job):
+        return SECONDS_TO_MOVE
+    return SECONDS_TO_ANSWER if job.state is State.AWAITING_REVIEW and job.finished_at is None else None
 
 
 _LISTED = [JOB.c[name] for name in ListedJob.__dataclass_fields__]

@@ -28,6 +28,7 @@ from include.importing.records import TOO_BIG, Chunk, Inspection, check_size
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
+from include.importing.uploads import dropped_place
 
 MOST_CHUNKS = 300
 """Airflow maps 1,024 tasks (`core.max_map_length`); a file's UTF-8 copy can be three times as long as the file."""
@@ -96,7 +97,7 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
     if original is not None:
         jobs.update(connection, job.id, **known, state=State.DUPLICATE, duplicate_of=original)
         return Inspected(State.DUPLICATE, 0)
-    change = _header_change(connection, job, looked)
+    change = _header_change(runtime, connection, job, looked)
     unusable = None
     try:
         mapping = looked.map_columns(import_type, runtime)
@@ -131,11 +132,11 @@ def _inspected(state: State, chunks: int, review: Mapping[str, Any] | None) -> I
     return Inspected(state, chunks, review is not None, review is None or review["unusable"] is None)
 
 
-def _header_change(connection: Connection, job: Job, looked: Looked) -> HeaderChange | None:
+def _header_change(runtime: Runtime, connection: Connection, job: Job, looked: Looked) -> HeaderChange | None:
     """Return how the columns differ from the last good file's, if the settings ask for a look at that."""
     if not looked.settings.review_header_change or looked.settings.dry_run:
         return None
-    before = jobs.last_good_header(connection, job)
+    before = jobs.last_good_header(connection, job, dropped_place(runtime, job))
     return None if before is None else compare_headers(before, looked.inspection.header) or None
 
 

@@ -194,6 +194,12 @@ class Job:
         return self.loaded_at is not None
 
     @property
+    def is_approved(self) -> bool:
+        """False until a person, or the limits that call for one, have let it be loaded (X-06)."""
+        review = (self.inspection or {}).get("review")
+        return review is None or bool(review.get("is_approved"))
+
+    @property
     def refusal(self) -> FileRefused | None:
         """Why the file as a whole was refused; None when it was not."""
         if self.state is not State.REFUSED:
@@ -433,10 +439,14 @@ def reviews(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
     return connection.execute(sa.select(REVIEW).where(REVIEW.c.job_id == job_id).order_by(REVIEW.c.number)).all()
 
 
-def last_good_header(connection: Connection, job: Job) -> list[str] | None:
-    """Return the header of the last file of the same type that was loaded from the same folder; None without one."""
+def last_good_header(connection: Connection, job: Job, place: str) -> list[str] | None:
+    """Return the header of the last file of the same type that was loaded from the same folder; None without one.
+
+    Args:
+        place: URL of a file in that folder.
+    """
     folder = sa.func.md5(sa.func.regexp_replace(JOB.c.source_url, _FILE_NAME, ""))
-    here = sa.func.md5(sa.func.regexp_replace(sa.literal(job.source_url), _FILE_NAME, ""))
+    here = sa.func.md5(sa.func.regexp_replace(sa.literal(place), _FILE_NAME, ""))
     query = (
         sa.select(JOB.c.inspection["header"])
         .where(JOB.c.import_type == job.import_type, folder == here, JOB.c.loaded_at.is_not(None), JOB.c.id != job.id)

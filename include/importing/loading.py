@@ -224,6 +224,8 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
             raise job.refusal
         if job.state is not State.RUNNING:
             raise LookupError(f"job {job_id} is {job.state}: it has nothing to load")
+        if not job.is_approved:
+            raise LookupError(f"nobody has approved job {job_id}")
         connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
         refuse_other_project(runtime, connection, job)
         _restage(runtime, connection, job)

@@ -53,24 +53,34 @@ class Column:
     suggestion: str | None = None
     needs: str | None = None
 
-    def masked(self) -> str:
-        """Name the column in a message: matched headers in full, others masked (X-20)."""
-        if self.how is How.UNMATCHED:
-            masked = mask_header(self.header)
-            return f"column {self.index + 1} ({masked})" if masked else f"column {self.index + 1} (no name)"
-        return _shortened(self.header) or f"column {self.index + 1} (no name)"
-
-    def shown(self) -> str:
-        """Return the header for a person who looks at an imported file: what may be data is masked (X-20)."""
-        is_safe = self.how is How.EXACT or not looks_like_data(self.header)
-        return (_shortened(self.header) if is_safe else mask_header(self.header)) or "no name"
-
 
 @dataclass(frozen=True)
 class ColumnMapping:
     """The mapping of one file: every column, in file order."""
 
     columns: tuple[Column, ...]
+
+    @property
+    def is_headed(self) -> bool:
+        """Tell whether the first row is known to be a header: a cell of it is a field's name.
+
+        That a person has said which column is which proves nothing: the first row may be data all the same.
+        """
+        return any(column.how is How.EXACT for column in self.columns)
+
+    def shown(self, column: Column) -> str:
+        """Return a column's header for a person who looks at the file: what may be data is masked (X-20)."""
+        header = column.header if self._is_safe(column) else mask_header(column.header)
+        return _shortened(header) or "no name"
+
+    def told(self, column: Column) -> str:
+        """Name a column in a message, which goes into logs and mails: an unmatched header is masked anyway (X-20)."""
+        if column.header.strip() and column.how is not How.UNMATCHED and self._is_safe(column):
+            return _shortened(column.header)
+        return f"column {column.index + 1} ({mask_header(column.header) or 'no name'})"
+
+    def _is_safe(self, column: Column) -> bool:
+        return column.how is How.EXACT or (self.is_headed and not looks_like_data(column.header))
 
     @property
     def field_indexes(self) -> dict[str, int]:
@@ -93,7 +103,7 @@ class ColumnMapping:
         Returns:
             Rule and sentence of each.
         """
-        return [_skipped_message(column, explain) for column in self.skipped]
+        return [_skipped_message(column, self.shown(column), explain) for column in self.skipped]
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, for the ledger."""
@@ -247,8 +257,8 @@ def looks_like_data(header: str) -> bool:
     return _LOOKS_LIKE_DATA.search(header) is not None
 
 
-def _skipped_message(column: Column, explain: Callable[[str], tuple[str, str] | None]) -> tuple[str, str]:
-    name = f"Column {column.index + 1} ({column.shown()})"
+def _skipped_message(column: Column, shown: str, explain: Callable[[str], tuple[str, str] | None]) -> tuple[str, str]:
+    name = f"Column {column.index + 1} ({shown})"
     if column.needs is not None:
         return SKIPPED, f"{name} is switched off: the setting {column.needs} would take it from the file."
     if column.how is How.SWITCHED_OFF:
@@ -365,7 +375,7 @@ def _refuse_two_columns_on_one(mapping: ColumnMapping, labels: Mapping[str, str]
             by_field.setdefault(column.field, []).append(column)
     sentences = [
         f"{labels[field]} is read from {len(columns)} columns: "
-        + ", ".join(f"{column.masked()} (column {column.index + 1})" for column in columns)
+        + ", ".join(f"{mapping.told(column)} (column {column.index + 1})" for column in columns)
         + "."
         for field, columns in by_field.items()
         if len(columns) > 1
@@ -380,7 +390,7 @@ def _without_required(mapping: ColumnMapping, field: Field, fields: Sequence[Fie
         if column.how is How.SWITCHED_OFF and column.suggestion == field.name:
             return FileRefused(
                 "file.required_switched_off",
-                f"{field.label} is required, and the settings switch its column {column.masked()} off.",
+                f"{field.label} is required, and the settings switch its column {mapping.told(column)} off.",
             )
     missing = [each for each in fields if each.required and each.name not in mapping.field_indexes]
     return FileRefused("file.required_column", f"Required columns are missing: {_names(missing)}. {_found(mapping)}")
@@ -393,9 +403,9 @@ def _names(fields: Sequence[Field]) -> str:
 def _found(mapping: ColumnMapping) -> str:
     """List the headers that were found, at most 50, with what they might mean."""
     labels = [
-        f"{column.masked()} [perhaps {column.suggestion}]"
+        f"{mapping.told(column)} [perhaps {column.suggestion}]"
         if column.how is How.UNMATCHED and column.suggestion
-        else column.masked()
+        else mapping.told(column)
         for column in mapping.columns[:50]
     ]
     more = f" and {len(mapping.columns) - 50} more" if len(mapping.columns) > 50 else ""

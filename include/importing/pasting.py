@@ -23,21 +23,39 @@ _SEPARATORS = ",;\t|"
 
 
 def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, given: Mapping[str, object]) -> UPath:
-    """Write a text into the landing folder of its type, under the type's header unless it begins with one.
+    """Write a text into the landing folder of its type, as `file_of` makes it.
 
     What was set for it lies beside it, as for a dropped file: should this process end before the import has begun, the
     file is picked up, with the same settings.
 
     Args:
-        raw: in the encoding that the settings declare; a byte order mark may stand before it.
+        raw: as for `file_of`.
         given: settings of this text. Those of the landing folder hold as well, but for the encoding.
 
     Raises:
         SettingsError: they are wrong.
-        FileRefused: `file.encoding`: not in that encoding; `file.empty`: nothing but blanks.
+        FileRefused: as `file_of` does.
         StorageError: the landing area can't be written to.
     """
     chosen = resolve(import_type.name, sidecar=given, defaults_file=runtime.defaults_file)
+    name, content = file_of(runtime, import_type, raw, chosen)
+    path = runtime.landing / import_type.name / name
+    with written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
+        sink.write(yaml.safe_dump({**given, "encoding": chosen.encoding}, allow_unicode=True).encode())
+    with written_whole(path) as sink:
+        sink.write(content)
+    return path
+
+
+def file_of(runtime: Runtime, import_type: ImportType, raw: bytes, chosen: ImportSettings) -> tuple[str, bytes]:
+    """Return name and content of the file that a text becomes: under the type's header unless it begins with one.
+
+    Args:
+        raw: in the encoding that the settings declare; a byte order mark may stand before it.
+
+    Raises:
+        FileRefused: `file.encoding`: not in that encoding; `file.empty`: nothing but blanks.
+    """
     try:
         text = raw.decode("utf-8-sig" if chosen.encoding == "utf-8" else chosen.encoding)
     except UnicodeDecodeError as error:
@@ -49,12 +67,8 @@ def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, given: M
         text = f"{import_type.pasted_header}\n{text}"
     if not text.endswith(("\n", "\r")):
         text += "\n"
-    path = runtime.landing / import_type.name / f"pasted-{runtime.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.txt"
-    with written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
-        sink.write(yaml.safe_dump({**given, "encoding": chosen.encoding}, allow_unicode=True).encode())
-    with written_whole(path) as sink:
-        sink.write(text.encode(chosen.encoding))
-    return path
+    name = f"pasted-{runtime.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.txt"
+    return name, text.encode(chosen.encoding)
 
 
 def begins_with_header(text: str, import_type: ImportType, chosen: ImportSettings) -> bool:

@@ -18,7 +18,7 @@ from include import import_types
 from include.importing import records
 from include.importing.errors import FileRefused
 from include.importing.files import open_parts
-from include.importing.import_type import Field, ImportType
+from include.importing.import_type import Field, ImportType, Kind
 from include.importing.inspection import Looked, look_at
 from include.importing.landing import given_texts, read_layers
 from include.importing.mapping import ColumnMapping
@@ -31,6 +31,7 @@ from include.importing.validation import Judge, read_lookups
 FIRST_ROWS = 10
 _FIRST_BYTES = 1 << 18
 _WIDEST = 40
+_SHORT_NUMBER = 7
 
 
 @dataclass(frozen=True)
@@ -123,11 +124,13 @@ def judge_first_rows(
     text: UPath,
     *,
     rows: int = FIRST_ROWS,
+    is_mapping_sure: bool = True,
 ) -> list[PreviewRow]:
     """Read the first rows of a file with a mapping, and judge them as an import with these settings would.
 
     Args:
         text: the file in UTF-8.
+        is_mapping_sure: each column was found by its name; else any of them may hold anything.
 
     Raises:
         FileRefused: an import would refuse the file.
@@ -137,16 +140,22 @@ def judge_first_rows(
     judge = Judge(
         runtime, declared, dialect=looked.inspection.dialect, mapping=mapping, import_settings=looked.settings,
         launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,
-        hidden=[field.name for field in declared.all_fields(runtime.project) if field.sensitive or field.is_secret],
+        hidden=[
+            field.name
+            for field in declared.all_fields(runtime.project)
+            if field.sensitive or field.is_secret or not is_mapping_sure
+        ],
     )  # fmt: skip
     with open_parts(text) as stream:
-        return _rows(judge, stream, looked.inspection, rows)
+        return _rows(judge, stream, looked.inspection, rows, shown_cell if is_mapping_sure else safely_shown_cell)
 
 
-def _rows(judge: Judge, text: BinaryIO, inspection: Inspection, rows: int) -> list[PreviewRow]:
+def _rows(
+    judge: Judge, text: BinaryIO, inspection: Inspection, rows: int, show: Callable[[Mapping[Any, Any], Field], str]
+) -> list[PreviewRow]:
     for chunk in inspection.chunks:
         for block in records.read_blocks(text, chunk, inspection.dialect, len(inspection.header), _FIRST_BYTES):
-            return judged_rows(judge, block, rows, shown_cell)
+            return judged_rows(judge, block, rows, show)
     return []
 
 
@@ -181,6 +190,18 @@ def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
     """Return a cell as it was sent, masked where it must be."""
     text = sent_text(row, field)
     return masked(text, field) if field.sensitive or field.is_secret else text
+
+
+def safely_shown_cell(row: Mapping[Any, Any], field: Field) -> str:
+    """Return a cell in full only where it can hold nobody's secret, whatever column is read as the field (X-20).
+
+    That is: yes or no, a choice, a short number, a name that our own tables know.
+    """
+    text = sent_text(row, field)
+    is_read = (value := row[field.name]) is not None and value == value
+    is_short = field.kind in (Kind.DECIMAL, Kind.INTEGER) and len(text) <= _SHORT_NUMBER
+    is_safe = is_read and (field.kind in (Kind.BOOLEAN, Kind.ENUM) or is_short or row.get(f"{field.name}__is_known"))
+    return text if is_safe and not (field.sensitive or field.is_secret) else masked(text, field)
 
 
 def sent_text(row: Mapping[Any, Any], field: Field) -> str:

@@ -25,7 +25,7 @@ from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType
 from include.importing.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping, How, map_columns, match_columns, override_key
-from include.importing.preview import FIRST_ROWS, PreviewRow, judged_rows
+from include.importing.preview import FIRST_ROWS, PreviewRow, judged_rows, safely_shown_cell
 from include.importing.records import Chunk
 from include.importing.review_form import (
     LAUNCH,
@@ -34,7 +34,6 @@ from include.importing.review_form import (
     build_form,
     offered_fields,
     read_choices,
-    shown_cell,
 )
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
@@ -165,7 +164,7 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
     """Refuse a file that a person is to look at, where nobody can be asked: on the command line.
 
     Args:
-        has_rows: the rows have been judged, so the limits on them are looked at as well.
+        has_rows: the rows have been judged, so the limits on them are looked at as well: it may be loaded then.
 
     Raises:
         FileRefused: with the reasons and what to do.
@@ -174,6 +173,9 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
         reasons = _reasons_before_rows(job)
     if has_rows and not reasons:
         reasons = _reasons_of_rows(job, loading.rehearse(runtime, job_id))
+    if has_rows and not reasons:
+        with stage(runtime, job_id) as (connection, job):
+            _keep(connection, job, is_approved=True)
     if reasons:
         with stage(runtime, job_id):
             told = " ".join(reason["message"] for reason in reasons)
@@ -307,7 +309,7 @@ def _first_rows(runtime: Runtime, job: Job) -> list[PreviewRow]:
         first = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
         with open_text(runtime, job) as text:
             for block in records.read_blocks(text, first, judge.dialect, len(judge.mapping.columns), _FIRST_BYTES):
-                return judged_rows(judge, block, FIRST_ROWS, shown_cell)
+                return judged_rows(judge, block, FIRST_ROWS, safely_shown_cell)
     return []
 
 

@@ -15,11 +15,11 @@ from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from include.importing.import_type import Field, Kind
+from include.importing.import_type import Field
 from include.importing.jobs import Job, JobCounts
-from include.importing.mapping import Column, ColumnMapping, How, looks_like_data
+from include.importing.mapping import ColumnMapping, How, looks_like_data
 from include.importing.names import mask_header
-from include.importing.preview import PreviewRow, masked, sent_text
+from include.importing.preview import PreviewRow
 
 LAUNCH = "Launch"
 REJECT = "Reject"
@@ -32,7 +32,6 @@ MOST_CHOICES = 30_000
 _COLUMNS_LISTED = 50
 _FIELDS_SHOWN = 12
 _RULES_SHOWN = 8
-_SHORT_NUMBER = 7
 _BACKTICKS = re.compile("`+")
 _ADDRESS = re.compile(r"www\.|://|@", re.IGNORECASE)
 
@@ -130,7 +129,7 @@ def option_labels(mapping: ColumnMapping) -> dict[int, str]:
     """Return what the sender's columns are called in dropdowns, by index; no two alike."""
     own = [column for column in mapping.columns if column.how is not How.IGNORED]
     return {
-        column.index: f"{shown_header(column, mapping) or 'no name'} (column {column.index + 1})"
+        column.index: f"{plain(mapping.shown(column))} (column {column.index + 1})"
         for position, column in enumerate(own)
         if position < MOST_COLUMNS or column.field is not None
     }
@@ -153,18 +152,6 @@ def read_choices(
     return chosen
 
 
-def shown_header(column: Column, mapping: ColumnMapping) -> str:
-    """Return a header as a page may show it: shortened, and masked where it may be data (X-20).
-
-    In a file of which no column has a name we know, the first row may be no header at all.
-    """
-    is_header = any(each.how in (How.EXACT, How.SETTING, How.SWITCHED_OFF) for each in mapping.columns)
-    is_known = column.how is How.EXACT
-    if not is_known and (not is_header or looks_like_data(column.header)):
-        return plain(mask_header(column.header))
-    return plain(column.header)
-
-
 def plain(text: str) -> str:
     """Return a text in one line, without characters that change how it is shown, and not too long."""
     kept = "".join(character if character.isprintable() else " " for character in text)
@@ -182,18 +169,6 @@ def _code(line: str) -> str:
     longest = max((len(run) for run in _BACKTICKS.findall(shown)), default=0)
     fence = "`" * (longest + 1)
     return f"{fence} {shown} {fence}" if shown else ""
-
-
-def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell as the form shows it: in full only where it can hold nobody's secret (X-20).
-
-    That is: yes or no, a choice, a short number, a name that our own tables know.
-    """
-    text = sent_text(row, field)
-    is_read = (value := row[field.name]) is not None and value == value
-    is_short = field.kind in (Kind.DECIMAL, Kind.INTEGER) and len(text) <= _SHORT_NUMBER
-    is_safe = is_read and (field.kind in (Kind.BOOLEAN, Kind.ENUM) or is_short or row.get(f"{field.name}__is_known"))
-    return text if is_safe and not (field.sensitive or field.is_secret) else masked(text, field)
 
 
 def _choices(mapping: ColumnMapping, fields: Sequence[Field], selected: Mapping[str, int | None]) -> Iterable[Choice]:
@@ -225,7 +200,7 @@ def _body(job: Job, label: str, mapping: ColumnMapping, fields: Sequence[Field],
         "### Why you are asked",
         "\n".join(f"- {_sentence(reason)}" for reason in facts.reasons),
         *_rehearsed(facts),
-        *_changed(facts.change),
+        *_changed(facts.change, mapping),
         "### Columns",
         _table(("column", "header", "read as"), _columns(mapping, fields)),
         *_first_rows(mapping, fields, facts.rows),
@@ -259,11 +234,14 @@ def _rehearsed(facts: Facts) -> list[str]:
     return parts
 
 
-def _changed(change: Mapping[str, Any] | None) -> list[str]:
+def _changed(change: Mapping[str, Any] | None, mapping: ColumnMapping) -> list[str]:
     if not change:
         return []
+    now_shown = {column.header: mapping.shown(column) for column in mapping.columns}
 
     def shown(header: str) -> str:
+        if header in now_shown:
+            return as_code(now_shown[header])
         return as_code(mask_header(header) if looks_like_data(header) else header) or "(no name)"
 
     lines = [(shown(before), shown(now), "renamed") for before, now in change["renamed"]]
@@ -282,7 +260,7 @@ def _columns(mapping: ColumnMapping, fields: Sequence[Field]) -> Iterable[tuple[
             read_as = f"*not imported* (perhaps {labels.get(column.suggestion, column.suggestion)}?)"
         else:
             read_as = "*not imported*"
-        yield str(column.index + 1), as_code(shown_header(column, mapping)) or "(no name)", read_as
+        yield str(column.index + 1), as_code(mapping.shown(column)), read_as
     if len(own) > _COLUMNS_LISTED:
         yield "…", f"{len(own) - _COLUMNS_LISTED:,} more", ""
 

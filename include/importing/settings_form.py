@@ -52,6 +52,13 @@ def form_settings(import_type: ImportType) -> dict[str, dict[str, Any]]:
     return {name: schema[name] for name in FORM_SETTINGS if name in schema and name not in left_out}
 
 
+def form_text(value: object) -> str:
+    """Return a setting as it is written in a form; "" for none."""
+    if isinstance(value, bool):
+        return next(word for word, meant in _WORDS.items() if meant is value)
+    return "" if value is None else str(value)
+
+
 def _number(text: str) -> float | str:
     try:
         return float(text.replace(",", "."))

@@ -11,6 +11,7 @@ from typing import TypeVar
 import psycopg2
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from include.importing import jobs
 from include.importing.errors import FileRefused, WarehouseConflict, WarehouseFault, WarehouseUnavailable
@@ -73,6 +74,8 @@ def values_hidden() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _without_values(error.orig, is_outage=isinstance(error, OperationalError | InterfaceError)) from None
+    except PoolTimeout:
+        raise WarehouseUnavailable("All connections to the database are in use.") from None
     except psycopg2.Error as error:
         is_outage = isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError)
         raise _without_values(error, is_outage=is_outage) from None

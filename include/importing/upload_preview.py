@@ -108,7 +108,9 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
             if not found.problems and not found.refusal:
                 refuse_unusable(found.mapping, found.known, declared)
                 text = text_copy if text_copy.exists() else head
-                rows = judge_first_rows(runtime, connection, declared, looked, found.mapping, text)
+                rows = judge_first_rows(
+                    runtime, connection, declared, looked, found.mapping, text, is_mapping_sure=not found.is_changed
+                )
         except FileRefused as refusal:
             refusal_message = refusal.message
     return UploadPreview(
@@ -177,25 +179,20 @@ class _Columns:
         self.refusal = "" if self.is_changed else self.refusal
         self._find_problems(is_chosen=chosen is not None)
 
-    @property
-    def is_headed(self) -> bool:
-        """Tell whether the first row seems to be a header: one in the sender's own words is known by the choices."""
-        return self.is_changed or any(column.field for column in self._automatic.columns)
-
     def shown(self) -> dict[int, str]:
         """Return the columns that can be chosen, by index, with their names masked where they may be data."""
         columns = [column for column in self.mapping.columns if column.how is not How.IGNORED]
         in_use = {index for index in self._wanted.values() if index is not None}
         offered = {column.index for column in columns[:MOST_COLUMNS]} | in_use
         return {
-            column.index: column.shown() if self.is_headed else column.masked()
+            column.index: self.mapping.shown(column) if self.mapping.is_headed else self.mapping.told(column)
             for column in columns
             if column.index in offered
         }
 
     def skipped(self) -> tuple[str, ...]:
         """Say of each column that isn't imported that it is not; nothing where they may be data."""
-        messages = self.mapping.skipped_messages() if self.is_headed else []
+        messages = self.mapping.skipped_messages() if self.mapping.is_headed else []
         return tuple(message for _, message in messages[:MOST_COLUMNS])
 
     def choices(self) -> tuple[FieldChoice, ...]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,10 +28,14 @@ from include.importing import files, jobs, landing
 from include.importing.errors import FileRefused, SettingsError
 from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
 from include.importing.import_type import ImportType
-from include.importing.jobs import State
+from include.importing.jobs import Job, State
+from include.importing.mapping import ColumnMapping
 from include.importing.runtime import Runtime
-from include.importing.settings import ImportSettings, resolve
+from include.importing.settings import ImportSettings, inheritable, resolve
+from include.importing.settings_form import form_settings, form_text
 from include.importing.stages import values_hidden
+
+log = logging.getLogger(__name__)
 
 FOLDER = "uploads"
 KEPT_FOR = timedelta(days=1)
@@ -39,6 +44,7 @@ LONGEST_KEPT = timedelta(days=30)
 """How long one is kept whose run never took it: its DAG is paused, or the run was deleted."""
 LONGEST_NAME_BYTES = 180
 """Room for `.settings.yaml` and the words that reports add, within the 255 bytes of a file system."""
+BLOCK_BYTES = 1 << 20
 _RECORD = "upload.json"
 _ID = re.compile(r"[0-9a-f]{32}")
 _PATHS = re.compile(r"[/\\]")
@@ -125,10 +131,10 @@ class Reception:
         self._max_bytes = max_bytes(runtime, import_type, folder_settings)
         self._stack = ExitStack()
         try:
+            _write(runtime, self._upload)  # first: what is cut off is found, and deleted, by it
             if folder_settings is not None:
                 with files.written_whole(self._upload.folder(runtime) / FOLDER_SETTINGS) as sink:
                     sink.write(folder_settings.encode())
-            _write(runtime, self._upload)  # first: what is cut off is found, and deleted, by it
             self._sink = self._stack.enter_context(files.written_whole(self._upload.path(runtime)))
         except BaseException:
             self.abandon()
@@ -147,8 +153,8 @@ class Reception:
             raise too_big(self._max_bytes)
         self._sink.write(data)
 
-    def complete(self, settings: Mapping[str, str]) -> Upload:
-        """Keep the file, with the settings chosen when it was sent.
+    def complete(self, choices: Choices) -> Upload:
+        """Keep the file, with what was chosen when it was sent.
 
         Raises:
             FileRefused: `file.empty`.
@@ -157,7 +163,7 @@ class Reception:
         if not self._size_bytes:
             raise FileRefused("file.empty", "The file is empty. Expected: a first row of column headers, then rows.")
         self._stack.close()
-        self._upload = replace(self._upload, size_bytes=self._size_bytes, choices=Choices(dict(settings)))
+        self._upload = replace(self._upload, size_bytes=self._size_bytes, choices=choices)
         _write(self._runtime, self._upload)
         return self._upload
 
@@ -209,6 +215,45 @@ def max_bytes(runtime: Runtime, import_type: ImportType, folder_settings: str | 
     text = folder_settings if folder_settings is not None else _folder_settings(runtime, import_type)
     layers = landing.read_layers({"folder": text}, "")
     return resolve(import_type.name, **layers, defaults_file=runtime.defaults_file).max_file_bytes
+
+
+def receive(
+    runtime: Runtime, import_type: ImportType, user: str, name: str, blocks: Iterable[bytes], choices: Choices
+) -> Upload:
+    """Keep a file that the server has already. Nothing stays of one that can't be kept whole.
+
+    Raises:
+        FileRefused, SettingsError, ConfigurationError, StorageError: as `Reception` does.
+    """
+    reception = Reception(runtime, import_type, user, name)
+    try:
+        for block in blocks:
+            reception.write(block)
+        return reception.complete(choices)
+    except BaseException:
+        reception.abandon()
+        raise
+
+
+def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job) -> Upload:
+    """Make an upload of a job's file, with the settings that somebody gave for it and the columns that were chosen.
+
+    What was meant for its one run alone is left out: that it was a dry run, that it awaited review.
+
+    Raises:
+        FileRefused: `file.gone`: it is no longer kept; or as `Reception` does.
+        SettingsError, ConfigurationError, StorageError: as `Reception` does.
+    """
+    source = files.source_path(runtime, job)
+    before = inheritable(job.settings)
+    offered = [name for name in form_settings(import_type) if name in before.given_by and name in before.values]
+    choices = Choices(
+        {name: text for name in offered if (text := form_text(before.values[name]))},
+        ColumnMapping.from_json(job.mapping).field_indexes if before.values.get("mapping") and job.mapping else None,
+    )
+    with files.open_parts(source) as stream:
+        blocks = iter(lambda: stream.read(BLOCK_BYTES), b"")
+        return receive(runtime, import_type, user, job.file_name, blocks, choices)
 
 
 def find(runtime: Runtime, import_type: str, user: str, upload_id: str) -> Upload | None:
@@ -266,6 +311,13 @@ def usual_settings(runtime: Runtime, import_type: ImportType, upload: Upload | N
         return None
 
 
+def dropped_place(runtime: Runtime, job: Job) -> str:
+    """Return where a job's file came from; of an upload, where it would have been dropped instead."""
+    if job.source_url.startswith(f"{str(runtime.work / FOLDER).rstrip('/')}/"):
+        return str(runtime.landing / job.import_type / job.file_name)
+    return job.source_url
+
+
 def delete(runtime: Runtime, upload: Upload) -> None:
     """Delete an upload and all that belongs to it."""
     files.delete_folder(upload.folder(runtime))
@@ -321,6 +373,9 @@ def _read_record(path: UPath) -> Upload | None:
     try:
         return Upload.from_json(json.loads(path.read_bytes()))
     except FileNotFoundError:  # deleted between the listing and the look
+        return None
+    except (ValueError, KeyError, TypeError):
+        log.warning("An upload is left alone, for nobody can tell what it is: %s", path)
         return None
 
 

@@ -178,6 +178,11 @@ class PromoPool:
         return self.notify_below if self.top_up_threshold is None else self.top_up_threshold
 
     @property
+    def takes_uploads(self) -> bool:
+        """False for a pool that is filled by generation (PC-05)."""
+        return self.fill_method != "generate"
+
+    @property
     def takes_generations(self) -> bool:
         """False once codes have been uploaded (PC-05 the other way round)."""
         return not (self.fill_method == "upload" and self.first_code_at is not None)

@@ -7,7 +7,7 @@ needs the right to read its DAG; starting an import needs the right to start a r
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
@@ -20,7 +20,7 @@ from include.import_types import IMPORT_TYPES
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
-__all__ = ["User", "can_launch", "can_read", "demand", "readable_types", "refuse_other_sites"]
+__all__ = ["User", "can_answer", "can_launch", "can_read", "demand", "readable_types", "refuse_other_sites"]
 
 User = GetUserDep
 """Annotation of a route's user; without one the route answers 401."""
@@ -41,6 +41,13 @@ def can_launch(user: BaseUser, dag_id: str) -> bool:
     """Tell whether a user may start a run of a DAG."""
     return can_read(user, dag_id) and get_auth_manager().is_authorized_dag(
         method="POST", access_entity=DagAccessEntity.RUN, details=_details(dag_id), user=user
+    )
+
+
+def can_answer(user: BaseUser, dag_id: str) -> bool:
+    """Tell whether a user may answer what a DAG asks people, as Airflow's own form demands it."""
+    return get_auth_manager().is_authorized_dag(
+        method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=_details(dag_id), user=user
     )
 
 
@@ -75,6 +82,16 @@ def refuse_other_sites(request: Request) -> None:
     is_own = site in ("same-origin", "none") if site else not origin or urlsplit(origin).netloc == request.url.netloc
     if not is_own:
         raise HTTPException(status.HTTP_403_FORBIDDEN, "The request comes from a page of another site.")
+
+
+def refuse_nul(request: Request) -> None:
+    """End a request whose address holds a NUL, which no text of PostgreSQL can.
+
+    Raises:
+        HTTPException: 422.
+    """
+    if "\0" in unquote(f"{request.url.path}?{request.url.query}"):
+        raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "The address holds a character that nothing has.")
 
 
 def _details(dag_id: str) -> DagDetails:

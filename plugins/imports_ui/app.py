@@ -49,7 +49,8 @@ def make_app() -> FastAPI:
 def _show_refusal(request: Request, error: Exception) -> HTMLResponse:
     """Show why a page can't be shown, as a page. Pieces that htmx asked for are refused in the same way."""
     refusal = cast(HTTPException, error)  # what it is registered for
-    return _error_page(request, refusal.status_code, refusal.detail)
+    is_signed_out = refusal.status_code == HTTPStatus.UNAUTHORIZED
+    return _error_page(request, refusal.status_code, "You are not signed in." if is_signed_out else refusal.detail)
 
 
 def _show_misfit(request: Request, _: Exception) -> HTMLResponse:
@@ -63,4 +64,12 @@ def _show_outage(request: Request, error: Exception) -> HTMLResponse:
 
 
 def _error_page(request: Request, status: int, reason: str) -> HTMLResponse:
-    return render(request, "error.html", None, status, title=HTTPStatus(status).phrase, reason=reason)
+    return render(
+        request,
+        "error.html",
+        None,
+        status,
+        title=HTTPStatus(status).phrase,
+        reason=reason,
+        is_signed_out=status == HTTPStatus.UNAUTHORIZED,
+    )

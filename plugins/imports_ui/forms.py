@@ -186,7 +186,7 @@ class _Reader(Generic[Place]):
 
     def _end_part(self) -> None:
         if self._value is not None:
-            self.fields[self._name] = self._value.decode(errors="replace")
+            self.fields[self._name] = self._value.decode(errors="replace").replace("\0", "\ufffd")
 
     def _end(self) -> None:
         self._is_complete = True

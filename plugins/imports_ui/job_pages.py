@@ -13,14 +13,15 @@ import threading
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, status
 from fastapi.responses import HTMLResponse
+from mapping_review import question_tasks
 
 from imports_ui import downloads, warehouse
-from imports_ui.access import User, dag_of, demand
+from imports_ui.access import User, can_answer, can_launch, dag_of, demand
 from imports_ui.pages import HEADERS, base_of, render
+from imports_ui.runs import run_path
 from include import import_types
 from include.importing import history, jobs
 from include.importing.jobs import Job
@@ -42,6 +43,8 @@ MOST_WARNINGS = 100
 REJECTS_SHOWN = 10
 BAR_WIDTH = 240
 RENDER_SECONDS = 60
+RENDER_WAIT_SECONDS = 2
+"""Each request that waits holds one of the server's threads, which Airflow's own pages need as well."""
 KEPT_DOCS = 16
 DOCS_HEADERS = HEADERS | {
     # GX's page has its styles within; it may load and run nothing at all.
@@ -75,6 +78,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         reviews = jobs.reviews(connection, job_id)
     job, sentences = told.job, _sentences(runtime, told.job)
     columns, unshown_columns = _columns(runtime, job)
+    is_launchable = can_launch(user, dag_of(job.import_type))
     return render(
         request,
         "job.html",
@@ -84,6 +88,11 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         job=job,
         label=import_types.get(job.import_type).label,
         run_url=_run_url(job),
+        looks_again_after=history.seconds_to_next_look(job),
+        can_launch=is_launchable,
+        can_answer=can_answer(user, dag_of(job.import_type)),
+        can_import_again=is_launchable and _can_import_again(job),
+        questions=question_tasks(),
         duration=(job.finished_at - job.launched_at) if job.finished_at else None,
         rejected_by=_bars([rule for rule in told.rules if rule["severity"] == "critical"], sentences),
         rejects=[_explained(row, sentences) for row in rejects.rows],
@@ -137,7 +146,7 @@ def download(user: User, job_id: JobId, kind: str) -> Response:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "Imports have no file of this name.")
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
-        job = _job(connection, user, job_id)
+        job = find_job(connection, user, job_id)
     _, _, media_type = FILES[kind]
     path = _find(runtime, job, kind)
     name = job.file_name if kind == "original" else _report_name(job, kind, path.name)
@@ -152,7 +161,7 @@ def show_validation(request: Request, user: User, job_id: JobId) -> HTMLResponse
     """Show GX's own page of the validation, made from the evidence by GX's own renderer."""
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
-        job = _job(connection, user, job_id)
+        job = find_job(connection, user, job_id)
     try:
         with _find(runtime, job, "evidence").open("rb") as stream:
             evidence = stream.read()
@@ -163,7 +172,7 @@ def show_validation(request: Request, user: User, job_id: JobId) -> HTMLResponse
     return HTMLResponse(page.replace("<body>", f"<body>{way_back}", 1), headers=DOCS_HEADERS)
 
 
-def _job(connection: Connection, user: BaseUser, job_id: int) -> Job:
+def find_job(connection: Connection, user: BaseUser, job_id: int) -> Job:
     """Return a job that the user may look at.
 
     Raises:
@@ -180,7 +189,7 @@ def _job(connection: Connection, user: BaseUser, job_id: int) -> Job:
 
 
 def _details(connection: Connection, user: BaseUser, job_id: int) -> JobDetails:
-    _job(connection, user, job_id)
+    find_job(connection, user, job_id)
     return history.details(connection, job_id)
 
 
@@ -235,6 +244,11 @@ def _sentences(runtime: Runtime, job: Job) -> dict[str, str]:
     return dict(masked_sentences(job.import_type, runtime.suites, runtime.project_file))
 
 
+def _can_import_again(job: Job) -> bool:
+    """Tell whether a job has ended without loading its file, which is still kept."""
+    return job.finished_at is not None and not job.is_loaded and job.archive_url is not None
+
+
 def _explained(row: Rejected, sentences: dict[str, str]) -> dict[str, Any]:
     """Return a rejected row with what its rules say, without its values."""
     return {
@@ -260,11 +274,12 @@ def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
     if job.mapping is None:
         return [], 0
     fields = {each.name: each.label for each in import_types.get(job.import_type).all_fields(runtime.project)}
-    columns = ColumnMapping.from_json(job.mapping).columns
+    mapping = ColumnMapping.from_json(job.mapping)
+    columns = mapping.columns
     shown = [
         {
             "number": column.index + 1,
-            "header": column.shown(),
+            "header": mapping.shown(column),
             "field": column.field,
             "label": fields.get(column.field or "", ""),
             "how": str(column.how),
@@ -290,8 +305,10 @@ def _settings(job: Job) -> list[tuple[str, str, str]]:
             text = f"columns named: {len(value)}; see below" if value else ""
         elif isinstance(value, bool):
             text = "yes" if value else "no"
+        elif isinstance(value, dict | list):
+            text = json.dumps(value, ensure_ascii=False)
         else:
-            text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value or "")
+            text = "" if value is None else str(value)
         follows = f" ({derived[name]})" if name in derived and str(derived[name]) != text else ""
         told.append((name, f"{text}{follows}"[:300], given_by.get(name, "defaults")))
     return sorted(told, key=lambda each: (each[2] == "defaults", each[0]))
@@ -301,7 +318,7 @@ def _run_url(job: Job) -> str | None:
     """Return the address of the job's DAG run, from Airflow's root; None for an import by the command line."""
     if not job.dag_id or not job.dag_run_id:
         return None
-    return f"/dags/{quote(job.dag_id, safe='')}/runs/{quote(job.dag_run_id, safe='')}"
+    return run_path(job.dag_id, job.dag_run_id)
 
 
 @lru_cache(maxsize=KEPT_DOCS)
@@ -314,8 +331,8 @@ def _data_docs(evidence: bytes, launched_at: str) -> str:
     from include.importing.runtime import ROOT
 
     command = [sys.executable, "-m", "include.importing.data_docs", launched_at]
-    if not _rendering.acquire(timeout=RENDER_SECONDS):
-        raise _not_rendered()
+    if not _rendering.acquire(timeout=RENDER_WAIT_SECONDS):
+        raise HTTPException(503, "Another validation is being made into a page: try again in a moment.")
     try:
         done = subprocess.run(
             command, input=evidence, stdout=subprocess.PIPE, check=True, timeout=RENDER_SECONDS, cwd=ROOT

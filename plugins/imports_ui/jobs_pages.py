@@ -6,18 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, HTTPException, Query, Request, status
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from imports_ui import warehouse
-from imports_ui.access import User, demand, readable_types
+from imports_ui.access import User, demand, readable_types, refuse_nul
 from imports_ui.pages import base_of, render
 from include.import_types import IMPORT_TYPES
 from include.importing import history
 from include.importing.history import JobFilter
 from include.importing.jobs import State
 
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(refuse_nul)])
 
 LARGEST_ID = 2**63 - 1
 LONGEST_NAME_PART = 200
@@ -38,6 +38,8 @@ def list_jobs(
 ) -> HTMLResponse:
     """Show the jobs of the types that the user may see. Days are days in UTC, both included."""
     types = readable_types(user)
+    if import_type and import_type not in types:
+        raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such import type, or you may not look at it.")
     given = {"type": import_type, "state": state, "name": name.strip(), "since": since, "until": until}
     asked = {key: value for key, value in given.items() if value}
     wanted = JobFilter(
@@ -65,11 +67,11 @@ def list_jobs(
         states=[str(each) for each in State],
         asked=given,
         is_filtered=bool(asked),
+        is_whole=before is None and after is None,
         here=address(before=before, after=after) or f"{base_of(request)}/?{urlencode(asked)}",
         newest=f"{base_of(request)}/?{urlencode(asked)}" if before is not None or after is not None else None,
         older=address(before=page.before),
         newer=address(after=page.after),
-        is_moving=any(job.is_moving for job in page.jobs),
     )
 
 

@@ -35,7 +35,7 @@ def shown_time(value: datetime | None) -> Markup | str:
     if value is None:
         return ""
     told = value.astimezone(UTC)
-    return Markup('<time datetime="{}">{}</time>').format(f"{told:%Y-%m-%dT%H:%M:%SZ}", f"{told:%Y-%m-%d %H:%M:%S}")
+    return Markup('<time datetime="{}">{} UTC</time>').format(f"{told:%Y-%m-%dT%H:%M:%SZ}", f"{told:%Y-%m-%d %H:%M:%S}")
 
 
 def shown_duration(value: timedelta | None) -> str:
@@ -81,6 +81,12 @@ def base_of(request: Request) -> str:
     return f"{request.scope.get('root_path', '')}".rstrip("/")
 
 
+def _section(request: Request) -> str:
+    """Return the address, below the pages' own, of the part that a page belongs to; imports are at the top."""
+    first = request.url.path.removeprefix(base_of(request)).split("/")[1:2]
+    return "/" if first in ([], ["jobs"]) else f"/{first[0]}"
+
+
 def render(
     request: Request, template: str, user: BaseUser | None, status_code: int = 200, **values: Any
 ) -> HTMLResponse:
@@ -95,5 +101,7 @@ def render(
     """
     base = base_of(request)
     airflow = base.removesuffix(PAGES_PREFIX)
-    text = _TEMPLATES.get_template(template).render(base=base, airflow=airflow, user=user, **values)
+    text = _TEMPLATES.get_template(template).render(
+        base=base, airflow=airflow, section=_section(request), user=user, **values
+    )
     return HTMLResponse(text, status_code, HEADERS)

@@ -19,12 +19,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
+import psycopg2.errors
 from fastapi import APIRouter, Form, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy.exc import OperationalError
 
 from imports_ui import runs, stock_picture, warehouse
 from imports_ui.access import User, can_launch, can_read, demand
-from imports_ui.pages import render
+from imports_ui.pages import base_of, render
 from include.gift_cards import pools as gift_cards
 from include.importing.errors import ConfigurationError
 from include.importing.files import StorageError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from sqlalchemy import Connection
 
+    from include.gift_cards.pools import CardCounts
     from include.promo_codes.stock import PromoPool
 
 router = APIRouter(prefix="/pools")
@@ -43,6 +46,7 @@ GIFT_CARD_POOLS, GIFT_CARDS = "import_gift_card_pools", "import_gift_cards"
 PROMO_POOLS, PROMO_CODES, GENERATE = "import_promo_code_pools", "import_promo_codes", "generate_promo_codes"
 GIFT_CARD_PATH, PROMO_PATH = "/pools/gift-cards", "/pools/promo-codes"
 ROWS = 20
+COUNT_SECONDS = 5
 LONGEST_SEARCH = 200
 AUTO_GENERATE = {"": None, "true": True, "false": False}
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
@@ -69,6 +73,7 @@ def list_pools(
         raise HTTPException(status.HTTP_403_FORBIDDEN, f"You have no right to read {GIFT_CARD_POOLS} or {PROMO_POOLS}.")
     wanted = q.strip()[:LONGEST_SEARCH]
     values: dict[str, Any] = {"gift_card_pools": None, "cards": None, "promo_pools": None}
+    values["sees_cards"] = sees[GIFT_CARDS]
     with warehouse.reading() as connection:
         if sees[GIFT_CARD_POOLS]:
             found = gift_cards.list_pools(
@@ -76,7 +81,7 @@ def list_pools(
             )
             values["gift_card_pools"] = found
             if sees[GIFT_CARDS]:
-                values["cards"] = gift_cards.count_cards(connection, [pool.system_name for pool in found[:ROWS]])
+                values["cards"] = _count_cards(connection, [pool.system_name for pool in found[:ROWS]])
         if sees[PROMO_POOLS]:
             values["promo_pools"] = stock.list_pools(
                 connection, _now(), wanted=wanted, limit=ROWS + 1, offset=(promo_codes_page - 1) * ROWS
@@ -105,8 +110,11 @@ def show_gift_card_pool(request: Request, user: User, system_name: str) -> HTMLR
         pool = gift_cards.find_pool(connection, system_name)
         if pool is None:
             raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no gift card pool of this name.")
-        cards = gift_cards.count_cards(connection, [system_name])[system_name] if sees_cards else None
-    return _render(request, "gift_card_pool.html", user, title=pool.name, pool=pool, cards=cards)
+        cards = _count_cards(connection, [system_name]) if sees_cards else None
+    return _render(
+        request, "gift_card_pool.html", user, title=pool.name, pool=pool, sees_cards=sees_cards,
+        cards=cards[system_name] if cards else None,
+    )  # fmt: skip
 
 
 # -- promo code pools
@@ -268,13 +276,27 @@ def _now() -> datetime:
 
 
 def _render(request: Request, template: str, user: BaseUser, status_code: int = 200, **values: Any) -> HTMLResponse:
-    base = f"{request.scope.get('root_path', '')}".rstrip("/")
+    base = base_of(request)
     return render(
         request, template, user, status_code,
         gift_card_url=lambda name: f"{base}{pool_url(GIFT_CARD_PATH, name)}",
         promo_url=lambda name: f"{base}{pool_url(PROMO_PATH, name)}",
-        query=lambda **given: urlencode(given), now=_now(), **values,
+        query=lambda **given: urlencode(given), run_path=runs.run_path, now=_now(), **values,
     )  # fmt: skip
+
+
+def _count_cards(connection: Connection, pools: list[str]) -> dict[str, CardCounts] | None:
+    """Return the cards of pools; None when there are so many cards that counting takes longer than people wait."""
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{COUNT_SECONDS}s'")
+            counts = gift_cards.count_cards(connection, pools)
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{warehouse.PAGE_SECONDS}s'")
+    except OperationalError as error:
+        if isinstance(error.orig, psycopg2.errors.QueryCanceled):
+            return None
+        raise
+    return counts
 
 
 def _find_promo_pool(connection: Connection, system_id: str) -> PromoPool:
@@ -311,6 +333,7 @@ def _show(
         alerts=stock.read_alerts(connection, pool.system_id),
         may_generate=can_launch(user, GENERATE),
         may_launch=can_launch(user, PROMO_POOLS),
+        may_upload=can_launch(user, PROMO_CODES),
         token=runs.make_token(),
         generate_error=generate_error,
         launch_error=launch_error,
@@ -339,7 +362,7 @@ def _history(connection: Connection, user: BaseUser, pool: PromoPool, page: int,
         "with_uploads": with_uploads,
         "with_generations": with_generations,
         "started": started,
-        "goes_on": bool(started and started["goes_on"]) or any(_goes_on(entry.state) for entry in found[:ROWS]),
+        "goes_on": bool(started and not started.is_over) or any(_goes_on(entry.state) for entry in found[:ROWS]),
     }
 
 
@@ -354,21 +377,13 @@ def _launches(connection: Connection, pool: PromoPool, run: str) -> dict[str, An
         "launches": found,
         "launch_run": run,
         "launch_started": started,
-        "launch_goes_on": bool(started and started["goes_on"]) or any(launch.finished_at is None for launch in found),
+        "launch_goes_on": bool(started and not started.is_over) or any(launch.finished_at is None for launch in found),
     }
 
 
-def _started(dag_id: str, run: str, prefix: str) -> dict[str, Any] | None:
+def _started(dag_id: str, run: str, prefix: str) -> runs.Run | None:
     """Return a run that the ledger doesn't know yet; one that has ended without a word there has failed."""
-    if not (run.startswith(prefix) and run.isprintable()) or (state := runs.find_state(dag_id, run)) is None:
-        return None
-    return {
-        "dag": dag_id,
-        "run": run,
-        "state": state,
-        "goes_on": state in ("queued", "running"),
-        "is_paused": runs.is_paused(dag_id),
-    }
+    return runs.find_run(dag_id, run) if run.startswith(prefix) and run.isprintable() else None
 
 
 def _goes_on(state: str) -> bool:

@@ -10,7 +10,9 @@ import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
 from airflow.api_fastapi.core_api.routes.public.dag_run import trigger_dag_run
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 _TOKEN = re.compile("[0-9a-f]{16}")
+ENDED = ("success", "failed")
 
 
 class RunRefused(Exception):
@@ -107,6 +110,41 @@ def is_paused(dag_id: str) -> bool:
     """Tell whether runs of a DAG wait because somebody has paused it."""
     with create_session(scoped=False) as session:
         return bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id)))
+
+
+def run_path(dag_id: str, run_id: str) -> str:
+    """Return Airflow's page of a run, below the root of Airflow."""
+    return f"/dags/{quote(dag_id, safe='')}/runs/{quote(run_id, safe='')}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A DAG run as the pages tell of it.
+
+    Args:
+        is_paused: its DAG is, so that the run begins when somebody unpauses it.
+    """
+
+    dag_id: str
+    run_id: str
+    state: str
+    is_paused: bool
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it has ended."""
+        return self.state in ENDED
+
+    @property
+    def path(self) -> str:
+        """Airflow's page of it, below the root of Airflow."""
+        return run_path(self.dag_id, self.run_id)
+
+
+def find_run(dag_id: str, run_id: str) -> Run | None:
+    """Return a run, None when there is none."""
+    state = find_state(dag_id, run_id)
+    return None if state is None else Run(dag_id, run_id, state, is_paused(dag_id))
 
 
 def find_state(dag_id: str, run_id: str) -> str | None:

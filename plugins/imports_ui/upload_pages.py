@@ -8,20 +8,21 @@ from __future__ import annotations
 import importlib
 import logging
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, HTTPException, Request, status
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from imports_ui import warehouse
 from imports_ui.access import User, can_launch, dag_of, demand
 from imports_ui.forms import read_fields, read_file, with_prefix
-from imports_ui.pages import render
-from imports_ui.runs import RunRefused, find_state, is_paused, start_run
+from imports_ui.job_pages import JobId, find_job
+from imports_ui.pages import base_of, render
+from imports_ui.runs import Run, RunRefused, find_run, start_run
 from include import import_types
 from include.importing import jobs, uploads
 from include.importing.errors import ConfigurationError, FileRefused
@@ -44,7 +45,8 @@ router = APIRouter()
 FILE, SETTING, COLUMN = "file", "setting.", "column."
 """Names of the forms' fields."""
 ENCODINGS = ("utf-8", "windows-1251", "windows-1252", "latin-1", "utf-16")
-ENDED = ("success", "failed")
+_REFUSALS = {"file.too_big": status.HTTP_413_CONTENT_TOO_LARGE, "file.gone": status.HTTP_410_GONE}
+LONGEST_POOL, LONGEST_NUMBER = 1000, 9
 DELIMITERS = ("comma", "semicolon", "tab", "pipe")
 
 
@@ -73,10 +75,12 @@ def choose_type(request: Request, user: User) -> HTMLResponse:
 
 
 @router.get("/upload/{import_type}", response_class=HTMLResponse)
-def show_form(request: Request, user: User, declared: Launchable) -> HTMLResponse:
-    """Ask for a file of a type, and for the settings that it needs."""
+def show_form(
+    request: Request, user: User, declared: Launchable, pool: Annotated[str, Query(max_length=LONGEST_POOL)] = ""
+) -> HTMLResponse:
+    """Ask for a file of a type, and for the settings that it needs; its pool may be named by the address."""
     _warm_up()
-    return _form(request, user, declared)
+    return _form(request, user, declared, chosen={"pool": pool} if pool else {})
 
 
 @router.post("/upload/{import_type}")
@@ -95,13 +99,13 @@ async def receive(request: Request, user: User, declared: Launchable) -> Respons
         if reception is None:
             raise FileRefused("file.missing", "Choose a file.")
         try:
-            upload = await run_in_threadpool(reception.complete, _settings(declared, fields))
+            upload = await run_in_threadpool(reception.complete, uploads.Choices(_settings(declared, fields)))
         except BaseException:
             await run_in_threadpool(reception.abandon)
             raise
     except (FileRefused, ConfigurationError, StorageError) as error:
         return await run_in_threadpool(_form, request, user, declared, error)
-    return _redirect(request, upload)
+    return to_upload(request, upload)
 
 
 @router.get("/upload/{import_type}/{upload_id}", response_class=HTMLResponse)
@@ -110,7 +114,7 @@ def show_upload(request: Request, user: User, declared: Launchable, upload_id: s
     runtime = warehouse.runtime()
     upload = _find(runtime, declared, user, upload_id)
     if upload.is_launched:
-        return _redirect(request, upload, "/launched")
+        return to_upload(request, upload, "/launched")
     return _page(request, user, runtime, upload, _preview(runtime, upload))
 
 
@@ -119,6 +123,20 @@ async def decide(request: Request, user: User, declared: Launchable, upload_id: 
     """Preview again, start a dry run, launch or delete, as the button says that was pressed."""
     fields = await read_fields(request)
     return await run_in_threadpool(_decide, request, user, declared, upload_id, fields)
+
+
+@router.post("/jobs/{job_id}/upload")
+def receive_again(request: Request, user: User, job_id: JobId) -> Response:
+    """Make an upload of a job's file, and go on to its page: what was refused, rejected or tried is imported anew."""
+    with warehouse.reading() as connection:
+        job = find_job(connection, user, job_id)
+    declared = launchable(job.import_type, user)
+    try:
+        upload = uploads.receive_again(warehouse.runtime(), declared, str(user.get_id()), job)
+    except (FileRefused, ConfigurationError, StorageError) as error:
+        code, problem = told_of(error)
+        raise HTTPException(code, problem) from None
+    return to_upload(request, upload)
 
 
 @router.get("/upload/{import_type}/{upload_id}/dry-run", response_class=HTMLResponse)
@@ -138,7 +156,7 @@ def show_launched(request: Request, user: User, declared: Launchable, upload_id:
     is_piece = request.headers.get("hx-request") == "true"
     job = _find_job(runtime, upload, upload.run_id)
     if job is not None:
-        target = f"{_base(request)}/jobs/{job.id}"
+        target = f"{base_of(request)}/jobs/{job.id}"
         return Response(headers={"HX-Redirect": target}) if is_piece else RedirectResponse(target, 303)
     run = _find_run(upload, upload.run_id)
     return render(
@@ -169,30 +187,6 @@ def suggestions(runtime: Runtime, declared: ImportType) -> dict[str, list[str]]:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A DAG run of an upload.
-
-    Args:
-        is_paused: its DAG is, so that the run begins when somebody unpauses it.
-    """
-
-    dag_id: str
-    run_id: str
-    state: str
-    is_paused: bool
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether it has ended."""
-        return self.state in ENDED
-
-    @property
-    def path(self) -> str:
-        """Airflow's page of it, below the root of Airflow."""
-        return f"/dags/{quote(self.dag_id)}/runs/{quote(self.run_id)}"
-
-
-@dataclass(frozen=True)
 class DryRun:
     """The newest dry run of an upload.
 
@@ -208,7 +202,6 @@ class DryRun:
     job: Job | None
     result: JobResult | None
     read: int
-    chunks: int
     is_current: bool
 
     @property
@@ -226,11 +219,13 @@ def _decide(request: Request, user: BaseUser, declared: ImportType, upload_id: s
     runtime = warehouse.runtime()
     upload = _find(runtime, declared, user, upload_id)
     if upload.is_launched or _find_run(upload, upload.run_id) is not None:
-        return _redirect(request, upload, "/launched")
+        return to_upload(request, upload, "/launched")
     wanted = fields.get("do", "preview")
     if wanted == "delete":
+        if (dry_run := _dry_run(runtime, upload)) is not None and dry_run.has_file:
+            return _in_hand(request, user, runtime, upload, _preview(runtime, upload))
         uploads.delete(runtime, upload)
-        return RedirectResponse(f"{_base(request)}/upload/{declared.name}", 303)
+        return RedirectResponse(f"{base_of(request)}/upload/{declared.name}", 303)
     preview = _preview(runtime, upload)
     choices = _choices(declared, upload, preview, fields)
     is_changed = choices != upload.choices
@@ -243,7 +238,7 @@ def _decide(request: Request, user: BaseUser, declared: ImportType, upload_id: s
         return _start_dry_run(request, user, runtime, upload, preview, fields.get("number", ""))
     if wanted == "launch":
         return _launch(request, user, runtime, upload, preview, is_changed=is_changed)
-    return _redirect(request, upload)
+    return to_upload(request, upload)
 
 
 def _start_dry_run(
@@ -251,7 +246,7 @@ def _start_dry_run(
 ) -> Response:
     number = upload.dry_runs + 1
     if asked != str(number):  # a second click, or a page that was left open
-        return _redirect(request, upload, "#dry-run")
+        return to_upload(request, upload, "#dry-run")
     if (dry_run := _dry_run(runtime, upload)) is not None and dry_run.has_file:
         return _in_hand(request, user, runtime, upload, preview)
     uploads.write_sidecar(runtime, upload, preview.given)
@@ -261,7 +256,7 @@ def _start_dry_run(
     except RunRefused as refusal:
         return _page(request, user, runtime, upload, preview, refusal.message, status.HTTP_409_CONFLICT)
     uploads.save(runtime, upload, dry_runs=number)
-    return _redirect(request, upload, "#dry-run")
+    return to_upload(request, upload, "#dry-run")
 
 
 def _launch(
@@ -279,7 +274,7 @@ def _launch(
     except RunRefused as refusal:
         return _page(request, user, runtime, upload, preview, refusal.message, status.HTTP_409_CONFLICT)
     uploads.save(runtime, upload, is_launched=True)
-    return _redirect(request, upload, "/launched")
+    return to_upload(request, upload, "/launched")
 
 
 def _in_hand(
@@ -289,9 +284,15 @@ def _in_hand(
     return _page(request, user, runtime, upload, preview, told, status.HTTP_409_CONFLICT)
 
 
-def _form(request: Request, user: BaseUser, declared: ImportType, error: Exception | None = None) -> HTMLResponse:
+def _form(
+    request: Request,
+    user: BaseUser,
+    declared: ImportType,
+    error: Exception | None = None,
+    chosen: Mapping[str, str] | None = None,
+) -> HTMLResponse:
     runtime = warehouse.runtime()
-    code, problem = _told(error)
+    code, problem = told_of(error)
     try:
         limit = uploads.max_bytes(runtime, declared)
     except FileRefused as refusal:  # the folder's settings are wrong
@@ -299,19 +300,18 @@ def _form(request: Request, user: BaseUser, declared: ImportType, error: Excepti
     return render(
         request, "upload.html", user, code, title="Upload a file", types=launchable_types(user), declared=declared,
         problem=problem, limit=limit, waiting=uploads.waiting(runtime, declared.name, str(user.get_id())),
-        settings=form_settings(declared), chosen={}, problems={}, suggestions=suggestions(runtime, declared),
-        usual=uploads.usual_settings(runtime, declared), is_open=False,
+        settings=form_settings(declared), chosen=chosen or {}, problems={},
+        suggestions=suggestions(runtime, declared), usual=uploads.usual_settings(runtime, declared),
+        is_open=bool(chosen),
     )  # fmt: skip
 
 
-def _told(error: Exception | None) -> tuple[int, str | None]:
+def told_of(error: Exception | None) -> tuple[int, str | None]:
     """Return the status and the sentence of a file that could not be taken."""
     if error is None:
         return status.HTTP_200_OK, None
     if isinstance(error, FileRefused):
-        is_too_big = error.rule == "file.too_big"
-        code = status.HTTP_413_CONTENT_TOO_LARGE if is_too_big else status.HTTP_422_UNPROCESSABLE_CONTENT
-        return code, error.message
+        return _REFUSALS.get(error.rule, status.HTTP_422_UNPROCESSABLE_CONTENT), error.message
     if isinstance(error, StorageError):
         return status.HTTP_507_INSUFFICIENT_STORAGE, f"The file could not be stored: {error.strerror}."
     return status.HTTP_500_INTERNAL_SERVER_ERROR, str(error)
@@ -359,9 +359,7 @@ def _find(runtime: Runtime, declared: ImportType, user: BaseUser, upload_id: str
 
 
 def _find_run(upload: Upload, run_id: str) -> Run | None:
-    dag_id = dag_of(upload.import_type)
-    state = find_state(dag_id, run_id)
-    return None if state is None else Run(dag_id, run_id, state, is_paused(dag_id))
+    return find_run(dag_of(upload.import_type), run_id)
 
 
 def _find_job(runtime: Runtime, upload: Upload, run_id: str) -> Job | None:
@@ -378,18 +376,17 @@ def _dry_run(runtime: Runtime, upload: Upload, preview: UploadPreview | None = N
     if not upload.dry_runs:
         return None
     run_id = upload.dry_run_id(upload.dry_runs)
-    job, result, read, chunks = _find_job(runtime, upload, run_id), None, 0, 0
+    job, result, read = _find_job(runtime, upload, run_id), None, 0
     if job is not None:
         with values_hidden(), runtime.engine.connect() as connection:
             if job.finished_at is not None:
                 result = jobs.result(connection, job.id)
             else:
-                plan = jobs.chunks(connection, job.id)
-                read, chunks = sum(chunk.rows_read or 0 for chunk in plan), len(plan)
+                read = sum(chunk.rows_read or 0 for chunk in jobs.chunks(connection, job.id))
     sidecar = None if job is None else job.parameters.get("sidecar")
     is_current = preview is None or sidecar is None or sidecar == uploads.sidecar_text(preview.given)
     run = _find_run(upload, run_id)
-    return DryRun(upload.dry_runs, run, job, result, read, chunks, is_current)
+    return DryRun(upload.dry_runs, run, job, result, read, is_current)
 
 
 def _settings(declared: ImportType, fields: dict[str, str]) -> dict[str, str]:
@@ -402,7 +399,7 @@ def _choices(declared: ImportType, upload: Upload, preview: UploadPreview, field
     """Return what the form says; columns that are left as they were shown are not chosen."""
     shown = {choice.field.name: choice.column for choice in preview.fields}
     posted = {
-        name: int(text) if text.isascii() and text.isdigit() else None
+        name: int(text) if text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER else None
         for name, text in with_prefix(fields, COLUMN).items()
         if name in shown
     }
@@ -410,9 +407,6 @@ def _choices(declared: ImportType, upload: Upload, preview: UploadPreview, field
     return replace(upload.choices, settings=_settings(declared, fields), columns=columns)
 
 
-def _base(request: Request) -> str:
-    return str(request.scope.get("root_path", "")).rstrip("/")
-
-
-def _redirect(request: Request, upload: Upload, further: str = "") -> RedirectResponse:
-    return RedirectResponse(f"{_base(request)}/upload/{upload.import_type}/{upload.id}{further}", 303)
+def to_upload(request: Request, upload: Upload, further: str = "") -> RedirectResponse:
+    """Lead to an upload's page, or to a place of it."""
+    return RedirectResponse(f"{base_of(request)}/upload/{upload.import_type}/{upload.id}{further}", 303)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from include.importing.runtime import Runtime
 
+PAGE_SECONDS = 15
 _lock = threading.Lock()
 _engines: dict[str, Engine] = {}
 
@@ -43,7 +44,7 @@ def reading() -> Iterator[Connection]:
 
     with values_hidden(), engine().connect() as connection, connection.begin():
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
-        connection.exec_driver_sql("SET LOCAL statement_timeout = '15s'")
+        connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{PAGE_SECONDS}s'")
         yield connection
 
 

@@ -79,12 +79,64 @@ def test_x09_a_file_is_uploaded_mapped_counted_launched_and_its_rejects_are_repa
     original = tmp_path / "original.csv"
     downloading.value.save_as(original)
     assert original.read_bytes() == content.encode()
-    frame = upload(page, "spring cards again.csv", text.replace("nowhere", "uploads"))
-    frame.get_by_role("button", name="Launch", exact=True).click()
-    expect(frame.locator(".state").first).to_have_text("completed", timeout=PATIENCE_MILLISECONDS)
-    frame.get_by_role("link", name=f"import {job['id']}").click()
-    expect(frame.get_by_text("1 rejected: 1 fixed by later imports, 0 open")).to_be_visible()
+    imports.drop("gift_cards", "spring cards mended.csv", text.replace("nowhere", "uploads").encode(), SETTLES_SOON)
+    assert imports.wait_for_job("spring cards mended.csv")["state"] == "completed"
+    page.goto(f"/imports/jobs/{job['id']}")
+    expect(page.get_by_text("1 rejected: 1 fixed by later imports, 0 open")).to_be_visible()
+    page.get_by_role("link", name="All of them, by line").click()
+    shoot(page, "rejected-rows")
     assert len(imports.loaded(*card_numbers(9_100, 3))) == 3
+
+
+def test_x19_a_dry_run_of_a_dropped_file_is_imported_for_real(page: Page, imports: Imports) -> None:
+    number = card_numbers(9_105, 1)[0]
+    content = f"card_number,pool_system_name,balance\n{number},uploads,1\n".encode()
+    imports.drop("gift_cards", "tried.csv", content, SETTLES_SOON | {"dry_run": True})
+    job = imports.wait_for_job("tried.csv")
+    assert imports.loaded(number) == []
+    page.goto(f"/imports/jobs/{job['id']}")
+    page.get_by_role("button", name="Import it for real").click()
+    page.get_by_role("button", name="Launch", exact=True).click()
+    expect(page.locator(".state").first).to_have_text("completed", timeout=PATIENCE_MILLISECONDS)
+    assert len(imports.loaded(number)) == 1
+
+
+def test_a_file_of_200_000_rejects_makes_pages_of_few_elements(page: Page, imports: Imports, shoot: Shoot) -> None:
+    """Source: X-08. What a browser has to lay out doesn't grow with the file."""
+    rows_ = "".join(f"{number:016d},nowhere,-{number}\n" for number in range(200_000))
+    imports.drop("gift_cards", "all bad.csv", f"card_number,pool_system_name,balance\n{rows_}".encode(), SETTLES_SOON)
+    job = imports.wait_for_job("all bad.csv")
+    assert imports.rows(job) == {"read": 200_000, "rejected": 200_000}
+    for path in ("", "/rejects", "/rejects?after=150000", "/rejects?rule=balance.negative"):
+        page.goto(f"/imports/jobs/{job['id']}{path}")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(f"mport {job['id']}")
+        assert page.locator("*").count() < 1_500
+    page.goto(f"/imports/jobs/{job['id']}")
+    shoot(page, "all-rejected")
+    page.get_by_role("link", name="Validation as Great Expectations shows it").click()
+    expect(page.get_by_text("Overview").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    shoot(page, "validation")
+
+
+def test_pc01_pasted_codes_are_previewed_and_launched_by_keyboard(page: Page, imports: Imports, shoot: Shoot) -> None:
+    imports.drop("promo_code_pools", "pasted.csv", b"system_id,name\npasted,Pasted codes\n", SETTLES_SOON)
+    assert imports.wait_for_job("pasted.csv")["state"] == "completed"
+    page.goto("/imports/pools/promo-codes/pasted")
+    page.get_by_role("link", name="paste some").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Pool that the codes go to")).to_have_value("pasted")
+    page.get_by_label("Codes, one a line").focus()
+    page.keyboard.insert_text("PASTED1\nPASTED2\nPASTED1\n")
+    shoot(page, "paste")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Launch", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".state").first).to_have_text("completed with rejects", timeout=PATIENCE_MILLISECONDS)
+    codes = imports.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id = 'pasted' ORDER BY 1")
+    assert [row["code"] for row in codes] == ["PASTED1", "PASTED2"]
+    page.goto("/imports/templates")
+    shoot(page, "templates")
 
 
 def test_hostile_names_and_headers_are_text(page: Page, imports: Imports) -> None:
@@ -137,6 +189,33 @@ def test_x06_a_review_that_is_rejected_loads_nothing(page: Page, imports: Import
     assert imports.loaded(number) == []
 
 
+def test_x06_a_wrong_mapping_comes_back_with_the_reason_and_pages_tell_when_they_are_cut_off(
+    page: Page, imports: Imports, shoot: Shoot
+) -> None:
+    number = card_numbers(9_104, 1)[0]
+    open_question(page, imports, "twice.csv", f"card_number,pool_system_name,balance\n{number},uploads,1\n".encode())
+    choose(page, "Card balance", "(skip)")
+    page.get_by_role("button", name="Launch", exact=True).click()
+    (job,) = imports.jobs("twice.csv")
+    page.goto(f"/imports/jobs/{job['id']}")
+    # The second question appears by itself, with what was wrong with the first answer.
+    expect(page.get_by_role("listitem")).to_have_count(2, timeout=PATIENCE_MILLISECONDS)
+    expect(page.get_by_text("Card balance is required").first).to_be_visible()
+    stale = page.get_by_text("This page is not up to date")
+    expect(stale).to_be_hidden()
+    page.context.set_offline(True)
+    expect(stale).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    page.context.set_offline(False)
+    expect(stale).to_be_hidden(timeout=PATIENCE_MILLISECONDS)
+    page.get_by_role("link", name="Answer it").click()
+    expect(page.get_by_text("Why you are asked")).to_be_visible()
+    shoot(page, "review-again")
+    choose(page, "Card balance", "balance (column 3)")
+    page.get_by_role("button", name="Launch", exact=True).click()
+    assert imports.wait_for_job("twice.csv")["state"] == "completed"
+    assert len(imports.loaded(number)) == 1
+
+
 def open_question(page: Page, imports: Imports, name: str, content: bytes) -> None:
     """Drop a file that awaits review, and go to its form from the job's page."""
     imports.drop("gift_cards", name, content, SETTLES_SOON | {"review": True})
@@ -146,7 +225,7 @@ def open_question(page: Page, imports: Imports, name: str, content: bytes) -> No
     frame.get_by_role("row").filter(has_text=name).get_by_role("link").first.click()
     expect(frame.get_by_role("heading", level=1)).to_have_text(f"Import {waiting['id']}")
     frame.get_by_role("link", name="Answer it").click()
-    page.get_by_role("link", name="review_mapping").first.click()
+    expect(page.get_by_text("Why you are asked")).to_be_visible()
     expect(page.get_by_role("button", name="Launch", exact=True)).to_be_visible()
 
 

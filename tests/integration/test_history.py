@@ -143,7 +143,7 @@ def test_a_job_is_told_with_its_progress_and_its_relations(ledger: Connection) -
     told = history.details(ledger, 3)
     assert (told.rejects, told.fixed) == (4, 4)  # the ledger's rows of a running job may be ahead of its chunks
     assert told.progress == history.Progress(2, 1, 20, 4, 160, 100)
-    assert (told.counts.read, told.counts.rejected) == (20, 4)
+    assert (told.progress.rows_read, told.progress.rows_rejected) == (20, 4)
     assert [job.id for job in told.parents] == [1]
     assert [(job.id, job.fixed) for job in told.repairs] == [(9, 0), (6, 4)]
     assert [job.id for job in told.repeats] == [13, 12]
@@ -153,7 +153,7 @@ def test_a_job_is_told_with_its_progress_and_its_relations(ledger: Connection) -
     assert (original.id, original.state) == (3, State.FAILED)
     ledger.exec_driver_sql("UPDATE ledger.import_job SET rows_read = 30, rows_rejected = 10 WHERE id = 3")
     told = history.details(ledger, 3)
-    assert (told.rejects, told.fixed, told.counts.read) == (10, 4, 30)
+    assert (told.rejects, told.fixed, told.job.counts.read) == (10, 4, 30)
 
 
 def test_there_is_no_job_of_another_number(ledger: Connection) -> None:

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from include import import_types
-from include.importing import jobs, review
+from include.importing import jobs, review, uploads
 from include.importing.errors import FileRefused
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
@@ -250,6 +250,72 @@ def test_a_header_that_may_be_data_is_forgotten_with_the_cancelled_file(stocked:
     assert "Maria" not in everywhere
 
 
+HEADERLESS = "4929333344445555,Maria,12\n4929333344445556,Berta,13\n"
+
+
+def told_anywhere(site: Site, waiting: Reviewed, *further: object) -> str:
+    """Everything that people are shown of a job, and that Airflow or a mail would keep."""
+    job = site.job(waiting.job)
+    kept = (job["warnings"], job["refusal_message"], site.query("SELECT t::text FROM ledger.import_review AS t"))
+    return f"{kept} {further}"
+
+
+def test_x20_answers_that_cannot_be_used_quote_no_first_row_that_is_data(stocked: Site):
+    waiting = reviewed(stocked, HEADERLESS)
+    seen: list[object] = []
+    for number in (1, 2, 3):
+        question = waiting.put(number)
+        seen += [question.form, question.reasons]
+        (first, second) = question.form.choices[0].options[1:3]
+        waiting.answer(number=number, card_number=first, pool_system_name=second, balance="(skip)")
+    result = waiting.end()
+    assert result.reason["rule"] == "review.no_mapping"
+    told = told_anywhere(stocked, waiting, seen, result.to_json())
+    assert "Card balance" in told
+    for value in ("4929333344445555", "Maria"):
+        assert value not in told
+
+
+def test_x20_a_headerless_file_shows_no_data_as_new_columns(stocked: Site):
+    stocked.run("gift_cards", stocked.drop("gift_cards", "good.csv", CONTENT))
+    path = stocked.drop("gift_cards", "headerless.csv", HEADERLESS, {"review_header_change": True})
+    waiting = Reviewed(stocked, stocked.request("gift_cards", path))
+    question = waiting.put()
+    assert "Columns that differ" in question.form.body
+    assert "card\\_number" in question.form.body or "card_number" in question.form.body
+    told = told_anywhere(stocked, waiting, question.form, question.reasons)
+    for value in ("4929333344445555", "Maria", "12"):
+        assert f" {value} " not in told
+        assert f'"{value}"' not in told
+    assert "Maria" not in told
+
+
+@pytest.mark.parametrize("state", ["running", "failed"])
+def test_x06_nothing_is_loaded_that_nobody_has_approved_whatever_state_the_job_was_brought_to(
+    stocked: Site, state: str
+):
+    waiting = reviewed(stocked)
+    if state == "failed":
+        waiting.put()
+    with stocked.runtime.engine.begin() as connection:
+        jobs.update(connection, waiting.job, state=jobs.State.RUNNING)
+    with pytest.raises(LookupError, match="nobody has approved"):
+        load_rows(stocked.runtime, waiting.job)
+    assert stocked.card_numbers() == []
+
+
+def test_x05_an_upload_is_compared_with_what_was_dropped_into_the_folder(stocked: Site):
+    """An upload lies in a folder of its own."""
+    stocked.run("gift_cards", stocked.drop("gift_cards", "good.csv", CONTENT))
+    folder = stocked.runtime.work / uploads.FOLDER / "gift_cards" / "ada" / "1"
+    folder.mkdir(parents=True)
+    file = folder / "cards.csv"
+    file.write_text(CONTENT.replace("balance", "balance,news").replace("\n", ",\n").replace("news,", "news", 1))
+    request = stocked.request("gift_cards", file, review_header_change=True)
+    waiting = Reviewed(stocked, request)
+    assert "news" in waiting.put().form.body
+
+
 def test_x20_the_form_shows_no_value_that_could_be_a_secret(stocked: Site):
     rows = ("4929333344445555,flexible_gift,50,2026-01-31", "4929333344445556,4929333344445557,4929333344445558,")
     content = "\n".join(["card_number,pool_system_name,balance,purchased_at", *rows, ""])
@@ -436,7 +502,7 @@ def test_the_last_good_file_of_a_folder_is_found_by_an_index(stocked: Site):
     with stocked.runtime.engine.begin() as connection:
         sa.event.listen(connection, "before_cursor_execute", lambda c, cursor, *told: seen.append(told[:2]))
         job = jobs.get(connection, connection.scalar(sa.text("SELECT max(id) FROM ledger.import_job")))
-        assert jobs.last_good_header(connection, job) == ["a"]
+        assert jobs.last_good_header(connection, job, job.source_url) == ["a"]
         query, values = seen[-1]
         plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {query}", values).scalars())
     assert "import_job_folder_idx" in plan

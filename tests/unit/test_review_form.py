@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from include.importing import review_form
 from include.importing.import_type import Field, Kind
 from include.importing.mapping import ColumnMapping, How, match_columns
+from include.importing.preview import safely_shown_cell
 from include.importing.review_form import (
     SKIP,
     as_code,
@@ -20,8 +21,6 @@ from include.importing.review_form import (
     option_labels,
     plain,
     read_choices,
-    shown_cell,
-    shown_header,
 )
 from include.importing.suites import HIDDEN
 
@@ -95,9 +94,9 @@ def test_labels_are_unlike_short_and_printable():
 def test_headers_that_may_be_data_are_masked():
     """Source: X-20."""
     mapping = mapping_of("card_number", "4929333344445555", "a@example.com", "Comment")
-    assert [shown_header(column, mapping) for column in mapping.columns] == ["card_number", "492…", "a@e…", "Comment"]
+    assert [mapping.shown(column) for column in mapping.columns] == ["card_number", "492…", "a@e…", "Comment"]
     headerless = mapping_of("Maria", "Red", "12.5")
-    assert [shown_header(column, headerless) for column in headerless.columns] == ["M…", "R…", "1…"]
+    assert [headerless.shown(column) for column in headerless.columns] == ["M…", "R…", "1…"]
 
 
 def test_an_answer_names_columns_and_what_it_leaves_out_stays():
@@ -151,7 +150,7 @@ def test_a_file_of_very_many_columns_and_fields_gets_the_dropdowns_that_matter()
 )
 def test_a_cell_is_shown_in_full_only_where_it_can_be_no_secret(field: Field, row: dict[str, object], shown: str):
     """Source: X-20."""
-    assert shown_cell(row, field) == shown
+    assert safely_shown_cell(row, field) == shown
 
 
 def test_columns_of_a_rejected_rows_file_are_not_offered():

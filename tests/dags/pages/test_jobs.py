@@ -107,7 +107,9 @@ def test_the_list_is_filtered(browse: Browse, rejected: None, query: dict[str, s
     assert {link for link in links if "/jobs/" in str(link)} == {f"/imports/jobs/{job}" for job in found}
 
 
-@pytest.mark.parametrize("query", ["since=yesterday", "before=x", f"before={2**63}", "name=" + "x" * 201])
+@pytest.mark.parametrize(
+    "query", ["since=yesterday", "before=x", f"before={2**63}", "name=" + "x" * 201, "name=%00", "state=a%00"]
+)
 def test_what_cannot_be_meant_is_told_not_failed(browse: Browse, connected: Any, query: str) -> None:
     answer = browse("viewer").get(f"/imports/?{query}")
     assert answer.status_code == 422
@@ -276,3 +278,177 @@ def test_a_header_alone_makes_a_page_without_rows(browse: Browse, load: Load) ->
     load("gift_cards", "empty.csv", HEADER)
     page = browse("viewer").get("/imports/jobs/1").text
     assert "file.header_only" in page
+
+
+def polled(page: str) -> str | None:
+    """Return how often a page asks for itself, None when it doesn't."""
+    (moving,) = [each for _, each in parse(page).elements if each.get("id") in ("job", "jobs")]
+    return moving.get("hx-trigger")
+
+
+@pytest.mark.parametrize(
+    ("state", "often"), [("running", "every 2s"), ("awaiting_review", "every 10s"), ("failed", None)]
+)
+def test_pages_look_again_while_a_job_goes_on_or_a_person_may_answer(
+    browse: Browse, rejected: None, connected: Any, state: str, often: str | None
+) -> None:
+    with connected.engine.begin() as connection:
+        statement = sa.text("UPDATE ledger.import_job SET state = :state, finished_at = NULL WHERE id = 2")
+        connection.execute(statement, {"state": state})
+    for address in ("/imports/jobs/2", "/imports/"):
+        assert polled(browse("viewer").get(address).text) == often
+
+
+def test_paging_keeps_the_filter(browse: Browse, rejected: None, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functools import partial
+
+    from include.importing import history
+
+    load("gift_cards", "cards2.csv", f"{HEADER}4000000000000009,fifty,50\n")
+    monkeypatch.setattr(history, "page_of_jobs", partial(history.page_of_jobs, size=1))
+    browser = browse("viewer")
+    asked = {"type": "gift_cards", "name": "cards", "since": "2000-01-01", "until": "2999-12-31"}
+    page = parse(browser.get("/imports/", params=asked).text)
+    (older,) = [each["href"] for _, each in page.elements if each.get("id") == "older"]
+    assert str(older).startswith("/imports/?type=gift_cards&name=cards&since=2000-01-01&until=2999-12-31&before=3")
+    page = parse(browser.get(str(older)).text)
+    assert {"cards.csv"} == {"cards.csv", "cards2.csv", "p.csv"} & set(page.texts)
+    (newer,) = [each["href"] for _, each in page.elements if each.get("id") == "newer"]
+    assert "type=gift_cards" in str(newer)
+    assert "cards2.csv" in parse(browser.get(str(newer)).text).texts
+    last = browser.get("/imports/?before=1").text
+    assert "There are no further imports." in last
+
+
+def test_the_last_day_of_a_filter_is_part_of_it(browse: Browse, rejected: None, connected: Any) -> None:
+    with connected.engine.begin() as connection:
+        connection.execute(
+            sa.text("UPDATE ledger.import_job SET launched_at = '2026-01-31 23:59:59.5+00' WHERE id = 2")
+        )
+    browser = browse("viewer")
+    assert 'id="job-2"' in browser.get("/imports/?since=2026-01-31&until=2026-01-31").text
+    assert 'id="job-2"' not in browser.get("/imports/?until=2026-01-30").text
+
+
+def test_an_empty_list_says_why(browse: Browse, connected: Any) -> None:
+    browser = browse("viewer")
+    assert "Nothing has been imported yet." in browser.get("/imports/").text
+    assert "No import fits the filter." in browser.get("/imports/?state=refused").text
+    assert browser.get("/imports/?type=nonsense").status_code == 404
+
+
+def test_rejected_rows_of_a_rule_stay_those_of_the_rule_when_one_pages_on(
+    browse: Browse, rejected: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    from include.importing import history
+
+    monkeypatch.setattr(history, "page_of_rejects", partial(history.page_of_rejects, size=1))
+    text = browse("viewer").get("/imports/jobs/2/rejects?rule=balance.not_decimal").text
+    assert 'href="/imports/jobs/2/rejects?after=5&amp;rule=balance.not_decimal" rel="next"' in text
+    assert '<input type="hidden" name="rule" value="balance.not_decimal">' in text
+
+
+def test_somebody_who_is_not_signed_in_is_led_to_where_to(browse: Browse, connected: Any) -> None:
+    answer = browse(None).get("/imports/jobs/1")
+    assert answer.status_code == 401
+    assert "You are not signed in." in answer.text
+    assert '<a href="/" target="_top">Sign in</a>' in answer.text
+
+
+def shown_fields(page: str) -> dict[str, str]:
+    """Return what a browser would send of a page's form as it was shown."""
+    fields, select = {}, ""
+    for tag, attributes in parse(page).elements:
+        name = attributes.get("name") or ""
+        if tag == "select":
+            select = name
+        elif tag == "option" and ("selected" in attributes or select not in fields):
+            fields[select] = attributes.get("value") or ""
+        elif tag == "input":
+            fields[name] = attributes.get("value") or ""
+    return fields
+
+
+def test_a_dry_run_is_imported_for_real_with_its_settings_and_columns(
+    browse: Browse, load: Load, carry_out: Any, connected: Any
+) -> None:
+    """Source: X-10, X-19."""
+    load("gift_card_pools", "p.csv", POOLS)
+    rows = "Nummer;pool_system_name;balance\n4000000000000001;fifty;50\n"
+    told = load("gift_cards", "cards.csv", rows, dry_run=True, delimiter=";", mapping={"Nummer": "card_number"})
+    assert (told.state, told.rows.inserted) == ("completed", 1)
+    browser = browse("user")
+    page = browser.get(f"/imports/jobs/{told.job}").text
+    assert "Import it for real" in page
+    assert "Import it" not in browse("viewer").get(f"/imports/jobs/{told.job}").text
+    answer = browser.post(f"/imports/jobs/{told.job}/upload")
+    assert answer.status_code == 303
+    address = answer.headers["location"]
+    page = browser.get(address).text
+    assert "Not ready to launch" not in page
+    assert 'value="semicolon"' in page or 'value=";"' in page
+    fields = shown_fields(page) | {"do": "launch"}
+    assert fields["setting.delimiter"] == ";"
+    assert fields["column.card_number"] == "0"
+    assert browser.post(address, data=fields).headers["location"] == f"{address}/launched"
+    assert carry_out("import_gift_cards", f"upload__{address.rsplit('/', 1)[1]}").state == "success"
+    with connected.engine.connect() as connection:
+        assert connection.execute(sa.text("SELECT card_number FROM loyalty.gift_card")).scalars().all() == [
+            "4000000000000001"
+        ]
+        job = connection.execute(sa.text("SELECT * FROM ledger.import_job ORDER BY id DESC LIMIT 1")).one()
+    assert (job.launched_by, job.is_dry_run, job.state) == ("the user", False, "completed")
+    assert "Import it" not in browser.get(f"/imports/jobs/{job.id}").text
+
+
+def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
+    browse: Browse, load: Load, connected: Any
+) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from imports_ui import warehouse
+
+    told = load("gift_cards", "cards.csv", "balance\n1\n")
+    assert told.state == "refused"
+    browser = browse("user")
+    assert "Import it again" in browser.get(f"/imports/jobs/{told.job}").text
+    address = browser.post(f"/imports/jobs/{told.job}/upload").headers["location"]
+    assert "Not ready to launch" in browser.get(address).text
+    reporting.delete_expired(warehouse.runtime(), datetime.now(UTC) + timedelta(days=10_000))
+    assert "Import it again" not in browser.get(f"/imports/jobs/{told.job}").text
+    assert browser.post(f"/imports/jobs/{told.job}/upload").status_code == 410
+    assert browser.post("/imports/jobs/99/upload").status_code == 404
+
+
+REVIEW = """
+    INSERT INTO ledger.import_review (job_id, number, asked_at, answers_until, form_sha256, reasons, counts)
+    VALUES (2, 2, '2026-01-31 12:00:00+00', '2026-01-31 18:00:00+00', 'x',
+            '[{"rule": "review", "message": "The setting review asks for it."}]',
+            '{"read": 5, "inserted": 2, "updated": 0, "unchanged": 0, "not_found": 0, "rejected": 3}')
+"""
+
+
+def test_a_job_that_awaits_review_shows_the_question_and_leads_who_may_answer_to_its_form(
+    browse: Browse, rejected: None, connected: Any
+) -> None:
+    """Source: X-06."""
+    with connected.engine.begin() as connection:
+        connection.execute(sa.text(REVIEW))
+        connection.execute(
+            sa.text("UPDATE ledger.import_job SET state = 'awaiting_review', finished_at = NULL WHERE id = 2")
+        )
+    form = f"/dags/import_gift_cards/runs/{RUN}/tasks/review_mapping_2/required_actions".replace(":", "%3A")
+    link = f'href="{form.replace("+", "%2B")}"'
+    page = browse("user").get("/imports/jobs/2").text
+    assert link in page
+    assert "The setting review asks for it." in page
+    assert "5 read, 2 inserted, 3 rejected" in page
+    assert "2026-01-31 18:00:00 UTC" in page
+    page = browse("viewer").get("/imports/jobs/2").text
+    assert link not in page
+    assert "To be answered by somebody who may" in page
+    with connected.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE ledger.import_job SET state = 'cancelled', finished_at = now()"))
+    assert link not in browse("user").get("/imports/jobs/2").text

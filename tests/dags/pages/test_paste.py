@@ -51,24 +51,40 @@ def test_another_site_pastes_nothing(browse: Browse, folders: Any) -> None:
 
 
 @pytest.mark.parametrize("role", [role for role in ROLES if role != "viewer"])
-def test_pasted_codes_become_a_file_and_are_imported(
-    browse: Browse, folders: Any, codes_pool: None, run_dag: Any, connected: Any, role: str
+def test_pasted_codes_are_previewed_and_imported_in_the_name_of_who_pasted_them(
+    browse: Browse, folders: Any, codes_pool: None, carry_out: Any, connected: Any, role: str
 ) -> None:
+    """Source: PC-01, X-06, X-10."""
     client = browse(role)
     answer = client.post("/imports/paste", data={"pool": "summer", "codes": "A1\r\n  A2\r\n\r\n=3+4\r\n"})
     assert answer.status_code == 303
-    file, sidecar = landed(folders)
+    address = answer.headers["location"]
+    page = client.get(address).text
+    assert 'value="summer"' in page
+    assert "The first 3 rows" in page
+    assert landed(folders) == []  # the pick-up must not take it before it is launched
+    (file,) = (folders.work / "uploads" / "promo_codes").rglob("pasted-*.txt")
     assert file.read_bytes() == b"Code\nA1\r\n  A2\r\n\r\n=3+4\r\n"
-    assert sidecar.read_text() == "encoding: utf-8\npool: summer\n"
-    assert answer.headers["location"] == f"/imports/paste?file={file.name}"
-    page = client.get(answer.headers["location"]).text
-    assert str(file) in page
-    assert f'href="/imports/?name={file.name}"' in page
-    assert "A1" not in page
-    assert run_dag("import_promo_codes", file=file).state == "success"
+
+    settings = {"do": "launch", "setting.pool": "summer", "setting.encoding": "utf-8"}
+    assert client.post(address, data=settings).headers["location"] == f"{address}/launched"
+    run = carry_out("import_promo_codes", f"upload__{address.rsplit('/', 1)[1]}")
+    assert run.state == "success"
     with connected.engine.connect() as connection:
         found = connection.execute(text("SELECT code, pool_system_id FROM loyalty.promo_code ORDER BY 1")).all()
+        launched_by = connection.execute(text("SELECT launched_by FROM ledger.import_job")).scalar_one()
     assert [tuple(row) for row in found] == [("=3+4", "summer"), ("A1", "summer"), ("A2", "summer")]
+    assert launched_by == f"the {role}"
+
+
+def test_a_pool_leads_to_the_box_and_to_the_upload_with_its_id_filled_in(browse: Browse, codes_pool: None) -> None:
+    """Source: PC-02."""
+    client = browse("user")
+    assert 'href="/imports/paste?pool=summer"' in client.get("/imports/pools/promo-codes/summer").text
+    assert "/imports/paste?pool" not in client.get("/imports/pools/promo-codes/made").text
+    assert "/imports/paste?pool" not in browse("viewer").get("/imports/pools/promo-codes/summer").text
+    for address in ("/imports/paste?pool=summer", "/imports/upload/promo_codes?pool=summer"):
+        assert 'value="summer"' in client.get(address).text
 
 
 def test_the_box_offers_the_pools_that_codes_can_be_uploaded_to(browse: Browse, codes_pool: None) -> None:
@@ -102,11 +118,6 @@ def test_a_text_that_is_too_long_is_refused(browse: Browse, folders: Any) -> Non
     assert answer.status_code == 413
     assert "4 MiB at most" in answer.text
     assert landed(folders) == []
-
-
-def test_the_page_repeats_no_file_name_but_its_own(browse: Browse) -> None:
-    page = browse("user").get("/imports/paste", params={"file": "../<b>passwords.txt"}).text
-    assert "passwords" not in page
 
 
 def test_nobody_sees_templates_without_signing_in(browse: Browse) -> None:

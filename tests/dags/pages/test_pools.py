@@ -395,10 +395,10 @@ def test_tu03_alerts_that_stand_are_told_at_the_top_and_older_ones_are_listed(br
         "('draft', 'low_stock', '2024-06-01', 1, 2, NULL)",
     )
     page = pool_page(browse("viewer"))
-    assert "Since 2024-06-01 00:00 UTC : the format can't give enough codes." in words(page)
-    assert [row for row in rows(page) if row[0] in ("low_stock", "format_exhausted")] == [
-        ["format_exhausted", "2024-06-01 00:00 UTC", "0", "10", "", "not yet", "stands"],
-        ["low_stock", "2024-05-01 00:00 UTC", "3", "10", "", "not yet", "2024-05-02 00:00 UTC"],
+    assert "Since 2024-06-01 00:00:00 UTC : the format can't give enough codes." in words(page)
+    assert [row for row in rows(page) if row[0] in ("low stock", "format exhausted")] == [
+        ["format exhausted", "2024-06-01 00:00:00 UTC", "0", "10", "", "not yet", "stands"],
+        ["low stock", "2024-05-01 00:00:00 UTC", "3", "10", "", "not yet", "2024-05-02 00:00:00 UTC"],
     ]
 
 

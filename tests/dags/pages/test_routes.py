@@ -57,6 +57,7 @@ ROUTES = {
     ("GET", "/jobs/{job_id}/rejects"): Asked("/jobs/2/rejects", ANYONE),
     ("GET", "/jobs/{job_id}/files/{kind}"): Asked("/jobs/2/files/original", ANYONE),
     ("GET", "/jobs/{job_id}/validation"): Asked("/jobs/2/validation", ANYONE),
+    ("POST", "/jobs/{job_id}/upload"): Asked("/jobs/2/upload", launchers(303)),
     ("GET", "/runs/{dag_id}/{run_id:path}"): Asked(
         "/runs/import_gift_cards/manual__2026-01-31T12:00:02+00:00", dict.fromkeys(ROLES, 303)
     ),

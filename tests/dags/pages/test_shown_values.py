@@ -20,10 +20,10 @@ def test_times_are_shown_in_utc_for_people_and_programs() -> None:
     from imports_ui.pages import shown_time
 
     told = datetime(2026, 1, 31, 13, 5, 9, tzinfo=timezone(timedelta(hours=2)))
-    assert shown_time(told) == '<time datetime="2026-01-31T11:05:09Z">2026-01-31 11:05:09</time>'
+    assert shown_time(told) == '<time datetime="2026-01-31T11:05:09Z">2026-01-31 11:05:09 UTC</time>'
     assert (
         shown_time(datetime(2026, 1, 31, tzinfo=UTC))
-        == '<time datetime="2026-01-31T00:00:00Z">2026-01-31 00:00:00</time>'
+        == '<time datetime="2026-01-31T00:00:00Z">2026-01-31 00:00:00 UTC</time>'
     )
     assert shown_time(None) == ""
 
