@@ -249,6 +249,8 @@ def _start_dry_run(
         return to_upload(request, upload, "#dry-run")
     if (dry_run := _dry_run(runtime, upload)) is not None and dry_run.has_file:
         return _in_hand(request, user, runtime, upload, preview)
+    if _find_run(upload, upload.run_id) is not None:  # launched in another tab while this one looked at the file
+        return to_upload(request, upload, "/launched")
     uploads.write_sidecar(runtime, upload, preview.given)
     conf = {"file": str(upload.path(runtime)), "dry_run": True}
     try:

@@ -67,6 +67,7 @@ def test_x09_a_file_is_uploaded_mapped_counted_launched_and_its_rejects_are_repa
     expect(frame.get_by_text("pool_system_name.known").first).to_be_visible()
     (job,) = imports.query("SELECT * FROM ledger.import_job WHERE file_name = 'spring cards.csv' AND NOT is_dry_run")
     assert (job["launched_by"], imports.rows(job)) == ("admin", {"read": 3, "inserted": 2, "rejected": 1})
+    expect(frame.get_by_text("Its reports are being written.")).to_have_count(0, timeout=PATIENCE_MILLISECONDS)
     shoot(page, "import")
     with page.expect_download() as downloading:
         frame.locator("#file-rejected").click()
@@ -114,7 +115,7 @@ def test_a_file_of_200_000_rejects_makes_pages_of_few_elements(page: Page, impor
     page.goto(f"/imports/jobs/{job['id']}")
     shoot(page, "all-rejected")
     page.get_by_role("link", name="Validation as Great Expectations shows it").click()
-    expect(page.get_by_text("Overview").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     shoot(page, "validation")
 
 
@@ -195,12 +196,13 @@ def test_x06_a_wrong_mapping_comes_back_with_the_reason_and_pages_tell_when_they
     number = card_numbers(9_104, 1)[0]
     open_question(page, imports, "twice.csv", f"card_number,pool_system_name,balance\n{number},uploads,1\n".encode())
     choose(page, "Card balance", "(skip)")
-    page.get_by_role("button", name="Launch", exact=True).click()
+    with page.expect_response(lambda response: response.request.method == "PATCH"):
+        page.get_by_role("button", name="Launch", exact=True).click()
     (job,) = imports.jobs("twice.csv")
     page.goto(f"/imports/jobs/{job['id']}")
     # The second question appears by itself, with what was wrong with the first answer.
-    expect(page.get_by_role("listitem")).to_have_count(2, timeout=PATIENCE_MILLISECONDS)
-    expect(page.get_by_text("Card balance is required").first).to_be_visible()
+    expect(page.get_by_text("Card balance is required").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    expect(page.get_by_role("link", name="Answer it")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     stale = page.get_by_text("This page is not up to date")
     expect(stale).to_be_hidden()
     page.context.set_offline(True)

@@ -1,8 +1,8 @@
 """A process with Airflow's FAB auth manager, which knows rights by DAG: `python -m tests.dags.pages.rights_by_dag`.
 
 An auth manager is chosen before Airflow is imported, so it can't be another one within the tests' own process. Reads
-from standard input, as JSON, users (name → rights as [action, resource]) and addresses; writes what each user got:
-status, and the jobs that are linked.
+from standard input, as JSON, users (name → rights as [action, resource]), addresses, and addresses to post
+to; writes what each user got: status, and the jobs that are linked.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ def main() -> None:
         browser.cookies.set("_token", token)
         answers[name] = {address: ask(browser, address) for address in told["addresses"]}
         answers[name]["launches"] = launchable(manager, token)
+        answers[name]["posts"] = {
+            address: browser.post(address, data={"token": "0" * 16}).status_code for address in told["posts"]
+        }
     print(f"\n{json.dumps(answers)}")
 
 

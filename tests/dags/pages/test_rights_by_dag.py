@@ -35,6 +35,17 @@ POOL_PAGES = [f"/imports/jobs/{POOL_JOB}{rest}" for rest in BELOW_A_JOB]
 LISTS = ["/imports/", "/imports/?type=gift_card_pools", "/imports/?name=p"]
 CARD_RUN = "/imports/runs/import_gift_cards/manual__2026-01-31T12:00:02+00:00"
 POOL_RUN = "/imports/runs/import_gift_card_pools/manual__2026-01-31T12:00:01+00:00"
+UPLOAD = "0" * 32
+CARD_POSTS = {
+    f"/imports/jobs/{CARD_JOB}/upload": 303,
+    "/imports/upload/gift_cards": 400,
+    f"/imports/upload/gift_cards/{UPLOAD}": 404,
+}
+"""What somebody gets who may launch imports of cards."""
+OTHER_POSTS = (
+    f"/imports/jobs/{POOL_JOB}/upload", "/imports/upload/gift_card_pools", f"/imports/upload/customers/{UPLOAD}",
+    "/imports/paste", "/imports/pools/generate?pool=x", "/imports/pools/launch?pool=x",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -55,6 +66,7 @@ def answers(
         "PYTHONPATH": os.pathsep.join(filter(None, [str(PROJECT / "plugins"), os.environ.get("PYTHONPATH")])),
     }
     asked = {"users": USERS, "addresses": [*LISTS, *CARD_PAGES, *POOL_PAGES, CARD_RUN, POOL_RUN]}
+    asked["posts"] = [*CARD_POSTS, *OTHER_POSTS]
     command = [sys.executable, "-m", "tests.dags.pages.rights_by_dag"]
     try:
         done = subprocess.run(
@@ -90,9 +102,12 @@ def test_who_may_read_one_dag_sees_its_imports_and_no_others(answers: dict[str, 
     assert {user: got["launches"] for user, got in answers.items()} == {
         "all": [], "cards": [], "launcher": ["gift_cards"], "nobody": [],
     }  # fmt: skip
+    for user, got in answers.items():
+        allowed = CARD_POSTS if user == "launcher" else dict.fromkeys(CARD_POSTS, 403)
+        assert got["posts"] == allowed | dict.fromkeys(OTHER_POSTS, 403), user
 
 
 def without_launches(answers: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     return [
-        (user, {address: got[address] for address in got if address != "launches"}) for user, got in answers.items()
+        (user, {address: got[address] for address in got if address.startswith("/")}) for user, got in answers.items()
     ]
