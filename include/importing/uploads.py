@@ -246,7 +246,7 @@ def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job
     """
     source = files.source_path(runtime, job)
     before = inheritable(job.settings)
-    offered = [name for name in form_settings(import_type) if name in before.given_by and name in before.values]
+    offered = [name for name in form_settings(import_type) if before.given_by.get(name, "defaults") != "defaults"]
     choices = Choices(
         {name: text for name in offered if (text := form_text(before.values[name]))},
         ColumnMapping.from_json(job.mapping).field_indexes if before.values.get("mapping") and job.mapping else None,

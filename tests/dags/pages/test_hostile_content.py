@@ -52,6 +52,8 @@ NAMES = 30
 LONGEST_NAME_BYTES = 200
 
 
+ON_A_JOB = {"p", "ul", "li", "svg", "rect", "code", "dl", "dt", "dd", "strong", "h2", "h3", "details", "summary"}
+"""Elements that the page of a job has besides those of the list."""
 ADDRESSES = ("href", "src", "action", "hx-get")
 
 
@@ -213,7 +215,22 @@ def test_hostile_file_names_are_text_and_downloads_have_safe_ones(browse: Browse
     for job, name in jobs.items():
         page = parse(browser.get(f"/imports/jobs/{job}").text)
         assert page.chosen[0] == name
-        assert page.tags <= allowed | {"p", "ul", "li", "svg", "rect", "code", "dl", "dt", "dd", "strong", "h2", "h3"}
+        assert page.tags <= allowed | {
+            "p",
+            "ul",
+            "li",
+            "svg",
+            "rect",
+            "code",
+            "dl",
+            "dt",
+            "dd",
+            "strong",
+            "h2",
+            "h3",
+            "details",
+            "summary",
+        }
         for kind in ("original", "rejected"):
             sent: Any = browser.get(f"/imports/jobs/{job}/files/{kind}").headers["content-disposition"]
             told_name = re.fullmatch(r"attachment; filename=\"([^\"]+)\"; filename\*=UTF-8''([A-Za-z0-9._~%-]+)", sent)
