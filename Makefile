@@ -7,7 +7,7 @@ unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute long
 
 PYTHON ?= python3
 # One half of the tests, by time. Those with a running Airflow mostly wait, so that the other half runs beside them.
-ONE_HALF := tests/browser tests/end_to_end tests/rules tests/unit
+ONE_HALF := tests/browser tests/end_to_end tests/faults tests/rules tests/unit
 ARGS ?=
 RUN := .venv/bin/python -m
 # The environment is rebuilt when a lock, the Python or the folder is another one.

@@ -210,7 +210,7 @@ def test_x06_a_wrong_mapping_comes_back_with_the_reason_and_pages_tell_when_they
     page.context.set_offline(False)
     expect(stale).to_be_hidden(timeout=PATIENCE_MILLISECONDS)
     page.get_by_role("link", name="Answer it").click()
-    expect(page.get_by_text("Why you are asked")).to_be_visible()
+    expect(page.get_by_text("Why you are asked")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     shoot(page, "review-again")
     choose(page, "Card balance", "balance (column 3)")
     page.get_by_role("button", name="Launch", exact=True).click()
@@ -227,7 +227,7 @@ def open_question(page: Page, imports: Imports, name: str, content: bytes) -> No
     frame.get_by_role("row").filter(has_text=name).get_by_role("link").first.click()
     expect(frame.get_by_role("heading", level=1)).to_have_text(f"Import {waiting['id']}")
     frame.get_by_role("link", name="Answer it").click()
-    expect(page.get_by_text("Why you are asked")).to_be_visible()
+    expect(page.get_by_text("Why you are asked")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     expect(page.get_by_role("button", name="Launch", exact=True)).to_be_visible()
 
 

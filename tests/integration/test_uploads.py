@@ -59,7 +59,7 @@ def receive(site: Site, content: bytes = CARDS, name: str = "cards.csv", user: s
     arriving = reception(site, name, user)
     for start in range(0, len(content), 1 << 20):
         arriving.write(content[start : start + (1 << 20)])
-    return arriving.complete(settings)
+    return arriving.complete(Choices(settings))
 
 
 def lying(site: Site) -> list[str]:
@@ -97,7 +97,7 @@ def test_nothing_stays_of_a_file_that_does_not_arrive(place: Site) -> None:
     too_long.abandon()
     empty = reception(place)
     with pytest.raises(FileRefused, match="empty"):
-        empty.complete({})
+        empty.complete(Choices())
     empty.abandon()
     assert lying(place) == []
 
@@ -186,7 +186,7 @@ def test_the_sample_of_each_type_is_previewed_with_every_column_of_its_header(st
     sample = (ROOT / "include" / "templates" / f"{import_type}.sample.csv").read_bytes()
     arriving = Reception(stocked.runtime, import_types.get(import_type), "ann", "sample.csv")
     arriving.write(sample)
-    seen = preview_upload(stocked.runtime, arriving.complete({}))
+    seen = preview_upload(stocked.runtime, arriving.complete(Choices()))
     assert (seen.refusal, seen.problems) == ("", {})
     assert seen.can_launch
     read = sorted(choice.column for choice in seen.fields if choice.column is not None)
@@ -202,7 +202,7 @@ def test_columns_whose_setting_is_off_stay_chosen(stocked: Site) -> None:
     content = b"Email,LastUpdateActionTemplate,FirstName\nann@example.com,ImportedFromCrm,Ann\n"
     arriving = Reception(stocked.runtime, import_types.get("customers"), "ann", "c.csv")
     arriving.write(content)
-    upload = arriving.complete({})
+    upload = arriving.complete(Choices())
     seen = preview_upload(stocked.runtime, upload)
     (off,) = (choice for choice in seen.fields if choice.needs)
     assert (off.field.name, off.column) == ("last_update_action_template", 1)

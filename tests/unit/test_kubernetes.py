@@ -7,6 +7,7 @@ import json
 import re
 import runpy
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -205,7 +206,7 @@ def test_a_task_s_pod_runs_the_executor_s_arguments(values: dict[str, Any]) -> N
 
     workload = SimpleNamespace(model_dump_json=lambda: "{}")
     assert workload_to_command_args(workload)[:2] == ["python", "-m"]  # type: ignore[arg-type]
-    task = [*values["workers"]["kubernetes"]["command"], "python", "-c", "print('a task')"]
+    task = [*values["workers"]["kubernetes"]["command"], sys.executable, "-c", "print('a task')"]
     assert subprocess.run(task, capture_output=True, text=True, check=True).stdout == "a task\n"
 
 
