@@ -25,8 +25,8 @@ USERS = "admin:admin,viewer:viewer"
 VIEWPORT = {"width": 1400, "height": 900}
 TIMEOUT_MILLISECONDS = 30_000
 WINDOW = ["--no-proxy-server", "--force-prefers-reduced-motion"]
-EXPECTED_TROUBLE = re.compile(r"status of 40[13]|status of 422|ERR_INTERNET_DISCONNECTED")
-"""What the browser's console says of requests that tests mean to be refused."""
+EXPECTED_TROUBLE = re.compile(r"status of (40[13]|422)|ERR_INTERNET_DISCONNECTED|^htmx:(afterRequest|sendError)")
+"""What the browser's console says of requests that tests mean to be refused, or not to arrive."""
 
 
 @pytest.fixture(scope="package")
