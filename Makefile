@@ -59,7 +59,7 @@ bench-scale: setup ## measure files of 1, 5 and 20 million rows with 1 and 2 wor
 	$(RUN) benchmarks.scale $(ARGS)
 
 COMPILE = $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header $(ARGS)
+	--no-header $(ARGS)
 lock: setup ## bring the locks in line with requirements*.in (ARGS=--upgrade for newer versions)
 	$(COMPILE) requirements-bootstrap.in -o requirements-bootstrap.txt
 	$(COMPILE) requirements.in -o requirements.txt

@@ -196,7 +196,6 @@ def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> d
 
 def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
     """Return what follows from the ledger alone; None when the file must be looked at first."""
-    review = (job.inspection or {}).get("review")
     if job.is_loaded or job.state.is_completed:
         return Step(Turn.LOAD)
     if job.state in (State.REFUSED, State.CANCELLED, State.DUPLICATE):
@@ -204,9 +203,7 @@ def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
     if job.state is State.AWAITING_REVIEW:
         last = jobs.reviews(connection, job.id)[-1]
         return Step(Turn.WAIT, until=last.answers_until) if last.number == number else Step(Turn.PASS)
-    if review is None or review.get("is_approved"):
-        return Step(Turn.LOAD)
-    return None
+    return Step(Turn.LOAD) if job.is_approved else None
 
 
 def _next_step(runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int) -> Step:
