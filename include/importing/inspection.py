@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from upath import UPath
 
 from include import import_types
-from include.importing import jobs, records, settings, staging
+from include.importing import chunk_plan, jobs, records, settings, staging
+from include.importing.chunk_plan import TOO_BIG, Inspection, check_size
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
 from include.importing.files import open_parts, open_whole, source_path, stat, text_path, written_whole
@@ -24,7 +25,7 @@ from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import EXTENSIONS, settings_layers
 from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns, propose_columns
 from include.importing.origins import peek_origin, read_origins, unescape
-from include.importing.records import TOO_BIG, Chunk, Inspection, check_size
+from include.importing.records import Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
@@ -321,7 +322,7 @@ def _scan(
         text_copy.unlink(missing_ok=True)  # of an attempt with other settings
     target = written_whole(text_copy) if is_recoded else nullcontext(None)
     with open_whole(source) as stream, target as text_out:
-        return records.inspect(
+        return chunk_plan.inspect(
             stream,
             encoding=chosen.encoding,
             delimiter=chosen.delimiter,

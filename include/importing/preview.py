@@ -16,13 +16,14 @@ from upath import UPath
 
 from include import import_types
 from include.importing import records
+from include.importing.chunk_plan import Inspection
 from include.importing.errors import FileRefused
 from include.importing.files import open_parts
 from include.importing.import_type import Field, ImportType, Kind
 from include.importing.inspection import Looked, look_at
 from include.importing.landing import given_texts, read_layers
 from include.importing.mapping import ColumnMapping
-from include.importing.records import Block, Inspection
+from include.importing.records import Block
 from include.importing.runtime import Runtime
 from include.importing.stages import values_hidden
 from include.importing.suites import HIDDEN

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from include.importing import inspection, records
+from include.importing import chunk_plan, inspection
 from include.importing.jobs import JobResult
+from include.importing.records import Chunk
 from tests.imports import Site, counts, rejected_file, rejects
 
 pytestmark = pytest.mark.integration
@@ -42,11 +43,11 @@ REJECTED = {
 LOADED = [("1", 5, 2), ("2", 1, 6), ("5", 5, 11), ("8", 7.5, 22), ("9", 1, 23)]
 
 
-def plans(source: bytes) -> dict[tuple[records.Chunk, ...], int]:
+def plans(source: bytes) -> dict[tuple[Chunk, ...], int]:
     """Return every plan that some chunk size gives, with that size: the boundary is sought at each byte in turn."""
-    found: dict[tuple[records.Chunk, ...], int] = {}
+    found: dict[tuple[Chunk, ...], int] = {}
     for chunk_bytes in range(1, len(source) + 1):
-        inspected = records.inspect(
+        inspected = chunk_plan.inspect(
             io.BytesIO(source), encoding=None, delimiter=None, text_out=None, max_bytes=1 << 20,
             chunk_bytes=chunk_bytes,
         )  # fmt: skip

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from include.importing import inspection, jobs, records
+from include.importing import chunk_plan, inspection, jobs
 from include.importing.importer import import_file
 from tests.imports import CARD_HEADER, Site, contents, counts, rejected_file, rejects, summary
 
@@ -110,7 +110,7 @@ def test_x18_a_file_over_the_limit_is_refused_at_once(stocked: Site):
 
 
 def test_x18_a_record_over_the_limit_refuses_the_file(stocked: Site, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(records, "MAX_RECORD_BYTES", 600_000)
+    monkeypatch.setattr(chunk_plan, "MAX_RECORD_BYTES", 600_000)
     refused = stocked.cards("1,flexible_gift,10", f'2,flexible_gift,"{"x" * 600_000}"')
     assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.record_too_long")
     assert "on line 3 " in (refused.reason or {})["message"]

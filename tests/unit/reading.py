@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
+from include.importing.chunk_plan import Inspection, inspect
 from include.importing.dialect import Dialect
-from include.importing.records import Block, Inspection, inspect, read_blocks, read_cells, split_record, unquote
+from include.importing.records import Block, read_blocks, read_cells, split_record, unquote
 
 
 @dataclass

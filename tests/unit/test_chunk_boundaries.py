@@ -11,9 +11,11 @@ import io
 
 import pytest
 
-from include.importing import records
+from include.importing import chunk_plan, records
+from include.importing.chunk_plan import Inspection
+from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
-from include.importing.records import NUL, RAGGED, TEXT_AFTER_QUOTE, Chunk, Inspection, read_blocks
+from include.importing.records import NUL, RAGGED, TEXT_AFTER_QUOTE, Chunk, read_blocks
 from tests.unit.reading import File, Row, look, read, rows_of
 
 pytestmark = pytest.mark.unit
@@ -111,7 +113,7 @@ def test_each_record_can_begin_a_chunk_and_is_read_by_itself_from_there(name):
         assert first + second == uncut.rows
 
 
-def rows_between(source: bytes, chunk: Chunk, dialect: records.Dialect, columns: int) -> list[Row]:
+def rows_between(source: bytes, chunk: Chunk, dialect: Dialect, columns: int) -> list[Row]:
     """Read one chunk from a text that holds nothing else: what lies outside is overwritten with quotes."""
     text = bytearray(b'"' * len(source))
     text[chunk.byte_start : chunk.byte_end] = source[chunk.byte_start : chunk.byte_end]
@@ -137,7 +139,7 @@ def test_the_plan_is_the_same_when_hardly_more_than_the_header_is_read_at_first(
     options = {"delimiter": delimiter_of(name), "chunk_bytes": 10}
     uncut = look(source, **options)
     header = uncut.header_offset + uncut.header_bytes + 2
-    monkeypatch.setattr(records, "HEAD_BYTES", head_bytes)
+    monkeypatch.setattr(chunk_plan, "HEAD_BYTES", head_bytes)
     for read_bytes in range(max(4, header), len(source)):
         assert look(source, read_bytes=read_bytes, **options) == uncut
 
@@ -204,9 +206,9 @@ def test_a_record_over_the_limit_refuses_the_file_naming_its_line_wherever_the_f
     longest = max(len(row.raw) for row in read(LONG.encode(), delimiter=",").rows)
     for size in range(4, longest):
         options = {"delimiter": ",", "read_bytes": size, "chunk_bytes": size}
-        monkeypatch.setattr(records, "MAX_RECORD_BYTES", longest)
+        monkeypatch.setattr(chunk_plan, "MAX_RECORD_BYTES", longest)
         assert len(read(LONG.encode(), **options).rows) == 4
-        monkeypatch.setattr(records, "MAX_RECORD_BYTES", longest - 1)
+        monkeypatch.setattr(chunk_plan, "MAX_RECORD_BYTES", longest - 1)
         with pytest.raises(FileRefused, match=r"begins on line 3 is longer than \d+ bytes") as refused:
             look(LONG.encode(), **options)
         assert refused.value.rule == "file.record_too_long"
@@ -215,7 +217,7 @@ def test_a_record_over_the_limit_refuses_the_file_naming_its_line_wherever_the_f
 @pytest.mark.parametrize("name", UNCLOSED)
 def test_a_quote_that_is_never_closed_is_told_as_that_however_long_its_record_is(name, monkeypatch):
     text, line = UNCLOSED[name]
-    monkeypatch.setattr(records, "MAX_RECORD_BYTES", 2)
+    monkeypatch.setattr(chunk_plan, "MAX_RECORD_BYTES", 2)
     for size in range(4, len(text) + 1):
         with pytest.raises(FileRefused, match=f"on line {line} is never closed"):
             look(text.encode(), delimiter=",", read_bytes=size)

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from include.importing.chunk_plan import inspect
 from include.importing.origins import peek_origin, read_origins
-from include.importing.records import inspect, read_blocks
+from include.importing.records import read_blocks
 
 pytestmark = pytest.mark.unit
 

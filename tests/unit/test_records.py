@@ -13,6 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from include.importing.chunk_plan import inspect
 from include.importing.dialect import Dialect, is_blank
 from include.importing.errors import FileRefused, SettingsError
 from include.importing.records import (
@@ -21,7 +22,6 @@ from include.importing.records import (
     ROW_RULES,
     TEXT_AFTER_QUOTE,
     Block,
-    inspect,
     read_blocks,
     read_cells,
     split_record,
