@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.providers.standard.triggers.hitl import HITLTrigger
 from airflow.sdk import Param, TriggerRule
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
@@ -92,12 +93,11 @@ class ReviewMapping(HITLOperator):
                 self._put(context, step.question)
                 until = review.record(runtime, job.id, step.question)
                 ReviewNotifier(job, step.question.reasons, until).send(context)
-                step = review.Step(review.Turn.WAIT, until=until)
+                raise TaskAwaitingInput(
+                    method_name="execute_complete", timeout=max(until - datetime.now(UTC), SHORTEST_WAIT)
+                )
         if step.until is not None:
-            # Without a new `upsert`, which would forget an answer that has come meanwhile (3.3.2).
-            raise TaskAwaitingInput(
-                method_name="execute_complete", timeout=max(step.until - datetime.now(UTC), SHORTEST_WAIT)
-            )
+            self._wait_again(context, step.until)
         return self._go_on(step, is_answered=False)
 
     @withhold_values
@@ -148,6 +148,20 @@ class ReviewMapping(HITLOperator):
             defaults=self.defaults,
             multiple=False,
             params=self.serialized_params,
+        )
+
+    def _wait_again(self, context: Context, until: datetime) -> NoReturn:
+        """Wait for the answer to a form that is there already, without a new `upsert`, which would forget one (3.3.2).
+
+        The answer may be there as well. Parked again, the task would then be queued at once, often before the scheduler
+        has heard of the end of this process, which it would take for the end of the queued one: a failure (3.3.2). The
+        trigger looks when this process has long ended.
+        """
+        self.defer(
+            trigger=HITLTrigger(
+                ti_id=context["ti"].id, options=self.options, defaults=self.defaults, params={}, timeout_datetime=until
+            ),
+            method_name="execute_complete",
         )
 
     def _go_on(self, step: Step, *, is_answered: bool) -> dict[str, Any]:

@@ -32,6 +32,8 @@ CARD_NUMBER = re.compile(r"(?<!\d)60\d{14}(?!\d)")
 STAGES = ("take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job")
 QUESTIONS = ("review_mapping", "review_mapping_2", "review_mapping_3")
 """Tasks that ask a person; skipped where there is nothing to ask."""
+WAITING = ("awaiting_input", "deferred")
+"""States of a task whose question waits for an answer: since it was put, and since the task was repeated."""
 
 
 def pools(*names: str, brand: str = "Acme") -> bytes:
@@ -211,7 +213,7 @@ class Imports:
             if not jobs:
                 return None
             states = {one["task_id"]: one["state"] for one in self.task_instances(jobs[0])}
-            return jobs[0] if states[task] == "awaiting_input" else None
+            return jobs[0] if states[task] in WAITING else None
 
         job = wait_for(waiting, seconds, f"question {number} about {name}")
         form: dict[str, Any] = self.api.get(self._form_path(job, number))
