@@ -4,10 +4,17 @@ import io
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pytest
 
 from include.importing.chunk_plan import Inspection, inspect
 from include.importing.dialect import Dialect
-from include.importing.records import Block, read_blocks, read_cells, split_record, unquote
+from include.importing.errors import FileRefused
+from include.importing.records import NUL, TEXT_AFTER_QUOTE, Block, read_blocks, read_cells, split_record, unquote
+
+WHITE_SPACE = (
+    "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
 
 
 @dataclass
@@ -73,3 +80,58 @@ def rows_of(block: Block, dialect: Dialect, columns: int) -> list[Row]:
         for position, cell in zip(well_formed, cells.to_pylist(), strict=True):
             assert cell == rows[position].cells[column]
     return rows
+
+
+def naive_records(text: str, delimiter: str) -> tuple[list[Row], int | None]:
+    """Read a text a character at a time; also the line of a quote that stays open."""
+    rows, line, place = [], 1, 0
+    while place < len(text):
+        row, start = Row(line, [], b""), place
+        while True:  # a cell a turn
+            cell = ""
+            if text[place : place + 1] == '"':
+                opened, place = line, place + 1
+                while True:
+                    if place == len(text):
+                        return rows, opened
+                    if text[place : place + 2] == '""':
+                        cell, place = cell + '"', place + 2
+                    elif text[place] == '"':
+                        place += 1
+                        break
+                    else:
+                        line += text[place] == "\n" or (text[place] == "\r" and text[place + 1 : place + 2] != "\n")
+                        cell, place = cell + text[place], place + 1
+                if place < len(text) and text[place] not in delimiter + "\r\n":
+                    row.problems.add(TEXT_AFTER_QUOTE)
+            while place < len(text) and text[place] not in delimiter + "\r\n":
+                cell, place = cell + text[place], place + 1
+            row.cells.append(cell)
+            if text[place : place + 1] != delimiter:
+                break
+            place += 1
+        row.raw = text[start:place].encode()
+        if "\0" in text[start:place]:
+            row.problems.add(NUL)
+        if text[start:place].strip(WHITE_SPACE) or delimiter in text[start:place]:
+            rows.append(row)
+        place += 2 if text[place : place + 2] == "\r\n" else 1
+        line += 1
+    return rows, None
+
+
+def cells(source: bytes | str, **options) -> list[tuple[int, list[str]]]:
+    source = source.encode() if isinstance(source, str) else source
+    return [(row.line, row.cells) for row in read(source, **options).rows if not row.problems]
+
+
+def problems(source: bytes | str, **options) -> list[tuple[int, set[str]]]:
+    source = source.encode() if isinstance(source, str) else source
+    return [(row.line, row.problems) for row in read(source, **options).rows if row.problems]
+
+
+def refusal(source: bytes, **options) -> FileRefused:
+    with pytest.raises(FileRefused) as refused:
+        look(source, **options)
+    assert "Expected" in refused.value.message or "expected" in refused.value.message
+    return refused.value
