@@ -22,10 +22,9 @@ from pathlib import Path
 from typing import TextIO
 
 from sqlalchemy.exc import ArgumentError
-from upath import UPath
 
 from include import import_types
-from include.importing import jobs
+from include.importing import jobs, storage
 from include.importing.errors import (
     ConfigurationError,
     FileRefused,
@@ -40,6 +39,7 @@ from include.importing.jobs import FileTaken, JobResult, State
 from include.importing.runtime import ROOT, Runtime
 from include.importing.settings import GivenSettings, read_assignments, read_settings, resolve
 from include.importing.stages import values_hidden
+from include.importing.storage import Location
 from include.project.sync import sync_in_turn
 from include.promo_codes.errors import GenerationRefused
 from include.warehouse.embedded import EmbeddedServerError
@@ -193,19 +193,19 @@ def _import(parsed: argparse.Namespace) -> int:
 
     runtime = _runtime()
 
-    def import_one(source: UPath) -> JobResult:
+    def import_one(source: Location) -> JobResult:
         sidecar, parameters = _given_settings(runtime, parsed)
         if source.name == _STANDARD_INPUT:
             source, sidecar = _pasted(runtime, parsed, sidecar, parameters), None
         check_name(source)
         request = Request(
             parsed.type, str(source), _run_key(runtime, source), f"command line ({getpass.getuser()})", parameters,
-            sidecar=sidecar,
+            sidecar=sidecar, roots=None,
         )  # fmt: skip
         return import_file(runtime, request, progress=_progress(sys.stderr, source.name))
 
     worst = DONE
-    for source in [UPath(file) if file == _STANDARD_INPUT else _source(file) for file in parsed.files]:
+    for source in [storage.locate(file) if file == _STANDARD_INPUT else _source(file) for file in parsed.files]:
         try:
             result = import_one(source)
         except FileRefused as refusal:
@@ -219,13 +219,15 @@ def _import(parsed: argparse.Namespace) -> int:
     return worst
 
 
-def _without_job(import_type: str, source: UPath, state: State, rule: str, message: str) -> JobResult:
+def _without_job(import_type: str, source: Location, state: State, rule: str, message: str) -> JobResult:
     """Return the result of a file that has no job of its own."""
     reason = {"rule": rule, "message": message}
     return JobResult(0, import_type, source.name, str(state), jobs.JobCounts(), reason=reason)
 
 
-def _pasted(runtime: Runtime, parsed: argparse.Namespace, sidecar: str | None, parameters: dict[str, object]) -> UPath:
+def _pasted(
+    runtime: Runtime, parsed: argparse.Namespace, sidecar: str | None, parameters: dict[str, object]
+) -> Location:
     """Write what stands on standard input into the landing area, its settings beside it (PC-01)."""
     from include.importing.pasting import write_pasted
 
@@ -234,24 +236,22 @@ def _pasted(runtime: Runtime, parsed: argparse.Namespace, sidecar: str | None, p
     return write_pasted(runtime, declared, sys.stdin.buffer.read(), given | parameters)
 
 
-def _source(file: str) -> UPath:
+def _source(file: str) -> Location:
     return _path(file if "://" in file else os.path.abspath(file), file)
 
 
-def _path(url: str, what: str) -> UPath:
+def _path(url: str, what: str) -> Location:
     try:
-        return UPath(url)
+        return storage.locate(url)
     except (ImportError, ValueError):
         raise ConfigurationError(f"{what}: there is no such kind of storage: {url.split('://')[0]}://") from None
 
 
-def _run_key(runtime: Runtime, source: UPath) -> str:
+def _run_key(runtime: Runtime, source: Location) -> str:
     """Name the request by the file's version, so that the same command continues after a kill (X-14)."""
-    from include.importing.files import stat
-
     prefix = f"command line|{source}|"
     with suppress(OSError):  # a killed attempt may have moved it out of landing, whatever its version was
-        prefix += f"{stat(source).version}|"
+        prefix += f"{source.stat().version}|"
     with values_hidden(), runtime.engine.connect() as connection:
         ended, resumable = jobs.latest_attempt(connection, prefix)
     return resumable.run_key if resumable else f"{prefix}{ended + 1}"

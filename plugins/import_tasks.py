@@ -23,7 +23,7 @@ import import_metrics
 from include import import_types
 from include.importing import settings
 from notifications import RESULT_KEY, ImportNotifier
-from warehouse_runtime import open_runtime, with_chunk_size
+from warehouse_runtime import import_roots, open_runtime, with_chunk_size
 from withheld_errors import withhold_values
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ LONGEST_RETRY_DELAY = timedelta(minutes=5)
 CHUNK_TIMEOUT = timedelta(hours=1)
 """Of a chunk whose disk or bucket hangs: it is tried again, by another worker. One of 64 MiB takes seconds."""
 RULES_KEPT = 10
+LISTED_VERSION = "listed_version"
+"""Key of a run's conf that `pick_up_files` gives: the version of the file that was ready (X-12). No form offers it."""
 CHUNK_WEIGHTS = "chunk_priority.LaterChunksWait"
 """By its name: of a mapped task Airflow would write down `str()` of the object, and then not know it (3.3.2)."""
 PARALLEL_FILES = 16
@@ -87,7 +89,8 @@ def form(import_type: str) -> dict[str, Param]:
         type="string",
         minLength=1,
         title="File",
-        description="Path or URL of the file. One outside the landing folders is copied, not moved.",
+        description="Path or URL of a file of the landing folder, the uploads or the archive of this type, or below a "
+        "folder that the Variable import_roots names for it. One outside the landing folder is copied, not moved.",
     )
     schema = settings.parameter_schema(import_type)
     return {"file": file} | {
@@ -276,6 +279,7 @@ def request(import_type: str) -> Any:
     context = get_current_context()
     parameters = {name: value for name, value in context["params"].items() if value is not None}
     file = str(parameters.pop("file"))
+    listed_version = parameters.pop(LISTED_VERSION, None)
     return Request(
         import_type=import_type,
         source_url=file,
@@ -284,12 +288,16 @@ def request(import_type: str) -> Any:
         parameters=parameters,
         dag_id=context["ti"].dag_id,
         dag_run_id=context["ti"].run_id,
+        listed_version=None if listed_version is None else str(listed_version),
+        roots=import_roots(import_type),
     )
 
 
 def launched_by(context: Context, file: str) -> str:
     """Return the user who started the run, or the dropped file that did (X-10)."""
+    from include.importing.places import shown
+
     run = context["dag_run"]
     if run.run_type == "manual" and run.triggering_user_name:
         return str(run.triggering_user_name)
-    return f"file drop {file}"
+    return f"file drop {shown(file)}"

@@ -30,13 +30,17 @@ def resume(runtime: Runtime, job_id: int) -> bool:
     """Let a failed job go on where it stopped, its task having been cleared; return False when it can't (X-14)."""
     from sqlalchemy import update
 
-    from include.importing import jobs
+    from include.importing import files, jobs
 
     with runtime.engine.begin() as connection:
         # Without a lock: the tasks of the other chunks share one on the row for as long as they run.
         connection.execute(
             update(jobs.JOB)
-            .where(jobs.JOB.c.id == job_id, jobs.JOB.c.state == jobs.State.FAILED)
+            .where(
+                jobs.JOB.c.id == job_id,
+                jobs.JOB.c.state == jobs.State.FAILED,
+                jobs.JOB.c.refusal_rule.is_distinct_from(files.CHANGED),  # whose file is taken again, and read anew
+            )
             .values(state=jobs.State.RUNNING, finished_at=None, refusal_rule=None, refusal_message=None)
         )
         state = jobs.get(connection, job_id).state

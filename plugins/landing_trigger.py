@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import logging
 import time
@@ -22,12 +23,16 @@ log = logging.getLogger(__name__)
 
 MEMORY_KEY = "announced"
 RENEW_SECONDS = 60
+LISTING_SECONDS = 60
+"""How long a listing may take before the log says so: a disk may hang. It goes on; no second one is begun beside it."""
 PAUSE_FACTOR = 4
 """A pause is at least so many times as long as the listing took: hundreds of waiting files must not fill a core."""
 
 
 class LandingTrigger(BaseEventTrigger):
     """Fire once for each file that has become ready: settled, released, no longer waiting for other files.
+
+    It fires for entries that can't be imported as well: the DAG writes them into the history (X-12).
 
     It only wakes the DAG, which lists the folders itself: Airflow 3.3.2 keeps one queued event per asset and DAG, so an
     event per file would lose files. Files announced are remembered in the asset state store; a restarted triggerer
@@ -50,6 +55,7 @@ class LandingTrigger(BaseEventTrigger):
         self._opened = ExitStack()
         self._runtime: Runtime | None = None
         self._renew_at = 0.0
+        self._listing: asyncio.Task[tuple[set[str], float]] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what another triggerer needs to build this trigger again."""
@@ -70,7 +76,7 @@ class LandingTrigger(BaseEventTrigger):
             try:
                 if announced is None:
                     announced = await self._recall()
-                ready, pause = await asyncio.to_thread(self._list)
+                ready, pause = await self._listed()
                 fresh = ready - announced
                 if fresh:
                     yield TriggerEvent({"files": len(fresh)})
@@ -82,21 +88,34 @@ class LandingTrigger(BaseEventTrigger):
                 self._note_failure(error)
             await asyncio.sleep(pause)
 
+    async def _listed(self) -> tuple[set[str], float]:
+        """Return what a listing says, unless it takes too long: the loop must stay alive, and so must other triggers.
+
+        Raises:
+            TimeoutError: it takes too long; the next call waits for the same listing.
+        """
+        if self._listing is None:
+            self._listing = asyncio.create_task(asyncio.to_thread(self._list))
+        done, _ = await asyncio.wait({self._listing}, timeout=LISTING_SECONDS)
+        if not done:
+            raise TimeoutError(errno.ETIMEDOUT, f"no answer for {LISTING_SECONDS} seconds")
+        listing, self._listing = self._listing, None
+        return listing.result()
+
     def _list(self) -> tuple[set[str], float]:
-        """Return a short key for each ready file version, and when to look again. Runs in a thread: it does I/O."""
+        """Return a short key for each ready file and unusable entry, and when to look again. Runs in a thread."""
         from include.importing import landing
-        from include.importing.files import is_local
 
         runtime = self._open_runtime()
         started = time.monotonic()
         try:
-            ready = landing.list_landing(runtime, datetime.now(UTC)).ready
+            listing = landing.list_landing(runtime, datetime.now(UTC))
         except Exception:
             self._close_runtime()
             raise
-        pause = self.poll_seconds if is_local(runtime.landing) else self.remote_poll_seconds
+        pause = self.poll_seconds if runtime.landing.is_local else self.remote_poll_seconds
         pause = max(pause, PAUSE_FACTOR * (time.monotonic() - started))
-        return {_key(arrival.url, arrival.version) for arrival in ready}, pause
+        return {_key(entry.url, entry.version) for entry in (*listing.ready, *listing.unusable)}, pause
 
     def _open_runtime(self) -> Runtime:
         """Keep the runtime between polls, and renew it now and then: Connections and Variables may have changed."""

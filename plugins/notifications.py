@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.importing.jobs import Job
+    from include.importing.listing import Unusable
     from include.promo_codes.top_up import Alert
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ SMTP_CONNECTION = "alerts_smtp"
 RESULT_KEY = "result"
 CLOSING_TASK = "close_job"
 RULES_SHOWN = 5
+ENTRIES_SHOWN = 20
 ALERT_SUBJECTS = {
     "low_stock": "few promo codes left",
     "runs_out_soon": "promo codes run out soon",
@@ -69,6 +71,35 @@ class ImportNotifier(BaseNotifier):
             return mail_subscribers(subject(result), body(result, run_url(context)))
         except Exception as error:
             log.error("The mail about %s could not be sent: %s", result["file"], describe(error))
+            return False
+
+
+class UnusableNotifier(BaseNotifier):
+    """Tell the subscribers about entries of the landing area that can't be imported, in one mail (X-12).
+
+    Args:
+        entries: what is new of them.
+    """
+
+    def __init__(self, entries: Sequence[Unusable]) -> None:
+        super().__init__()
+        self.entries = entries
+
+    def notify(self, context: Context) -> None:
+        """Send the mail; called by Airflow where the notifier is a callback."""
+        self.send(context)
+
+    def send(self, context: Context) -> bool:
+        """Send the mail; return whether the mail server has taken it."""
+        facts = {entry.url: f"{entry.reason[:1].upper()}{entry.reason[1:]}" for entry in self.entries[:ENTRIES_SHOWN]}
+        if len(self.entries) > ENTRIES_SHOWN:
+            facts["…"] = f"and {len(self.entries) - ENTRIES_SHOWN:,} more, which the history of imports lists"
+        count = len(self.entries)
+        told = "1 entry" if count == 1 else f"{count:,} entries"
+        try:
+            return mail_subscribers(f"Landing area: {told} can't be imported", table(facts, run_url(context)))
+        except Exception as error:
+            log.error("The mail about %s of the landing area could not be sent: %s", told, describe(error))
             return False
 
 

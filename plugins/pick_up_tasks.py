@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import DagRunState, task
 from airflow.sdk.exceptions import AirflowRuntimeError
 
+from import_tasks import LISTED_VERSION
 from withheld_errors import describe, withhold_values
 
 if TYPE_CHECKING:
-    from include.importing.landing import Arrival
+    from collections.abc import Sequence
+
+    from include.importing.listing import Arrival, Unusable, Waiting
     from include.importing.runtime import Runtime
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,10 @@ log = logging.getLogger(__name__)
 STEM_LENGTH = 100
 NOTE_LENGTH = 1000
 ENDED = (DagRunState.SUCCESS, DagRunState.FAILED)
+GOING_ON = [DagRunState.QUEUED, DagRunState.RUNNING]
+RUNS_ASKED_ABOUT = 200
+KEPT_IN_PLACE = ("file.too_big", "file.not_removable")
+MOST_LOGGED = 200
 FIRST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(hours=1)
 
@@ -67,7 +74,7 @@ def start_imports() -> dict[str, int]:
     any order, and costs two processes more.
 
     Returns:
-        How many files were started and refused, and how many wait.
+        How many files were started and refused, how many wait, and how many entries are newly found unusable.
 
     Raises:
         PickUpError: a file could not be started or refused; the other files were dealt with first.
@@ -75,14 +82,21 @@ def start_imports() -> dict[str, int]:
     from include.importing import landing
     from warehouse_runtime import open_runtime
 
-    counts = {"started": 0, "refused": 0, "waiting": 0}
+    counts = {"started": 0, "refused": 0, "waiting": 0, "unusable": 0}
     failures = []
     with open_runtime() as runtime:
         listing = landing.list_landing(runtime, datetime.now(UTC))
         counts["waiting"] = len(listing.waiting)
-        for waiting in listing.waiting:
-            log.info("%s waits: %s", waiting.arrival.file_name, waiting.reason)
+        log_waiting(listing.waiting)
+        try:
+            counts["unusable"] = report_unusable(runtime, listing.unusable)
+        except Exception as error:
+            failures.append(f"unusable entries: {describe(error)}")
+            log.error("Entries that can't be imported could not be reported: %s", describe(error))
+        going_on = runs_going_on(listing.ready)
         for arrival in listing.ready:  # in the order of arrival
+            if arrival.url in going_on:
+                continue
             try:
                 if arrival.import_type is None:
                     refuse(runtime, arrival)
@@ -95,6 +109,55 @@ def start_imports() -> dict[str, int]:
     if failures:
         raise PickUpError(f"{len(failures)} files could not be started; the log names them")
     return counts
+
+
+def log_waiting(waiting: Sequence[Waiting]) -> None:
+    """Say what each file waits for, as far as a person reads a log."""
+    for entry in waiting[:MOST_LOGGED]:
+        log.info("%s waits: %s", entry.arrival.file_name, entry.reason)
+    if len(waiting) > MOST_LOGGED:
+        log.info("… and %s more wait", len(waiting) - MOST_LOGGED)
+
+
+def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> int:
+    """Write entries that can't be imported into the history, and tell the subscribers: each once (X-01, X-12).
+
+    Returns:
+        How many are new. The rest of very many comes with the next ticks.
+    """
+    from airflow.sdk import get_current_context
+
+    from include.importing import landing
+    from notifications import UnusableNotifier
+
+    fresh = landing.record_unusable(runtime, entries)
+    for entry in fresh[:MOST_LOGGED]:
+        log.warning("%s can't be imported: it %s", entry.url, entry.reason)
+    if fresh:
+        UnusableNotifier(fresh).send(get_current_context())
+    return len(fresh)
+
+
+def runs_going_on(ready: Sequence[Arrival]) -> set[str]:
+    """Return the URLs of files whose first run is queued or running, asked for many at once.
+
+    A queue of thousands of files is listed at every tick, and would be asked about one by one.
+    """
+    from airflow.sdk import get_current_context
+
+    ti = get_current_context()["ti"]
+    by_type: dict[str, list[Arrival]] = {}
+    for arrival in ready:
+        if arrival.import_type is not None:
+            by_type.setdefault(arrival.import_type, []).append(arrival)
+    going_on: set[str] = set()
+    for import_type, arrivals in by_type.items():
+        for first in range(0, len(arrivals), RUNS_ASKED_ABOUT):
+            batch = arrivals[first : first + RUNS_ASKED_ABOUT]
+            run_ids = [make_run_id(arrival, 1) for arrival in batch]
+            if ti.get_dr_count(dag_id=dag_id(import_type), run_ids=run_ids, states=GOING_ON) == len(batch):
+                going_on.update(arrival.url for arrival in batch)
+    return going_on
 
 
 def refuse(runtime: Runtime, arrival: Arrival) -> None:
@@ -133,17 +196,31 @@ def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
             return None
         if not lies_in_landing(runtime, arrival):  # the run ended, and took the file away, after the listing
             return None
+        if is_refused_for_good(runtime, target, latest.run_id):
+            log.info("%s: refused by the run %s; it stays until somebody changes it", arrival.file_name, latest.run_id)
+            return None
         trigger(target, make_run_id(arrival, number), arrival)
     log.info("%s: started %s", arrival.file_name, make_run_id(arrival, number))
     return make_run_id(arrival, number)
 
 
+def is_refused_for_good(runtime: Runtime, target: str, run_id: str) -> bool:
+    """Tell whether a run has refused a file that it could not take away: another run would only say so again."""
+    from include.importing import jobs
+
+    with runtime.engine.connect() as connection:
+        job = jobs.find(connection, f"{target}/{run_id}")
+    return job is not None and job.refusal_rule in KEPT_IN_PLACE and job.archive_url is None
+
+
 def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
     """Tell whether the same version of the file is there now."""
-    from include.importing import landing
+    from include.importing import files
 
-    now = landing.list_landing(runtime, datetime.now(UTC)).ready
-    return any((other.url, other.version) == (arrival.url, arrival.version) for other in now)
+    try:
+        return files.locate(runtime, arrival.url).stat().version == arrival.version
+    except OSError:
+        return False
 
 
 def trigger(target: str, run_id: str, arrival: Arrival) -> bool:
@@ -156,7 +233,12 @@ def trigger(target: str, run_id: str, arrival: Arrival) -> bool:
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
     answer = SUPERVISOR_COMMS.send(
-        TriggerDagRun(dag_id=target, run_id=run_id, conf={"file": arrival.url}, note=arrival.file_name[:NOTE_LENGTH])
+        TriggerDagRun(
+            dag_id=target,
+            run_id=run_id,
+            conf={"file": arrival.url, LISTED_VERSION: arrival.version},
+            note=arrival.file_name[:NOTE_LENGTH],
+        )
     )
     if isinstance(answer, ErrorResponse):
         if answer.error is ErrorType.DAGRUN_ALREADY_EXISTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 
+from include.import_types import IMPORT_TYPES
 from include.importing.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from upath import UPath
-
     from include.importing.runtime import Runtime
+    from include.importing.storage import Location
 
 WAREHOUSE_CONNECTION = "warehouse_postgres"
 STORAGE_CONNECTION = "landing_storage"
@@ -23,6 +24,7 @@ KEY_CONNECTIONS = ("cvv_key", "code_key")
 """Keys of the CVV hashes and of the promo codes, each the password of its Connection."""
 LOCATIONS = ("landing", "work", "reports", "archive")
 CHUNK_VARIABLE = "chunk_bytes"
+ROOTS_VARIABLE = "import_roots"
 SMALLEST_CHUNK_BYTES = 64 << 10
 
 
@@ -63,6 +65,34 @@ def with_chunk_size(runtime: Runtime) -> Runtime:
     return replace(runtime, chunk_bytes=int(told))
 
 
+def import_roots(import_type: str) -> tuple[str, ...]:
+    """Return the folders and bucket prefixes whose files may be imported besides a type's own (X-21).
+
+    The Variable `import_roots` is a JSON object: `{"customers": ["/exports/crm", "s3://partner/customers"]}`.
+
+    Raises:
+        ConfigurationError: it is something else, or names a folder that is no absolute path and no URL.
+    """
+    text = Variable.get(ROOTS_VARIABLE, default=None)
+    if not text:
+        return ()
+    try:
+        roots = json.loads(text)
+    except ValueError:
+        roots = None
+    wrong = f'The Variable {ROOTS_VARIABLE} must be a JSON object such as {{"customers": ["/exports/crm"]}}'
+    if not isinstance(roots, dict) or not all(isinstance(folders, list) for folders in roots.values()):
+        raise ConfigurationError(f"{wrong}.")
+    for name, folders in roots.items():
+        if name not in IMPORT_TYPES:
+            raise ConfigurationError(f"{wrong}; {name!r} is no import type.")
+        for folder in folders:
+            is_place = isinstance(folder, str) and (folder.startswith("/") or "://" in folder)
+            if not is_place or {".", ".."} & set(str(folder).split("/")):
+                raise ConfigurationError(f"{wrong}; {folder!r} is no absolute path and no URL.")
+    return tuple(roots.get(import_type, ()))
+
+
 def find_connection(name: str) -> Connection | None:
     """Return a Connection, or None when it isn't defined."""
     try:
@@ -91,9 +121,9 @@ def warehouse_url() -> str:
     return url.render_as_string(hide_password=False)
 
 
-def location(name: str) -> UPath:
+def location(name: str) -> Location:
     """Return the folder or bucket prefix that the Variable `<name>_url` names."""
-    from upath import UPath
+    from include.importing import storage
 
     variable = f"{name}_url"
     try:
@@ -102,7 +132,7 @@ def location(name: str) -> UPath:
         if error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
             raise
         raise ConfigurationError(f"The Variable {variable} is not defined: where {name} files lie.") from None
-    return UPath(url, **(_storage_options() if url.startswith("s3://") else {}))
+    return storage.locate(url, _storage_options() if url.startswith("s3://") else {})
 
 
 def _storage_options() -> dict[str, Any]:

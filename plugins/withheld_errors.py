@@ -18,6 +18,8 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from include.importing.errors import (
     ConfigurationError,
     FileRefused,
+    FileUnsettled,
+    SourceChanged,
     SuiteError,
     WarehouseFault,
     WarehouseUnavailable,
@@ -32,7 +34,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-OWN_ERRORS = (ConfigurationError, SuiteError, WarehouseFault, WarehouseUnavailable)
+OWN_ERRORS = (ConfigurationError, SourceChanged, SuiteError, WarehouseFault, WarehouseUnavailable)
 """Their texts are ours and quote no values."""
 OF_CODE = (ImportError, ModuleNotFoundError, NameError, AttributeError, TypeError)
 """Errors of the program's own words, as Python raises them; subclasses (pyarrow's, for one) may quote values."""
@@ -74,7 +76,7 @@ def shown_error(error: Exception) -> Exception:
         return AirflowFailException(f"Refused ({error.rule}): {error.message}")
     if isinstance(error, FileRefused):
         return AirflowFailException(f"The file is refused ({error.rule}): {error.message}")
-    if isinstance(error, FileTaken):
+    if isinstance(error, (FileTaken, FileUnsettled)):
         return AirflowSkipException(str(error))
     return (OutageError if is_outage(error) else AirflowFailException)(describe(error))
 

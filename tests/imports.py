@@ -13,12 +13,13 @@ from typing import Any
 
 import sqlalchemy as sa
 import yaml
-from upath import UPath
 
+from include.import_types import IMPORT_TYPES
 from include.importing.importer import import_file
 from include.importing.jobs import JobResult
 from include.importing.landing import Request
 from include.importing.runtime import Runtime
+from include.importing.storage import area
 
 SAMPLE_POOLS = Path(__file__).parents[1] / "include" / "templates" / "gift_card_pools.sample.csv"
 POOL_HEADER = (
@@ -55,8 +56,10 @@ class Site:
         return path
 
     def request(self, import_type: str, path: Path | str, **parameters: object) -> Request:
-        """Return a request of its own for a file."""
-        return Request(import_type, str(path), f"{self.folder} run {next(self._runs)}", "a test", parameters)
+        """Return a request of its own for a file; where the landing area doesn't show it to the type, a command's."""
+        is_dropped = str(path).startswith(f"{self.runtime.landing}/{import_type}/") and import_type in IMPORT_TYPES
+        run_key = f"{self.folder} run {next(self._runs)}"
+        return Request(import_type, str(path), run_key, "a test", parameters, roots=() if is_dropped else None)
 
     def run(self, import_type: str, path: Path | str, **parameters: object) -> JobResult:
         """Import one file through all stages."""
@@ -168,5 +171,5 @@ def make_site(folder: Path, engine: sa.Engine) -> Site:
     names = ("landing", "work", "reports", "archive")
     for name in names:
         (folder / name).mkdir(parents=True)
-    areas = (UPath(str(folder / name)) for name in names)
+    areas = (area(folder / name) for name in names)
     return Site(Runtime(engine, *areas, cvv_key=CVV_KEY, code_key=CODE_KEY), folder)

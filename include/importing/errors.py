@@ -23,6 +23,14 @@ class FileRefused(Exception):
         return type(self), (self.rule, self.message)
 
 
+class FileUnsettled(Exception):
+    """A dropped file is still being written, or is no longer the one that was listed: it waits again (X-12)."""
+
+
+class SourceChanged(Exception):
+    """A file was written on after it had been taken: nothing may be loaded of what was read of it (X-12)."""
+
+
 class SettingsError(FileRefused):
     """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist."""
 

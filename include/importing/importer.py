@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 
-from include.importing.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault
+from include.importing.errors import ConfigurationError, FileRefused, SourceChanged, SuiteError, WarehouseFault
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult, State
 from include.importing.landing import Request, take_file
@@ -28,6 +28,7 @@ def import_file(runtime: Runtime, request: Request, *, progress: Progress = lamb
     Raises:
         FileRefused: there is no file, so there is no job either.
         FileTaken: another request has this file in hand.
+        FileUnsettled: the file is still being written, or no longer the one that was listed.
         WarehouseUnavailable: an outage; calling again continues.
         OSError: the file could not be brought into work, or what has been imported not be reported or put away.
     """
@@ -48,7 +49,7 @@ def import_file(runtime: Runtime, request: Request, *, progress: Progress = lamb
             load_rows(runtime, taken.job_id)
     except FileRefused:
         pass  # recorded in the ledger; told by the result
-    except (ConfigurationError, SuiteError, WarehouseFault, OSError) as error:
+    except (ConfigurationError, SourceChanged, SuiteError, WarehouseFault, OSError) as error:
         failure = str(error)
     progress("writing reports", 0, 1)
     with suppress(OSError) if failure else nullcontext():  # a full disk has no room for reports either

@@ -11,24 +11,25 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from upath import UPath
 
 from include import import_types
 from include.importing import chunk_plan, jobs, records, settings, staging
 from include.importing.chunk_plan import TOO_BIG, Inspection, check_size
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
-from include.importing.files import open_parts, open_whole, source_path, stat, text_path, written_whole
+from include.importing.files import check_unchanged, source_path, text_path
 from include.importing.header_changes import HeaderChange, compare_headers
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
-from include.importing.landing import EXTENSIONS, settings_layers
+from include.importing.landing import settings_layers
+from include.importing.listing import EXTENSIONS
 from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns, propose_columns
 from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
+from include.importing.storage import Location, written_whole
 from include.importing.uploads import dropped_place
 
 MOST_CHUNKS = 300
@@ -64,6 +65,7 @@ def inspect_file(runtime: Runtime, job_id: int) -> Inspected:
     Raises:
         FileRefused: the file as a whole can't be imported; recorded in the ledger before it is raised, with whatever
             was found out about the file until then (X-10).
+        SourceChanged: it was written on after it had been taken (X-12).
     """
     with stage(runtime, job_id) as (connection, job):
         if job.refusal is not None:
@@ -73,11 +75,13 @@ def inspect_file(runtime: Runtime, job_id: int) -> Inspected:
             return _inspected(job.state, len(jobs.chunks(connection, job_id)), review)
         known: dict[str, Any] = {}
         try:
-            return _inspect(runtime, connection, job, known)
+            inspected = _inspect(runtime, connection, job, known)
+            check_unchanged(runtime, job)
+            return inspected
         except FileRefused as error:
             refusal = error
             if refusal.rule != TOO_BIG:  # a file over the limit is refused at once, not read for its hash
-                known.setdefault("sha256", _sha256(source_path(runtime, job)))
+                known.setdefault("sha256", source_path(runtime, job).sha256())
             jobs.refuse(connection, job_id, refusal, **known)
     raise refusal  # recorded above: raising inside would have rolled the record back
 
@@ -234,8 +238,8 @@ def look_at(
     runtime: Runtime,
     connection: Connection,
     import_type: ImportType,
-    source: UPath,
-    text_copy: UPath,
+    source: Location,
+    text_copy: Location,
     layers: Mapping[str, Any],
     known: dict[str, Any] | None = None,
 ) -> Looked:
@@ -267,7 +271,7 @@ def look_at(
 
     guessed = _guess_origins(connection, import_type, source)
     chosen = resolve(guessed)
-    known["size_bytes"] = stat(source).size_bytes
+    known["size_bytes"] = source.stat().size_bytes
     check_size(known["size_bytes"], chosen.max_file_bytes)
     inspection = _scan(runtime, source, text_copy, import_type, chosen)
     origins, unreadable = _origins(runtime, source, text_copy, inspection)
@@ -311,7 +315,7 @@ def ensure_text(runtime: Runtime, job: Job) -> None:
 
 
 def _scan(
-    runtime: Runtime, source: UPath, text_copy: UPath, import_type: ImportType, chosen: ImportSettings
+    runtime: Runtime, source: Location, text_copy: Location, import_type: ImportType, chosen: ImportSettings
 ) -> Inspection:
     """Read the whole file once; write its UTF-8 copy when the sender's encoding is another one.
 
@@ -319,9 +323,9 @@ def _scan(
     """
     is_recoded = chosen.encoding != "utf-8"
     if not is_recoded:
-        text_copy.unlink(missing_ok=True)  # of an attempt with other settings
+        text_copy.remove()  # of an attempt with other settings
     target = written_whole(text_copy) if is_recoded else nullcontext(None)
-    with open_whole(source) as stream, target as text_out:
+    with source.open_whole() as stream, target as text_out:
         return chunk_plan.inspect(
             stream,
             encoding=chosen.encoding,
@@ -329,22 +333,13 @@ def _scan(
             text_out=text_out,
             utf8_only=import_type.utf8_only,
             max_bytes=chosen.max_file_bytes,
-            chunk_bytes=max(runtime.chunk_bytes, -(-stat(source).size_bytes // MOST_CHUNKS)),
+            chunk_bytes=max(runtime.chunk_bytes, -(-source.stat().size_bytes // MOST_CHUNKS)),
         )
 
 
-def _sha256(source: UPath) -> str:
-    """Return the hash of a file that was refused before it was read to its end."""
-    digest = hashlib.sha256()
-    with open_whole(source) as stream:
-        while data := stream.read(1 << 20):
-            digest.update(data)
-    return digest.hexdigest()
-
-
-def _guess_origins(connection: Connection, import_type: ImportType, source: UPath) -> tuple[int, ...]:
+def _guess_origins(connection: Connection, import_type: ImportType, source: Location) -> tuple[int, ...]:
     """Return the job that the first corrected row seems to come from, whose encoding is needed to read the others."""
-    with open_parts(source) as stream:
+    with source.open_parts() as stream:
         guess = peek_origin(stream.read(_HEAD_BYTES))
     if guess is None:
         return ()
@@ -401,14 +396,16 @@ def _moves(connection: Connection, import_type: ImportType, looked: Looked) -> l
     ]
 
 
-def _origins(runtime: Runtime, source: UPath, text_copy: UPath, inspection: Inspection) -> tuple[tuple[int, ...], int]:
+def _origins(
+    runtime: Runtime, source: Location, text_copy: Location, inspection: Inspection
+) -> tuple[tuple[int, ...], int]:
     """Return every job named in the column `_job`, ascending, and how many of its cells name none though not blank."""
     if not origin_columns(inspection.header):
         return (), 0
     found: set[int] = set()
     unreadable = 0
     text = source if inspection.dialect.encoding == "utf-8" else text_copy
-    with open_parts(text) as stream:
+    with text.open_parts() as stream:
         for chunk in inspection.chunks:
             blocks = records.read_blocks(
                 stream, chunk, inspection.dialect, len(inspection.header), runtime.block_bytes

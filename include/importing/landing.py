@@ -1,73 +1,39 @@
-"""The landing area: which files have arrived whole, which wait, how a job takes one. Source: X-01, X-12, GC-05."""
+"""Taking a file out of the landing area: how a request becomes a job that has the file in hand.
+
+A file that is taken is copied, and the copy is what is read, judged and archived: whoever still writes into the file
+can't change it. The file itself is kept beside the copy until the job ends, and goes back to the landing area if it has
+changed by then. Source: X-01, X-10, X-12, X-14, X-21.
+"""
 
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from croniter import croniter  # comes with Airflow, and decides there as well when a cron expression is due
 from sqlalchemy import Connection
-from upath import UPath
+from sqlalchemy.dialects.postgresql import insert
 
 from include import import_types
-from include.importing import files, jobs, settings, staging
-from include.importing.errors import FileRefused, SettingsError
-from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, FileStat
+from include.importing import files, jobs, settings, staging, storage
+from include.importing.chunk_plan import check_size
+from include.importing.errors import ConfigurationError, FileRefused, FileUnsettled, SourceChanged
 from include.importing.jobs import JOB, Claim, Job, State
+from include.importing.listing import Arrival, Unusable, list_landing
+from include.importing.places import UNKNOWN_TYPE, Source, permitted
 from include.importing.runtime import Runtime
-from include.importing.settings import ImportSettings
+from include.importing.settings_files import given_texts, read_layers, read_text, sidecar_of
 from include.importing.stages import stage, values_hidden
+from include.importing.storage import Location
 
-UNKNOWN_TYPE = "unknown"
-EXTENSIONS = (".csv", ".txt")
-"""In any letter case (X-01)."""
-UNFINISHED_SUFFIXES = (".part", ".tmp", ".filepart", ".crdownload")
-_NO_SUCH_FILE = (errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
-UNENDED_SETTLE_SECONDS = 60
-"""How long a file without a line end at its end must be unchanged: it may have been cut off."""
+__all__ = ["UNKNOWN_TYPE", "FileUnsettled", "list_landing"]
 
-
-@dataclass(frozen=True)
-class Arrival:
-    """A file in the landing area.
-
-    Args:
-        import_type: by its folder, or the folder above it (PC-02); None when no type has that folder (X-01).
-        folder: relative to the landing area.
-        version: tells this arrival from others of the same name.
-        arrived_at: its last write, UTC.
-    """
-
-    import_type: str | None
-    url: str
-    folder: str
-    file_name: str
-    size_bytes: int
-    version: str
-    arrived_at: datetime
-    is_object: bool
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A file that is not picked up yet, and why."""
-
-    arrival: Arrival
-    reason: str
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The landing area at one moment; both lists in the order of arrival (mtime, then name; X-14)."""
-
-    ready: list[Arrival] = field(default_factory=list)
-    waiting: list[Waiting] = field(default_factory=list)
+UNUSABLE_LAUNCHER = "pick_up_files"
+_MOST_RECORDED = 1000
+"""Entries at once: the others come with the next tick."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +44,9 @@ class Request:
         run_key: names the request: the same key is the same job, however often it is asked (X-14).
         parameters: settings of this run alone (X-11).
         sidecar: settings given as a file of the command line; None looks beside the source.
+        listed_version: of the file when a listing had it ready: another one goes back to waiting (X-12).
+        roots: folders besides the type's own whose files may be imported (X-21); None is for the command line, whose
+            user reads files with the rights of an account.
     """
 
     import_type: str
@@ -88,6 +57,8 @@ class Request:
     dag_id: str | None = None
     dag_run_id: str | None = None
     sidecar: str | None = None
+    listed_version: str | None = None
+    roots: Sequence[str] | None = ()
 
 
 @dataclass(frozen=True)
@@ -96,64 +67,6 @@ class Taken:
 
     job_id: int
     state: State
-
-
-def is_ignored(name: str) -> bool:
-    """Tell names that are no files of rows: settings, hidden ones, and those still being written (X-12)."""
-    lowered = name.lower()
-    return (
-        name.startswith(".")
-        or lowered.endswith(UNFINISHED_SUFFIXES)
-        or lowered.endswith(SIDECAR_SUFFIX)
-        or lowered == FOLDER_SETTINGS
-    )
-
-
-def arrivals(runtime: Runtime) -> list[Arrival]:
-    """Return every file in the landing area that isn't ignored, in the order of arrival."""
-    found = []
-    for path, stat in _walk(runtime.landing):
-        relative = _relative(runtime, path)
-        if any(part.startswith(".") for part in relative.parts) or is_ignored(relative.name):
-            continue
-        found.append(
-            Arrival(
-                _place(relative)[0],
-                str(path),
-                str(relative.parent),
-                relative.name,
-                stat.size_bytes,
-                stat.version,
-                stat.modified_at,
-                stat.is_object,
-            )
-        )
-    return sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file_name))
-
-
-def list_landing(runtime: Runtime, now: datetime) -> Listing:
-    """Sort what lies in the landing area into what can start now and what must wait (X-12, GC-05)."""
-    listing = Listing()
-    considered = [_considered(runtime, arrival) for arrival in arrivals(runtime)]
-    for each in considered:
-        reason = _unsettled(runtime, each, now)
-        if reason is None and each.settings.release is not None and each.starts_at > now:
-            reason = f"released at {each.starts_at:%Y-%m-%d %H:%M} UTC"
-        if reason is None:
-            reason = _held_back(runtime, each, considered, now) or _overtaking(each.arrival, listing.waiting)
-        if reason is None:
-            listing.ready.append(each.arrival)
-        else:
-            listing.waiting.append(Waiting(each.arrival, reason))
-    return listing
-
-
-def _overtaking(arrival: Arrival, waiting: Sequence[Waiting]) -> str | None:
-    """Say which file of a type that edits arrived before this one and still waits (X-14)."""
-    if arrival.import_type is None or not import_types.get(arrival.import_type).edits:
-        return None
-    earlier = [each.arrival.file_name for each in waiting if each.arrival.import_type == arrival.import_type]
-    return f"after {earlier[0]}, which arrived before it" if earlier else None
 
 
 def take_file(runtime: Runtime, request: Request) -> Taken:
@@ -165,21 +78,27 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
 
     Raises:
         FileTaken: another job has this file in hand.
-        FileRefused: there is no such file, or its name can't be written down.
+        FileRefused: the request may not name this file, there is no such file, or its name can't be stored.
+        FileUnsettled: the file has changed since it was listed, or is still being written: it waits again.
     """
-    source = files.from_url(runtime, request.source_url)
+    source = permitted(runtime, request.import_type, request.source_url, request.roots)
     with values_hidden(), runtime.engine.begin() as connection:
         job = jobs.find(connection, request.run_key) or _open(runtime, connection, request, source)
-    with stage(runtime, job.id) as (connection, job):
-        if job.is_loaded or (job.state.is_completed and not _asks_otherwise(job, request)):
-            return Taken(job.id, job.state)  # a dry run too: its rejects may have been fixed since
-        if job.state is State.AWAITING_REVIEW and not _is_given_otherwise(runtime, job, request, source):
-            return Taken(job.id, job.state)  # its question stands
-        if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or _asks_otherwise(job, request):
-            _reopen(runtime, connection, job, request, source)
-        target = files.work_folder(runtime, job.id) / job.file_name
-        _bring(runtime, job, source, target)
-        jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
+    try:
+        with stage(runtime, job.id) as (connection, job):
+            if job.is_loaded or (job.state.is_completed and not _asks_otherwise(job, request)):
+                return Taken(job.id, job.state)  # a dry run too: its rejects may have been fixed since
+            if job.state is State.AWAITING_REVIEW and not _has_other_settings(runtime, job, request, source):
+                return Taken(job.id, job.state)  # its question stands
+            if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or _asks_otherwise(job, request):
+                _reopen(runtime, connection, job, request, source)
+            _bring(runtime, connection, job, source)
+    except SourceChanged as change:
+        _give_up(runtime, job.id, change)
+        raise FileUnsettled(f"{source.named.name} {change}") from None
+    if source.is_dropped:
+        with stage(runtime, job.id) as (_, job):
+            _remove_taken(runtime, job, source)
     return Taken(job.id, State.RUNNING)
 
 
@@ -202,6 +121,38 @@ def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched
     return job_id
 
 
+def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusable]:
+    """Write entries of the landing area that can't be imported into the history, each once (X-01, X-12).
+
+    They stay where they are: nothing is opened, moved or removed.
+
+    Returns:
+        The entries that are new there, of very many the first thousand.
+    """
+    now = runtime.clock()
+    keys = {f"{UNUSABLE_LAUNCHER}/unusable|{entry.rule}|{entry.version}|{entry.url}": entry for entry in entries}
+    if not keys:
+        return []
+    with values_hidden(), runtime.engine.begin() as connection:
+        there = sa.select(JOB.c.run_key).where(JOB.c.run_key == sa.any_(sa.cast(list(keys), sa.ARRAY(sa.Text))))
+        recorded = set(connection.execute(there).scalars())
+        fresh = [key for key in keys if key not in recorded][:_MOST_RECORDED]
+        if fresh:
+            rows = [_refused_row(key, keys[key], now) for key in fresh]
+            connection.execute(insert(JOB).on_conflict_do_nothing(), rows)
+    return [keys[key] for key in fresh]
+
+
+def _refused_row(run_key: str, entry: Unusable, now: datetime) -> dict[str, Any]:
+    return {
+        "run_key": run_key, "import_type": entry.import_type or UNKNOWN_TYPE, "state": State.REFUSED,
+        "launched_at": now, "launched_by": UNUSABLE_LAUNCHER, "source_url": entry.url,
+        "source_version": entry.version, "file_name": entry.file_name, "arrived_at": now, "parameters": {},
+        "is_dry_run": False, "refusal_rule": entry.rule, "refusal_message": f"{entry.file_name} {entry.reason}.",
+        "finished_at": now,
+    }  # fmt: skip
+
+
 def settings_layers(job: Job) -> dict[str, Any]:
     """Return the settings given for a job, layer by layer, as `settings.resolve` takes them (X-11).
 
@@ -211,196 +162,58 @@ def settings_layers(job: Job) -> dict[str, Any]:
     return {"parameters": job.parameters.get("run")} | read_layers(job.parameters, job.file_name)
 
 
-def read_layers(texts: Mapping[str, str | None], file_name: str) -> dict[str, Any]:
-    """Read what `given_texts` gave, for `settings.resolve`.
-
-    Raises:
-        SettingsError: one can't be read.
-    """
-    names = {"type_folder": FOLDER_SETTINGS, "folder": FOLDER_SETTINGS, "sidecar": f"{file_name}{SIDECAR_SUFFIX}"}
-    layers: dict[str, Any] = {
-        layer: None if (text := texts.get(layer)) is None else settings.read_settings(text, name)
-        for layer, name in names.items()
-    }
-    return layers | {"folder_name": texts.get("folder_name")}
-
-
-def _walk(landing: UPath) -> Iterator[tuple[UPath, FileStat]]:
-    if not files.is_local(landing):
-        for name, info in landing.fs.find(landing.path, detail=True).items():
-            if not name.endswith("/"):  # an empty object by which some tools show a folder
-                yield UPath(f"{landing.protocol}://{name}", **landing.storage_options), files.object_stat(info)
-        return
-    for folder, _, names in os.walk(landing.path):
-        for name in names:
-            path = UPath(os.path.join(folder, name))
-            try:
-                yield path, files.stat(path)
-            except FileNotFoundError:  # taken between the listing and the look
-                continue
-
-
-@dataclass(frozen=True)
-class _Considered:
-    """An arrival with the settings that bear on its pick-up.
-
-    Args:
-        settings: the defaults when its own are wrong, as its job will say.
-        is_wanted: folder and name don't refuse it already; if they do, it waits for nothing but its last byte.
-    """
-
-    arrival: Arrival
-    settings: ImportSettings
-    is_wanted: bool
-
-    @property
-    def starts_at(self) -> datetime:
-        """When the file may start: at the first release after its arrival, else at once."""
-        if self.settings.release is None:
-            return self.arrival.arrived_at
-        moment: datetime = croniter(self.settings.release, self.arrival.arrived_at).get_next(datetime)
-        return moment.astimezone(UTC)
-
-
-def _considered(runtime: Runtime, arrival: Arrival) -> _Considered:
-    if arrival.import_type is None or PurePosixPath(arrival.file_name).suffix.lower() not in EXTENSIONS:
-        return _Considered(arrival, ImportSettings.model_validate({}), is_wanted=False)
-    texts = given_texts(runtime, files.from_url(runtime, arrival.url))
+def _open(runtime: Runtime, connection: Connection, request: Request, source: Source) -> Job:
+    files.check_name(source.named)
     try:
-        given = read_layers(texts, arrival.file_name)
-        chosen = settings.resolve(arrival.import_type, **given, defaults_file=runtime.defaults_file)
-    except SettingsError:
-        chosen = ImportSettings.model_validate({})
-    return _Considered(arrival, chosen, is_wanted=True)
-
-
-def given_texts(runtime: Runtime, source: UPath) -> dict[str, str | None]:
-    """Return what a file's place says of its import, None where it says nothing.
-
-    `folder` and `sidecar` are the texts of the settings files beside it. A file in a folder below its type's own has
-    that folder's name as `folder_name`, and the settings file above it as `type_folder` (PC-02).
-    """
-    places = {"folder": source.parent / FOLDER_SETTINGS, "sidecar": _sidecar(source)}
-    name = None
-    if runtime.is_in_landing(source):
-        _, name = _place(_relative(runtime, source))
-    if name is not None:
-        places["type_folder"] = source.parent.parent / FOLDER_SETTINGS
-    return {layer: _read_text(path) for layer, path in places.items()} | {"folder_name": name}
-
-
-def _sidecar(source: UPath) -> UPath:
-    return source.parent / f"{source.name}{SIDECAR_SUFFIX}"
-
-
-def _read_text(path: UPath) -> str | None:
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        if not isinstance(error, FileNotFoundError) and error.errno not in _NO_SUCH_FILE:
-            raise
-        return None
-    text: str = raw.decode("utf-8", errors="replace").replace("\0", "\ufffd")
-    return text
-
-
-def _relative(runtime: Runtime, path: UPath) -> PurePosixPath:
-    return PurePosixPath(str(path)[len(str(runtime.landing).rstrip("/")) + 1 :])
-
-
-def _place(relative: PurePosixPath) -> tuple[str | None, str | None]:
-    """Return the import type of a place in the landing area, and the name of the folder below the type's own."""
-    folders = relative.parts[:-1]
-    declared = import_types.IMPORT_TYPES.get(folders[0]) if folders else None
-    if declared is None:
-        return None, None
-    if len(folders) == 2 and declared.folder_setting is not None:
-        return declared.name, folders[1]
-    return (declared.name if len(folders) == 1 else None), None
-
-
-def _unsettled(runtime: Runtime, considered: _Considered, now: datetime) -> str | None:
-    """Say why a file may still be growing. A bucket's object appears as a whole."""
-    arrival, settle_seconds = considered.arrival, considered.settings.settle_seconds
-    if arrival.is_object:
-        return None
-    try:
-        age = (now - arrival.arrived_at).total_seconds()
-        if age < 0:  # another machine's clock: the time of the last change of the file's entry is this machine's
-            age = now.timestamp() - os.stat(arrival.url).st_ctime
-        if age < settle_seconds:
-            return "settling"
-        if age >= UNENDED_SETTLE_SECONDS or not considered.is_wanted:
-            return None
-        is_ended = _ends_with_line_end(files.from_url(runtime, arrival.url))
-    except FileNotFoundError:
-        return "taken since the listing began"
-    return None if is_ended else "settling: no line end at its end yet"
-
-
-def _ends_with_line_end(path: UPath) -> bool:
-    with path.open("rb") as stream:
-        stream.seek(0, os.SEEK_END)
-        size = stream.tell()
-        stream.seek(max(0, size - 4))
-        tail = stream.read()
-    # In UTF-16 and UTF-32, little-endian, zeros follow the line end.
-    return tail.rstrip(b"\0")[-1:] in (b"\n", b"\r")
-
-
-def _held_back(
-    runtime: Runtime, considered: _Considered, everything: Sequence[_Considered], now: datetime
-) -> str | None:
-    """Say which files go first (GC-05): those of the types in `after`, waiting or running, but not for ever.
-
-    The patience begins when the file could start; files held for their release are waited for that much longer.
-    """
-    for other, minutes in considered.settings.after.items():
-        waiting = [each for each in everything if each.arrival.import_type == other and each.is_wanted]
-        held = [each.starts_at for each in waiting if each.settings.release is not None]
-        until = max([considered.starts_at, *held]) + timedelta(minutes=minutes)
-        if now < until and (waiting or _is_running(runtime, other)):
-            return f"after {other}, until {until:%H:%M} UTC at most"
-    return None
-
-
-def _is_running(runtime: Runtime, import_type: str) -> bool:
-    with values_hidden(), runtime.engine.connect() as connection:
-        running = sa.select(sa.literal(1)).where(
-            JOB.c.import_type == import_type,
-            JOB.c.finished_at.is_(None),
-            JOB.c.loaded_at.is_(None),
-            JOB.c.state.in_([State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW]),
-        )
-        return connection.execute(running.limit(1)).first() is not None
-
-
-def _open(runtime: Runtime, connection: Connection, request: Request, source: UPath) -> Job:
-    files.check_name(source)
-    try:
-        stat = files.stat(source)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        stat = source.stat()
+        if source.is_dropped and not storage.can_remove(source.named):
+            raise FileRefused(
+                "file.not_removable",
+                f"{source.named.name} can't be removed from its folder, and would be imported again and again.",
+            )
+    except FileRefused as refusal:
         if (job := jobs.find(connection, request.run_key)) is not None:
             return job  # another worker with this very request has just opened it, and taken the file
-        held = _holder(connection, str(source))
+        held = _holder(connection, source.url)
         if held is not None:
-            raise jobs.FileTaken(f"{source.name} has been taken by job {held}") from None
-        whys = {PermissionError: "can't be read", IsADirectoryError: "is a folder"}
-        why = whys.get(type(error), "does not exist")
-        raise FileRefused("file.missing", f"The file {request.source_url} {why}.") from None
+            raise jobs.FileTaken(f"{source.named.name} has been taken by job {held}") from None
+        raise refusal
+    if request.listed_version is not None and source.is_dropped:
+        _check_settled(source, request.listed_version, stat.version)
     return jobs.claim(
         connection,
         Claim(
-            request.run_key, request.import_type, str(source), stat.version, source.name, stat.modified_at,
+            request.run_key, request.import_type, source.url, stat.version, source.named.name, stat.modified_at,
             request.launched_by, _given(runtime, request, source), request.dag_id, request.dag_run_id, stat.size_bytes,
         ),
         now=runtime.clock(),
     )  # fmt: skip
 
 
-def _given(runtime: Runtime, request: Request, source: UPath) -> dict[str, Any]:
-    given = {"run": dict(request.parameters), **given_texts(runtime, source)}
+def _check_settled(source: Source, listed: str, now: str) -> None:
+    """Look again, for between the listing and this moment may be hours.
+
+    Raises:
+        FileUnsettled: it is another version, or somebody is writing.
+    """
+    if now != listed:
+        raise FileUnsettled(f"{source.named.name} has changed since it was listed: it waits until it has settled")
+    if source.named.is_local and storage.has_writer(source.content().path):
+        raise FileUnsettled(f"{source.named.name} is open for writing in another program: it waits")
+
+
+def _given(runtime: Runtime, request: Request, source: Source) -> dict[str, Any]:
+    given = {"run": dict(request.parameters), **given_texts(runtime, source.named, source.root)}
+    if source.root is not None and not source.is_dropped and not _is_upload(runtime, source):
+        # What holds for every file of the type holds for those of other places as well (X-21).
+        place = runtime.landing / request.import_type / files.FOLDER_SETTINGS
+        given["type_folder"] = read_text(place, runtime.landing, is_dropped=True)
     return given if request.sidecar is None else given | {"sidecar": request.sidecar}
+
+
+def _is_upload(runtime: Runtime, source: Source) -> bool:
+    """Recognise an upload: it has its own copy of the landing folder's settings."""
+    return source.named.below(runtime.work / files.UPLOADS) is not None
 
 
 def _holder(connection: Connection, source_url: str) -> int | None:
@@ -414,13 +227,13 @@ def _asks_otherwise(job: Job, request: Request) -> bool:
     return has_other_sidecar or dict(request.parameters) != job.parameters["run"]
 
 
-def _is_given_otherwise(runtime: Runtime, job: Job, request: Request, source: UPath) -> bool:
+def _has_other_settings(runtime: Runtime, job: Job, request: Request, source: Source) -> bool:
     """Tell whether the settings that are there now are other ones than the job was given."""
     given = _given(runtime, request, source)
-    return any(told is not None and told != job.parameters.get(layer) for layer, told in given.items())
+    return any(text is not None and text != job.parameters.get(layer) for layer, text in given.items())
 
 
-def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: UPath) -> None:
+def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: Source) -> None:
     """Start a job anew that has loaded nothing: refused, failed, cancelled, a duplicate, a dry run, or unfinished."""
     given = {layer: text for layer, text in _given(runtime, request, source).items() if text is not None}
     staging.drop_tables(connection, job.id)
@@ -433,21 +246,137 @@ def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request
     )  # fmt: skip
 
 
-def _bring(runtime: Runtime, job: Job, source: UPath, target: UPath) -> None:
-    """Bring the file into work, from wherever a killed attempt or an earlier end of the job has left it."""
-    is_dropped = runtime.is_in_landing(source)
-    # A file dropped later under the same name is another arrival.
-    is_there = source.exists() and (not is_dropped or files.stat(source).version == job.source_version)
-    if not target.exists():
-        if is_there:
-            (files.move if is_dropped else files.copy)(source, target)
-        elif (ended := files.find_source(runtime, job)) is not None:
-            files.move(ended, target)
+def _bring(runtime: Runtime, connection: Connection, job: Job, source: Source) -> None:
+    """Bring the file into work, from wherever a killed attempt or an earlier end of the job has left it.
+
+    What is in work counts only once the ledger names it, so that nothing is taken for the file that is not (X-12).
+
+    Raises:
+        FileRefused: it is gone.
+        SourceChanged: it was written on while it was copied.
+    """
+    target = files.work_folder(runtime, job.id) / job.file_name
+    is_changed = job.refusal_rule == files.CHANGED  # a retry reads it anew
+    is_there = job.work_url == str(target) and target.exists()
+    if not is_there or is_changed:
+        version = _copy_source(runtime, job, source, target, any_version=is_changed)
+        if version is None:
+            ended = None if is_changed else files.find_source(runtime, job)
+            if ended is None:
+                raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
+            storage.move(ended, target)
         else:
-            raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
-    elif is_there and is_dropped:  # a killed attempt had copied it, from one storage to another
-        source.unlink()
+            jobs.update(connection, job.id, source_version=version, size_bytes=target.stat().size_bytes)
+    jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
+
+
+def _copy_source(
+    runtime: Runtime, job: Job, source: Source, target: Location, *, any_version: bool = False
+) -> str | None:
+    """Copy the file, taken out of the landing area if it can be by renaming; None when it is not there.
+
+    Returns:
+        The version that was copied.
+    """
+    taken = files.taken_path(runtime, job)
+    limit = _largest_bytes(runtime, job)
+    if not taken.exists():
+        try:
+            content, stat = source.content(), source.stat()
+        except FileRefused:
+            return None
+        version = stat.version
+        # A file dropped later under the same name is another arrival.
+        if source.is_dropped and version != job.source_version and not any_version:
+            return None
+        is_link = source.named.is_local and storage.is_link(source.named)
+        if not source.is_dropped or is_link or not _take(source.named, taken):
+            if content.is_local or not target.protocol:  # within a store nothing passes through here
+                check_size(stat.size_bytes, limit)
+            return _copy_unchanged(content, target, version)
+    version = taken.stat().version
+    if version != job.source_version and not any_version:
+        raise SourceChanged("was written on while it was taken")
+    if taken.stat().size_bytes > limit:  # refused before anything of it is read: the file itself goes to the quarantine
+        storage.rename(taken, target)
+        return version
+    try:
+        return _copy_unchanged(taken, target, version)
+    except OSError:  # such as a full disk: outside of work, the file is picked up again when there is room
+        storage.put_back(taken, source.named)
+        raise
+
+
+def _largest_bytes(runtime: Runtime, job: Job) -> int:
+    """Return `max_file_bytes` of a job's settings; the usual limit when they are wrong, as the inspection will say."""
+    try:
+        chosen = settings.resolve(job.import_type, **settings_layers(job), defaults_file=runtime.defaults_file)
+    except (FileRefused, ConfigurationError):
+        chosen = settings.ImportSettings.model_validate({})
+    return chosen.max_file_bytes
+
+
+def _take(named: Location, taken: Location) -> bool:
+    """Rename a file into work; False where another file system or a store is in between.
+
+    Raises:
+        FileRefused: it can't be removed from its folder, which is known before it is copied.
+    """
+    try:
+        return storage.rename(named, taken)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise FileRefused(
+                "file.not_removable", f"{named.name} can't be removed from its folder: {error.strerror}."
+            ) from None
+        raise
+
+
+def _copy_unchanged(content: Location, target: Location, version: str) -> str:
+    storage.copy(content, target)
+    if content.stat().version != version:
+        target.remove()
+        raise SourceChanged("was written on while it was copied")
+    return version
+
+
+def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
+    """End a job whose file changed while it was taken: the file goes back to waiting."""
+    with stage(runtime, job_id) as (connection, job):
+        files.return_changed(runtime, job)
+        jobs.update(
+            connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED, finished_at=runtime.clock(),
+            refusal_message=f"{job.file_name} {change}; it waits until it has settled.",
+        )  # fmt: skip
+
+
+def _remove_taken(runtime: Runtime, job: Job, source: Source) -> None:
+    """Remove what was copied from the landing area, and its settings: only now does the ledger name the copy."""
+    if _is_there(source, job.source_version):
+        _remove(runtime, job, source.named)
     # Another sidecar than the job's announces another file of this name.
-    sidecar = _read_text(_sidecar(source))
-    if is_dropped and not source.exists() and sidecar is not None and sidecar == job.parameters.get("sidecar"):
-        _sidecar(source).unlink(missing_ok=True)
+    sidecar = sidecar_of(source.named)
+    text = None if source.named.exists() else read_text(sidecar, runtime.landing, is_dropped=True)
+    if text is not None and text == job.parameters.get("sidecar"):
+        sidecar.remove()
+
+
+def _is_there(source: Source, version: str) -> bool:
+    try:
+        return source.stat().version == version
+    except FileRefused:  # it is gone: renamed into work
+        return False
+
+
+def _remove(runtime: Runtime, job: Job, named: Location) -> None:
+    """Remove a file that was copied from another store or file system.
+
+    Raises:
+        FileRefused: there is no right to; no copy is kept, for each later attempt would make another.
+    """
+    try:
+        named.remove()
+    except PermissionError as error:
+        files.delete_copies(runtime, job)
+        message = f"{job.file_name} can't be removed from the landing area: {error.strerror or error}."
+        raise FileRefused("file.not_removable", message) from None

@@ -16,7 +16,7 @@ from psycopg2.sql import SQL, Identifier
 from sqlalchemy import Connection
 
 from include import import_types
-from include.importing import jobs, staging
+from include.importing import files, jobs, staging
 from include.importing.errors import FileRefused, SuiteError
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
@@ -161,6 +161,7 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
 
     Raises:
         FileRefused: more rows were rejected than `max_reject_share` allows.
+        SourceChanged: the file was written on after it had been taken (X-12).
         SuiteError: the suite let a row through that the table refuses.
         WarehouseUnavailable, WarehouseFault
     """
@@ -226,6 +227,7 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
             raise LookupError(f"job {job_id} is {job.state}: it has nothing to load")
         if not job.is_approved:
             raise LookupError(f"nobody has approved job {job_id}")
+        files.check_unchanged(runtime, job)
         connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
         refuse_other_project(runtime, connection, job)
         _restage(runtime, connection, job)

@@ -10,19 +10,19 @@ import secrets
 from collections.abc import Mapping
 
 import yaml
-from upath import UPath
 
 from include.importing.errors import FileRefused
-from include.importing.files import SIDECAR_SUFFIX, written_whole
+from include.importing.files import SIDECAR_SUFFIX
 from include.importing.import_type import ImportType
 from include.importing.names import normalise_name
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, resolve
+from include.importing.storage import Location, written_whole
 
 _SEPARATORS = ",;\t|"
 
 
-def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, given: Mapping[str, object]) -> UPath:
+def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, given: Mapping[str, object]) -> Location:
     """Write a text into the landing folder of its type, as `file_of` makes it.
 
     What was set for it lies beside it, as for a dropped file: should this process end before the import has begun, the

@@ -12,20 +12,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from sqlalchemy import Connection
-from upath import UPath
 
 from include import import_types
-from include.importing import records
+from include.importing import records, storage
 from include.importing.chunk_plan import Inspection
-from include.importing.errors import FileRefused
-from include.importing.files import open_parts
 from include.importing.import_type import Field, ImportType, Kind
 from include.importing.inspection import Looked, look_at
-from include.importing.landing import given_texts, read_layers
 from include.importing.mapping import ColumnMapping
+from include.importing.places import permitted
 from include.importing.records import Block
 from include.importing.runtime import Runtime
+from include.importing.settings_files import given_texts, read_layers
 from include.importing.stages import values_hidden
+from include.importing.storage import Location
 from include.importing.suites import HIDDEN
 from include.importing.validation import Judge, read_lookups
 
@@ -86,7 +85,7 @@ class Preview:
 def preview_file(
     runtime: Runtime,
     import_type: str,
-    source: UPath,
+    source: Location,
     *,
     sidecar: str | None = None,
     parameters: Mapping[str, Any] | None = None,
@@ -103,15 +102,15 @@ def preview_file(
         FileRefused: an import would refuse the file.
     """
     declared = import_types.get(import_type)
-    if not source.is_file():
-        raise FileRefused("file.missing", f"The file {source} does not exist.")
-    texts = given_texts(runtime, source)
+    named = permitted(runtime, import_type, str(source), roots=None)
+    content = named.content()
+    texts = given_texts(runtime, named.named)
     layers = read_layers(texts if sidecar is None else texts | {"sidecar": sidecar}, source.name)
     with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
-        text_copy = UPath(str(Path(folder) / "text.utf8"))
-        looked = look_at(runtime, connection, declared, source, text_copy, layers | {"parameters": parameters})
+        text_copy = storage.locate(str(Path(folder) / "text.utf8"))
+        looked = look_at(runtime, connection, declared, content, text_copy, layers | {"parameters": parameters})
         mapping = looked.map_columns(declared, runtime)
-        text = text_copy if text_copy.exists() else source
+        text = text_copy if text_copy.exists() else content
         found = judge_first_rows(runtime, connection, declared, looked, mapping, text, rows=rows)
     return Preview(source.name, mapping, found)
 
@@ -122,7 +121,7 @@ def judge_first_rows(
     declared: ImportType,
     looked: Looked,
     mapping: ColumnMapping,
-    text: UPath,
+    text: Location,
     *,
     rows: int = FIRST_ROWS,
     is_mapping_sure: bool = True,
@@ -147,7 +146,7 @@ def judge_first_rows(
             if field.sensitive or field.is_secret or not is_mapping_sure
         ],
     )  # fmt: skip
-    with open_parts(text) as stream:
+    with text.open_parts() as stream:
         return _rows(judge, stream, looked.inspection, rows, shown_cell if is_mapping_sure else safely_shown_cell)
 
 

@@ -5,7 +5,9 @@ Source: X-08, X-09, X-10, X-20.
 
 from __future__ import annotations
 
+import errno
 import json
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,21 +22,24 @@ import sqlalchemy as sa
 import yaml
 from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
-from upath import UPath
 
 from include import import_types
-from include.importing import files, jobs, rejected_rows, staging
+from include.importing import files, jobs, rejected_rows, staging, storage
 from include.importing.errors import ConfigurationError, FileRefused
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, Job, JobResult, State
+from include.importing.places import LONGEST_NAME_BYTES, UNKNOWN_TYPE
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
 from include.importing.stages import stage, values_hidden
+from include.importing.storage import Location, StorageError
 from include.importing.wildcards import expand_entries
 
 _WINDOW_BYTES = 8 << 20
 _SPOOL_BYTES = 2 << 20
 """Of ledger rows at once: some 20,000 rejects. With 8 MiB, and read ahead by threads, reports took 250 MiB more."""
+_SUMMARY, _EVIDENCE = "summary.json", "validation.json"
+_WITHOUT_VALUES = (_SUMMARY, _EVIDENCE)
 _WITH_VALUES = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
 """Files that hold the sender's values: they go after `retention_days`."""
 
@@ -86,9 +91,9 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
             _write_dropped_values(connection, job, dropped_values_file)
         evidence = _evidence(runtime, connection, job)
         if evidence:
-            evidence_file = folder / "validation.json"
+            evidence_file = folder / _EVIDENCE
             _write_json(evidence_file, evidence)
-        summary_file = folder / "summary.json"
+        summary_file = folder / _SUMMARY
         reports = Reports(
             rejected_file=str(rejected_file) if rejected_file else None,
             not_found_file=str(not_found_file) if not_found_file else None,
@@ -98,7 +103,7 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
         )
         for earlier in {getattr(job, column) for column in _WITH_VALUES} - {None, *vars(reports).values()}:
             if has_source:  # an attempt with other settings had such rows
-                files.from_url(runtime, earlier).unlink(missing_ok=True)
+                files.locate(runtime, earlier).remove()
         jobs.update(
             connection, job_id, rejected_file_url=reports.rejected_file, not_found_file_url=reports.not_found_file,
             dropped_values_file_url=reports.dropped_values_file, summary_file_url=reports.summary_file,
@@ -118,26 +123,39 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
     with stage(runtime, job_id) as (connection, job):
         unfinished = (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW)
         if job.state in unfinished and failure is not None:
+            changed = files.return_changed(runtime, job)
             jobs.update(
-                connection, job_id, state=State.FAILED, refusal_rule="job.failed", refusal_message=failure,
+                connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED if changed else "job.failed",
+                refusal_message=f"{changed} Nothing of it was loaded." if changed else failure,
                 finished_at=runtime.clock(),
             )  # fmt: skip
             if job.summary_file_url is not None:  # written while the job was still running
                 _write_summary(runtime, connection, job_id)
         elif job.state not in (*unfinished, State.FAILED):
-            archive_url = _put_away(runtime, job)
+            archive_url, warnings = _put_away(runtime, job)
+            if changed := files.return_changed(runtime, job):
+                warnings.append({"rule": files.CHANGED_LATER, "message": changed})
             finished_at = job.finished_at or runtime.clock()
-            jobs.update(connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at)
+            jobs.update(
+                connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at,
+                warnings=[*job.warnings, *warnings],
+            )  # fmt: skip
+            if warnings and job.summary_file_url is not None:
+                _write_summary(runtime, connection, job_id)
             # Before the commit: afterwards nobody would come back to do what a kill has left undone.
-            files.delete_folder(files.work_folder(runtime, job_id))
-            files.delete_unfinished(files.report_folder(runtime, job))
+            storage.delete_folder(files.work_folder(runtime, job_id))
+            storage.delete_unfinished(files.report_folder(runtime, job))
         return jobs.result(connection, job_id)
 
 
 def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
     """Delete source copies, files of rows and values, staging and sentences of rejects past `retention_days` (X-20).
 
-    The ledger keeps the jobs and their counts. Returns how many jobs lost their files, by import type.
+    The ledger keeps the jobs and their counts. Folders of which it knows nothing, such as those of a job that was never
+    committed or of a database that was restored since, go by the time of their newest file.
+
+    Returns:
+        How many jobs lost their files, by import type; folders of no job count for `unknown`.
     """
     with values_hidden(), runtime.engine.begin() as connection:
         rows = connection.execute(
@@ -156,15 +174,61 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
             continue
         with stage(runtime, row.id) as (connection, job):
             for folder in (files.work_folder(runtime, job.id), *files.archive_folders(runtime, job)):
-                files.delete_folder(folder)
-            files.delete_unfinished(files.report_folder(runtime, job))
+                storage.delete_folder(folder)
+            storage.delete_unfinished(files.report_folder(runtime, job))
             for url in filter(None, (getattr(job, column) for column in _WITH_VALUES)):
-                files.from_url(runtime, url).unlink(missing_ok=True)
+                files.locate(runtime, url).remove()
             staging.drop_tables(connection, job.id)
             connection.execute(sa.update(REJECT).where(REJECT.c.job_id == job.id).values(reasons="(deleted)"))
             connection.execute(sa.delete(DROPPED_VALUE).where(DROPPED_VALUE.c.job_id == job.id))
             jobs.update(connection, job.id, archive_url=None, work_url=None, **dict.fromkeys(_WITH_VALUES))
         deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
+    if strays := _delete_strays(runtime, now):
+        deleted[UNKNOWN_TYPE] = deleted.get(UNKNOWN_TYPE, 0) + strays
+    return deleted
+
+
+def _delete_strays(runtime: Runtime, now: datetime) -> int:
+    """Delete what is in the areas beyond what the ledger names; return how many folders lost something."""
+    by_type = [UNKNOWN_TYPE, *import_types.IMPORT_TYPES]
+    places = [(runtime.work, "", max(_default_retention(runtime, name) for name in by_type))]
+    for name in by_type:
+        days = _default_retention(runtime, name)
+        places += [(runtime.archive / kind / name, "", days) for kind in ("imported", "quarantine")]
+        places.append((runtime.reports / name, "reports", days))
+    return sum(
+        _delete_stray_folders(runtime, place, now - timedelta(days=days), is_report=kind == "reports")
+        for place, kind, days in places
+    )
+
+
+def _delete_stray_folders(runtime: Runtime, place: Location, before: datetime, *, is_report: bool) -> int:
+    folders = {int(folder.name): folder for folder in storage.folders(place) if re.fullmatch("[0-9]+", folder.name)}
+    if not folders:
+        return 0
+    with values_hidden(), runtime.engine.connect() as connection:
+        keeping = sa.or_(
+            *(JOB.c[column].is_not(None) for column in ("work_url", "archive_url", *_WITH_VALUES)),
+            JOB.c.finished_at.is_(None),
+            JOB.c.launched_at >= before,
+        )
+        known = sa.select(JOB.c.id, keeping.label("keeps")).where(JOB.c.id.between(min(folders), max(folders)))
+        keeps = {row.id: row.keeps for row in connection.execute(known)}
+    deleted = 0
+    for number, folder in folders.items():
+        if keeps.get(number):
+            continue
+        held = list(storage.files_below(folder))
+        if any(storage.changed_at(path, stat) >= before for path, stat in held):
+            continue
+        if number in keeps and is_report:  # which has the job's summary and evidence for ever
+            strays = [path for path, _ in held if path.name not in _WITHOUT_VALUES]
+            for path in strays:
+                path.remove()
+            deleted += bool(strays)
+        else:
+            storage.delete_folder(folder)
+            deleted += 1
     return deleted
 
 
@@ -175,31 +239,50 @@ def _default_retention(runtime: Runtime, import_type: str) -> int:
         return int(ImportSettings.model_fields["retention_days"].default)
 
 
-def _put_away(runtime: Runtime, job: Job) -> str | None:
-    """Move the source to where it ends, from wherever a killed close or an earlier end of the job has left it."""
+def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[dict[str, Any]]]:
+    """Move the source to where it ends, from wherever a killed close or an earlier end of the job has left it.
+
+    Returns:
+        Where it is, and warnings.
+
+    Raises:
+        StorageError: its bytes are no longer those whose hash the ledger has.
+    """
     folder = files.archive_folder(runtime, job)
     source = files.find_source(runtime, job)
     if source is None:
-        return None
+        return None, []
     target = folder / job.file_name
     if str(source) != str(target):
-        files.move(source, target)
-    files.delete_unfinished(folder)
+        if job.sha256 is not None and source.sha256() != job.sha256:
+            raise StorageError(errno.EIO, "its bytes are no longer those that were read", str(source))
+        storage.move(source, target)
+    storage.delete_unfinished(folder)
     for other in files.archive_folders(runtime, job):
         if str(other) != str(folder):
-            files.delete_folder(other)
+            storage.delete_folder(other)
+    warnings = []
     if (job.is_dry_run and job.state.is_completed) or job.state is State.CANCELLED:
-        _write_settings(target, job)
-    return str(target)
+        warnings = _write_settings(target, job)
+    return str(target), warnings
 
 
-def _write_settings(target: UPath, job: Job) -> None:
-    """Put what a job that loaded nothing was given beside its file: a launch names the file alone (X-06, X-19)."""
+def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
+    """Put what a job that loaded nothing was given beside its file: a launch names the file alone (X-06, X-19).
+
+    Returns:
+        A warning when the file's name leaves no room for that of its settings.
+    """
     taken_over = inheritable(job.settings)
     given = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
+    name = f"{target.name}{files.SIDECAR_SUFFIX}"
+    if given and len(name.encode()) > LONGEST_NAME_BYTES:
+        told = "The file's name is too long to keep its settings beside it: a later launch needs them again."
+        return [{"rule": "file.settings_not_kept", "message": told}]
     if given:
-        with files.written_whole(target.with_name(f"{target.name}{files.SIDECAR_SUFFIX}")) as sink:
+        with storage.written_whole(target.with_name(name)) as sink:
             sink.write(yaml.safe_dump(given, allow_unicode=True).encode())
+    return []
 
 
 def _has_rows(connection: Connection, table: sa.Table, job_id: int) -> bool:
@@ -207,7 +290,7 @@ def _has_rows(connection: Connection, table: sa.Table, job_id: int) -> bool:
 
 
 def _write_rows(
-    runtime: Runtime, connection: Connection, job: Job, target: UPath, query: str, reason: str = ""
+    runtime: Runtime, connection: Connection, job: Job, target: Location, query: str, reason: str = ""
 ) -> None:
     """Write a file of the sender's own records, which can be dropped back (X-09, CU-01)."""
     if job.inspection is None:
@@ -221,17 +304,17 @@ def _write_rows(
         is_verbatim=bool(job.settings.get("rejects_verbatim")),
     )
     composed = SQL(query).format(job=Literal(job.id), reason=Literal(reason))
-    with files.written_whole(target) as sink, files.open_text(runtime, job) as text:
+    with storage.written_whole(target) as sink, files.open_text(runtime, job) as text:
         text.seek(job.inspection["header_offset"])
         sink.write(writer.header(text.read(job.inspection["header_bytes"])))
         for rows in _windows(_query(connection, composed, _ROW_COLUMNS)):
             sink.write(writer.records(rows["line"], rows["rules"], rows["reasons"], _records(text, rows)))
 
 
-def _write_dropped_values(connection: Connection, job: Job, target: UPath) -> None:
+def _write_dropped_values(connection: Connection, job: Job, target: Location) -> None:
     """Write the values that rows were loaded without (CU-14)."""
     is_verbatim = bool(job.settings.get("rejects_verbatim"))
-    with files.written_whole(target) as sink:
+    with storage.written_whole(target) as sink:
         sink.write(f"{','.join(rejected_rows.DROPPED_COLUMNS)}\n".encode())
         query = SQL(_DROPPED_VALUES).format(job=Literal(job.id))
         for rows in _query(connection, query, _DROPPED_TYPES, longest=_longest_dropped(connection, job)):
@@ -337,7 +420,7 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
 
 def _write_summary(runtime: Runtime, connection: Connection, job_id: int) -> None:
     job = jobs.get(connection, job_id)
-    _write_json(files.from_url(runtime, job.summary_file_url or ""), _summary(connection, job))
+    _write_json(files.locate(runtime, job.summary_file_url or ""), _summary(connection, job))
 
 
 def _summary(connection: Connection, job: Job) -> dict[str, Any]:
@@ -375,6 +458,6 @@ def _told_review(asked: sa.Row[Any]) -> dict[str, Any]:
     }
 
 
-def _write_json(path: UPath, value: dict[str, Any]) -> None:
-    with files.written_whole(path) as sink:
+def _write_json(path: Location, value: dict[str, Any]) -> None:
+    with storage.written_whole(path) as sink:
         sink.write(json.dumps(value, ensure_ascii=False, indent=2).encode() + b"\n")

@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from sqlalchemy import Engine
-from upath import UPath
 
+from include.importing.storage import Location, area
 from include.project.loader import load_project
 from include.project.model import Project
 
@@ -34,10 +34,10 @@ class Runtime:
     """
 
     engine: Engine
-    landing: UPath
-    work: UPath
-    reports: UPath
-    archive: UPath
+    landing: Location
+    work: Location
+    reports: Location
+    archive: Location
     cvv_key: bytes | None = field(default=None, repr=False)
     code_key: bytes | None = field(default=None, repr=False)
     project_file: Path = ROOT / "include" / "config" / "project.yaml"
@@ -47,11 +47,17 @@ class Runtime:
     block_bytes: int = 4 << 20
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
+    def __post_init__(self) -> None:
+        """Take the folders as paths, URLs or other libraries' paths too."""
+        for name in ("landing", "work", "reports", "archive"):
+            object.__setattr__(self, name, area(getattr(self, name)))
+
+    @property
+    def areas(self) -> tuple[Location, ...]:
+        """The folders of files."""
+        return self.landing, self.work, self.reports, self.archive
+
     @cached_property
     def project(self) -> Project:
         """The project settings, read once."""
         return load_project(self.project_file)
-
-    def is_in_landing(self, path: UPath) -> bool:
-        """Tell whether a file lies in the landing area, from where it is moved; files elsewhere are copied."""
-        return str(path).startswith(str(self.landing).rstrip("/") + "/")

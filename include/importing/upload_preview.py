@@ -14,10 +14,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from upath import UPath
-
 from include import import_types
-from include.importing import files, settings
+from include.importing import settings, storage
 from include.importing.dialect import Undecodable, find_encoding, make_decoder, sniff_delimiter
 from include.importing.errors import FileRefused, SettingsError
 from include.importing.import_type import Field, ImportType
@@ -29,6 +27,7 @@ from include.importing.scan import scan
 from include.importing.settings import GivenSettings, ImportSettings
 from include.importing.settings_form import read_form
 from include.importing.stages import values_hidden
+from include.importing.storage import Location
 from include.importing.uploads import Upload, folder_layers
 
 FIRST_BYTES = 1 << 20
@@ -95,7 +94,7 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
             layers = folder_layers(runtime, upload) | {"sidecar": GivenSettings("the form", given)}
             chosen = settings.resolve(declared.name, **layers, defaults_file=runtime.defaults_file)
             head, is_part = _copy_head(declared, upload.path(runtime), Path(name) / upload.file_name, chosen)
-            text_copy = UPath(str(Path(name) / "text.utf8"))
+            text_copy = storage.locate(str(Path(name) / "text.utf8"))
             looked = look_at(runtime, connection, declared, head, text_copy, layers)
         except FileRefused as refusal:
             return UploadPreview(given, problems, refusal=refusal.message)
@@ -125,17 +124,17 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
     )
 
 
-def _copy_head(declared: ImportType, source: UPath, target: Path, chosen: ImportSettings) -> tuple[UPath, bool]:
+def _copy_head(declared: ImportType, source: Location, target: Path, chosen: ImportSettings) -> tuple[Location, bool]:
     """Copy a file's beginning up to the end of a record, so that it is a file like any other.
 
     Returns:
         The copy, and whether the file goes on behind it.
     """
-    with files.open_parts(source) as stream:
+    with source.open_parts() as stream:
         raw = stream.read(FIRST_BYTES + 1)
     is_part = len(raw) > FIRST_BYTES
     target.write_bytes(_whole_records(declared, raw[:FIRST_BYTES], chosen) if is_part else raw)
-    return UPath(str(target)), is_part
+    return storage.locate(str(target)), is_part
 
 
 def _whole_records(declared: ImportType, raw: bytes, chosen: ImportSettings) -> bytes:

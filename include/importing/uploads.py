@@ -22,22 +22,24 @@ from typing import Any, Self
 
 import yaml
 from sqlalchemy import Connection
-from upath import UPath
 
-from include.importing import files, jobs, landing
+from include.importing import files, jobs, storage
 from include.importing.errors import FileRefused, SettingsError
-from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
+from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, UPLOAD_RECORD, UPLOADS
 from include.importing.import_type import ImportType
 from include.importing.jobs import Job, State
+from include.importing.listing import EXTENSIONS
 from include.importing.mapping import ColumnMapping
+from include.importing.places import is_ignored, suffix_of
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
+from include.importing.settings_files import given_texts, read_layers, read_text
 from include.importing.settings_form import form_settings, form_text
 from include.importing.stages import values_hidden
+from include.importing.storage import Location
 
 log = logging.getLogger(__name__)
 
-FOLDER = "uploads"
 KEPT_FOR = timedelta(days=1)
 """How long an upload is kept that nobody launches, from its last use on."""
 LONGEST_KEPT = timedelta(days=30)
@@ -45,7 +47,7 @@ LONGEST_KEPT = timedelta(days=30)
 LONGEST_NAME_BYTES = 180
 """Room for `.settings.yaml` and the words that reports add, within the 255 bytes of a file system."""
 BLOCK_BYTES = 1 << 20
-_RECORD = "upload.json"
+_LARGEST_RECORD_BYTES = 4 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
 _PATHS = re.compile(r"[/\\]")
 
@@ -85,11 +87,11 @@ class Upload:
     dry_runs: int = 0
     is_launched: bool = False
 
-    def folder(self, runtime: Runtime) -> UPath:
+    def folder(self, runtime: Runtime) -> Location:
         """Return where it lies."""
         return _folder(runtime, self.import_type, self.user) / self.id
 
-    def path(self, runtime: Runtime) -> UPath:
+    def path(self, runtime: Runtime) -> Location:
         """Return the file."""
         return self.folder(runtime) / self.file_name
 
@@ -133,9 +135,9 @@ class Reception:
         try:
             _write(runtime, self._upload)  # first: what is cut off is found, and deleted, by it
             if folder_settings is not None:
-                with files.written_whole(self._upload.folder(runtime) / FOLDER_SETTINGS) as sink:
+                with storage.written_whole(self._upload.folder(runtime) / FOLDER_SETTINGS) as sink:
                     sink.write(folder_settings.encode())
-            self._sink = self._stack.enter_context(files.written_whole(self._upload.path(runtime)))
+            self._sink = self._stack.enter_context(storage.written_whole(self._upload.path(runtime)))
         except BaseException:
             self.abandon()
             raise
@@ -172,7 +174,7 @@ class Reception:
         with suppress(_Abandoned, OSError), self._stack:
             raise _Abandoned
         with suppress(OSError):
-            files.delete_folder(self._upload.folder(self._runtime))
+            storage.delete_folder(self._upload.folder(self._runtime))
 
 
 class _Abandoned(Exception):
@@ -192,11 +194,11 @@ def safe_name(sent: str) -> str:
     name = "".join(character for character in name if unicodedata.category(character)[0] != "C")
     name = " ".join(name.split()).lstrip(". ")
     path = PurePosixPath(name or "?")
-    if path.suffix.lower() not in landing.EXTENSIONS:
+    if suffix_of(path.name) not in EXTENSIONS:
         raise FileRefused("file.extension", "The file is neither a .csv nor a .txt file.")
     room = LONGEST_NAME_BYTES - len(path.suffix)
     name = path.stem.encode()[:room].decode(errors="ignore") + path.suffix
-    if landing.is_ignored(name):
+    if is_ignored(name):
         raise FileRefused("file.name", "Files of this name are settings, or still being written: rename it.")
     return name
 
@@ -213,7 +215,7 @@ def max_bytes(runtime: Runtime, import_type: ImportType, folder_settings: str | 
         folder_settings: text of the landing folder's settings; None reads it.
     """
     text = folder_settings if folder_settings is not None else _folder_settings(runtime, import_type)
-    layers = landing.read_layers({"folder": text}, "")
+    layers = read_layers({"folder": text}, "")
     return resolve(import_type.name, **layers, defaults_file=runtime.defaults_file).max_file_bytes
 
 
@@ -251,7 +253,7 @@ def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job
         {name: text for name in offered if (text := form_text(before.values[name]))},
         ColumnMapping.from_json(job.mapping).field_indexes if before.values.get("mapping") and job.mapping else None,
     )
-    with files.open_parts(source) as stream:
+    with source.open_parts() as stream:
         blocks = iter(lambda: stream.read(BLOCK_BYTES), b"")
         return receive(runtime, import_type, user, job.file_name, blocks, choices)
 
@@ -288,21 +290,21 @@ def write_sidecar(runtime: Runtime, upload: Upload, given: Mapping[str, object])
     Not into the run's parameters: the headers of a mapping may be a row of data (X-20).
     """
     path = upload.path(runtime)
-    with files.written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
+    with storage.written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
         sink.write(sidecar_text(given).encode())
 
 
 def folder_layers(runtime: Runtime, upload: Upload) -> dict[str, Any]:
     """Return the settings that lie beside an upload, but for those chosen on the page, for `settings.resolve`."""
-    texts = landing.given_texts(runtime, upload.path(runtime))
-    return landing.read_layers(texts | {"sidecar": None}, upload.file_name)
+    texts = given_texts(runtime, upload.path(runtime))
+    return read_layers(texts | {"sidecar": None}, upload.file_name)
 
 
 def usual_settings(runtime: Runtime, import_type: ImportType, upload: Upload | None = None) -> ImportSettings | None:
     """Return the settings that hold for an upload when nothing is chosen; None when the folder's are wrong."""
     try:
         layers = (
-            landing.read_layers({"folder": _folder_settings(runtime, import_type)}, "")
+            read_layers({"folder": _folder_settings(runtime, import_type)}, "")
             if upload is None
             else folder_layers(runtime, upload)
         )
@@ -313,14 +315,14 @@ def usual_settings(runtime: Runtime, import_type: ImportType, upload: Upload | N
 
 def dropped_place(runtime: Runtime, job: Job) -> str:
     """Return where a job's file came from; of an upload, where it would have been dropped instead."""
-    if job.source_url.startswith(f"{str(runtime.work / FOLDER).rstrip('/')}/"):
+    if job.source_url.startswith(f"{str(runtime.work / UPLOADS).rstrip('/')}/"):
         return str(runtime.landing / job.import_type / job.file_name)
     return job.source_url
 
 
 def delete(runtime: Runtime, upload: Upload) -> None:
     """Delete an upload and all that belongs to it."""
-    files.delete_folder(upload.folder(runtime))
+    storage.delete_folder(upload.folder(runtime))
 
 
 def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
@@ -331,13 +333,27 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
     """
     deleted: dict[str, int] = {}
     with values_hidden(), runtime.engine.connect() as connection:
-        for record in list(_records(runtime.work / FOLDER)):
-            upload = _read_record(record)
-            if upload is None or not _is_expired(connection, upload, now):
+        for folder, newest in _folders(runtime).items():
+            upload = _read(folder)
+            is_expired = now - newest >= KEPT_FOR if upload is None else _is_expired(connection, upload, now)
+            if not is_expired:
                 continue
-            delete(runtime, upload)
-            deleted[upload.import_type] = deleted.get(upload.import_type, 0) + 1
+            storage.delete_folder(folder)
+            if upload is not None:
+                deleted[upload.import_type] = deleted.get(upload.import_type, 0) + 1
     return deleted
+
+
+def _folders(runtime: Runtime) -> dict[Location, datetime]:
+    """Return the folder of every upload, and when its newest file was written. Not all have a record."""
+    root = runtime.work / UPLOADS
+    folders: dict[Location, datetime] = {}
+    for path, stat in storage.files_below(root):
+        parts = (path.below(root) or "").split("/")
+        folder = root / "/".join(parts[:3])
+        if len(parts) == 4:
+            folders[folder] = max(stat.modified_at, folders.get(folder, stat.modified_at))
+    return folders
 
 
 def _is_expired(connection: Connection, upload: Upload, now: datetime) -> bool:
@@ -349,29 +365,35 @@ def _is_expired(connection: Connection, upload: Upload, now: datetime) -> bool:
     return has_taken or age >= LONGEST_KEPT
 
 
-def _folder(runtime: Runtime, import_type: str, user: str) -> UPath:
+def _folder(runtime: Runtime, import_type: str, user: str) -> Location:
     """Return the folder of a user's uploads: named for them, and no one else's whatever their name."""
     stem = re.sub(r"[^a-z0-9]+", "_", user.lower()).strip("_")[:40]
-    return runtime.work / FOLDER / import_type / f"{stem}-{hashlib.sha256(user.encode()).hexdigest()[:16]}"
+    return runtime.work / UPLOADS / import_type / f"{stem}-{hashlib.sha256(user.encode()).hexdigest()[:16]}"
 
 
 def _folder_settings(runtime: Runtime, import_type: ImportType) -> str | None:
-    """Return the settings file of the type's landing folder."""
-    return landing.given_texts(runtime, runtime.landing / import_type.name / "upload.csv")["folder"]
+    """Return the settings file of the type's landing folder.
+
+    Raises:
+        SettingsError: it is no text.
+    """
+    text = read_text(runtime.landing / import_type.name / FOLDER_SETTINGS, runtime.landing, is_dropped=True)
+    if isinstance(text, dict):
+        raise SettingsError(text["mistake"])
+    return text
 
 
-def _records(folder: UPath) -> Iterator[UPath]:
-    if folder.exists():
-        yield from folder.rglob(_RECORD)
+def _records(folder: Location) -> Iterator[Location]:
+    return (path for path, _ in storage.files_below(folder) if path.name == UPLOAD_RECORD)
 
 
-def _read(folder: UPath) -> Upload | None:
-    return _read_record(folder / _RECORD)
+def _read(folder: Location) -> Upload | None:
+    return _read_record(folder / UPLOAD_RECORD)
 
 
-def _read_record(path: UPath) -> Upload | None:
+def _read_record(path: Location) -> Upload | None:
     try:
-        return Upload.from_json(json.loads(path.read_bytes()))
+        return Upload.from_json(json.loads(path.read_bytes(_LARGEST_RECORD_BYTES)))
     except FileNotFoundError:  # deleted between the listing and the look
         return None
     except (ValueError, KeyError, TypeError):
@@ -380,5 +402,5 @@ def _read_record(path: UPath) -> Upload | None:
 
 
 def _write(runtime: Runtime, upload: Upload) -> None:
-    with files.written_whole(upload.folder(runtime) / _RECORD) as sink:
+    with storage.written_whole(upload.folder(runtime) / UPLOAD_RECORD) as sink:
         sink.write(json.dumps(upload.to_json(), ensure_ascii=False).encode())

@@ -11,15 +11,14 @@ import hashlib
 import io
 from collections.abc import Mapping
 
-from upath import UPath
-
-from include.importing.files import written_whole
+from include.importing.files import UPLOADS
 from include.importing.runtime import Runtime
+from include.importing.storage import Location, written_whole
 from include.promo_codes.stock import PromoPool
 
 IMPORT_TYPE = "promo_code_pools"
-FOLDER = ".launches"
-"""Within the type's landing folder. The point hides it from the pick-up: the run that asks for it takes it (X-12)."""
+FOLDER = "launches"
+"""Among the type's uploads, which a run may name (X-21); what a run has taken is deleted with them."""
 LARGEST_DESCRIPTION = 1000
 SETTINGS: Mapping[str, object] = {
     "encoding": "utf-8",
@@ -73,16 +72,16 @@ def run_ids(system_id: str) -> str:
     return f"launch__{hashlib.sha256(system_id.encode()).hexdigest()[:16]}__"
 
 
-def launch_path(runtime: Runtime, run_id: str) -> UPath:
-    """Return where the file of a run lies until the run takes it."""
-    return runtime.landing / IMPORT_TYPE / FOLDER / f"{run_id}.csv"
+def launch_path(runtime: Runtime, run_id: str) -> Location:
+    """Return where the file of a run is until the run has taken it."""
+    return runtime.work / UPLOADS / IMPORT_TYPE / FOLDER / run_id / f"{run_id}.csv"
 
 
-def write_launch(runtime: Runtime, path: UPath, pool: PromoPool, description: str) -> None:
+def write_launch(runtime: Runtime, path: Location, pool: PromoPool, description: str) -> None:
     """Write the file.
 
     Raises:
-        StorageError: the landing area can't be written to.
+        StorageError: the work area can't be written to.
     """
     with written_whole(path) as sink:
         sink.write(launch_file(pool, description))

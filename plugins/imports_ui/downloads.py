@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fastapi.responses import StreamingResponse
 
 if TYPE_CHECKING:
-    from upath import UPath
+    from include.importing.storage import Location
 
 HEADERS = {
     # Whatever the file holds, a browser must neither run nor guess it.
@@ -32,15 +32,13 @@ _LONGEST_SUFFIX = 20
 _UNSAFE = re.compile(r'[\\/:*?"<>|%;]')
 
 
-def send(path: UPath, name: str, media_type: str = ROWS) -> StreamingResponse:
+def send(path: Location, name: str, media_type: str = ROWS) -> StreamingResponse:
     """Answer with a file, read and sent piece by piece.
 
     Raises:
         FileNotFoundError: there is none; nothing has been sent then.
     """
-    from include.importing.files import open_whole
-
-    stream = open_whole(path)
+    stream = path.open_whole()
     try:
         size_bytes = stream.seek(0, os.SEEK_END)  # of what was opened: a report may be written again meanwhile
         stream.seek(0)

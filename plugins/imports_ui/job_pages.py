@@ -29,10 +29,10 @@ from include.importing.jobs import Job
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from sqlalchemy import Connection
-    from upath import UPath
 
     from include.importing.history import JobDetails, Rejected
     from include.importing.runtime import Runtime
+    from include.importing.storage import Location
 
 router = APIRouter()
 
@@ -163,7 +163,7 @@ def show_validation(request: Request, user: User, job_id: JobId) -> HTMLResponse
     with warehouse.reading() as connection:
         job = find_job(connection, user, job_id)
     try:
-        with _find(runtime, job, "evidence").open("rb") as stream:
+        with _find(runtime, job, "evidence").open_whole() as stream:
             evidence = stream.read()
     except FileNotFoundError:
         raise _gone() from None
@@ -193,7 +193,7 @@ def _details(connection: Connection, user: BaseUser, job_id: int) -> JobDetails:
     return history.details(connection, job_id)
 
 
-def _find(runtime: Runtime, job: Job, kind: str) -> UPath:
+def _find(runtime: Runtime, job: Job, kind: str) -> Location:
     """Return where a file of a job lies.
 
     Raises:
@@ -212,7 +212,7 @@ def _find(runtime: Runtime, job: Job, kind: str) -> UPath:
     if url is None:
         had_one = {"rejected": bool(job.rows_rejected), "not-found": bool(job.rows_not_found)}.get(kind, True)
         raise _gone() if is_expired and had_one and kind in EXPIRING else _none_yet()
-    return files.from_url(runtime, url)
+    return files.locate(runtime, url)
 
 
 def _gone() -> HTTPException:

@@ -19,8 +19,8 @@ from imports_ui.upload_pages import LONGEST_POOL, suggestions, to_upload, told_o
 from include import import_types
 from include.importing import uploads
 from include.importing.errors import ConfigurationError, FileRefused
-from include.importing.files import StorageError
 from include.importing.settings import GivenSettings, resolve
+from include.importing.storage import StorageError
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser

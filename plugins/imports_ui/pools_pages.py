@@ -29,7 +29,7 @@ from imports_ui.access import User, can_launch, can_read, demand
 from imports_ui.pages import base_of, render
 from include.gift_cards import pools as gift_cards
 from include.importing.errors import ConfigurationError
-from include.importing.files import StorageError
+from include.importing.storage import StorageError
 from include.promo_codes import formats, generation, launching, stock
 from warehouse_runtime import secret_key
 

@@ -26,10 +26,10 @@ from imports_ui.runs import Run, RunRefused, find_run, start_run
 from include import import_types
 from include.importing import jobs, uploads
 from include.importing.errors import ConfigurationError, FileRefused
-from include.importing.files import StorageError
 from include.importing.import_type import ImportType
 from include.importing.settings_form import form_settings
 from include.importing.stages import values_hidden
+from include.importing.storage import StorageError
 from include.promo_codes.upload_pools import list_upload_pools
 
 if TYPE_CHECKING:

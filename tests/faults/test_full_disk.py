@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.importing.files import StorageError, written_whole
+from include.importing.storage import StorageError, area, written_whole
 from tests.faults import children
 from tests.faults.conftest import MakeScene, Undisturbed
 from tests.faults.kinds import CARDS_IN_BUCKET, DROPPED_CARDS, NAMED_CARDS
@@ -81,7 +81,7 @@ def test_an_upload_that_breaks_off_leaves_no_object_under_its_name(make_scene: M
     path = scene.areas["reports"] / "cards.rejected.csv"
 
     def break_off(written: bytes) -> None:
-        with written_whole(path) as sink:
+        with written_whole(area(path)) as sink:
             sink.write(written)
             raise OSError(5, "Input/output error")
 
@@ -89,6 +89,6 @@ def test_an_upload_that_breaks_off_leaves_no_object_under_its_name(make_scene: M
         with pytest.raises(StorageError, match=r"cards\.rejected\.csv could not be written: Input/output error"):
             break_off(written)
         assert [name for name in scene.files() if name.startswith("reports/")] == []
-    with written_whole(path) as sink:
+    with written_whole(area(path)) as sink:
         sink.write(b"all rows")
     assert scene.files()["reports/cards.rejected.csv"] == b"all rows"

@@ -25,7 +25,6 @@ from upath import UPath
 
 from include import cli
 from include.importing import (
-    files,
     importer,
     inspection,
     jobs,
@@ -35,11 +34,13 @@ from include.importing import (
     records,
     reporting,
     review,
+    storage,
     validation,
 )
 from include.importing.errors import FileRefused, WarehouseUnavailable
 from include.importing.landing import Request
 from include.importing.runtime import Runtime
+from include.importing.storage import Location
 from include.warehouse.engine import DiscreetCursor, create_warehouse_engine
 
 CVV_KEY = "key of the tests"
@@ -126,14 +127,19 @@ def run_as_dag(work: Work) -> int:
             importer.write_report(runtime, work.resumed_job)
             result = importer.close_job(runtime, work.resumed_job)
         elif work.is_reviewed:
-            result = import_reviewed(runtime, Request(work.import_type, work.file, str(work.run_key)))
+            result = import_reviewed(runtime, request_of(work))
         else:
-            result = importer.import_file(runtime, Request(work.import_type, work.file, str(work.run_key)))
+            result = importer.import_file(runtime, request_of(work))
     except (FileRefused, jobs.FileTaken, WarehouseUnavailable, OSError) as error:
         print(f"{type(error).__name__}: {error}")
         return 1
     print(f"{result.state} as job {result.job}: {result.reason}")
     return 1 if result.state == "failed" else 0
+
+
+def request_of(work: Work) -> Request:
+    """Return the request of a run; a file outside the landing area is in a folder whose files may be imported."""
+    return Request(work.import_type, work.file, str(work.run_key), roots=(work.file.rpartition("/")[0],))
 
 
 ANSWERS = ({"balance": "Card number (column 1)"}, {"balance": "Card balance (column 4)", "status": "(skip)"})
@@ -174,7 +180,7 @@ def is_answered(_: Any, __: int, number: int, **values: Any) -> bool:
 
 def cut_small() -> None:
     """Cut files into several chunks, and chunks into several blocks."""
-    files._COPY_BYTES = 4_000
+    storage._COPY_BYTES = 4_000
     cli.Runtime = partial(Runtime, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)  # type: ignore[misc]
 
 
@@ -226,14 +232,14 @@ def after(module: ModuleType | type, name: str, barrier: Barrier, when: Conditio
 
 def within_writing(area: str, barrier: Barrier, at_write: int = 1) -> None:
     """Stop when some bytes of a file in this area are on the disk and some are not."""
-    real = files.written_whole
+    real = storage.written_whole
 
     @contextmanager
-    def stopped(path: UPath) -> Iterator[Any]:
+    def stopped(path: Location) -> Iterator[Any]:
         with real(path) as stream:
             yield Halting(stream, barrier, at_write) if f"/{area}/" in str(path) else stream
 
-    for module in (files, inspection):
+    for module in (storage, inspection):
         module.written_whole = stopped  # type: ignore[attr-defined]
 
 
@@ -301,7 +307,7 @@ def is_rejected_file(_: Any, target: str) -> bool:
     return Path(target).stem.endswith(".rejected")
 
 
-def is_summary(path: UPath, _: Any) -> bool:
+def is_summary(path: Location, _: Any) -> bool:
     return path.name == "summary.json"
 
 
@@ -310,7 +316,7 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     "before the job is opened": lambda stop: before(importer, "take_file", stop),
     "claimed, not yet brought": lambda stop: before(landing, "_bring", stop),
     "half copied into work": lambda stop: within_writing("work", stop),
-    "copied into work, source not yet deleted": lambda stop: after(files, "copy", stop),
+    "copied into work, source not yet deleted": lambda stop: after(storage, "copy", stop),
     "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
     "taken": lambda stop: after(importer, "take_file", stop),
     # Inspection.
@@ -331,7 +337,7 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     # Reports.
     "half of the rejected rows": lambda stop: within_writing("reports", stop, at_write=2),
     "rejected rows complete, not yet under their name": lambda stop: before(
-        files.os, "replace", stop, is_rejected_file
+        storage.os, "replace", stop, is_rejected_file
     ),
     "rejected rows written, no summary yet": lambda stop: before(reporting, "_write_json", stop, is_summary),
     "reports written, not yet committed": lambda stop: after(reporting, "_write_json", stop, is_summary),

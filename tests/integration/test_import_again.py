@@ -8,17 +8,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from upath import UPath
 
-from include.importing import files, jobs
+from include.importing import jobs
 from include.importing.errors import FileRefused
 from include.importing.importer import import_file
 from include.importing.inspection import inspect_file
 from include.importing.jobs import FileTaken, JobResult
 from include.importing.landing import Request, take_file
 from include.importing.loading import load_rows
+from include.importing.places import Source
 from include.importing.reporting import close_job, delete_expired, write_report
 from include.importing.runtime import Runtime
+from include.importing.storage import FileStat
 from include.importing.validation import validate_chunk
 from tests.imports import CARD_HEADER, Site, contents, counts, rejected_file, rejects, summary
 
@@ -275,22 +276,22 @@ def test_x14_a_worker_that_is_overtaken_by_another_one_of_its_request_joins_its_
 ):
     request = stocked.request("gift_cards", stocked.drop("gift_cards", "cards.csv", CONTENT))
     others: list[int] = []
-    look = files.stat
+    look = Source.stat
 
-    def overtaken(path: UPath) -> files.FileStat:
+    def overtaken(source: Source) -> FileStat:
         if not others:
             others.append(0)
             others[0] = take_file(stocked.runtime, request).job_id
-        return look(path)
+        return look(source)
 
-    monkeypatch.setattr(files, "stat", overtaken)
+    monkeypatch.setattr(Source, "stat", overtaken)
     assert take_file(stocked.runtime, request).job_id == others[0] > 0
 
 
 def test_x14_arrivals_are_listed_in_order_of_time_then_name(site: Site):
     import os
 
-    from include.importing.landing import arrivals
+    from include.importing.listing import arrivals
 
     moments = {"b.csv": 100, "a.csv": 200, "c.csv": 100, "z.csv": 50}
     for name, moment in moments.items():

@@ -11,8 +11,10 @@ import pytest
 import s3fs
 from upath import UPath
 
-from include.importing import files, inspection, jobs, loading, reporting, validation
+from include.importing import inspection, jobs, loading, reporting, validation
+from include.importing import storage as storage_module
 from include.importing.landing import Request, take_file
+from include.importing.storage import delete_folder, delete_unfinished, locate
 from tests.imports import CARD_HEADER, Site
 from tests.object_storage import s3_server
 
@@ -55,7 +57,7 @@ def test_each_chunk_reads_its_own_bytes_and_the_plan_reads_each_byte_once(
     areas = {name: UPath(f"s3://imports/{name}", **storage) for name in ("landing", "work", "reports", "archive")}
     runtime = replace(stocked.runtime, **areas, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)
     monkeypatch.setattr(inspection, "_HEAD_BYTES", 1_000)
-    monkeypatch.setattr(files, "_READ_AHEAD_BYTES", 100_000)
+    monkeypatch.setattr(storage_module, "_READ_AHEAD_BYTES", 100_000)
     file = areas["landing"] / "gift_cards" / "cards.csv"
     data = "\n".join([CARD_HEADER, *ROWS, ""]).encode()
     file.write_bytes(data)
@@ -88,7 +90,7 @@ def test_each_chunk_reads_its_own_bytes_and_the_plan_reads_each_byte_once(
     assert asked[1] == (data.index(b"000007,"), data.index(b"011908,") - 1)
 
 
-@pytest.mark.parametrize("end", [files.delete_unfinished, files.delete_folder])
+@pytest.mark.parametrize("end", [delete_unfinished, delete_folder])
 def test_the_parts_of_an_upload_that_was_cut_off_are_forgotten(storage: dict[str, Any], end: Any) -> None:
     """A killed task cannot abort its upload, whose parts hold full values and are in no listing. Source: X-20."""
     bucket = s3fs.S3FileSystem(**storage)
@@ -100,8 +102,8 @@ def test_the_parts_of_an_upload_that_was_cut_off_are_forgotten(storage: dict[str
         "upload_part", Bucket="imports", Key="reports/7/rejected.csv", PartNumber=1, Body=b"60000000001",
         UploadId=begun["reports/7/rejected.csv"],
     )  # fmt: skip
-    end(UPath("s3://imports/reports/7", **storage))
+    end(locate("s3://imports/reports/7", storage))
     left = bucket.call_s3("list_multipart_uploads", Bucket="imports")["Uploads"]
     assert {upload["Key"] for upload in left} == {"reports/77/rejected.csv"}
-    end(UPath("s3://imports/reports/77", **storage))
+    end(locate("s3://imports/reports/77", storage))
     assert "Uploads" not in bucket.call_s3("list_multipart_uploads", Bucket="imports")

@@ -17,6 +17,7 @@ from include.importing.errors import FileRefused
 from include.importing.importer import import_file
 from include.importing.landing import Request, list_landing, take_file
 from include.importing.runtime import ROOT
+from include.importing.storage import files_below
 from include.importing.upload_preview import preview_upload
 from include.importing.uploads import Choices, Reception, Upload
 from tests.imports import CARD_HEADER, Site, rejected_file
@@ -64,14 +65,13 @@ def receive(site: Site, content: bytes = CARDS, name: str = "cards.csv", user: s
 
 def lying(site: Site) -> list[str]:
     """Return the names of what lies in the work area."""
-    work = site.runtime.work
-    return sorted(name.rpartition("/")[2] for name in work.fs.find(work.path)) if work.exists() else []
+    return sorted(path.name for path, _ in files_below(site.runtime.work))
 
 
 def test_an_upload_is_kept_for_its_user_and_not_picked_up(place: Site) -> None:
     content = CARDS + bytes(range(256)) * 20_000
     upload = receive(place, content)
-    assert upload.path(place.runtime).read_bytes() == content
+    assert upload.path(place.runtime).open_whole().read() == content
     assert uploads.find(place.runtime, "gift_cards", "ann", upload.id) == upload
     assert uploads.find(place.runtime, "gift_cards", "bob", upload.id) is None
     assert uploads.find(place.runtime, "customers", "ann", upload.id) is None
@@ -130,7 +130,7 @@ def test_an_upload_is_previewed_and_imported_with_what_is_chosen(place: Site) ->
     uploads.write_sidecar(place.runtime, upload, seen.given)
     result = import_file(place.runtime, Request("gift_cards", str(upload.path(place.runtime)), "a launch", "ann"))
     assert (result.state, result.rows.inserted, result.rows.rejected) == ("completed_with_rejects", 1, 1)
-    assert upload.path(place.runtime).read_bytes() == raw, "copied, not moved"
+    assert upload.path(place.runtime).open_whole().read() == raw, "copied, not moved"
 
 
 def test_a_header_as_long_as_it_likes_can_be_mapped(stocked: Site) -> None:

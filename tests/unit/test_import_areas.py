@@ -7,41 +7,41 @@ import stat as modes
 from pathlib import Path
 
 import pytest
-from upath import UPath
 
-from include.importing import files
-from include.importing.landing import is_ignored
+from include.importing import storage
+from include.importing.places import is_ignored
+from include.importing.storage import Location
 
 pytestmark = pytest.mark.unit
 
 
-def path_of(path: Path) -> UPath:
-    return UPath(str(path))
+def path_of(path: Path) -> Location:
+    return Location(str(path))
 
 
 def test_a_version_changes_with_size_and_time(tmp_path: Path):
     path = tmp_path / "a.csv"
     path.write_text("1")
     os.utime(path, ns=(1, 10**18))
-    first = files.stat(path_of(path))
+    first = path_of(path).stat()
     assert (first.size_bytes, first.version, first.is_object) == (1, f"1-{10**18}", False)
     path.write_text("12")
     os.utime(path, ns=(1, 10**18))
-    second = files.stat(path_of(path))
+    second = path_of(path).stat()
     os.utime(path, ns=(1, 10**18 + 1))
-    assert len({first.version, second.version, files.stat(path_of(path)).version}) == 3
+    assert len({first.version, second.version, path_of(path).stat().version}) == 3
 
 
 def test_there_is_no_version_of_what_is_no_file(tmp_path: Path):
     with pytest.raises(FileNotFoundError):
-        files.stat(path_of(tmp_path / "none"))
+        path_of(tmp_path / "none").stat()
     with pytest.raises(IsADirectoryError):
-        files.stat(path_of(tmp_path))
+        path_of(tmp_path).stat()
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path):
     target = tmp_path / "new" / "a.csv"
-    with files.written_whole(path_of(target)) as sink:
+    with storage.written_whole(path_of(target)) as sink:
         sink.write(b"half")
         assert not target.exists()
     assert target.read_bytes() == b"half"
@@ -49,7 +49,7 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path: Path):
     assert modes.S_IMODE(target.parent.stat().st_mode) & 0o027 == 0
 
     def fail() -> None:
-        with files.written_whole(path_of(target)) as sink:
+        with storage.written_whole(path_of(target)) as sink:
             sink.write(b"other")
             raise RuntimeError
 
@@ -61,7 +61,7 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path: Path):
 
 def test_a_name_of_any_length_can_be_written(tmp_path: Path):
     target = tmp_path / ("x" * 255)
-    with files.written_whole(path_of(target)) as sink:
+    with storage.written_whole(path_of(target)) as sink:
         sink.write(b"1")
     assert target.read_bytes() == b"1"
 
@@ -69,20 +69,20 @@ def test_a_name_of_any_length_can_be_written(tmp_path: Path):
 def test_a_move_leaves_one_file_and_a_copy_two(tmp_path: Path):
     source, target = tmp_path / "a.csv", tmp_path / "deep" / "er" / "b.csv"
     source.write_bytes(b"1\r\n")
-    files.copy(path_of(source), path_of(target))
+    storage.copy(path_of(source), path_of(target))
     assert (source.read_bytes(), target.read_bytes()) == (b"1\r\n", b"1\r\n")
     source.write_bytes(b"2")
-    files.move(path_of(source), path_of(target))
+    storage.move(path_of(source), path_of(target))
     assert (source.exists(), target.read_bytes()) == (False, b"2")
 
 
 def test_a_move_to_another_storage_copies_and_deletes(tmp_path: Path):
     source = tmp_path / "a.csv"
     source.write_bytes(b"1")
-    target: UPath = UPath("memory://moved/a.csv")
-    files.move(path_of(source), target)
-    assert (source.exists(), target.read_bytes()) == (False, b"1")
-    files.move(target, path_of(source))
+    target = storage.locate("memory://moved/a.csv")
+    storage.move(path_of(source), target)
+    assert (source.exists(), target.read_bytes(9)) == (False, b"1")
+    storage.move(target, path_of(source))
     assert (source.read_bytes(), target.exists()) == (b"1", False)
 
 

@@ -1,0 +1,456 @@
+"""What is in the landing area: which files have arrived whole, which wait and why, and which entries are no files.
+
+One entry never stops the others: whatever looking at it raises, it is listed as waiting or unusable, with its reason.
+A listing reads each folder once, each settings file once a version, and asks the database once a type.
+Source: X-01, X-11, X-12, X-14, GC-05.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from croniter import croniter  # comes with Airflow, and decides there as well when a cron expression is due
+
+from include import import_types
+from include.importing import settings, storage
+from include.importing.errors import SettingsError
+from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
+from include.importing.jobs import JOB, State
+from include.importing.places import (
+    OutOfPlace,
+    content_of,
+    is_hidden,
+    is_ignored,
+    name_mistake,
+    place_of,
+    shown,
+    suffix_of,
+)
+from include.importing.runtime import Runtime
+from include.importing.settings import ImportSettings
+from include.importing.settings_files import landing_places, read_layers, read_text
+from include.importing.stages import values_hidden
+from include.importing.storage import FileStat, Location, NotARegularFile
+
+EXTENSIONS = (".csv", ".txt")
+"""In any letter case (X-01)."""
+UNENDED_SETTLE_SECONDS = 60
+"""How long a file without a line end at its end must be unchanged: it may have been cut off."""
+_UNUSABLE_AFTER_SECONDS = 60
+"""How long an entry that can't be used is left to whoever is still making it."""
+_MOST_REMEMBERED = 50_000
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file in the landing area.
+
+    Args:
+        import_type: by its folder, or the folder above it (PC-02); None when no type has that folder (X-01).
+        folder: relative to the landing area.
+        version: distinguishes this arrival from others of the same name.
+        arrived_at: its last write, UTC.
+    """
+
+    import_type: str | None
+    url: str
+    folder: str
+    file_name: str
+    size_bytes: int
+    version: str
+    arrived_at: datetime
+    is_object: bool
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A file that is not picked up yet, and why."""
+
+    arrival: Arrival
+    reason: str
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """An entry of the landing area that can't become an import as it is, and why. It stays where it is.
+
+    Args:
+        import_type: by its folder; None when no type has it.
+        url: as it may be shown.
+        reason: a sentence without subject, such as "is a named pipe, no regular file".
+        version: distinguishes this entry from a later one of the same name.
+    """
+
+    import_type: str | None
+    url: str
+    file_name: str
+    rule: str
+    reason: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The landing area at one moment; files in the order of arrival (mtime, then name; X-14)."""
+
+    ready: list[Arrival] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    unusable: list[Unusable] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A name in the landing area.
+
+    Args:
+        content: where the bytes are, elsewhere only for a link.
+        problem: rule and reason for which it can't be used.
+        changed_at: the last change of the entry itself, s since 1970; 0 in a store.
+    """
+
+    path: Location
+    relative: str
+    stat: FileStat | None
+    content: Location
+    problem: tuple[str, str] | None = None
+    identity: str = ""
+    changed_at: float = 0.0
+
+
+def arrivals(runtime: Runtime) -> list[Arrival]:
+    """Return every usable file in the landing area that isn't ignored, in the order of arrival."""
+    return _Scan(runtime, runtime.clock()).arrivals
+
+
+def list_landing(runtime: Runtime, now: datetime) -> Listing:
+    """Sort what is in the landing area into what can start now, what must wait, and what is unusable (X-12, GC-05)."""
+    scan = _Scan(runtime, now)
+    considered = [scan.consider(arrival) for arrival in scan.arrivals]
+    queue = _Queue(runtime, considered)
+    listing = Listing(unusable=scan.unusable)
+    for candidate in considered:
+        reason = scan.reason_to_wait(candidate, now) or queue.reason_to_wait(candidate, now)
+        if reason is None:
+            listing.ready.append(candidate.arrival)
+        else:
+            listing.waiting.append(Waiting(candidate.arrival, reason))
+            queue.note_waiting(candidate.arrival)
+    return listing
+
+
+@dataclass(frozen=True)
+class _PickUp:
+    """The settings that bear on a file's pick-up. Only these are remembered: others may be as large as they like."""
+
+    settle_seconds: float
+    release: str | None
+    after: tuple[tuple[str, int], ...]
+
+
+def _pick_up(chosen: ImportSettings) -> _PickUp:
+    return _PickUp(chosen.settle_seconds, chosen.release, tuple(chosen.after.items()))
+
+
+_DEFAULTS = _pick_up(ImportSettings.model_validate({}))
+_remembered: OrderedDict[tuple[Any, ...], _PickUp] = OrderedDict()
+"""By the versions of the settings files, which are read when they have changed: the area is listed twice a second."""
+
+
+@dataclass(frozen=True)
+class _Considered:
+    """An arrival with the settings that bear on its pick-up.
+
+    Args:
+        settings: the defaults when its own are wrong, as its job will say.
+        starts_at: when the file may start: at the first release after its arrival, else at once.
+        is_wanted: folder and name don't refuse it already; if they do, it waits for nothing but its last byte.
+        trouble: why its settings can't be read now.
+    """
+
+    arrival: Arrival
+    content: Location
+    settings: _PickUp
+    starts_at: datetime
+    is_wanted: bool
+    trouble: str | None = None
+
+
+class _Scan:
+    """The entries of the landing area, looked at once."""
+
+    def __init__(self, runtime: Runtime, now: datetime) -> None:
+        self._runtime = runtime
+        self._settings_files: dict[str, _Entry] = {}
+        self._contents: dict[str, Location] = {}
+        self._rights: dict[str, bool | None] = {}
+        self.unusable: list[Unusable] = []
+        usable = []
+        for entry in _entries(runtime.landing):
+            name = entry.relative.rpartition("/")[2]
+            if is_hidden(entry.relative):
+                continue
+            is_settings = name.lower().endswith(SIDECAR_SUFFIX) or name.lower() == FOLDER_SETTINGS
+            if is_settings and entry.problem is None:
+                self._settings_files[entry.relative] = entry
+            if entry.problem is not None and (is_settings or not is_ignored(name)):
+                self._note_unusable(entry, *entry.problem, now)
+            elif not is_ignored(name):
+                usable.append(entry)
+        found = [arrival for entry in usable if (arrival := self._arrival(entry, now)) is not None]
+        self.arrivals = sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file_name))
+
+    def consider(self, arrival: Arrival) -> _Considered:
+        content, chosen, trouble = self._contents[arrival.url], _DEFAULTS, None
+        is_wanted = arrival.import_type is not None and suffix_of(arrival.file_name) in EXTENSIONS
+        starts_at = arrival.arrived_at
+        if is_wanted:
+            try:
+                chosen = self._settings_of(arrival)
+                if chosen.release is not None:
+                    starts_at = _next_release(chosen.release, arrival.arrived_at)
+            except Exception as error:  # one entry never stops the others (X-12)
+                trouble = f"its settings can't be read: {_reason(error)}"
+        return _Considered(arrival, content, chosen, starts_at, is_wanted, trouble)
+
+    def reason_to_wait(self, considered: _Considered, now: datetime) -> str | None:
+        """Say why a file may still be growing, or can't start yet. A store's object appears as a whole."""
+        try:
+            reason = considered.trouble or _unsettled(considered, now)
+            if reason is None and considered.settings.release is not None and now < considered.starts_at:
+                reason = f"released at {considered.starts_at:%Y-%m-%d %H:%M} UTC"
+        except FileNotFoundError:
+            return "taken since the listing began"
+        except Exception as error:  # one entry never stops the others (X-12)
+            return f"can't be looked at: {_reason(error)}"
+        return reason
+
+    def _arrival(self, entry: _Entry, now: datetime) -> Arrival | None:
+        assert entry.stat is not None
+        mistake = name_mistake(entry.relative)
+        if mistake is not None:
+            self._note_unusable(entry, "file.name", mistake, now)
+            return None
+        if not self._can_remove(entry):
+            self._note_unusable(entry, "file.not_removable", "can't be removed from its folder: no right to", now)
+            return None
+        folder, _, name = entry.relative.rpartition("/")
+        url = str(entry.path)
+        self._contents[url] = entry.content
+        return Arrival(
+            place_of(entry.relative)[0], url, folder or ".", name, entry.stat.size_bytes, entry.stat.version,
+            entry.stat.modified_at, entry.stat.is_object,
+        )  # fmt: skip
+
+    def _can_remove(self, entry: _Entry) -> bool:
+        if not entry.path.is_local:
+            return True
+        folder = entry.path.parent
+        if folder.path not in self._rights:
+            self._rights[folder.path] = storage.removal_right(folder)
+        right = self._rights[folder.path]
+        return right if right is not None else os.lstat(entry.path.path).st_uid == os.geteuid()
+
+    def _note_unusable(self, entry: _Entry, rule: str, reason: str, now: datetime) -> None:
+        age = now.timestamp() - entry.changed_at
+        if 0 <= age < _UNUSABLE_AFTER_SECONDS:
+            return
+        name = shown(entry.relative.rpartition("/")[2])
+        self.unusable.append(
+            Unusable(place_of(entry.relative)[0], shown(str(entry.path)), name, rule, reason, entry.identity)
+        )
+
+    def _settings_of(self, arrival: Arrival) -> _PickUp:
+        """Return the settings of an arrival that bear on its pick-up; the defaults when they are wrong.
+
+        Raises:
+            OSError: they can't be read.
+        """
+        folder = "" if arrival.folder == "." else f"{arrival.folder}/"
+        relative = f"{folder}{arrival.file_name}"
+        folder_name = place_of(relative)[1]
+        places = landing_places(relative)
+        there = [entry for place in places.values() if (entry := self._settings_files.get(place)) is not None]
+        versions = tuple((entry.relative, entry.identity) for entry in there)
+        defaults = os.stat(self._runtime.defaults_file).st_mtime_ns
+        key = (self._runtime.landing, arrival.import_type, folder_name, versions, self._runtime.defaults_file, defaults)
+        if key not in _remembered:
+            _remembered[key] = self._read_settings(arrival, places, folder_name)
+            if len(_remembered) > _MOST_REMEMBERED:
+                _remembered.popitem(last=False)
+        return _remembered[key]
+
+    def _read_settings(self, arrival: Arrival, places: Mapping[str, str], folder_name: str | None) -> _PickUp:
+        texts = {
+            layer: read_text(entry.path, self._runtime.landing, is_dropped=True)
+            for layer, place in places.items()
+            if (entry := self._settings_files.get(place)) is not None
+        }
+        try:
+            layers = read_layers(texts | {"folder_name": folder_name}, arrival.file_name)
+            chosen = settings.resolve(str(arrival.import_type), **layers, defaults_file=self._runtime.defaults_file)
+        except SettingsError:  # its job will say so
+            return _DEFAULTS
+        return _pick_up(chosen)
+
+
+class _Queue:
+    """Which files go before others: those of the types in `after` (GC-05), earlier ones of types that edit (X-14)."""
+
+    def __init__(self, runtime: Runtime, everything: Sequence[_Considered]) -> None:
+        self._runtime = runtime
+        self._running: dict[str, bool] = {}
+        self._first_waiting: dict[str, str] = {}
+        self._has_files: set[str] = set()
+        self._last_release: dict[str, datetime] = {}
+        for candidate in everything:
+            name = candidate.arrival.import_type
+            if name is None or not candidate.is_wanted:
+                continue
+            self._has_files.add(name)
+            if candidate.settings.release is not None:
+                until = candidate.starts_at
+                self._last_release[name] = max(until, self._last_release.get(name, until))
+
+    def reason_to_wait(self, candidate: _Considered, now: datetime) -> str | None:
+        return self._held_back(candidate, now) or self._overtaking(candidate.arrival)
+
+    def note_waiting(self, arrival: Arrival) -> None:
+        if arrival.import_type is not None:
+            self._first_waiting.setdefault(arrival.import_type, arrival.file_name)
+
+    def _overtaking(self, arrival: Arrival) -> str | None:
+        """Say which file of a type that edits arrived before this one and still waits (X-14)."""
+        if arrival.import_type is None or not import_types.get(arrival.import_type).edits:
+            return None
+        earlier = self._first_waiting.get(arrival.import_type)
+        return None if earlier is None else f"after {earlier}, which arrived before it"
+
+    def _held_back(self, candidate: _Considered, now: datetime) -> str | None:
+        """Say which files go first (GC-05): those of the types in `after`, waiting or running, but not for ever.
+
+        The patience begins when the file could start; files held for their release are waited for that much longer.
+        """
+        for other, minutes in candidate.settings.after:
+            begins = max(candidate.starts_at, self._last_release.get(other, candidate.starts_at))
+            until = begins + timedelta(minutes=minutes)
+            if now < until and (other in self._has_files or self._is_running(other)):
+                return f"after {other}, until {until:%H:%M} UTC at most"
+        return None
+
+    def _is_running(self, import_type: str) -> bool:
+        if import_type not in self._running:
+            self._running[import_type] = _has_open_job(self._runtime, import_type)
+        return self._running[import_type]
+
+
+def _next_release(cron: str, arrived_at: datetime) -> datetime:
+    moment: datetime = croniter(cron, arrived_at).get_next(datetime)
+    return moment.astimezone(UTC)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or type(error).__name__
+
+
+def _has_open_job(runtime: Runtime, import_type: str) -> bool:
+    with values_hidden(), runtime.engine.connect() as connection:
+        running = sa.select(sa.literal(1)).where(
+            JOB.c.import_type == import_type,
+            JOB.c.finished_at.is_(None),
+            JOB.c.loaded_at.is_(None),
+            JOB.c.state.in_([State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW]),
+        )
+        return connection.execute(running.limit(1)).first() is not None
+
+
+def _unsettled(considered: _Considered, now: datetime) -> str | None:
+    arrival, settle_seconds = considered.arrival, considered.settings.settle_seconds
+    if arrival.is_object:
+        return None
+    age = (now - arrival.arrived_at).total_seconds()
+    if age < 0:  # another machine's clock: the time of the last change of the file's entry is this machine's
+        age = now.timestamp() - os.lstat(arrival.url).st_ctime
+    if age < settle_seconds:
+        return "settling"
+    if age < UNENDED_SETTLE_SECONDS and considered.is_wanted and not _ends_with_line_end(considered.content):
+        return "settling: no line end at its end yet"
+    return "a program still has it open for writing" if storage.has_writer(considered.content.path) else None
+
+
+def _ends_with_line_end(path: Location) -> bool:
+    with path.open_parts() as stream:
+        stream.seek(0, os.SEEK_END)
+        size = stream.tell()
+        stream.seek(max(0, size - 4))
+        tail = stream.read()
+    # In UTF-16 and UTF-32, little-endian, zeros follow the line end.
+    return tail.rstrip(b"\0")[-1:] in (b"\n", b"\r")
+
+
+def _entries(landing: Location) -> Iterator[_Entry]:
+    """Yield every entry of the landing area that is no folder, and folders that can't be entered."""
+    if not landing.is_local:
+        for path, stat in storage.files_below(landing):
+            relative = path.below(landing)
+            if relative is not None:
+                yield _Entry(path, relative, stat, path, identity=stat.version)
+        return
+    pending = [""]
+    while pending:
+        folder = pending.pop()
+        place = landing / folder if folder else landing
+        try:
+            with os.scandir(place.path) as entries:
+                for entry in entries:
+                    relative = f"{folder}/{entry.name}" if folder else entry.name
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(relative)
+                    else:
+                        looked = _look(landing, landing / relative, relative, entry)
+                        if looked is not None:
+                            yield looked
+        except FileNotFoundError:  # taken away since its parent was listed, or an area that is not there yet
+            continue
+        except OSError as error:
+            if not folder:
+                raise
+            reason = f"is a folder that can't be listed: {error.strerror}"
+            yield _Entry(place, folder, None, place, ("file.folder", reason), f"folder-{error.errno}", 0.0)
+
+
+def _look(landing: Location, path: Location, relative: str, entry: os.DirEntry[str]) -> _Entry | None:
+    """Look at an entry that is no folder; None when it has gone meanwhile."""
+    try:
+        held = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return _Entry(path, relative, None, path, ("file.unreadable", f"can't be looked at: {error.strerror}"), "?")
+    problem: tuple[str, str] | None = None
+    stat, content = None, path
+    try:
+        if entry.is_symlink():
+            content = content_of(path, landing, is_dropped=True)
+            stat = content.stat()
+        else:
+            stat = storage.local_stat(held, path.path)
+        if not os.access(content.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+            problem = ("file.unreadable", "can't be read: no right to")
+    except OutOfPlace as error:
+        problem = ("file.link", str(error))
+    except NotARegularFile as error:
+        problem = ("file.special", str(error.strerror))
+    except IsADirectoryError:
+        problem = ("file.link", "is a link to a folder, which is not followed: give the folder itself this name")
+    except OSError as error:
+        problem = ("file.unreadable", f"can't be looked at: {error.strerror}")
+    identity = f"{held.st_ino}-{stat.version if stat else held.st_mode}"
+    return _Entry(path, relative, stat, content, problem, identity, held.st_ctime)

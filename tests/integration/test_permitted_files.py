@@ -1,0 +1,341 @@
+"""A run may name only files of its own type: everything else is refused before anything is opened. Source: X-21.
+
+What is opened is traced by Python's audit events, not inferred: each value of `file` goes to `take_file`, and every
+path that the process opens, lists, renames or removes meanwhile, and every address it connects to, is checked.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include import import_types
+from include.importing import places
+from include.importing.errors import FileRefused
+from include.importing.landing import Request, take_file
+from include.importing.runtime import ROOT
+from tests.imports import CARD_HEADER, Site
+
+pytestmark = pytest.mark.integration
+
+TYPES = tuple(import_types.IMPORT_TYPES)
+VALUES = 2_000
+SECRET = "the-secret-of-this-test"
+OF_PATHS = {"open", "os.listdir", "os.scandir", "os.rename", "os.remove", "os.link", "os.symlink", "os.truncate",
+            "os.mkdir", "os.rmdir", "shutil.copyfile"}  # fmt: skip
+OF_ADDRESSES = {"socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "urllib.Request"}
+_events: list[tuple[str, tuple[Any, ...]]] | None = None
+
+
+def _hook(event: str, arguments: tuple[Any, ...]) -> None:
+    if _events is not None and (event in OF_PATHS or event in OF_ADDRESSES):
+        _events.append((event, arguments))
+
+
+sys.addaudithook(_hook)  # there is no way to take it away again
+
+
+@contextmanager
+def traced() -> Iterator[list[tuple[str, tuple[Any, ...]]]]:
+    """Collect what the process opens, changes and connects to."""
+    global _events
+    events: list[tuple[str, tuple[Any, ...]]] = []
+    _events = events
+    try:
+        yield events
+    finally:
+        _events = None
+
+
+OF_PYTHON = (sys.prefix, sys.base_prefix, str(ROOT / "include"), str(ROOT / ".venv"), "/usr/share/zoneinfo")
+
+
+def touched(events: list[tuple[str, tuple[Any, ...]]]) -> tuple[set[str], set[str]]:
+    """Return the real paths, but for Python's own modules and the project's defaults, and the addresses."""
+    paths: set[str] = set()
+    addresses: set[str] = set()
+    for event, arguments in events:
+        if event in OF_ADDRESSES:
+            addresses.add(f"{event}{arguments}")
+            continue
+        for argument in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink", "shutil.copyfile") else 1]:
+            if isinstance(argument, str | bytes | os.PathLike):
+                path = os.path.realpath(os.fsdecode(argument))
+                if not path.startswith(OF_PYTHON):
+                    paths.add(path)
+    return paths, addresses
+
+
+@pytest.fixture
+def place(stocked: Site, tmp_path: Path) -> Site:
+    """A site with files of every type in every place, odd entries beside them, and secrets around it."""
+    root = stocked.folder
+    for name in ("keys.json", "passwords.json"):
+        (root / name).write_text(SECRET)
+    (root / "landing-of-others").mkdir()
+    (root / "landing-of-others" / "x.csv").write_text(SECRET)
+    (tmp_path / "exports").mkdir()
+    (tmp_path / "exports" / "people.csv").write_text(SECRET)
+    (tmp_path / "exports" / "out.csv").symlink_to(root / "keys.json")
+    for name in TYPES:
+        fill(root, name)
+    return stocked
+
+
+def fill(root: Path, name: str) -> None:
+    """Put what belongs to a type, and what doesn't, into its places; what is there already stays."""
+    folder = root / "landing" / name
+    for path in (
+        folder / "own.csv", folder / "_settings.yaml", folder / "own.csv.settings.yaml", folder / "x.csv.part",
+        folder / ".hidden.csv", folder / ".launches" / "run.csv", folder / "deeper" / "still.csv",
+        root / "landing" / "top.csv", root / "landing" / "nobody" / "x.csv",
+        root / "work" / "99" / "cards.csv", root / "work" / "uploads" / name / "ann" / "0" / "up.csv",
+        root / "work" / "uploads" / name / "ann" / "0" / "upload.json",
+        root / "archive" / "imported" / name / "7" / "old.csv",
+        root / "archive" / "quarantine" / name / "8" / "bad.csv",
+        root / "reports" / name / "7" / "old.rejected.csv",
+    ):  # fmt: skip
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.write_text("" if path.suffix == ".yaml" else f"{CARD_HEADER}\n{SECRET},x,1\n")
+    for link, target in {
+        "out.csv": root / "keys.json", "loop.csv": "loop.csv", "nowhere.csv": "/nowhere", "etc.csv": "/etc/passwd",
+        "proc.csv": "/proc/self/environ", "zero.csv": "/dev/zero", "dir.csv": root / "archive", "linked": root,
+        "theirs.csv": root / "landing" / TYPES[(TYPES.index(name) + 1) % len(TYPES)] / ".hidden.csv",
+        "inner.csv": ".hidden.csv",
+    }.items():  # fmt: skip
+        if not os.path.lexists(folder / link):
+            (folder / link).symlink_to(target)
+    for odd in ("pipe.csv",):
+        if not (folder / odd).exists():
+            os.mkfifo(folder / odd)
+
+
+def state(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Return what tells one state of a tree from another."""
+    return {
+        str(path): (held.st_ino, held.st_size, held.st_mtime_ns)
+        for path in folder.rglob("*")
+        if (held := path.lstat()) and not path.is_dir()
+    }
+
+
+def own_files(root: Path, import_type: str) -> set[str]:
+    """Return the files that a run of the type may read, written down by hand."""
+    return {
+        str(root / "landing" / import_type / "own.csv"),
+        str(root / "landing" / import_type / ".hidden.csv"),  # through the link inner.csv alone
+        str(root / "work" / "uploads" / import_type / "ann" / "0" / "up.csv"),
+        str(root / "archive" / "imported" / import_type / "7" / "old.csv"),
+        str(root / "archive" / "quarantine" / import_type / "8" / "bad.csv"),
+    } | ({str(root / "landing" / import_type / "deeper" / "still.csv")} if import_type == "promo_codes" else set())
+
+
+def values(root: Path, port: int, seed: int) -> Iterator[str]:
+    """Yield values of `file`: places of every kind, in spellings of every kind."""
+    chance = random.Random(seed)
+    targets = [str(path) for path in root.rglob("*")] + [
+        "/etc/passwd", "/etc/shadow", "/proc/self/environ", f"/proc/{os.getpid()}/environ", "/proc/kmsg", "/dev/zero",
+        "/dev/stdin", "/", str(root), f"{root}/landing", "own.csv", "", ".", "..", "~/.ssh/id_rsa", "$HOME/x.csv",
+    ]  # fmt: skip
+    folders = [str(root / "landing" / name) for name in TYPES] + [str(root / "work" / "uploads" / TYPES[0])]
+    spellings = [
+        lambda text: text,
+        lambda text: f"{chance.choice(folders)}/..{'/..' * chance.randint(0, 8)}{text}",
+        lambda text: f"{chance.choice(folders)}/{os.path.relpath(text or '/', chance.choice(folders))}",
+        lambda text: f"{chance.choice(folders)}/./{text}",
+        lambda text: f"{chance.choice(folders)}//{text}",
+        lambda text: f"{chance.choice(folders)}/linked/{os.path.relpath(text or '/', root)}",
+        lambda text: text.replace("/", "//"),
+        lambda text: text.replace("/", "/./"),
+        lambda text: text.replace("/", "\\"),
+        lambda text: text.replace("/", "%2f"),
+        lambda text: text.replace("..", "%2e%2e"),
+        lambda text: text.replace("..", "\uff0e\uff0e"),
+        lambda text: f"{text}/",
+        lambda text: f"{text}\0.csv",
+        lambda text: f"{text}\n",
+        lambda text: f" {text}",
+        lambda text: f"{text}?versionId=1",
+        lambda text: f"{text}#.csv",
+        lambda text: text.upper(),
+        lambda text: f"file://{text}",
+        lambda text: f"FILE://{text}",
+        lambda text: f"file:{text}",
+        lambda text: f"file://localhost{text}",
+        lambda text: f"local://{text}",
+        lambda text: f"memory://{text}",
+        lambda text: f"zip://x.csv::file://{text}",
+        lambda text: f"simplecache::file://{text}",
+        lambda text: f"filecache::{text}",
+        lambda text: f"dir::{text}",
+        lambda text: f"http://127.0.0.1:{port}{text}",
+        lambda text: f"http://user:{SECRET}@127.0.0.1:{port}{text}?sig={SECRET}",
+        lambda text: f"ftp://127.0.0.1:{port}{text}",
+        lambda text: f"sftp://user:{SECRET}@127.0.0.1:{port}{text}",
+        lambda text: f"s3://bucket{text}",
+        lambda text: f"s3://user:{SECRET}@bucket{text}?X-Amz-Signature={SECRET}",
+        lambda text: f"s3a://bucket{text}",
+        lambda text: f"github://org:repo@main{text}",
+        lambda text: f"webhdfs://127.0.0.1:{port}{text}",
+        lambda text: f"data:text/csv,{text}",
+        lambda text: f"reference::{text}",
+        lambda text: f"hf://{text}",
+    ]
+    for name in TYPES:
+        yield from sorted(own_files(root, name))
+    for number in range(VALUES):
+        spell = spellings[number % len(spellings)]
+        target = targets[number] if number < len(targets) and spell is spellings[0] else chance.choice(targets)
+        yield spell(target)
+
+
+@pytest.mark.parametrize("import_type", TYPES)
+def test_x21_no_value_of_file_opens_anything_that_is_not_the_types_own(place: Site, import_type: str):
+    root = place.folder
+    own = {os.path.realpath(path) for path in own_files(root, import_type)}
+    landing = root / "landing" / import_type
+    beside = {f"{path}.settings.yaml" for path in (*own, landing / "inner.csv")}
+    beside |= {str(Path(path).parent / "_settings.yaml") for path in (*own, landing / "own.csv")}
+    movable = {str(landing / name) for name in ("own.csv", "own.csv.settings.yaml", "inner.csv", "deeper/still.csv")}
+
+    def jobs() -> int:
+        return int(place.query("SELECT coalesce(max(id), 0) FROM ledger.import_job")[0][0])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        before, jobs_before, since = state(root), jobs(), []
+        refused = taken = 0
+        for number, value in enumerate(values(root, server.getsockname()[1], seed=TYPES.index(import_type))):
+            since.append(value)
+            refusal = None
+            with traced() as events:
+                try:
+                    job = take_file(
+                        place.runtime, Request(import_type, value, f"{import_type} {number}", "ulla")
+                    ).job_id
+                except FileRefused as error:
+                    refusal = error
+            paths, addresses = touched(events)
+            assert addresses == set(), value
+            if refusal is not None:
+                refused += 1
+                told = f"{refusal}"
+                assert (SECRET in told, refusal.rule in ("file.place", "file.missing")) == (False, True), value
+                assert paths <= own, (value, paths - own)
+                if len(since) < 100:
+                    continue
+                assert (state(root), jobs()) == (before, jobs_before), since
+            else:
+                taken += 1
+                allowed = own | beside | {str(landing / "inner.csv")}
+                others = {path for path in paths - allowed if not path.startswith(f"{root}/work/{job}")}
+                assert others == set(), value
+                after = state(root)
+                gone = {path for path in before if path not in after}
+                changed = {path for path in before if path in after and before[path] != after[path]}
+                assert (gone - movable, changed) == (set(), set()), since
+                assert jobs() == jobs_before + 1, since
+                place.query("UPDATE ledger.import_job SET finished_at = now() WHERE id = :job", job=job)
+                fill(root, import_type)
+            before, jobs_before, since = state(root), jobs(), []
+        assert refused > VALUES * 0.8
+        assert taken >= 4, "its own files were among the values"
+
+
+@pytest.mark.parametrize("import_type", TYPES)
+def test_x21_the_types_own_files_are_taken_however_the_area_is_reached(place: Site, tmp_path: Path, import_type: str):
+    """The configured folder may be a link itself: its files are named below the link."""
+    (tmp_path / "by-link").symlink_to(place.folder)
+    for root in (place.folder, tmp_path / "by-link"):
+        areas = {name: str(root / name) for name in ("landing", "work", "reports", "archive")}
+        runtime = replace(place.runtime, **areas)  # type: ignore[arg-type]
+        for path in sorted(own_files(root, import_type)):
+            if path.endswith(".hidden.csv"):
+                continue
+            for url in (path, f"file://{path}"):
+                fill(place.folder, import_type)
+                job = take_file(runtime, Request(import_type, url, f"{root} {url}", "ulla")).job_id
+                (kept,) = place.query("SELECT work_url FROM ledger.import_job WHERE id = :job", job=job)
+                assert SECRET in Path(kept[0]).read_text()
+                place.query("UPDATE ledger.import_job SET finished_at = now() WHERE id = :job", job=job)
+
+
+def test_x21_roots_permit_what_is_below_them_and_no_links_out_of_them(place: Site, tmp_path: Path):
+    exports = tmp_path / "exports"
+
+    def take(path: Path, *roots: Path) -> int:
+        asked = Request("customers", str(path), f"{path}", "ulla", roots=tuple(map(str, roots)))
+        return take_file(place.runtime, asked).job_id
+
+    assert take(exports / "people.csv", exports) > 0
+    assert (exports / "people.csv").exists(), "copied, not moved"
+    for path, roots in (
+        (exports / "people.csv", ()),
+        (exports / "people.csv", (tmp_path / "export",)),
+        (exports / "out.csv", (exports,)),
+        (exports / ".." / "site" / "keys.json", (exports,)),
+        (exports / "none.csv", (exports,)),
+        (exports, (exports,)),
+    ):
+        with pytest.raises(FileRefused, match=r"file\.(place|missing)"):
+            take(path, *roots)
+
+
+def test_x21_a_settings_file_beside_a_file_may_be_no_link_out_either(place: Site, tmp_path: Path):
+    """Its text goes into the ledger, and mistakes in it onto pages."""
+    exports = tmp_path / "exports"
+    (exports / "people.csv.settings.yaml").symlink_to(place.folder / "keys.json")
+    (place.folder / "landing" / "gift_cards" / "own.csv.settings.yaml").unlink()
+    (place.folder / "landing" / "gift_cards" / "own.csv.settings.yaml").symlink_to(place.folder / "keys.json")
+    for asked in (
+        Request("customers", str(exports / "people.csv"), "1", roots=(str(exports),)),
+        Request("gift_cards", str(place.folder / "landing" / "gift_cards" / "own.csv"), "2"),
+    ):
+        with traced() as events:
+            job = take_file(place.runtime, asked).job_id
+        assert str(place.folder / "keys.json") not in touched(events)[0]
+        ((parameters,),) = place.query("SELECT parameters::text FROM ledger.import_job WHERE id = :job", job=job)
+        assert SECRET not in parameters
+        assert "link" in parameters
+
+
+def test_x21_the_settings_of_a_types_folder_hold_for_its_archive_and_roots_too(place: Site, tmp_path: Path):
+    (place.folder / "landing" / "customers" / "_settings.yaml").write_text("review: true\n")
+    for path in (
+        place.folder / "archive" / "imported" / "customers" / "7" / "old.csv",
+        tmp_path / "exports/people.csv",
+    ):
+        asked = Request("customers", str(path), str(path), roots=(str(tmp_path / "exports"),))
+        job = take_file(place.runtime, asked).job_id
+        ((parameters,),) = place.query("SELECT parameters FROM ledger.import_job WHERE id = :job", job=job)
+        assert parameters["type_folder"] == "review: true\n"
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://user:pw@host/a/b?sig=1#x", "http://host/…"),
+        ("https://host", "https://host"),
+        ("sftp://user@host:22/secret/path", "sftp://host:22/…"),
+        ("s3://key:secret@bucket/a/b.csv?X-Amz-Signature=1", "s3://bucket/a/b.csv"),
+        ("simplecache::http://u:p@h/x", "simplecache:"),
+        ("zip://in.csv::http://u:p@h/x", "zip://in.csv"),
+        ("data:text/csv,secret", "data:text"),
+        ("/landing/a b.csv", "/landing/a b.csv"),
+        ("/landing/a\nb.csv", "/landing/a\ufffdb.csv"),
+    ],
+)  # fmt: skip
+def test_x21_addresses_are_shown_without_what_may_be_secret(address: str, shown: str):
+    found = places.shown(address)
+    assert found.startswith(shown)
+    for secret in ("pw", "sig", "secret", "Signature", "u:p", "user"):
+        assert secret not in found

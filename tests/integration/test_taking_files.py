@@ -1,0 +1,349 @@
+"""What was looked at is what is taken, read, loaded and archived. Source: X-12, X-14, X-20."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from include.importing import files, importer, jobs, landing, reporting, storage
+from include.importing.errors import FileRefused, FileUnsettled, SourceChanged
+from include.importing.importer import import_file
+from include.importing.landing import Request, take_file
+from include.importing.storage import Location
+from tests.imports import CARD_HEADER, Site, contents, summary
+
+pytestmark = pytest.mark.integration
+
+FIRST = f"{CARD_HEADER}\n77,flexible_gift,15\n"
+MORE = "78,flexible_gift,20\n"
+LATER = timedelta(minutes=5)
+
+
+def ready(site: Site) -> list[landing.Arrival]:
+    return landing.list_landing(site.runtime, datetime.now(UTC) + LATER).ready
+
+
+def request(arrival: landing.Arrival, key: str = "a run") -> Request:
+    """Return the request that `pick_up_files` makes of a ready file."""
+    return Request(str(arrival.import_type), arrival.url, key, listed_version=arrival.version)
+
+
+def write_on(path: Path, text: str = MORE) -> None:
+    """Write on, a second after the last change."""
+    held = path.stat()
+    with path.open("a") as sink:
+        sink.write(text)
+    os.utime(path, ns=(held.st_atime_ns, held.st_mtime_ns + 10**9))
+
+
+def loaded(site: Site) -> list[tuple[Any, ...]]:
+    return site.query("SELECT card_number, balance::int FROM loyalty.gift_card ORDER BY 1")
+
+
+def assert_ledger_has_the_archives_hash(site: Site) -> None:
+    for url, sha256 in site.query("SELECT archive_url, sha256 FROM ledger.import_job WHERE archive_url IS NOT NULL"):
+        assert hashlib.sha256(Path(url).read_bytes()).hexdigest() == sha256
+
+
+@pytest.mark.parametrize("change", [write_on, lambda path: path.write_text(""), lambda path: os.utime(path, (1, 1))])
+def test_x12_a_file_that_changed_since_it_was_listed_waits_again(stocked: Site, change: Callable[[Path], None]):
+    path = stocked.drop("gift_cards", "again.csv", FIRST)
+    (arrival,) = ready(stocked)
+    change(path)
+    before = contents(stocked.folder)
+    with pytest.raises(FileUnsettled):
+        take_file(stocked.runtime, request(arrival))
+    assert contents(stocked.folder) == before
+    assert stocked.query("SELECT count(*) FROM ledger.import_job WHERE import_type = 'gift_cards'") == [(0,)]
+
+
+def test_x12_a_file_of_no_bytes_that_gets_content_waits_again_and_loads_whole(stocked: Site):
+    path = stocked.drop("gift_cards", "zero.csv", "")
+    (arrival,) = ready(stocked)
+    path.write_text(FIRST)
+    with pytest.raises(FileUnsettled):
+        take_file(stocked.runtime, request(arrival))
+    (arrival,) = ready(stocked)
+    assert import_file(stocked.runtime, request(arrival, "another run")).state == "completed"
+    assert loaded(stocked) == [("77", 15)]
+
+
+def test_x12_a_file_that_is_open_for_writing_is_not_taken(stocked: Site):
+    path = stocked.drop("gift_cards", "open.csv", FIRST)
+    (arrival,) = ready(stocked)
+    with path.open("a"), pytest.raises(FileUnsettled, match="open for writing"):
+        take_file(stocked.runtime, request(arrival))
+    assert path.exists()
+
+
+@pytest.mark.parametrize("moment", ["copy", "inspect_file", "validate_chunk", "load_rows"])
+def test_x12_a_file_that_is_written_on_before_the_load_loads_nothing_and_comes_again_whole(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    """The writer keeps the file open: it writes into the file that was moved. Leases are none on network disks."""
+    monkeypatch.setattr(storage, "has_writer", lambda _: None)
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    (arrival,) = ready(stocked)
+    module: Any = storage if moment == "copy" else importer
+    real = getattr(module, moment)
+    with path.open("a") as writer:
+
+        def overtaken(*args: Any) -> Any:
+            if not writer.closed:
+                os.utime(writer.fileno(), (1, 1))
+                writer.write(MORE)
+                writer.close()
+            return real(*args)
+
+        monkeypatch.setattr(module, moment, overtaken)
+        if moment == "copy":
+            with pytest.raises(FileUnsettled):
+                import_file(stocked.runtime, request(arrival))
+        else:
+            failed = import_file(stocked.runtime, request(arrival))
+            assert (failed.state, (failed.reason or {})["rule"]) == ("failed", "file.changed")
+            assert "in the landing area again" in (failed.reason or {})["message"]
+    assert loaded(stocked) == []
+    assert path.read_text() == FIRST + MORE
+    (again,) = ready(stocked)
+    assert import_file(stocked.runtime, request(again, "the next run")).state == "completed"
+    assert loaded(stocked) == [("77", 15), ("78", 20)]
+    assert_ledger_has_the_archives_hash(stocked)
+
+
+def test_x12_the_same_run_tried_again_reads_a_changed_file_anew(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(storage, "has_writer", lambda _: None)
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    asked = request(ready(stocked)[0])
+    with path.open("a") as writer:
+        job = take_file(stocked.runtime, asked).job_id
+        writer.write(MORE)
+    with pytest.raises(SourceChanged):
+        importer.inspect_file(stocked.runtime, job)
+    assert reporting.close_job(stocked.runtime, job, failure="inspect_file failed").state == "failed"
+    done = import_file(stocked.runtime, asked)
+    assert (done.job, done.state) == (job, "completed")
+    assert loaded(stocked) == [("77", 15), ("78", 20)]
+    assert_ledger_has_the_archives_hash(stocked)
+
+
+@pytest.mark.parametrize("has_successor", [False, True])
+def test_x12_what_is_written_after_the_load_is_reported_and_not_lost(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, has_successor: bool
+):
+    monkeypatch.setattr(storage, "has_writer", lambda _: None)
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    asked = request(ready(stocked)[0])
+    real = importer.write_report
+
+    with path.open("a") as writer:
+
+        def written_on(*args: Any) -> Any:
+            writer.write(MORE)
+            writer.close()
+            if has_successor:
+                path.write_text(f"{CARD_HEADER}\n79,flexible_gift,1\n")
+            return real(*args)
+
+        monkeypatch.setattr(importer, "write_report", written_on)
+        result = import_file(stocked.runtime, asked)
+    assert result.state == "completed"
+    assert [warning["rule"] for warning in result.warnings] == ["file.changed_after_load"]
+    assert "(+20 bytes)" in result.warnings[0]["message"]
+    assert summary(result)["warnings"] == result.warnings
+    assert_ledger_has_the_archives_hash(stocked)
+    if has_successor:
+        kept = stocked.folder / "archive" / "quarantine" / "gift_cards" / str(result.job) / "written-on" / "slow.csv"
+        assert kept.read_text() == FIRST + MORE
+        assert str(kept) in result.warnings[0]["message"]
+    else:
+        monkeypatch.setattr(importer, "write_report", real)
+        again = import_file(stocked.runtime, request(ready(stocked)[0], "the next run"))
+        assert (again.rows.unchanged, again.rows.inserted) == (1, 1)
+    assert contents(stocked.folder / "work") == {}
+
+
+def test_x12_a_hard_link_that_is_written_into_changes_nothing_that_was_read(stocked: Site):
+    path = stocked.drop("gift_cards", "linked.csv", FIRST)
+    other = stocked.folder / "elsewhere.csv"
+    os.link(path, other)
+    result = import_file(stocked.runtime, request(ready(stocked)[0]))
+    other.write_text("x" * 100)
+    assert result.state == "completed"
+    assert_ledger_has_the_archives_hash(stocked)
+
+
+def test_x12_a_bucket_object_that_is_replaced_while_it_is_copied_comes_again(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+):
+    """In a store that copies an object as it is at that moment. `memory` stands in for it."""
+    areas = {name: storage.locate(f"memory://{stocked.folder.name}/{name}") for name in ("landing", "work")}
+    runtime = replace(stocked.runtime, **areas)
+    path = runtime.landing / "gift_cards" / "cards.csv"
+    with storage.written_whole(path) as sink:
+        sink.write(FIRST.encode())
+    real = storage.copy
+
+    def replaced(source: Location, target: Location) -> None:
+        real(source, target)
+        if source == path and path.stat().size_bytes == len(FIRST):
+            with storage.written_whole(path) as sink:
+                sink.write((FIRST + MORE).encode())
+
+    monkeypatch.setattr(storage, "copy", replaced)
+    with pytest.raises(FileUnsettled):
+        take_file(runtime, Request("gift_cards", str(path), "a run"))
+    assert path.open_whole().read().decode() == FIRST + MORE
+    result = import_file(runtime, Request("gift_cards", str(path), "another run"))
+    assert (result.state, loaded(stocked)) == ("completed", [("77", 15), ("78", 20)])
+
+
+def test_x12_a_stale_file_in_work_is_never_taken_for_the_dropped_one(stocked: Site):
+    """A restored backup counts jobs from an earlier number on, and work has files of jobs that had those numbers."""
+    number = stocked.query("SELECT last_value + 1 FROM ledger.import_job_id_seq")[0][0]
+    for name in ("cards.csv", "text.utf8", "taken-0123456789abcdef/cards.csv"):
+        stale = stocked.folder / "work" / str(number) / name
+        stale.parent.mkdir(parents=True, exist_ok=True)
+        stale.write_text(f"{CARD_HEADER}\nof-last-month,flexible_gift,99\n")
+    for place in ("imported", "quarantine"):
+        stale = stocked.folder / "archive" / place / "gift_cards" / str(number) / "cards.csv"
+        stale.parent.mkdir(parents=True, exist_ok=True)
+        stale.write_text(f"{CARD_HEADER}\nof-last-month,flexible_gift,99\n")
+    path = stocked.drop("gift_cards", "cards.csv", f"{CARD_HEADER}\nof-today,flexible_gift,1\n")
+    result = stocked.run("gift_cards", path)
+    assert (result.job, result.state) == (number, "completed")
+    assert loaded(stocked) == [("of-today", 1)]
+    assert_ledger_has_the_archives_hash(stocked)
+
+
+def test_x12_a_stale_file_does_not_stand_in_for_one_that_is_gone(stocked: Site):
+    path = stocked.drop("gift_cards", "cards.csv", FIRST)
+    real = landing._bring
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    asked = stocked.request("gift_cards", path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(landing, "_bring", killed)
+        with pytest.raises(KeyboardInterrupt):
+            take_file(stocked.runtime, asked)
+    with stocked.runtime.engine.connect() as connection:
+        job = jobs.find(connection, asked.run_key)
+    assert job is not None
+    stale = stocked.folder / "work" / str(job.id) / "cards.csv"
+    stale.parent.mkdir(parents=True)
+    stale.write_text(f"{CARD_HEADER}\nof-last-month,flexible_gift,99\n")
+    path.unlink()
+    assert landing._bring is real
+    with pytest.raises(FileRefused, match="is gone"):
+        take_file(stocked.runtime, asked)
+
+
+def test_x20_a_source_that_cannot_be_removed_is_known_before_it_is_copied(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+):
+    """Of an immutable file, say, no right and no mount speaks: renaming it fails."""
+    path = stocked.drop("gift_cards", "kept.csv", FIRST)
+    real = os.replace
+
+    def replace_file(source: str, target: str) -> None:
+        if source == str(path):
+            raise PermissionError(1, "Operation not permitted", source)
+        real(source, target)
+
+    monkeypatch.setattr(storage.os, "replace", replace_file)
+    for _ in range(2):
+        with pytest.raises(FileRefused, match="can't be removed"):
+            take_file(stocked.runtime, stocked.request("gift_cards", path))
+        reporting.close_job(stocked.runtime, stocked.query("SELECT max(id) FROM ledger.import_job")[0][0])
+    assert contents(stocked.folder / "work") == {}
+    assert path.read_text() == FIRST
+
+
+def test_x20_a_store_that_refuses_to_delete_keeps_one_object_and_no_copies(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+):
+    area = storage.locate(f"memory://{stocked.folder.name}-kept/landing")
+    runtime = replace(stocked.runtime, landing=area)
+    path = runtime.landing / "gift_cards" / "cards.csv"
+    with storage.written_whole(path) as sink:
+        sink.write(FIRST.encode())
+    real = Location.remove
+
+    def remove(place: Location) -> None:
+        if place == path:
+            raise PermissionError(13, "Access Denied", str(place))
+        real(place)
+
+    monkeypatch.setattr(Location, "remove", remove)
+    for number in range(3):
+        with pytest.raises(FileRefused, match="can't be removed"):
+            take_file(runtime, Request("gift_cards", str(path), f"run {number}"))
+        reporting.close_job(runtime, stocked.query("SELECT max(id) FROM ledger.import_job")[0][0])
+    kept = [*contents(stocked.folder / "work"), *contents(stocked.folder / "archive")]
+    assert [name for name in kept if name.endswith("cards.csv") and "pools" not in name] == []
+    assert path.exists()
+
+
+def test_x20_the_archive_is_checked_against_the_ledgers_hash(stocked: Site):
+    path = stocked.drop("gift_cards", "cards.csv", FIRST)
+    asked = stocked.request("gift_cards", path)
+    job = take_file(stocked.runtime, asked).job_id
+    importer.inspect_file(stocked.runtime, job)
+    importer.validate_chunk(stocked.runtime, job, 0)
+    importer.load_rows(stocked.runtime, job)
+    importer.write_report(stocked.runtime, job)
+    copy = stocked.folder / "work" / str(job) / "cards.csv"
+    copy.write_text(FIRST.replace("15", "99"))
+    with pytest.raises((storage.StorageError, FileRefused)):
+        reporting.close_job(stocked.runtime, job)
+
+
+def test_x20_retention_walks_the_folders_as_well_as_the_ledger(stocked: Site):
+    kept = stocked.load("gift_cards", f"{CARD_HEADER}\n1,flexible_gift,1\n2,nowhere,1\n")
+    strays = [
+        "work/900000/cards.csv", "work/900000/taken-0123456789abcdef/cards.csv",
+        "archive/imported/gift_cards/900001/x.csv", "archive/quarantine/customers/900002/x.csv",
+        "archive/quarantine/unknown/900003/x", "reports/customers/900004/x.rejected.csv",
+        f"reports/gift_cards/{kept.job}/of an attempt that was killed.rejected.csv",
+    ]  # fmt: skip
+    for name in strays:
+        (stocked.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (stocked.folder / name).write_text("somebody's rows")
+    now = stocked.runtime.clock()
+    assert reporting.delete_expired(stocked.runtime, now + timedelta(days=20)) == {}
+    assert set(strays) <= set(contents(stocked.folder))
+    deleted = reporting.delete_expired(stocked.runtime, now + timedelta(days=40))
+    assert deleted == {"gift_card_pools": 1, "gift_cards": 1, "unknown": 6}
+    assert reporting.delete_expired(stocked.runtime, now + timedelta(days=41)) == {}
+    names = [name.rpartition("/")[2] for name in contents(stocked.folder)]
+    assert set(names) == {"summary.json", "validation.json"}
+
+
+def test_x20_a_running_job_loses_nothing_by_the_walk(stocked: Site):
+    path = stocked.drop("gift_cards", "old.csv", FIRST)
+    os.utime(path, (1, 1))
+    job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
+    stocked.query("UPDATE ledger.import_job SET work_url = NULL WHERE id = :job", job=job)
+    before = contents(stocked.folder / "work")
+    assert len(before) == 2
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
+    assert contents(stocked.folder / "work") == before
+
+
+def test_x20_what_a_file_is_taken_as_is_the_jobs_own(stocked: Site):
+    """Two jobs of one number, of a database that was restored in between, keep what they have taken apart."""
+    path = stocked.drop("gift_cards", "cards.csv", FIRST)
+    job_id = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
+    with stocked.runtime.engine.connect() as connection:
+        job = jobs.get(connection, job_id)
+    other = replace(job, launched_at=job.launched_at + timedelta(seconds=1))
+    assert files.taken_path(stocked.runtime, job) != files.taken_path(stocked.runtime, other)
