@@ -29,8 +29,8 @@ from include.importing.places import (
     is_ignored,
     name_mistake,
     place_of,
-    shown,
     suffix_of,
+    visible,
 )
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
@@ -260,9 +260,9 @@ class _Scan:
         age = now.timestamp() - entry.changed_at
         if 0 <= age < _UNUSABLE_AFTER_SECONDS:
             return
-        name = shown(entry.relative.rpartition("/")[2])
+        name = visible(entry.relative.rpartition("/")[2])
         self.unusable.append(
-            Unusable(place_of(entry.relative)[0], shown(str(entry.path)), name, rule, reason, entry.identity)
+            Unusable(place_of(entry.relative)[0], visible(str(entry.path)), name, rule, reason, entry.identity)
         )
 
     def _settings_of(self, arrival: Arrival) -> _PickUp:

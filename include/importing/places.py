@@ -82,23 +82,29 @@ class OutOfPlace(Exception):
     """A link leads out of the folder in which it is; the message goes on where the file's name ends."""
 
 
+def visible(text: str) -> str:
+    """Return a name with its odd characters replaced, and cut where it is very long."""
+    shown = _CONTROL.sub("\ufffd", text.encode(errors="backslashreplace").decode())
+    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+
+
 def shown(text: str) -> str:
-    """Return the name of a file as it may be stored and shown.
+    """Return what a request named as it may be stored and shown.
 
     An address loses whatever may be a secret: user and password, query, the path on a host that is no store of objects.
     """
-    visible = _CONTROL.sub("\ufffd", text.encode(errors="backslashreplace").decode())
-    if address := _ADDRESS.match(visible):
-        first = visible.split("::")[0]
+    if address := _ADDRESS.match(text):
+        first = text.split("::")[0]
         host, slash, key = first[address.end() :].partition("/")
         rest = key.split("?")[0] if address[1] in _OBJECT_STORES else "…"
-        visible = f"{address[0]}{host.rpartition('@')[2].split('?')[0]}{slash}{rest if slash else ''}"
-    return visible if len(visible) <= LONGEST_SHOWN else f"{visible[:LONGEST_SHOWN]}…"
+        text = f"{address[0]}{host.rpartition('@')[2].split('?')[0]}{slash}{rest if slash else ''}"
+    return visible(text)
 
 
 def missing(named: str, error: OSError) -> FileRefused:
     """Say why a file can't be read."""
     whys = {errno.ENOENT: "does not exist", errno.EACCES: "can't be read", errno.EISDIR: "is a folder"}
+    whys[errno.ENAMETOOLONG] = "can't exist: its name is too long"
     why = f"is {error.kind}, no regular file" if isinstance(error, NotARegularFile) else whys.get(error.errno or 0)
     return FileRefused("file.missing", f"The file {shown(named)} {why or 'does not exist'}.")
 

@@ -353,7 +353,7 @@ def written_whole(path: Location) -> Iterator[BinaryIO]:
 @contextmanager
 def _renamed_when_whole(path: str) -> Iterator[BinaryIO]:
     folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o750, exist_ok=True)
+    _make_folders(folder)
     # A short name, as the file's own may be a long one.
     partial = os.path.join(folder, f".{os.getpid()}-{threading.get_ident()}{PARTIAL_SUFFIX}")
     try:
@@ -367,6 +367,14 @@ def _renamed_when_whole(path: str) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             os.unlink(partial)
         raise
+
+
+def _make_folders(folder: str) -> None:
+    """Make a folder and those above it that are missing, all of them for owner and group alone (X-20)."""
+    if not os.path.isdir(folder):
+        _make_folders(os.path.dirname(folder))
+        with suppress(FileExistsError):  # made by somebody else meanwhile; what it is, its use will tell
+            os.mkdir(folder, mode=0o750)
 
 
 @contextmanager
@@ -416,7 +424,7 @@ def rename(source: Location, target: Location) -> bool:
     if not (source.is_local and target.is_local):
         return False
     try:
-        os.makedirs(os.path.dirname(target.path), mode=0o750, exist_ok=True)
+        _make_folders(os.path.dirname(target.path))
         os.replace(source.path, target.path)
     except OSError as error:
         if error.errno == errno.EXDEV:

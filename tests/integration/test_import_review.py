@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from include import import_types
-from include.importing import jobs, review, uploads
+from include.importing import files, jobs, review
 from include.importing.errors import FileRefused
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
@@ -307,7 +307,7 @@ def test_x06_nothing_is_loaded_that_nobody_has_approved_whatever_state_the_job_w
 def test_x05_an_upload_is_compared_with_what_was_dropped_into_the_folder(stocked: Site):
     """An upload lies in a folder of its own."""
     stocked.run("gift_cards", stocked.drop("gift_cards", "good.csv", CONTENT))
-    folder = stocked.runtime.work / uploads.FOLDER / "gift_cards" / "ada" / "1"
+    folder = stocked.folder / "work" / files.UPLOADS / "gift_cards" / "ada" / "1"
     folder.mkdir(parents=True)
     file = folder / "cards.csv"
     file.write_text(CONTENT.replace("balance", "balance,news").replace("\n", ",\n").replace("news,", "news", 1))
