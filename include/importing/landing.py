@@ -217,7 +217,12 @@ def read_layers(texts: Mapping[str, str | None], file_name: str) -> dict[str, An
     Raises:
         SettingsError: one can't be read.
     """
-    names = {"type_folder": FOLDER_SETTINGS, "folder": FOLDER_SETTINGS, "sidecar": f"{file_name}{SIDECAR_SUFFIX}"}
+    names = {
+        "landing_folder": f"{FOLDER_SETTINGS} of the landing folder",
+        "type_folder": f"{FOLDER_SETTINGS} of the folder above",
+        "folder": FOLDER_SETTINGS,
+        "sidecar": f"{file_name}{SIDECAR_SUFFIX}",
+    }
     layers: dict[str, Any] = {
         layer: None if (text := texts.get(layer)) is None else settings.read_settings(text, name)
         for layer, name in names.items()
@@ -274,16 +279,19 @@ def _considered(runtime: Runtime, arrival: Arrival) -> _Considered:
     return _Considered(arrival, chosen, is_wanted=True)
 
 
-def given_texts(runtime: Runtime, source: UPath) -> dict[str, str | None]:
+def given_texts(runtime: Runtime, source: UPath, import_type: str | None = None) -> dict[str, str | None]:
     """Return what a file's place says of its import, None where it says nothing.
 
     `folder` and `sidecar` are the texts of the settings files beside it. A file in a folder below its type's own has
-    that folder's name as `folder_name`, and the settings file above it as `type_folder` (PC-02).
+    that folder's name as `folder_name`, and the settings file above it as `type_folder` (PC-02). What the type's
+    landing folder locks holds for files from elsewhere as well: they have its settings file as `landing_folder` (X-21).
     """
     places = {"folder": source.parent / FOLDER_SETTINGS, "sidecar": _sidecar(source)}
     name = None
     if runtime.is_in_landing(source):
         _, name = _place(_relative(runtime, source))
+    elif import_type is not None:
+        places["landing_folder"] = runtime.landing / import_type / FOLDER_SETTINGS
     if name is not None:
         places["type_folder"] = source.parent.parent / FOLDER_SETTINGS
     return {layer: _read_text(path) for layer, path in places.items()} | {"folder_name": name}
@@ -399,7 +407,7 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: UP
 
 
 def _given(runtime: Runtime, request: Request, source: UPath) -> dict[str, Any]:
-    given = {"run": dict(request.parameters), **given_texts(runtime, source)}
+    given = {"run": dict(request.parameters), **given_texts(runtime, source, request.import_type)}
     return given if request.sidecar is None else given | {"sidecar": request.sidecar}
 
 

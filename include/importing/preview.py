@@ -105,7 +105,7 @@ def preview_file(
     declared = import_types.get(import_type)
     if not source.is_file():
         raise FileRefused("file.missing", f"The file {source} does not exist.")
-    texts = given_texts(runtime, source)
+    texts = given_texts(runtime, source, import_type)
     layers = read_layers(texts if sidecar is None else texts | {"sidecar": sidecar}, source.name)
     with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
         text_copy = UPath(str(Path(folder) / "text.utf8"))
