@@ -59,16 +59,17 @@ class LocatedYaml:
 
 
 def read_yaml(text: str) -> LocatedYaml:
-    """Read one YAML document; an empty text gives the value None.
+    """Read one YAML document, after a byte order mark if there is one; an empty text gives the value None.
 
     Raises:
         YamlMistake: not YAML, more than one document, a duplicate key, an anchor, alias or tag, too long, too deep.
     """
     if len(text) > MAX_CHARACTERS:
         raise YamlMistake(f"the text is longer than {MAX_CHARACTERS:,} characters")
-    if unreadable := _UNREADABLE.search(text):
+    if unreadable := _UNREADABLE.search(text, 1 if text.startswith("\ufeff") else 0):
         place = f"found U+{ord(unreadable[0]):04X} at byte {len(text[: unreadable.start()].encode())}"
         raise YamlMistake(f"special characters are not allowed, {place}")
+    text = text.removeprefix("\ufeff")
     try:
         _refuse_what_unfolds(text)
         loader = yaml.CSafeLoader(text)

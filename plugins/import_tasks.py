@@ -126,7 +126,7 @@ def review_mapping() -> TaskGroup:
     return group
 
 
-@task(execution_timeout=time_limits.TAKE_FILE, retries=3)
+@task(execution_timeout=time_limits.TAKE_FILE)
 @withhold_values
 @import_metrics.timed
 def take_file(import_type: str) -> int:

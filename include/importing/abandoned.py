@@ -46,8 +46,10 @@ class OpenJob:
 @contextmanager
 def command_going_on(runtime: Runtime, job_id: int) -> Iterator[None]:
     """Tell others that a command works on a job, for as long as this process and its connection live."""
-    with values_hidden(), runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with values_hidden():
+        connection = runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(_TRY_LOCK, {"key": _COMMAND_LOCK, "job": _lock_number(job_id)})
+    with connection:
         try:
             yield
         finally:

@@ -303,13 +303,12 @@ def read_settings(text: str | bytes, source: str) -> GivenSettings:
     """Read a settings file; an empty one gives no settings. The same text is read once, whoever asks again.
 
     Raises:
-        SettingsError: too large, not UTF-8, not YAML, not `key: value` lines; names `source` and the byte or line.
+        SettingsError: too large (the first byte too many is enough to tell), not UTF-8, not YAML, not `key: value`
+            lines; names `source` and the byte or line.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
     if len(raw) > LARGEST_SETTINGS_BYTES:  # before it is hashed, or kept
-        raise SettingsError(
-            f"{shown(source)}: {len(raw):,} bytes are more than the {LARGEST_SETTINGS_BYTES:,} of a settings file."
-        )
+        raise SettingsError(f"{shown(source)}: larger than the {LARGEST_SETTINGS_BYTES:,} bytes of a settings file.")
     read = _READ.get(raw)
     if isinstance(read, str):
         raise SettingsError(f"{shown(source)}: {read}")
@@ -319,11 +318,10 @@ def read_settings(text: str | bytes, source: str) -> GivenSettings:
 def _parse_settings(raw: bytes) -> GivenSettings | str:
     """Return the settings of a text, or what is wrong with it."""
     try:
-        text = raw.decode("utf-8-sig")
+        text = raw.decode()
     except UnicodeDecodeError as error:
-        start = error.start + (len(codecs.BOM_UTF8) if raw.startswith(codecs.BOM_UTF8) else 0)
         hint = " It seems to be UTF-16: save it as UTF-8." if raw.startswith(_UTF_16) else ""
-        return f"not UTF-8 at byte {start}.{hint}"
+        return f"not UTF-8 at byte {error.start}.{hint}"
     try:
         located = read_yaml(text)
     except YamlMistake as mistake:
@@ -550,8 +548,8 @@ class _Merged:
                 self.values[key], self.given_by[key] = value, giver
         for key in locks:
             self._locked_by.setdefault(key, given.source)
-        if self._locked_by:
-            self.values["locked"] = list(self._locked_by)
+        if locks:
+            self.values["locked"], self.given_by["locked"] = list(self._locked_by), giver
 
     def take_over(self, inherited: Mapping[str, object], given_by: Mapping[str, str]) -> None:
         """Put the settings of the earlier job over those before."""

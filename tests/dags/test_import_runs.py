@@ -390,7 +390,7 @@ def test_x12_a_source_that_hangs_is_given_up_and_its_job_closed(run_dag, folders
     os.close(reader)
     os.close(writer)
     assert (run.state, run.tasks["take_file"], run.tasks["close_job"]) == ("failed", "failed", "failed")
-    assert looks == ["cards.csv"] * 4, "a first attempt, three more"
+    assert looks == ["cards.csv"] * 6, "a first attempt, five more"
     (job,) = jobs(connected)
     assert job.state == "failed"
     assert job.finished_at is not None
