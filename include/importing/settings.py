@@ -679,6 +679,8 @@ def _refusal(given: GivenSettings, mistakes: Mistakes) -> str:
 
 
 def _checked(given: GivenSettings, import_type: ImportType) -> _Checked:
+    if not given.values:  # most layers of most files
+        return _Checked(import_type, {}, Mistakes([], 0))
     if given.checked is None:
         return _check(given, import_type)
     known = given.checked.get(import_type.name)
