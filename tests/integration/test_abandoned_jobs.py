@@ -45,3 +45,20 @@ def test_x12_the_job_of_a_killed_command_is_abandoned_and_the_same_command_goes_
     assert abandoned.open_jobs(stocked.runtime, now + timedelta(minutes=2)) == []
     result = import_file(stocked.runtime, request)
     assert (result.job, result.state, counts(result)) == (job.id, "completed", {"read": 1, "inserted": 1})
+
+
+def test_x14_a_command_outlives_the_session_that_says_it_goes_on(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    real = importer.inspect_file
+
+    def ended(*arguments: object) -> object:
+        ((number,),) = stocked.query(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert number >= 1
+        return real(*arguments)
+
+    monkeypatch.setattr(importer, "inspect_file", ended)
+    path = stocked.drop("gift_cards", "a.csv", f"{CARD_HEADER}\n1,flexible_gift,1\n")
+    result = stocked.run("gift_cards", path)
+    assert (result.state, counts(result)) == ("completed", {"read": 1, "inserted": 1})
