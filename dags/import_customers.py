@@ -14,7 +14,7 @@ last one has the last word.
 | `awaiting_review` | running | a person is asked under *Required actions*: launch, choose other columns, or reject |
 | `cancelled` | green, `load_rows` skipped | rejected in its review, or not answered in time; the file is archived |
 | `refused` | red | the file as a whole can't be imported; `close_job` says why, the file lies in the quarantine |
-| `failed` | red | an outage outlasted the retries, or a defect: see the first red task |
+| `failed` | red | an outage outlasted the retries, a person ended the run, or a defect: see the first red task |
 | none | skipped | another run has the file in hand |
 
 Rows that `edit_existing` finds nobody for stand in a file of their own beside the rejected rows

@@ -7,6 +7,9 @@ A file is ready when it is no longer being written, its `release` time (nightly,
 that go before it (`after`) are in. A file in a folder of no import type is refused here: it gets a job, a reason and
 a place in the quarantine.
 
+A job that was left open (its run was deleted, or the warehouse was away when it ended) is closed here first, as
+`failed`: open jobs hold other files back.
+
 **At 3 a.m.** *A file isn't picked up*: the log of `start_imports` says what each waiting file waits for. Names that
 begin with `.` or end in `.part`, `.tmp`, `.filepart` or `.crdownload` are files still being written. If the triggerer
 is down, the next five-minute run takes the file.

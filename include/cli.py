@@ -37,7 +37,13 @@ from include.importing.errors import (
 )
 from include.importing.jobs import FileTaken, JobResult, State
 from include.importing.runtime import ROOT, Runtime
-from include.importing.settings import GivenSettings, read_assignments, read_settings, resolve
+from include.importing.settings import (
+    LARGEST_SETTINGS_BYTES,
+    GivenSettings,
+    read_assignments,
+    read_settings,
+    resolve,
+)
 from include.importing.stages import values_hidden
 from include.importing.storage import Location
 from include.project.sync import sync_in_turn
@@ -266,13 +272,18 @@ def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str |
     parameters = dict(read_assignments(parsed.set).values)
     parameters |= {name: True for name in ("dry_run", "force") if getattr(parsed, name, False)}
     try:
-        raw = None if parsed.settings is None else parsed.settings.read_bytes()
+        raw = None if parsed.settings is None else _read_at_most(parsed.settings, LARGEST_SETTINGS_BYTES + 1)
     except OSError as error:
         raise SettingsError(f"--settings: {_sentence(error)}") from None
     given = None if raw is None else read_settings(raw, str(parsed.settings))
     told = GivenSettings("--set", parameters)
     resolve(parsed.type, sidecar=given, parameters=told, defaults_file=runtime.defaults_file)
     return None if raw is None else raw.decode("utf-8-sig"), parameters
+
+
+def _read_at_most(path: Path, number: int) -> bytes:
+    with path.open("rb") as stream:
+        return stream.read(number)
 
 
 def _json_line(result: JobResult) -> dict[str, object]:

@@ -2,12 +2,14 @@
 
 Stricter than plain YAML: a duplicate key is a mistake, not "the last one wins"; keys are always text as it stands
 (`No: card_number` is a header called No, not `false`); anchors, aliases and tags are refused, so that a few lines can't
-unfold into gigabytes or objects.
+unfold into gigabytes or objects. Read by libyaml: Python's own parser takes ten times as long for the same text.
+Whatever a text holds, a message about it is short: what it quotes is cut off, and shows what can't be seen (X-11).
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +20,14 @@ Key = tuple[str | int, ...]
 
 MAX_CHARACTERS = 1 << 20
 MAX_DEPTH = 20
+LONGEST_QUOTE = 60
+"""Characters of a key or value that a message quotes."""
+_LONGEST_PROBLEM = 200
+_LONGEST_NUMBER = 40
+"""Python refuses to write integers of more than 4,300 digits, which hexadecimal ones reach unnoticed."""
+_UNREADABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+_PLAIN_TEXT = ("tag:yaml.org,2002:merge", "tag:yaml.org,2002:value")
+"""What YAML makes of `<<` and `=`; as a value they are text like any other."""
 
 
 class YamlMistake(ValueError):
@@ -49,16 +59,20 @@ class LocatedYaml:
 
 
 def read_yaml(text: str) -> LocatedYaml:
-    """Read one YAML document; an empty text gives the value None.
+    """Read one YAML document, after a byte order mark if there is one; an empty text gives the value None.
 
     Raises:
         YamlMistake: not YAML, more than one document, a duplicate key, an anchor, alias or tag, too long, too deep.
     """
     if len(text) > MAX_CHARACTERS:
         raise YamlMistake(f"the text is longer than {MAX_CHARACTERS:,} characters")
+    if unreadable := _UNREADABLE.search(text, 1 if text.startswith("\ufeff") else 0):
+        place = f"found U+{ord(unreadable[0]):04X} at byte {len(text[: unreadable.start()].encode())}"
+        raise YamlMistake(f"special characters are not allowed, {place}")
+    text = text.removeprefix("\ufeff")
     try:
         _refuse_what_unfolds(text)
-        loader = yaml.SafeLoader(text)
+        loader = yaml.CSafeLoader(text)
         try:
             node = loader.get_single_node()
             if node is None:
@@ -69,14 +83,32 @@ def read_yaml(text: str) -> LocatedYaml:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise YamlMistake(f"not valid YAML: {error.problem}", mark.line + 1 if mark else None) from None
+        last_line = len(f"{text}.".splitlines())  # libyaml counts one more where the text just ends
+        line = min(mark.line + 1, last_line) if mark else None
+        raise YamlMistake(f"not valid YAML: {shown(str(error.problem), _LONGEST_PROBLEM)}", line) from None
     except yaml.YAMLError as error:
-        raise YamlMistake(f"not valid YAML: {error}") from None
+        raise YamlMistake(f"not valid YAML: {shown(str(error), _LONGEST_PROBLEM)}") from None
+
+
+def shown(text: str, longest: int = LONGEST_QUOTE) -> str:
+    """Return the beginning of a text that somebody wrote; what can't be seen in it is spelled out."""
+    # Cut off first, so that the cost doesn't grow with the text, and then again: an escape has up to ten characters.
+    escaped = "".join(character if _is_seen(character) else ascii(character)[1:-1] for character in text[: longest + 1])
+    return escaped if len(escaped) <= longest else f"{escaped[: longest - 1]}…"
+
+
+def quoted(text: str) -> str:
+    """Return a text as `repr` does, but `shown`."""
+    return f"'{shown(text)}'"
+
+
+def _is_seen(character: str) -> bool:
+    return character == " " or unicodedata.category(character)[0] not in "CZ"
 
 
 def show_key(key: Key) -> str:
-    """Write a key as people say it: `points_of_contact[0].brand`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
+    """Write a key as people say it: `points_of_contact[0].brand`; a long one is cut off."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{shown(part)}" for part in key)
     return text.removeprefix(".")
 
 
@@ -92,9 +124,9 @@ def describe(value: object) -> str:
         case list() | tuple():
             return "a list"
         case str():
-            return repr(value[:100])
+            return quoted(value)
         case _:
-            return str(value)[:100]
+            return shown(str(value))
 
 
 def explain(detail: Mapping[str, Any]) -> str:
@@ -122,7 +154,7 @@ def explain(detail: Mapping[str, Any]) -> str:
 def _refuse_what_unfolds(text: str) -> None:
     """Go over the events, which needs no recursion, before anything is built from them."""
     depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else None
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise YamlMistake("anchors (&) and aliases (*) are not supported; text that begins so needs quotes", line)
@@ -148,7 +180,7 @@ def _walk(node: yaml.Node, key: Key) -> Iterator[tuple[Key, yaml.Node]]:
             yield from _walk(item, (*key, position))
 
 
-def _plain_value(loader: yaml.SafeLoader, node: yaml.Node) -> object:
+def _plain_value(loader: yaml.CSafeLoader, node: yaml.Node) -> object:
     if isinstance(node, yaml.SequenceNode):
         return [_plain_value(loader, item) for item in node.value]
     if not isinstance(node, yaml.MappingNode):
@@ -158,21 +190,27 @@ def _plain_value(loader: yaml.SafeLoader, node: yaml.Node) -> object:
     for key_node, value_node in node.value:
         key, line = _key_text(key_node), key_node.start_mark.line + 1
         if key in values:
-            raise YamlMistake(f"{key!r} stands twice, first on line {first_lines[key]}", line)
+            raise YamlMistake(f"{quoted(key)} stands twice, first on line {first_lines[key]}", line)
         values[key] = _plain_value(loader, value_node)
         first_lines[key] = line
     return values
 
 
-def _scalar_value(loader: yaml.SafeLoader, node: yaml.Node) -> object:
-    """Numbers in base 60 (`5:30`) and octal (`0123`) stay text: nobody who writes them means 330 or 83."""
-    if node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float") and _SURPRISING_NUMBER.fullmatch(node.value):
+def _scalar_value(loader: yaml.CSafeLoader, node: yaml.Node) -> object:
+    """Numbers in base 60 (`5:30`) and octal (`0123`) stay text: nobody who writes them means 330 or 83.
+
+    So do numbers of more digits than anything here can have.
+    """
+    is_number = node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+    if is_number and (len(node.value) > _LONGEST_NUMBER or _SURPRISING_NUMBER.fullmatch(node.value)):
+        return node.value
+    if node.tag in _PLAIN_TEXT:
         return node.value
     try:
         return loader.construct_object(node, deep=True)
-    except ValueError as error:  # `2024-13-45` looks like a date to YAML
+    except (ValueError, OverflowError) as error:  # `2024-13-45` looks like a date to YAML
         raise YamlMistake(
-            f"{node.value!r} can't be read ({error}); put text in quotes", node.start_mark.line + 1
+            f"{quoted(node.value)} can't be read ({shown(str(error))}); put text in quotes", node.start_mark.line + 1
         ) from None
 
 

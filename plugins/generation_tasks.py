@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import time_limits
 from airflow.sdk import Asset, Param, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -89,7 +90,7 @@ def open_generation() -> int:
     return number
 
 
-@task(outlets=[CODES])
+@task(outlets=[CODES], execution_timeout=time_limits.GENERATE)
 @withhold_values
 @import_metrics.timed
 def generate(generation_id: int) -> dict[str, int | None]:

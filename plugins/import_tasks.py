@@ -13,6 +13,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import time_limits
 from airflow.sdk import Asset, Param, TaskGroup, TaskInstanceState, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from job_of_run import find_job, resume, run_key
@@ -38,11 +39,11 @@ OWNER = "loyalty"
 RETRIES = 5
 RETRY_DELAY = timedelta(seconds=10)
 LONGEST_RETRY_DELAY = timedelta(minutes=5)
-CHUNK_TIMEOUT = timedelta(hours=1)
-"""Of a chunk whose disk or bucket hangs: it is tried again, by another worker. One of 64 MiB takes seconds."""
 RULES_KEPT = 10
 LISTED_VERSION = "listed_version"
 """Key of a run's conf that `pick_up_files` gives: the version of the file that was ready (X-12). No form offers it."""
+ENDED_BY_HAND = "Its tasks were ended by hand before the import was done. Clear the first that did nothing to go on."
+"""Why a job has failed of which no task has: a person has marked the run, or tasks, as a success."""
 CHUNK_WEIGHTS = "chunk_priority.LaterChunksWait"
 """By its name: of a mapped task Airflow would write down `str()` of the object, and then not know it (3.3.2)."""
 PARALLEL_FILES = 16
@@ -52,7 +53,7 @@ PARALLEL_TASKS = 10_000
 
 
 def default_args() -> dict[str, Any]:
-    """Return what every task of the project shares: outages are retried for five to ten minutes.
+    """Return what every task of the project shares: outages are retried for five to ten minutes, none hangs for ever.
 
     Refused files and defects fail at once (see `withheld_errors`).
     """
@@ -62,6 +63,7 @@ def default_args() -> dict[str, Any]:
         "retry_delay": RETRY_DELAY,
         "retry_exponential_backoff": 2,
         "max_retry_delay": LONGEST_RETRY_DELAY,
+        "execution_timeout": time_limits.ORDINARY,
     }
 
 
@@ -111,7 +113,9 @@ def import_file(import_type: str) -> None:
     reviewed = review_mapping()
     loaded = load_rows.override(outlets=target_assets(import_type))(job_id, chunks)
     reported = write_report()
-    checked >> reviewed >> loaded >> reported >> close_job()
+    # As a teardown it runs also after a person has marked the run: Airflow ends the other tasks, and waits for it.
+    closed = close_job().as_teardown(on_failure_fail_dagrun=True)
+    checked >> reviewed >> loaded >> reported >> closed
     checked >> loaded  # also where no question is asked
     checked >> reported  # load_rows gives up as soon as one chunk fails: the others may still be running
 
@@ -125,7 +129,7 @@ def review_mapping() -> TaskGroup:
     return group
 
 
-@task
+@task(execution_timeout=time_limits.TAKE_FILE)
 @withhold_values
 @import_metrics.timed
 def take_file(import_type: str) -> int:
@@ -138,7 +142,7 @@ def take_file(import_type: str) -> int:
     return taken.job_id
 
 
-@task
+@task(execution_timeout=time_limits.INSPECT_FILE)
 @withhold_values
 @import_metrics.timed
 def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
@@ -163,7 +167,11 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     ]
 
 
-@task(map_index_template="{{ task.op_kwargs['label'] }}", weight_rule=CHUNK_WEIGHTS, execution_timeout=CHUNK_TIMEOUT)
+@task(
+    map_index_template="{{ task.op_kwargs['label'] }}",
+    weight_rule=CHUNK_WEIGHTS,
+    execution_timeout=time_limits.VALIDATE_CHUNK,
+)
 @withhold_values
 @import_metrics.timed
 def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
@@ -177,7 +185,8 @@ def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
     return asdict(counts)
 
 
-@task(trigger_rule=TriggerRule.NONE_FAILED)  # a file of a header alone has no chunks, and Airflow skips the empty map
+# A file of a header alone has no chunks, and Airflow skips the empty map.
+@task(trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=time_limits.LOAD_ROWS)
 @withhold_values
 @import_metrics.timed
 def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[str, int]:
@@ -203,7 +212,7 @@ def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[s
     return counts
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE)
+@task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=time_limits.WRITE_REPORT)
 @withhold_values
 @import_metrics.timed
 def write_report() -> None:
@@ -217,11 +226,15 @@ def write_report() -> None:
         reporting.write_report(runtime, job.id)
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, on_success_callback=ImportNotifier(), on_failure_callback=ImportNotifier())
+@task(
+    execution_timeout=time_limits.CLOSE_JOB,
+    on_success_callback=ImportNotifier(),
+    on_failure_callback=ImportNotifier(),
+)
 @withhold_values
 @import_metrics.timed
 def close_job() -> dict[str, Any]:
-    """Put the file into the archive or the quarantine, and end the run as the job ended.
+    """Put the file into the archive or the quarantine, and end the run as the job ended; no job stays open (X-12).
 
     It must fail after a refusal or a failure: a last task that succeeds would turn the whole run green.
     """
@@ -233,7 +246,7 @@ def close_job() -> dict[str, Any]:
         job = find_job(runtime)
         if job is None:
             raise AirflowFailException(failure) if failure else AirflowSkipException("Another run has the file in hand")
-        closed = reporting.close_job(runtime, job.id, failure=failure)
+        closed = reporting.close_job(runtime, job.id, failure=failure or ENDED_BY_HAND)
     import_metrics.count_job(context["ti"].dag_id, job, closed)
     result = digest(closed, is_dry_run=job.is_dry_run)
     context["ti"].xcom_push(key=RESULT_KEY, value=result)

@@ -13,6 +13,7 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import time_limits
 from airflow.sdk import DagRunState, task
 from airflow.sdk.exceptions import AirflowRuntimeError
 
@@ -65,7 +66,7 @@ def pause_before(number: int) -> timedelta:
     return min(FIRST_PAUSE * 2 ** min(number - 2, 10), LONGEST_PAUSE)
 
 
-@task(task_id="start_imports")
+@task(task_id="start_imports", execution_timeout=time_limits.START_IMPORTS)
 @withhold_values
 def start_imports() -> dict[str, int]:
     """List the landing folders, refuse what no type can import, start a run for each other file that is ready.
@@ -79,12 +80,15 @@ def start_imports() -> dict[str, int]:
     Raises:
         PickUpError: a file could not be started or refused; the other files were dealt with first.
     """
+    from abandoned_jobs import close_abandoned
+
     from include.importing import landing
     from warehouse_runtime import open_runtime
 
     counts = {"started": 0, "refused": 0, "waiting": 0, "unusable": 0}
     failures = []
     with open_runtime() as runtime:
+        close_abandoned(runtime)  # first: an open job holds other types' files back
         listing = landing.list_landing(runtime, datetime.now(UTC))
         counts["waiting"] = len(listing.waiting)
         log_waiting(listing.waiting)

@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+import time_limits
 from airflow.sdk import get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
@@ -37,7 +38,11 @@ def review_pools() -> list[dict[str, str]]:
     ]
 
 
-@task(task_id=POOL_TASK, map_index_template="{{ task.op_kwargs['label'] }}")
+@task(
+    task_id=POOL_TASK,
+    map_index_template="{{ task.op_kwargs['label'] }}",
+    execution_timeout=time_limits.GENERATE,
+)
 @withhold_values
 @import_metrics.timed
 def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from include.import_types.promo_codes import PROMO_CODES
 from include.importing.errors import FileRefused
 from include.importing.import_type import ImportType
 from include.importing.names import did_you_mean
+from include.located_yaml import quoted
 
 IMPORT_TYPES: dict[str, ImportType] = {
     each.name: each for each in (GIFT_CARD_POOLS, GIFT_CARDS, PROMO_CODE_POOLS, PROMO_CODES, CUSTOMERS)
@@ -26,5 +27,5 @@ def get(name: str) -> ImportType:
         return IMPORT_TYPES[name]
     except KeyError:
         raise FileRefused(
-            "file.unknown_type", f"There is no import type {name[:100]!r}{did_you_mean(name, IMPORT_TYPES)}."
+            "file.unknown_type", f"There is no import type {quoted(name)}{did_you_mean(name, IMPORT_TYPES)}."
         ) from None

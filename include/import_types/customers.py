@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from include.importing.errors import ConfigurationError, FileRefused
 from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
 from include.importing.names import did_you_mean, normalise_name
+from include.located_yaml import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -176,7 +177,8 @@ def derive_settings(connection: Connection, settings: ImportSettings, project: P
     if contact not in brands:
         raise FileRefused(
             "file.unknown_point_of_contact",
-            f"The project has no point of contact {contact!r}, which the settings name{did_you_mean(contact, brands)}.",
+            f"The project has no point of contact {quoted(contact)}, which the settings name"
+            f"{did_you_mean(contact, brands)}.",
         )
     return {"data_source": source.name, "point_of_contact": contact, "brand": brands[contact]}
 
@@ -184,7 +186,7 @@ def derive_settings(connection: Connection, settings: ImportSettings, project: P
 def _no_data_source(name: str | None, known: list[str]) -> str:
     if name is None:
         return "The settings name no data source, and none of the project's is marked as the default one."
-    return f"The project has no data source {name!r}, which the settings name{did_you_mean(name, known)}."
+    return f"The project has no data source {quoted(name)}, which the settings name{did_you_mean(name, known)}."
 
 
 def _refuse_unsynced(connection: Connection, project: Project) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from include.importing.errors import FileRefused
 from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+from include.located_yaml import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -36,13 +37,13 @@ def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mappi
     if pool is None:
         raise FileRefused(
             "file.unknown_pool",
-            f"There is no promo code pool {settings.pool!r}, which the settings or the file's folder name. "
+            f"There is no promo code pool {quoted(settings.pool)}, which the settings or the file's folder name. "
             "Import the pool first, or correct the name; letter case counts.",
         )
     if pool.fill_method == "generate":
         raise FileRefused(
             "file.generate_pool",
-            f"The pool {settings.pool!r} is filled by generation (fill_method generate) and takes no uploads.",
+            f"The pool {quoted(settings.pool)} is filled by generation (fill_method generate) and takes no uploads.",
         )
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
 
+from include.importing.abandoned import command_going_on
 from include.importing.errors import ConfigurationError, FileRefused, SourceChanged, SuiteError, WarehouseFault
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult, State
-from include.importing.landing import Request, take_file
+from include.importing.landing import Request, Taken, take_file
 from include.importing.loading import load_rows
 from include.importing.reporting import close_job, write_report
 from include.importing.review import refuse_unasked
@@ -33,6 +34,11 @@ def import_file(runtime: Runtime, request: Request, *, progress: Progress = lamb
         OSError: the file could not be brought into work, or what has been imported not be reported or put away.
     """
     taken = take_file(runtime, request)
+    with command_going_on(runtime, taken.job_id):
+        return _import(runtime, taken, progress)
+
+
+def _import(runtime: Runtime, taken: Taken, progress: Progress) -> JobResult:
     failure = None
     try:
         inspected = inspect_file(runtime, taken.job_id)

@@ -31,6 +31,7 @@ from include.importing.settings import ImportSettings, InheritedSettings
 from include.importing.stages import stage
 from include.importing.storage import Location, written_whole
 from include.importing.uploads import dropped_place
+from include.located_yaml import describe
 
 MOST_CHUNKS = 300
 """Airflow maps 1,024 tasks (`core.max_map_length`); a file's UTF-8 copy can be three times as long as the file."""
@@ -107,7 +108,8 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
     try:
         mapping = looked.map_columns(import_type, runtime)
     except FileRefused as refusal:
-        is_asking = looked.settings.review or bool(change)
+        # Nobody may correct columns that the folder locks (X-21).
+        is_asking = (looked.settings.review or bool(change)) and "mapping" not in looked.settings.locked
         if not is_asking or looked.settings.dry_run or refusal.rule not in CORRECTABLE:
             raise
         mapping, unusable = looked.propose_columns(import_type, runtime), refusal.message
@@ -388,8 +390,8 @@ def _moves(connection: Connection, import_type: ImportType, looked: Looked) -> l
     return [
         {
             "rule": f"file.{setting}_changed",
-            "message": f"The rows come from job {origin}, whose {setting} was {value!r}; now they go to {now!r}, which "
-            f"the {giver} names.",
+            "message": f"The rows come from job {origin}, whose {setting} was {describe(value)}; now they go to "
+            f"{describe(now)}, which the {giver} names.",
         }
         for origin, value in before.items()
         if value not in (None, now)

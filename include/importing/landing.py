@@ -203,17 +203,11 @@ def _check_settled(source: Source, listed: str, now: str) -> None:
 
 
 def _given(runtime: Runtime, request: Request, source: Source) -> dict[str, Any]:
-    given = {"run": dict(request.parameters), **given_texts(runtime, source.named, source.root)}
-    if source.root is not None and not source.is_dropped and not _is_upload(runtime, source):
-        # What holds for every file of the type holds for those of other places as well (X-21).
-        place = runtime.landing / request.import_type / files.FOLDER_SETTINGS
-        given["type_folder"] = read_text(place, runtime.landing, is_dropped=True)
+    given = {
+        "run": dict(request.parameters),
+        **given_texts(runtime, source.named, request.import_type, root=source.root),
+    }
     return given if request.sidecar is None else given | {"sidecar": request.sidecar}
-
-
-def _is_upload(runtime: Runtime, source: Source) -> bool:
-    """Recognise an upload: it has its own copy of the landing folder's settings."""
-    return source.named.below(runtime.work / files.UPLOADS) is not None
 
 
 def _holder(connection: Connection, source_url: str) -> int | None:

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from croniter import croniter  # comes with Airflow, and decides there as well when a cron expression is due
 
 from include import import_types
 from include.importing import settings, storage
@@ -45,6 +44,7 @@ UNENDED_SETTLE_SECONDS = 60
 _UNUSABLE_AFTER_SECONDS = 60
 """How long an entry that can't be used is left to whoever is still making it."""
 _MOST_REMEMBERED = 50_000
+_LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class _Scan:
             try:
                 chosen = self._settings_of(arrival)
                 if chosen.release is not None:
-                    starts_at = _next_release(chosen.release, arrival.arrived_at)
+                    starts_at = settings.next_release(chosen.release, arrival.arrived_at)
             except Exception as error:  # one entry never stops the others (X-12)
                 trouble = f"its settings can't be read: {_reason(error)}"
         return _Considered(arrival, content, chosen, starts_at, is_wanted, trouble)
@@ -338,7 +338,7 @@ class _Queue:
         """
         for other, minutes in candidate.settings.after:
             begins = max(candidate.starts_at, self._last_release.get(other, candidate.starts_at))
-            until = begins + timedelta(minutes=minutes)
+            until = min(begins, _LATEST) + timedelta(minutes=minutes)
             if now < until and (other in self._has_files or self._is_running(other)):
                 return f"after {other}, until {until:%H:%M} UTC at most"
         return None
@@ -347,11 +347,6 @@ class _Queue:
         if import_type not in self._running:
             self._running[import_type] = _has_open_job(self._runtime, import_type)
         return self._running[import_type]
-
-
-def _next_release(cron: str, arrived_at: datetime) -> datetime:
-    moment: datetime = croniter(cron, arrived_at).get_next(datetime)
-    return moment.astimezone(UTC)
 
 
 def _reason(error: Exception) -> str:

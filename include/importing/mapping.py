@@ -12,6 +12,7 @@ from typing import Any, Self
 from include.importing.errors import ConfigurationError, FileRefused, SettingsError
 from include.importing.import_type import Field, ImportType
 from include.importing.names import LONGEST_NAME, closest, did_you_mean, mask_header, normalise_name
+from include.located_yaml import quoted
 
 ORIGIN_JOB = "_job"
 ORIGIN_COLUMNS = (ORIGIN_JOB, "_line", "_rules", "_reasons")
@@ -301,12 +302,14 @@ def _chosen_columns(
             if field is None:
                 names = list(dict.fromkeys(known.values()))
                 raise SettingsError(
-                    f"mapping, {key!r}: there is no field {value!r}"
+                    f"mapping, {quoted(key)}: there is no field {quoted(value)}"
                     f"{_near_field(value, known) or did_you_mean(value, names)}."
                 )
         for index in indexes:
             if index in chosen_by:
-                raise SettingsError(f"mapping: {chosen_by[index]!r} and {key!r} both name column {index + 1}.")
+                raise SettingsError(
+                    f"mapping: {quoted(chosen_by[index])} and {quoted(key)} both name column {index + 1}."
+                )
             chosen_by[index] = key
             yield index, field
 
@@ -337,9 +340,9 @@ def _near_field(name: str, known: Mapping[str, str]) -> str:
 def _no_such_column(key: str, header: Sequence[str], known: Mapping[str, str]) -> str:
     """Say so, with a near miss; its header in full only if it is a field's name: it may be data (X-20)."""
     near = closest(key, {normalise_name(text): text.strip() for text in header[:SUGGESTED_COLUMNS]})
-    shown = None if near is None else repr(near) if normalise_name(near) in known else mask_header(near)
+    shown = None if near is None else quoted(near) if normalise_name(near) in known else mask_header(near)
     hint = f" (did you mean {shown}?)" if shown else ""
-    return f"mapping: the file has no column {key!r}{hint}."
+    return f"mapping: the file has no column {quoted(key)}{hint}."
 
 
 def _with_suggestions(columns: list[Column], known: Mapping[str, str]) -> Iterator[Column]:

@@ -104,7 +104,7 @@ def preview_file(
     declared = import_types.get(import_type)
     named = permitted(runtime, import_type, str(source), roots=None)
     content = named.content()
-    texts = given_texts(runtime, named.named)
+    texts = given_texts(runtime, named.named, import_type)
     layers = read_layers(texts if sidecar is None else texts | {"sidecar": sidecar}, source.name)
     with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
         text_copy = storage.locate(str(Path(folder) / "text.utf8"))

@@ -318,6 +318,9 @@ def _with_load_rules(row: PreviewRow, rules: Sequence[str]) -> PreviewRow:
 
 
 def _offered(runtime: Runtime, import_type: ImportType, job: Job, mapping: ColumnMapping) -> list[Field]:
+    """Return the fields that a person may choose a column for: none where the folder locks the mapping (X-21)."""
+    if "mapping" in job.settings.get("locked", ()):
+        return []
     fields = import_type.all_fields(runtime.project)
     return offered_fields(fields, mapping, job.settings, import_type.required_any)
 

@@ -29,6 +29,8 @@ MOST_COLUMNS = 300
 """So many columns of a file can be chosen from, and those that are mapped already."""
 MOST_CHOICES = 30_000
 """Entries of all dropdowns together; beyond, only fields that a file must have, has, or may have get one."""
+_CHANGEABLE = "If you have chosen other columns below, all rows are checked again with them first."
+_LOCKED = "Its columns can't be chosen here: the folder's settings lock the mapping."
 _COLUMNS_LISTED = 50
 _FIELDS_SHOWN = 12
 _RULES_SHOWN = 8
@@ -204,8 +206,7 @@ def _body(job: Job, label: str, mapping: ColumnMapping, fields: Sequence[Field],
         "### Columns",
         _table(("column", "header", "read as"), _columns(mapping, fields)),
         *_first_rows(mapping, fields, facts.rows),
-        f"**{LAUNCH}** loads the file. If you have chosen other columns below, all rows are checked again with them "
-        f"first. **{REJECT}** loads nothing.",
+        f"**{LAUNCH}** loads the file. {_CHANGEABLE if fields else _LOCKED} **{REJECT}** loads nothing.",
     ]
     return "\n\n".join(parts)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import codecs
 import json
-import re
+import threading
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
@@ -17,12 +18,25 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from include import import_types
+from include.importing.cron import check_cron
+from include.importing.cron import next_release as next_release  # of `ImportSettings.release`
 from include.importing.errors import ConfigurationError, SettingsError
 from include.importing.import_type import ImportType
-from include.importing.names import did_you_mean
-from include.located_yaml import YamlMistake, explain, read_yaml, show_key
+from include.importing.names import closest, did_you_mean, normalise_name
+from include.located_yaml import YamlMistake, describe, explain, quoted, read_yaml, show_key, shown
 
 IMPORTS_YAML = Path(__file__).resolve().parents[1] / "config" / "imports.yaml"
+
+LARGEST_SETTINGS_BYTES = 64 << 10
+"""Of a settings file: a mapping of a thousand columns takes half of it (X-11, X-22)."""
+MOST_MISTAKES = 10
+"""So many a refusal lists; of the others it says how many there are."""
+_LONGEST_REFUSAL_BYTES = 2000
+_CACHE_BYTES = 32 << 20
+"""Of what was read of settings files: a listing asks for those of twenty thousand files, twice a second."""
+_ENTRY_BYTES = 300
+"""Of memory for a key or an item, roughly; a short one has two bytes of a file."""
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 WAIT_MINUTES = 30
 """How long a file waits for those of the types in `after`, unless said otherwise (GC-05)."""
@@ -52,8 +66,11 @@ _PICK_UP = ("settle_seconds", "release", "after")
 
 _REVIEW = ("review", "review_reject_share", "review_changed_share", "review_header_change", "review_hours")
 
-_OF_ONE_RUN = (*_PICK_UP, *_REVIEW, "dry_run", "force", "max_file_bytes")
+_OF_ONE_RUN = (*_PICK_UP, *_REVIEW, "dry_run", "force", "max_file_bytes", "locked")
 """What someone wanted of one run; a corrected file (X-09) doesn't take these over: it is there to be loaded."""
+
+_LOCKERS = ("defaults", "folder")
+"""Givers of settings who may lock some: what is there before a file is dropped or a run started (X-21)."""
 
 _FOR_ONE_FILE = ("sidecar", "parameters", "review")
 """Givers of settings that were meant for one file and the corrected rows of it."""
@@ -69,11 +86,11 @@ def _canonical_encoding(name: str) -> str:
         codec = codecs.lookup(name)
     except (LookupError, ValueError):
         raise ValueError(
-            f"there is no encoding {name!r}; usual ones are utf-8, windows-1251, latin-1, utf-16"
+            f"there is no encoding {quoted(name)}; usual ones are utf-8, windows-1251, latin-1, utf-16"
         ) from None
     canonical = codec.name.replace("-", "_")
     if canonical in _UNSAFE_CODECS or not getattr(codec, "_is_text_encoding", True):
-        raise ValueError(f"{name!r} is no encoding of text files")
+        raise ValueError(f"{quoted(name)} is no encoding of text files")
     return "utf-8" if codec.name == "utf-8-sig" else codec.name
 
 
@@ -88,21 +105,12 @@ def _canonical_delimiter(text: str) -> str:
     return delimiter
 
 
-_CRON_FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
-
-
-def _checked_cron(text: str) -> str:
-    parts = text.split()
-    if len(parts) != len(_CRON_FIELDS):
-        raise ValueError(f"must be a cron expression of five fields such as '0 2 * * *', found {len(parts)}")
-    for part, (name, low, high) in zip(parts, _CRON_FIELDS, strict=True):
-        for piece in part.split(","):
-            found = re.fullmatch(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?", piece)
-            numbers = [int(number) for number in found.groups()[:2] if number] if found else []
-            is_step_ok = found is not None and found[3] != "0"
-            if not is_step_ok or numbers != sorted(numbers) or not all(low <= number <= high for number in numbers):
-                raise ValueError(f"{piece!r} is no {name} of a cron expression: numbers {low} to {high}, *, -, / and ,")
-    return " ".join(parts)
+def _names_of_settings(given: list[str]) -> list[str]:
+    for name in given:
+        if name not in SETTINGS or name == "locked":
+            lockable = [other for other in SETTINGS if other != "locked"]
+            raise ValueError(f"there is no setting {quoted(name)} to lock{did_you_mean(name, lockable)}")
+    return list(dict.fromkeys(given))
 
 
 def _waits(given: object) -> object:
@@ -116,7 +124,8 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 SegmentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)]
 Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
-Cron = Annotated[str, AfterValidator(_checked_cron)]
+Cron = Annotated[str, AfterValidator(check_cron)]
+Locks = Annotated[list[str], AfterValidator(_names_of_settings)]
 Waits = Annotated[dict[str, Annotated[int, Field(ge=0, le=24 * 60)]], BeforeValidator(_waits)]
 
 
@@ -208,6 +217,11 @@ class ImportSettings(BaseModel):
         default_factory=dict,
         description="Import types whose files go first, with the minutes to wait for them at most (a list means 30).",
     )
+    locked: Locks = Field(
+        default_factory=list,
+        description="Settings that sidecars, runs and corrected files can't change. Only in settings files of folders "
+        "and in `imports.yaml`.",
+    )
     given_by: dict[str, str] = Field(
         default_factory=dict,
         description="Who gave each setting that is no default: folder, sidecar, parameters, review. No setting itself.",
@@ -228,16 +242,39 @@ class GivenSettings:
     Args:
         source: what messages call them, such as the file's name.
         lines: line of each key, where there are lines.
+        checked: what they came to for each type, so that a text that is read once is checked once as well; None for
+            values that may change.
     """
 
     source: str
     values: Mapping[str, object]
     lines: Mapping[str, int] = field(default_factory=dict)
+    checked: dict[str, _Checked] | None = field(default=None, compare=False, repr=False)
 
     def at(self, key: str) -> str:
         """Name a key for a message: source, line, key."""
         line = f"line {self.lines[key]}, " if key in self.lines else ""
-        return f"{self.source}: {line}{key}"
+        return f"{shown(self.source)}: {line}{shown(key)}"
+
+
+class Mistakes(NamedTuple):
+    """What is wrong with settings that someone gave.
+
+    Args:
+        first: (key, sentence), as many as are told.
+        number: of all of them.
+    """
+
+    first: list[tuple[str, str]]
+    number: int
+
+
+class _Checked(NamedTuple):
+    """What given settings came to for an import type."""
+
+    import_type: ImportType
+    values: Mapping[str, Any]
+    mistakes: Mistakes
 
 
 @dataclass(frozen=True)
@@ -263,25 +300,69 @@ class SettingDescription(NamedTuple):
 
 
 def read_settings(text: str | bytes, source: str) -> GivenSettings:
-    """Read a settings file; an empty one gives no settings.
+    """Read a settings file; an empty one gives no settings. The same text is read once, whoever asks again.
 
     Raises:
-        SettingsError: not UTF-8, not YAML, not `key: value` lines; names `source` and the line.
+        SettingsError: too large (the first byte too many is enough to tell), not UTF-8, not YAML, not `key: value`
+            lines; names `source` and the byte or line.
     """
-    if isinstance(text, bytes):
-        try:
-            text = text.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise SettingsError(f"{source}: not UTF-8 at byte {error.start}.") from None
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
+    if len(raw) > LARGEST_SETTINGS_BYTES:  # before it is hashed, or kept
+        raise SettingsError(f"{shown(source)}: larger than the {LARGEST_SETTINGS_BYTES:,} bytes of a settings file.")
+    read = _READ.get(raw)
+    if isinstance(read, str):
+        raise SettingsError(f"{shown(source)}: {read}")
+    return replace(read, source=source)
+
+
+def _parse_settings(raw: bytes) -> GivenSettings | str:
+    """Return the settings of a text, or what is wrong with it."""
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        hint = " It seems to be UTF-16: save it as UTF-8." if raw.startswith(_UTF_16) else ""
+        return f"not UTF-8 at byte {error.start}.{hint}"
     try:
         located = read_yaml(text)
     except YamlMistake as mistake:
-        where = f"line {mistake.line}: " if mistake.line else ""
-        raise SettingsError(f"{source}: {where}{mistake.sentence}.") from None
+        return f"{f'line {mistake.line}: ' if mistake.line else ''}{mistake.sentence}."
     values = {} if located.value is None else located.value
     if not isinstance(values, dict):
-        raise SettingsError(f"{source}: expected lines such as `encoding: windows-1251`.")
-    return GivenSettings(source, values, {key: located.line_of((key,)) for key in values})
+        return "expected lines such as `encoding: windows-1251`."
+    return GivenSettings("", values, {key: located.line_of((key,)) for key in values}, checked={})
+
+
+class _ReadTexts:
+    """What was read of the latest settings files, by their bytes: their settings, or what is wrong with them."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._room = most_bytes
+        self._kept: OrderedDict[bytes, tuple[GivenSettings | str, int]] = OrderedDict()
+        self._lock = threading.Lock()  # Airflow's pages are served by several threads
+
+    def get(self, raw: bytes) -> GivenSettings | str:
+        with self._lock:
+            if raw in self._kept:
+                self._kept.move_to_end(raw)
+                return self._kept[raw][0]
+        read = _parse_settings(raw)
+        size = 1000 + len(raw) + (0 if isinstance(read, str) else _ENTRY_BYTES * _entries(read.values))
+        with self._lock:
+            if raw not in self._kept:
+                self._kept[raw] = (read, size)
+                self._room -= size
+            while self._room < 0:
+                _, (_, size) = self._kept.popitem(last=False)
+                self._room += size
+        return read
+
+
+def _entries(value: object) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_entries, inner))
+
+
+_READ = _ReadTexts(_CACHE_BYTES)
 
 
 def read_assignments(assignments: Iterable[str], source: str = "--set") -> GivenSettings:
@@ -294,9 +375,9 @@ def read_assignments(assignments: Iterable[str], source: str = "--set") -> Given
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals or not text:
-            raise SettingsError(f"{source}: expected KEY=VALUE, found {assignment!r}.")
+            raise SettingsError(f"{source}: expected KEY=VALUE, found {quoted(assignment)}.")
         if key in values:
-            raise SettingsError(f"{source}: {key} is given twice.")
+            raise SettingsError(f"{source}: {shown(key)} is given twice.")
         values[key] = text if _is_text(key) else read_settings(f"value: {text}", f"{source} {key}").values["value"]
     return GivenSettings(source, values)
 
@@ -340,9 +421,12 @@ def _parse_defaults(text: bytes, file_name: str) -> dict[str, GivenSettings]:
             complain((name,), "must have the key defaults, with settings below it, and nothing else")
             continue
         lines = {key: located.line_of((name, "defaults", key)) for key in defaults}
-        found[name] = GivenSettings(file_name, defaults, lines)
-        for key, sentence in _mistakes(found[name], import_types.IMPORT_TYPES[name]):
+        found[name] = GivenSettings(file_name, defaults, lines, checked={})
+        wrong = _checked(found[name], import_types.IMPORT_TYPES[name]).mistakes
+        for key, sentence in wrong.first:
             complain((name, "defaults", key), sentence)
+        if wrong.number > len(wrong.first):
+            complain((name, "defaults"), f"and {wrong.number - len(wrong.first):,} more mistakes")
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
     return found
@@ -356,6 +440,7 @@ def resolve(
     inherited: InheritedSettings | Mapping[str, object] | None = None,
     parameters: GivenSettings | Mapping[str, object] | None = None,
     *,
+    landing_folder: GivenSettings | Mapping[str, object] | None = None,
     folder_name: str | None = None,
     defaults_file: Path = IMPORTS_YAML,
 ) -> ImportSettings:
@@ -368,6 +453,9 @@ def resolve(
     sidecar, parameters or in its review) goes before the folder's settings, which were there then as well; the rest
     goes behind them, so that a folder's settings that were mended since are heard.
 
+    What a folder's settings file, or the defaults, lock stays as it is there: whoever is named after it may only repeat
+    it, and what a corrected file inherits yields to it (X-21).
+
     The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and whoever gives that
     setting too must give the same (PC-02). It is a new, explicit setting: what a corrected file inherits yields to it.
 
@@ -378,43 +466,120 @@ def resolve(
         sidecar: of `<file name>.settings.yaml`.
         inherited: the ledger's settings of the earlier job; keys that no longer exist are passed over.
         parameters: None and "" mean that a form's field was left alone.
+        landing_folder: of `_settings.yaml` in the type's landing folder, for a file that lies elsewhere: only what it
+            locks holds.
         folder_name: of the folder below the type's own in which the file lies.
         defaults_file: as `load_defaults` reads it.
 
     Raises:
         SettingsError: an unknown key (with a close match), one that does not fit the type, a wrong value; each named
-            with its source. Rule `file.pool_disagrees`: settings and folder name different pools.
+            with its source; one that is locked. Rule `file.pool_disagrees`: settings and folder name different pools.
         FileRefused: `file.unknown_type`.
         ConfigurationError: the defaults file is wrong.
     """
     declared = import_types.get(import_type)
+    chosen = _as_given(parameters, "the run's parameters")
+    filled_in = {key: value for key, value in chosen.values.items() if key not in SETTINGS or value not in (None, "")}
+    before_the_file = [
+        ("defaults", load_defaults(defaults_file).get(import_type, GivenSettings(defaults_file.name, {}))),
+        ("folder", _locked_part(_as_given(landing_folder, "the landing folder's settings"), declared)),
+        ("folder", _as_given(type_folder, "the type folder's settings")),
+        ("folder", _as_given(folder, "the folder's settings")),
+    ]
+    for_the_file = [
+        ("sidecar", _as_given(sidecar, "the file's settings")),
+        ("parameters", replace(chosen, values=filled_in, checked=None)),
+    ]
+    locked = {key for _, given in before_the_file for key in _validated(given, declared).get("locked", ())}
     taken_over = inherited if isinstance(inherited, InheritedSettings) else inheritable(inherited or {})
-    overruled = () if folder_name is None else (declared.folder_setting,)
+    overruled = locked if folder_name is None else {*locked, declared.folder_setting}
     fitting = {key: value for key, value in taken_over.values.items() if _fits(key, declared) and key not in overruled}
     of_that_job = {key for key in fitting if taken_over.given_by.get(key) in (None, *_FOR_ONE_FILE)}
     own = {key: fitting[key] for key in fitting if key in of_that_job}
     rest = {key: fitting[key] for key in fitting if key not in of_that_job}
-    chosen = _as_given(parameters, "the run's parameters")
-    filled_in = {key: value for key, value in chosen.values.items() if key not in SETTINGS or value not in (None, "")}
 
-    values: dict[str, Any] = {}
-    given_by: dict[str, str] = {}
-    for giver, given in (
-        ("defaults", load_defaults(defaults_file).get(import_type)),
-        ("inherited", GivenSettings("settings of the earlier job", rest)),
-        ("folder", _as_given(type_folder, "the type folder's settings")),
-        ("folder", _as_given(folder, "the folder's settings")),
-        ("inherited", GivenSettings("settings of the earlier job", own)),
-        ("sidecar", _as_given(sidecar, "the file's settings")),
-        ("parameters", GivenSettings(chosen.source, filled_in)),
-    ):
-        for key, value in _validated(given, declared).items() if given else ():
-            values[key] = value
-            given_by[key] = taken_over.given_by.get(key, "sidecar") if giver == "inherited" else giver
+    merged = _Merged(declared, folder_name)
+    defaults, *folders = before_the_file
+    merged.add(*defaults)
+    merged.take_over(rest, taken_over.given_by)
+    for giver, given in folders:
+        merged.add(giver, given)
+    merged.take_over(own, taken_over.given_by)
+    for giver, given in for_the_file:
+        merged.add(giver, given)
+    values, given_by = merged.values, merged.given_by
     _take_folder_name(values, given_by, folder_name, declared)
     values["action"] = _action(values.get("action"), declared)
     given_by = {key: giver for key, giver in given_by.items() if giver != "defaults"}
     return ImportSettings(**values, given_by=given_by, derived=dict(taken_over.derived))
+
+
+def _locked_part(given: GivenSettings, import_type: ImportType) -> GivenSettings:
+    """Return the settings that given ones lock, and that they do."""
+    locked = {"locked", *_validated(given, import_type).get("locked", ())}
+    return replace(given, values={key: given.values[key] for key in given.values if key in locked}, checked=None)
+
+
+class _Merged:
+    """The settings of an import while they are put together, layer by layer, and which of them are locked."""
+
+    def __init__(self, import_type: ImportType, folder_name: str | None) -> None:
+        self._import_type = import_type
+        self._folder_name = folder_name
+        self._locked_by: dict[str, str] = {}
+        self.values: dict[str, Any] = {}
+        self.given_by: dict[str, str] = {}
+
+    def add(self, giver: str, given: GivenSettings) -> None:
+        """Put a layer over those before.
+
+        Raises:
+            SettingsError: wrong settings, or it changes what is locked.
+        """
+        validated = _validated(given, self._import_type)
+        if giver not in _LOCKERS and "locked" in validated:
+            raise SettingsError(f"{given.at('locked')}: only a folder's settings file can lock settings.")
+        locks = validated.get("locked", ())
+        changes = [(key, sentence) for key, value in validated.items() if (sentence := self._objection(key, value))]
+        if changes:
+            raise SettingsError(_refusal(given, Mistakes(changes[:MOST_MISTAKES], len(changes))))
+        for key, value in validated.items():
+            if key != "locked" and key not in self._locked_by:
+                self.values[key], self.given_by[key] = value, giver
+        for key in locks:
+            self._locked_by.setdefault(key, given.source)
+        if locks:
+            self.values["locked"], self.given_by["locked"] = list(self._locked_by), giver
+
+    def take_over(self, inherited: Mapping[str, object], given_by: Mapping[str, str]) -> None:
+        """Put the settings of the earlier job over those before."""
+        validated = _validated(GivenSettings("settings of the earlier job", inherited), self._import_type)
+        for key, value in validated.items():
+            self.values[key], self.given_by[key] = value, given_by.get(key, "sidecar")
+
+    def _objection(self, key: str, value: object) -> str | None:
+        """Say why a setting may not be given so; None when it may."""
+        if key not in self._locked_by:
+            return None
+        held = self._held(key)
+        if value == held:
+            return None
+        if isinstance(value, Mapping):  # its headers may be data (X-20)
+            return f"is locked by {shown(self._locked_by[key])} and can't be another one"
+        return f"is locked by {shown(self._locked_by[key])} and stays {describe(held)}; found {describe(value)}"
+
+    def _held(self, key: str) -> object:
+        """Return what holds for a locked setting."""
+        value = self.values.get(key, _default(key))
+        if value is None and key == self._import_type.folder_setting:
+            return self._folder_name
+        if value is None and key == "action" and len(self._import_type.actions) == 1:
+            return self._import_type.actions[0]
+        return value
+
+
+def _default(key: str) -> object:
+    return ImportSettings.model_fields[key].get_default(call_default_factory=True)
 
 
 def find_mistakes(import_type: str, given: Mapping[str, object]) -> dict[str, str]:
@@ -423,9 +588,8 @@ def find_mistakes(import_type: str, given: Mapping[str, object]) -> dict[str, st
     Raises:
         FileRefused: `file.unknown_type`.
     """
-    return {key: f"{sentence[:1].upper()}{sentence[1:]}." for key, sentence in reversed(
-        _mistakes(GivenSettings("the form", given), import_types.get(import_type))
-    )}  # fmt: skip
+    found = _checked(GivenSettings("the form", given), import_types.get(import_type)).mistakes
+    return {key: f"{sentence[:1].upper()}{sentence[1:]}." for key, sentence in reversed(found.first)}
 
 
 def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
@@ -451,7 +615,7 @@ def parameter_schema(import_type: str) -> dict[str, dict[str, Any]]:
     return {
         name: _form_field(name, properties[name], declared)
         for name in SETTINGS
-        if _fits(name, declared) and name not in _PICK_UP
+        if _fits(name, declared) and name not in (*_PICK_UP, "locked")
     }
 
 
@@ -466,7 +630,7 @@ def describe_settings() -> list[SettingDescription]:
             SettingDescription(
                 name,
                 _values_in_words(_without_null(properties[name])),
-                "" if default in (None, {}) else json.dumps(default).strip('"'),
+                "" if default in (None, {}, []) else json.dumps(default).strip('"'),
                 _ONLY_FOR.get(name, ()),
                 declared.description or "",
             )
@@ -483,8 +647,8 @@ def _take_folder_name(
     given = values.get(setting)
     if given is not None and given != folder_name:
         raise SettingsError(
-            f"The file lies in the folder of the {setting} {folder_name!r}, but its settings ({given_by[setting]}) "
-            f"name the {setting} {given!r}.",
+            f"The file lies in the folder of the {setting} {quoted(folder_name)}, but its settings "
+            f"({given_by[setting]}) name the {setting} {quoted(given)}.",
             f"file.{setting}_disagrees",
         )
     if given is None:
@@ -495,49 +659,90 @@ def _as_given(layer: GivenSettings | Mapping[str, object] | None, source: str) -
     return layer if isinstance(layer, GivenSettings) else GivenSettings(source, layer or {})
 
 
-def _validated(given: GivenSettings, import_type: ImportType) -> dict[str, Any]:
-    mistakes = _mistakes(given, import_type)
-    if mistakes:
-        raise SettingsError(" ".join(f"{given.at(key)}: {sentence}." for key, sentence in mistakes))
-    read = ImportSettings.model_validate(dict(given.values))
-    return {key: getattr(read, key) for key in given.values}
+def _validated(given: GivenSettings, import_type: ImportType) -> Mapping[str, Any]:
+    checked = _checked(given, import_type)
+    if checked.mistakes.number:
+        raise SettingsError(_refusal(given, checked.mistakes))
+    return checked.values
 
 
-def _mistakes(given: GivenSettings, import_type: ImportType) -> list[tuple[str, str]]:
-    """Return (key, sentence) for everything that is wrong with the settings someone gave."""
-    mistakes = []
+def _refusal(given: GivenSettings, mistakes: Mistakes) -> str:
+    """List the first mistakes, as far as they fit into a message, and say how many others there are."""
+    sentences: list[str] = []
+    for key, sentence in mistakes.first:
+        sentences.append(f"{given.at(key)}: {sentence}.")
+        if len(" ".join(sentences).encode()) > _LONGEST_REFUSAL_BYTES and len(sentences) > 1:
+            sentences.pop()
+            break
+    others = mistakes.number - len(sentences)
+    return " ".join([*sentences, f"… and {others:,} more."] if others else sentences)
+
+
+def _checked(given: GivenSettings, import_type: ImportType) -> _Checked:
+    if not given.values:  # most layers of most files
+        return _Checked(import_type, {}, Mistakes([], 0))
+    if given.checked is None:
+        return _check(given, import_type)
+    known = given.checked.get(import_type.name)
+    if known is None or known.import_type is not import_type:
+        known = given.checked[import_type.name] = _check(given, import_type)
+    return known
+
+
+def _check(given: GivenSettings, import_type: ImportType) -> _Checked:
+    """Check the settings someone gave: unknown keys first, then wrong values, then what the type can't do with them.
+
+    Only the first mistakes are put into words: to find out what forty thousand keys may have meant takes seconds.
+    """
     known = [name for name in SETTINGS if _fits(name, import_type)]
-    for key in given.values:
-        if key not in SETTINGS:
-            mistakes.append((key, f"there is no such setting{did_you_mean(key, known)}"))
-        elif key not in known:
-            mistakes.append((key, f"only {', '.join(_ONLY_FOR[key])} have this setting, not {import_type.name}"))
+    strange = [key for key in given.values if key not in known]
+    first: list[tuple[str, str]] = []
+    is_listed = False
+    for key in strange[:MOST_MISTAKES]:
+        if key in SETTINGS:
+            first.append((key, f"only {', '.join(_ONLY_FOR[key])} have this setting, not {import_type.name}"))
+            continue
+        near = closest(key, {normalise_name(name): name for name in known})
+        choice = f" (did you mean {near}?)" if near else "" if is_listed else f" (there are: {', '.join(known)})"
+        is_listed = is_listed or near is None
+        first.append((key, f"there is no such setting{choice}"))
     try:
         read = ImportSettings.model_validate({key: given.values[key] for key in given.values if key in known})
     except ValidationError as error:
-        for detail in error.errors():
-            setting, *inner = detail["loc"]
-            place = f"{show_key(tuple(inner))!r} " if inner else ""
-            mistakes.append((str(setting), f"{place}{explain(detail)}"))
-        return mistakes
-    return [*mistakes, *_misfits(read, import_type)]
+        first += map(_wrong_value, error.errors(include_url=False)[: MOST_MISTAKES - len(first)])
+        return _Checked(import_type, {}, Mistakes(first, len(strange) + error.error_count()))
+    misfits = _misfits(read, import_type)
+    first += misfits.first[: MOST_MISTAKES - len(first)]
+    values = {key: getattr(read, key) for key in given.values if key in known}
+    return _Checked(import_type, values, Mistakes(first, len(strange) + misfits.number))
 
 
-def _misfits(read: ImportSettings, import_type: ImportType) -> list[tuple[str, str]]:
+def _wrong_value(detail: Mapping[str, Any]) -> tuple[str, str]:
+    setting, *inner = detail["loc"]
+    place = f"{quoted(show_key(tuple(inner)))} " if inner else ""
+    return str(setting), f"{place}{explain(detail)}"
+
+
+def _misfits(read: ImportSettings, import_type: ImportType) -> Mistakes:
     """Return what is wrong with values that only the import type can judge."""
     mistakes = []
     if read.action is not None and read.action not in import_type.actions:
         there = did_you_mean(read.action, import_type.actions)
-        mistakes.append(("action", f"{import_type.name} have no action {read.action!r}{there}"))
+        mistakes.append(("action", f"{import_type.name} have no action {quoted(read.action)}{there}"))
     if import_type.utf8_only and read.encoding != "utf-8":
-        mistakes.append(("encoding", f"files of {import_type.name} are UTF-8, found {read.encoding!r}"))
-    others = [name for name in import_types.IMPORT_TYPES if name != import_type.name]
+        mistakes.append(("encoding", f"files of {import_type.name} are UTF-8, found {quoted(read.encoding)}"))
+    unfit = [name for name in read.locked if not _fits(name, import_type)]
     mistakes += [
-        ("after", f"there is no other import type {name!r}{did_you_mean(name, others)}")
-        for name in read.after
-        if name not in others
+        ("locked", f"only {', '.join(_ONLY_FOR[name])} have the setting {name}, not {import_type.name}")
+        for name in unfit
     ]
-    return mistakes
+    others = [name for name in import_types.IMPORT_TYPES if name != import_type.name]
+    strange = [name for name in read.after if name not in others]
+    first = [
+        ("after", f"there is no other import type {quoted(name)}{did_you_mean(name, others)}")
+        for name in strange[:MOST_MISTAKES]
+    ]
+    return Mistakes(mistakes + first, len(mistakes) + len(strange))
 
 
 def _fits(key: str, import_type: ImportType) -> bool:
@@ -590,6 +795,7 @@ def _values_in_words(schema: Mapping[str, Any]) -> str:
         "number": "number",
         "string": "text",
         "object": "keys and values",
+        "array": "list",
     }
     low, high = schema.get("minimum"), schema.get("maximum")
     bounds = "" if low is None else f" from {low:,}" if high is None else f" from {low:,} to {high:,}"

@@ -13,9 +13,9 @@ from include.importing.errors import SettingsError
 from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
 from include.importing.places import OutOfPlace, content_of, place_of
 from include.importing.runtime import Runtime
+from include.importing.settings import LARGEST_SETTINGS_BYTES
 from include.importing.storage import NO_SUCH_FILE, Location, NotARegularFile
 
-LARGEST_SETTINGS_BYTES = 64 << 10
 SettingsText = str | dict[str, str] | None
 """Text of a settings file; `{"mistake": sentence}` when it is no text; None without a file."""
 
@@ -26,7 +26,12 @@ def read_layers(texts: Mapping[str, SettingsText], file_name: str) -> dict[str, 
     Raises:
         SettingsError: one can't be read.
     """
-    names = {"type_folder": FOLDER_SETTINGS, "folder": FOLDER_SETTINGS, "sidecar": f"{file_name}{SIDECAR_SUFFIX}"}
+    names = {
+        "landing_folder": f"{FOLDER_SETTINGS} of the landing folder",
+        "type_folder": f"{FOLDER_SETTINGS} of the folder above",
+        "folder": FOLDER_SETTINGS,
+        "sidecar": f"{file_name}{SIDECAR_SUFFIX}",
+    }
     layers: dict[str, Any] = {}
     for layer, name in names.items():
         text = texts.get(layer)
@@ -36,11 +41,14 @@ def read_layers(texts: Mapping[str, SettingsText], file_name: str) -> dict[str, 
     return layers | {"folder_name": texts.get("folder_name")}
 
 
-def given_texts(runtime: Runtime, source: Location, root: Location | None = None) -> dict[str, SettingsText]:
+def given_texts(
+    runtime: Runtime, source: Location, import_type: str | None = None, *, root: Location | None = None
+) -> dict[str, SettingsText]:
     """Return what a file's place says of its import, None where it says nothing.
 
     `folder` and `sidecar` are the texts of the settings files beside it. A file in a folder below its type's own has
-    that folder's name as `folder_name`, and the settings file above it as `type_folder` (PC-02).
+    that folder's name as `folder_name`, and the settings file above it as `type_folder` (PC-02). What the type's
+    landing folder locks holds for files from elsewhere as well: they have its settings file as `landing_folder` (X-21).
 
     Args:
         root: the folder outside the landing area below which a run's file must be (X-21); its settings must be as well.
@@ -51,7 +59,11 @@ def given_texts(runtime: Runtime, source: Location, root: Location | None = None
     relative = source.below(runtime.landing)
     if relative is None:
         places = {"folder": source.parent / FOLDER_SETTINGS, "sidecar": sidecar_of(source)}
-        return {layer: read_text(path, root) for layer, path in places.items()} | {"folder_name": None}
+        texts = {layer: read_text(path, root) for layer, path in places.items()}
+        if import_type is not None:
+            place = runtime.landing / import_type / FOLDER_SETTINGS
+            texts["landing_folder"] = read_text(place, runtime.landing, is_dropped=True)
+        return texts | {"folder_name": None}
     places = {layer: runtime.landing / path for layer, path in landing_places(relative).items()}
     texts = {layer: read_text(path, runtime.landing, is_dropped=True) for layer, path in places.items()}
     return texts | {"folder_name": place_of(relative)[1]}
@@ -96,9 +108,14 @@ def read_text(path: Location, root: Location | None, *, is_dropped: bool = False
         if error.errno in NO_SUCH_FILE:
             return None
         raise
-    if len(raw) > LARGEST_SETTINGS_BYTES:
-        return {"mistake": f"{path.name}: larger than {LARGEST_SETTINGS_BYTES:,} bytes: these are no settings."}
     try:
-        return raw.decode("utf-8-sig").replace("\0", "\ufffd")
-    except UnicodeDecodeError as error:
-        return {"mistake": f"{path.name}: not UTF-8 at byte {error.start}."}
+        text = raw.decode()
+        if len(raw) <= LARGEST_SETTINGS_BYTES and "\0" not in text:  # which the ledger could not store
+            return text
+    except UnicodeDecodeError:
+        pass
+    try:
+        settings.read_settings(raw, path.name)
+    except SettingsError as error:
+        return {"mistake": error.message}
+    return {"mistake": f"{path.name}: this is no text."}

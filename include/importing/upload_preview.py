@@ -99,11 +99,13 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
         except FileRefused as refusal:
             return UploadPreview(given, problems, refusal=refusal.message)
         found = _Columns(runtime, declared, looked, upload.choices.columns)
-        if found.is_changed:
-            given["mapping"] = found.overrides
         rows: list[PreviewRow] = []
         refusal_message = found.refusal
         try:
+            if found.is_changed:
+                given["mapping"] = found.overrides
+                layers["sidecar"] = GivenSettings("the form", given)
+                settings.resolve(declared.name, **layers, defaults_file=runtime.defaults_file)  # it may be locked
             if not found.problems and not found.refusal:
                 refuse_unusable(found.mapping, found.known, declared)
                 text = text_copy if text_copy.exists() else head

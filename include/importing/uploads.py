@@ -296,7 +296,7 @@ def write_sidecar(runtime: Runtime, upload: Upload, given: Mapping[str, object])
 
 def folder_layers(runtime: Runtime, upload: Upload) -> dict[str, Any]:
     """Return the settings that lie beside an upload, but for those chosen on the page, for `settings.resolve`."""
-    texts = given_texts(runtime, upload.path(runtime))
+    texts = given_texts(runtime, upload.path(runtime), upload.import_type)
     return read_layers(texts | {"sidecar": None}, upload.file_name)
 
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,15 @@ def test_the_rules_of_the_house(bag, dag_id):
 
 
 @pytest.mark.parametrize("dag_id", sorted(EXPECTED_DAGS))
+def test_x12_no_task_may_hang_for_ever(bag, dag_id):
+    limits = {task.task_id: task.execution_timeout for task in bag.dags[dag_id].tasks}
+    assert [name for name, limit in limits.items() if limit is None] == []
+    assert max(limits.values()) <= timedelta(hours=12)
+    assert all(task.execution_timeout <= timedelta(minutes=30) for task in bag.dags[dag_id].tasks
+               if task.task_id in ("take_file", "start_imports"))  # fmt: skip
+
+
+@pytest.mark.parametrize("dag_id", sorted(EXPECTED_DAGS))
 def test_a_dag_file_only_wires(dag_id):
     tree = ast.parse((PROJECT / "dags" / f"{dag_id}.py").read_text())
     ast.get_docstring(tree)
@@ -148,9 +158,11 @@ def test_the_tasks_of_a_file(bag, dag_id):
         "review_mapping_3": ("all_success", ["load_rows"]),
         "load_rows": ("none_failed", ["write_report"]),
         "write_report": ("all_done", ["close_job"]),
-        "close_job": ("all_done", []),
+        "close_job": ("all_done_setup_success", []),
     }
     assert dag.task_dict["validate_chunk"].is_mapped
+    assert {task.task_id for task in dag.tasks if task.is_teardown} == {"close_job"}
+    assert dag.task_dict["close_job"].on_failure_fail_dagrun
 
 
 @pytest.mark.parametrize(("dag_id", "import_type"), sorted(IMPORT_DAGS.items()))

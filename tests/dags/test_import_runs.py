@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg2
@@ -318,3 +319,79 @@ def test_a_file_of_customers_with_the_settings_of_its_form(run_dag, folders, con
         xcoms = [str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
     assert "edited.not-found.csv" in "".join(xcoms)
     assert CANARY not in "".join([*xcoms, str(run.note), caplog.text])
+
+
+@pytest.mark.parametrize("state", ["failed", "success"])
+@pytest.mark.parametrize("task", ["take_file", "inspect_file", "validate_chunk"])
+def test_x12_a_run_that_a_person_ends_closes_its_job(
+    run_dag, clear, folders, connected, pools, monkeypatch, task, state
+):
+    """An open job would hold gift cards back for thirty minutes each (GC-05), for ever."""
+    from include.importing import inspection, landing, validation
+
+    stages = {"take_file": landing, "inspect_file": inspection, "validate_chunk": validation}
+    real = getattr(stages[task], task)
+
+    def ended_meanwhile(*arguments):
+        done = real(*arguments)
+        mark_run("import_gift_cards", state)
+        return done
+
+    with monkeypatch.context() as patched:
+        patched.setattr(stages[task], task, ended_meanwhile)
+        run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS))
+    assert (run.state, run.tasks["load_rows"], run.tasks["close_job"]) == ("failed", "skipped", "failed")
+    assert run.note == "cards.csv: failed (job.failed)"
+    job = jobs(connected)[-1]
+    assert job.state == "failed"
+    assert job.finished_at is not None
+    assert count(connected, "loyalty.gift_card") == 0
+
+    run = clear(run, task)
+    assert (run.state, run.tasks) == ("success", ALL_GREEN)
+    assert jobs(connected)[-1].state == "completed"
+    assert count(connected, "loyalty.gift_card") == 2
+
+
+def mark_run(dag_id: str, state: str) -> None:
+    """End the latest run of a DAG as a person does in the UI."""
+    from airflow.api_fastapi.core_api.datamodels.dag_run import DagRunMutableStates
+    from airflow.api_fastapi.core_api.services.public.dag_run import patch_dag_run_state
+    from airflow.models.dagbag import DBDagBag
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        run = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id.desc())).first()
+        dag = DBDagBag().get_dag_for_run(run, session=session)
+        patch_dag_run_state(dag=dag, dag_run=run, state=DagRunMutableStates(state), session=session)
+
+
+def test_x12_a_source_that_hangs_is_given_up_and_its_job_closed(run_dag, folders, connected, monkeypatch):
+    """It would hold a slot for as long as it hangs."""
+    import os
+
+    from include.importing import files
+    from tests.dags.conftest import load_dag, read_run
+
+    dag = load_dag("import_gift_cards")
+    dag.task_dict["take_file"].execution_timeout = timedelta(seconds=0.5)
+    reader, writer = os.pipe()
+    looks = []
+
+    def stalled(source, target):
+        looks.append(source.name)
+        os.read(reader, 1)
+
+    monkeypatch.setattr(files, "copy", stalled)
+    path = put(folders.landing.parent, "cards.csv", CARDS)
+    run = read_run(dag.dag_id, dag.test(run_conf={"file": str(path)}).run_id)
+    os.close(reader)
+    os.close(writer)
+    assert (run.state, run.tasks["take_file"], run.tasks["close_job"]) == ("failed", "failed", "failed")
+    assert looks == ["cards.csv"] * 6, "a first attempt, five more"
+    (job,) = jobs(connected)
+    assert job.state == "failed"
+    assert job.finished_at is not None
+    assert path.read_text() == CARDS

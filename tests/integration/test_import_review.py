@@ -552,3 +552,24 @@ def test_a_refusal_of_the_rehearsal_is_told_and_leaves_the_job_as_it_was(stocked
     with pytest.raises(FileRefused):
         waiting.end()
     assert waiting.state == "refused"
+
+
+def test_x21_a_locked_mapping_is_not_changed_by_an_answer(stocked: Site):
+    stocked.drop("gift_cards", "_settings.yaml", "locked: [mapping]\n")
+    waiting = reviewed(stocked, f"{CARD_HEADER},Betrag\n1,flexible_gift,1,10\n")
+    question = waiting.put()
+    assert question.form.choices == ()
+    assert "the folder's settings lock the mapping" in question.form.body
+    assert waiting.answer(balance="Betrag (column 4)") == Step(Turn.PASS)
+    assert waiting.asked() == [(1, "launch", "ada", True)]
+    waiting.put(2)
+    assert waiting.answer(number=2) == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 1, "inserted": 1}
+    assert stocked.query("SELECT balance::text FROM loyalty.gift_card") == [("1.00",)]
+
+
+def test_x21_a_file_that_a_locked_mapping_can_not_read_is_refused_unasked(stocked: Site):
+    stocked.drop("gift_cards", "_settings.yaml", "locked: [mapping]\n")
+    with pytest.raises(FileRefused, match="required") as caught:
+        reviewed(stocked, "Nr,pool_system_name,balance\n1,flexible_gift,1\n")
+    assert caught.value.rule == "file.required_column"

@@ -317,3 +317,61 @@ def test_x10_a_job_that_fails_says_so_in_history_and_summary_and_goes_on_when_as
     assert (done.job, done.state, counts(done)) == (failed.job, "completed", {"read": 1, "inserted": 1})
     assert summary(done)["reason"] is None
     assert contents(stocked.folder / "work") == {}
+
+
+GUARDED = "review: true\nmax_reject_share: 0.1\nlocked: [review, max_reject_share]\n"
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "parameters", "told"),
+    [
+        ({"review": False}, {}, "a.csv.settings.yaml: line 1, review: is locked by _settings.yaml and stays true"),
+        ({}, {"review": False}, "the run's parameters: review: is locked by _settings.yaml and stays true"),
+        (
+            {},
+            {"max_reject_share": 1.0},
+            "the run's parameters: max_reject_share: is locked by _settings.yaml and stays",
+        ),
+        ({"locked": []}, {}, "a.csv.settings.yaml: line 1, locked: only a folder's settings file can lock settings."),
+    ],
+)
+def test_x21_a_sender_or_starter_who_loosens_a_lock_is_refused_with_a_sentence(
+    stocked: Site, sidecar: dict[str, object], parameters: dict[str, object], told: str
+):
+    stocked.drop("gift_cards", "_settings.yaml", GUARDED)
+    result = stocked.cards(ONE, name="a.csv", settings=sidecar, **parameters)
+    assert (result.state, result.reason["rule"]) == ("refused", "file.settings")
+    assert result.reason["message"].startswith(told)
+    assert stocked.card_numbers() == []
+
+
+def test_x21_the_lock_of_the_landing_folder_holds_for_files_from_elsewhere(stocked: Site, tmp_path: Path):
+    """A file in the archive, or outside, has no folder's settings of its own."""
+    elsewhere = tmp_path / "a.csv"
+    elsewhere.write_text(f"{CARD_HEADER}\n{ONE}\n")
+    stocked.drop("gift_cards", "_settings.yaml", f"{GUARDED}retention_days: 3\n")
+    unlocked = stocked.run("gift_cards", elsewhere, review=False)
+    assert unlocked.reason["message"].endswith(
+        "review: is locked by _settings.yaml of the landing folder and stays true; found false."
+    )
+    asked = stocked.run("gift_cards", elsewhere)
+    assert asked.reason["rule"] == "file.review", "the command line can't ask"
+    stored = stocked.job(asked)["settings"]
+    assert (stored["max_reject_share"], stored["retention_days"]) == (0.1, 30), "what isn't locked doesn't hold there"
+
+
+def test_x21_a_corrected_file_does_not_bring_back_what_is_locked_now(stocked: Site):
+    first = stocked.cards("1,nowhere,10", "2,flexible_gift,5", name="a.csv", max_reject_share=1.0)
+    stocked.drop("gift_cards", "_settings.yaml", "max_reject_share: 0\nlocked: [max_reject_share]\n")
+    result = stocked.load("gift_cards", Path(first.rejected_file).read_bytes(), "b.csv")
+    assert (result.state, result.reason["rule"]) == ("refused", "file.reject_share")
+    assert stocked.job(result)["settings"]["max_reject_share"] == 0
+
+
+@pytest.mark.parametrize("raw", [b"review: \xff", "review: true".encode("utf-16"), b"# " + b"x" * 65_536, b"a: 1\0"])
+def test_x11_a_settings_file_that_can_not_be_read_refuses_its_file(stocked: Site, raw: bytes):
+    path = stocked.drop("gift_cards", "a.csv", f"{CARD_HEADER}\n{ONE}\n")
+    path.with_name("a.csv.settings.yaml").write_bytes(raw)
+    result = stocked.run("gift_cards", path)
+    assert (result.state, result.reason["rule"]) == ("refused", "file.settings")
+    assert result.reason["message"].startswith("a.csv.settings.yaml: ")

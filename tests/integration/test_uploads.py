@@ -228,3 +228,21 @@ def test_a_corrected_file_is_previewed_with_its_own_jobs_settings(stocked: Site)
     }
     assert (seen.can_launch, seen.given) == (True, {})
     assert [row.reasons for row in seen.rows] == [""]
+
+
+@pytest.mark.parametrize(
+    ("locked", "settings", "columns"),
+    [
+        ("review: true\nlocked: [slash_dates]\n", {"slash_dates": "day_first"}, None),
+        ("locked: [mapping]\n", {}, {"balance": 0}),
+    ],
+)
+def test_x21_an_upload_can_not_be_launched_with_what_the_folder_locks(
+    stocked: Site, locked: str, settings: dict[str, str], columns: dict[str, int] | None
+) -> None:
+    stocked.drop("gift_cards", "_settings.yaml", locked)
+    upload = receive(stocked)
+    assert preview_upload(stocked.runtime, upload).can_launch
+    seen = preview_upload(stocked.runtime, replace(upload, choices=Choices(settings, columns)))
+    assert not seen.can_launch
+    assert "is locked by _settings.yaml" in seen.refusal

@@ -1,14 +1,21 @@
 """Settings of an import: what is accepted, who wins, what bears on the rows. Source: X-09, X-11, X-13, section 9."""
 
+import codecs
 import json
 import re
 import subprocess
 import sys
+import time
+import tracemalloc
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
+from hypothesis import given as given_by_hypothesis
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from include import import_types
 from include.importing import settings
@@ -16,6 +23,8 @@ from include.importing.errors import ConfigurationError, FileRefused, SettingsEr
 from include.importing.import_type import Field, ImportType
 from include.importing.settings import (
     IMPORTS_YAML,
+    LARGEST_SETTINGS_BYTES,
+    MOST_MISTAKES,
     SETTINGS,
     GivenSettings,
     ImportSettings,
@@ -57,7 +66,7 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
             "review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
             "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
             "take_action_template_from_file segment on_invalid_optional slash_dates rejects_verbatim settle_seconds "
-            "retention_days release after",
+            "retention_days release after locked",
         )
     )
 
@@ -309,6 +318,295 @@ def test_settings_files_that_can_not_be_read_refuse_the_file(text, sentence):
     assert caught.value.message.startswith(sentence)
 
 
+LONGEST_MESSAGE_BYTES = 2100
+
+
+def refusal(text, source="cards.csv.settings.yaml") -> str:
+    with pytest.raises(SettingsError) as caught:
+        resolve("gift_cards", sidecar=read_settings(text, source))
+    return caught.value.message
+
+
+@pytest.mark.parametrize("text", [b"#" * (64 * 1024 + 1), "é" * (32 * 1024) + "#", b"\0" * 10_000_000])
+def test_x11_a_settings_file_of_more_than_64_kib_refuses_its_file(text):
+    assert refusal(text) == "cards.csv.settings.yaml: larger than the 65,536 bytes of a settings file."
+
+
+def test_x11_a_settings_file_of_64_kib_is_read():
+    text = b"review: true\n#"
+    given = read_settings(text.ljust(LARGEST_SETTINGS_BYTES, b"#"), "s.yaml")
+    assert (LARGEST_SETTINGS_BYTES, given.values) == (65_536, {"review": True})
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("mapping: {Größe: balance}".encode("latin-1"), "not UTF-8 at byte 12."),
+        (codecs.BOM_UTF8 + b"pool: \xff", "not UTF-8 at byte 9."),
+        ("review: true".encode("utf-16"), "not UTF-8 at byte 0. It seems to be UTF-16: save it as UTF-8."),
+        ("review: true".encode("utf-16-be"), "special characters are not allowed, found U+0000 at byte 0."),
+        ("review: ü".encode() + b"\0", "special characters are not allowed, found U+0000 at byte 10."),
+        ("\ufeff\ufeffreview: true", "special characters are not allowed, found U+FEFF at byte 3."),
+        (codecs.BOM_UTF8 + b"pool: \0", "special characters are not allowed, found U+0000 at byte 9."),
+        ("pool: \x1b[31m", "special characters are not allowed, found U+001B at byte 6."),
+        ("pool: \ud800", "not UTF-8 at byte 6."),
+    ],
+)
+def test_x11_what_is_not_utf_8_text_refuses_the_file_with_the_byte(text, place):
+    assert refusal(text) == f"cards.csv.settings.yaml: {place}"
+
+
+def test_x11_one_byte_order_mark_is_allowed():
+    assert read_settings(codecs.BOM_UTF8 + b"review: true", "s.yaml") == read_settings("review: true", "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("".join(f"wrong_{number}: 1\n" for number in range(4000)), 4000),
+        ("mapping: {" + ", ".join(f"k{number}: 5" for number in range(3000)) + "}", 3000),
+        ("after: {" + ", ".join(f"k{number}: 5" for number in range(3000)) + "}", 3000),
+        ("".join(f"wrong_{number}: 1\n" for number in range(8)) + "force: 1\nreview: 2\ndry_run: 3\n", 11),
+    ],
+)
+def test_x11_a_refusal_lists_ten_mistakes_and_the_number_of_the_others(text, number):
+    message = refusal(text)
+    assert message.count("cards.csv.settings.yaml: line ") == MOST_MISTAKES == 10
+    assert message.endswith(f". … and {number - 10:,} more.")
+
+
+def test_x11_ten_mistakes_are_listed_without_a_number():
+    message = refusal("".join(f"wrong_{number}: 1\n" for number in range(10)))
+    assert message.count("there is no such setting") == 10
+    assert "more." not in message
+
+
+HOSTILE = {
+    "long keys": "".join(f"{number}{'é' * 900}: 1\n" for number in range(30)),
+    "long values": "".join(f"{name}: {'字' * 900}\n" for name in SETTINGS),
+    "a long value": f"review: {'x' * 60_000}",
+    "a decimal of 60,000 digits": f"max_file_bytes: {'9' * 60_000}",
+    "a hexadecimal number of 60,000 digits": f"max_file_bytes: 0x{'f' * 60_000}",
+    "a binary number": f"settle_seconds: 0b{'1' * 60_000}",
+    "a number in base 60": f"settle_seconds: {'1:' * 20_000}1",
+    "a float": f"settle_seconds: 1{'0' * 60_000}.5e+9",
+    "what can't be seen": 'review: "\\u202e\\u200b\\x1b[31m\\u2028\\0"\n"\\u202eaction": 1',
+    "many keys": "".join(f"{number}:\n" for number in range(9000)),
+    "a long list": f"after: [{'1,' * 32_000}]",
+    "a long list of names": f"after: [{'a,' * 32_000}]",
+    "many locks": f"locked: [{'a,' * 32_000}]",
+    "a long lock": f"locked: [{'a' * 60_000}]",
+    "a long cron": f"release: {'1,' * 30_000}",
+    "blanks for a cron": f"release: '{' ' * 60_000}1'",
+    "an encoding": f"encoding: {'u' * 60_000}",
+    "a long duplicate": f"{'k' * 900}: 1\n" * 2,
+    "a long date": f"action: 2001-99-99 {' ' * 60_000}1:2:3",
+    "a key too long for YAML": f"{'k' * 60_000}: 1",
+    "an anchor": f"a: &{'x' * 60_000}",
+    "a tag": f"a: !{'x' * 60_000}",
+    "a handle": f"a: !{'x' * 60_000}!y z",
+    "an alias": f"a: *{'x' * 60_000}",
+    "deep": "[" * 60_000,
+    "deep by blocks": "- " * 30_000,
+    "deep by keys": "? " * 30_000,
+    "braces": "{" * 60_000,
+    "documents": "---\n" * 15_000,
+    "directives": "%" * 60_000,
+    "quotes": '"' * 60_000 + "'",
+    "an escape": 'a: "\\q"',
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_x22_whatever_a_settings_file_holds_it_is_read_soon_and_refused_in_a_short_message(text):
+    started = time.process_time()
+    message = refusal(text)
+    assert time.process_time() - started < 1  # 0.2 s at most; 40,000 wrong keys took 5.7
+    assert len(message.encode()) <= LONGEST_MESSAGE_BYTES
+    assert [character for character in message if unicodedata.category(character)[0] in "CZ" and character != " "] == []
+    assert re.search(r"(\S)\1{100}", message) is None, "a key or value is quoted in full"
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given_by_hypothesis(
+    st.one_of(
+        st.binary(max_size=400),
+        st.text(max_size=200),
+        st.dictionaries(
+            st.one_of(st.sampled_from(SETTINGS), st.text(max_size=100)),
+            st.recursive(
+                st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=100)),
+                lambda inner: st.one_of(
+                    st.lists(inner, max_size=4),
+                    st.dictionaries(st.one_of(st.sampled_from(SETTINGS), st.text(max_size=50)), inner, max_size=4),
+                ),
+                max_leaves=8,
+            ),
+            max_size=15,
+        ).map(json.dumps),
+    )
+)
+def test_x22_any_settings_text_gives_settings_or_a_short_refusal(text):
+    try:
+        chosen = resolve("customers", folder=read_settings(text, "s.yaml"))
+    except SettingsError as error:
+        told = error.message
+    else:
+        told = ""
+        assert ImportSettings.model_validate(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
+    assert len(told.encode()) <= LONGEST_MESSAGE_BYTES
+
+
+def test_x22_a_text_is_read_and_checked_once_however_often_it_is_listed(monkeypatch):
+    reads, checks = [], []
+    read_yaml, check = settings.read_yaml, settings._check
+    monkeypatch.setattr(settings, "read_yaml", lambda text: reads.append(text) or read_yaml(text))
+    monkeypatch.setattr(settings, "_check", lambda given, kind: checks.append(given.values) or check(given, kind))
+    good, bad = "mapping: {read once: null}\n", "read_once: 1\n"
+    for number in range(5):
+        assert resolve("gift_cards", sidecar=read_settings(good, f"{number}.yaml")).mapping == {"read once": None}
+        assert wrong(sidecar=read_settings(bad, f"{number}.yaml")).startswith(
+            f"{number}.yaml: line 1, read_once: there"
+        )
+    assert (reads.count(good), reads.count(bad)) == (1, 1)
+    assert checks.count({"read_once": 1}) == checks.count({"mapping": {"read once": None}}) == 1
+
+
+def test_x22_the_memory_of_what_was_read_is_bounded():
+    kept = settings._ReadTexts(1 << 20)
+    tracemalloc.start()
+    for number in range(40):
+        kept.get(f"# {number}\n".encode() + b"".join(b"%d:\n" % key for key in range(900)))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 2 << 20  # all forty hold seven
+
+
+def test_values_that_yaml_has_other_plans_for_are_text():
+    assert read_settings("delimiter: =\npool: <<\n", "s.yaml").values == {"delimiter": "=", "pool": "<<"}
+
+
+class TestLocked:
+    """X-21: what a folder locks, its senders and the starters of runs can't change."""
+
+    FOLDER = "review: true\nlocked: [review]\n"
+
+    def folder(self, text=FOLDER, source="_settings.yaml"):
+        return read_settings(text, source)
+
+    @pytest.mark.parametrize(
+        ("layer", "given", "who"),
+        [
+            ("sidecar", read_settings("force: true\nreview: false\n", "a.settings.yaml"), "a.settings.yaml: line 2"),
+            ("sidecar", {"review": False}, "the file's settings:"),
+            ("parameters", {"review": False}, "the run's parameters:"),
+            ("parameters", read_assignments(["review=false"]), "--set:"),
+        ],
+    )  # fmt: skip
+    def test_who_gives_it_another_value_is_refused_and_told_who_locked_it(self, layer, given, who):
+        message = wrong(folder=self.folder(), **{layer: given})
+        assert message.startswith(who)
+        assert message.endswith("review: is locked by _settings.yaml and stays true; found false.")
+
+    @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
+    def test_the_same_value_is_fine_and_stays_the_folders(self, layer):
+        chosen = resolve("gift_cards", folder=self.folder(), **{layer: {"review": True, "force": True}})
+        assert (chosen.review, chosen.force, chosen.locked) == (True, True, ["review"])
+        assert chosen.given_by == {"review": "folder", "locked": "folder", "force": layer}
+
+    def test_what_is_not_locked_may_be_changed(self):
+        assert resolve("gift_cards", folder=self.folder(), sidecar={"retention_days": 3}).retention_days == 3
+
+    @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
+    @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "locked"])
+    def test_every_setting_can_be_locked_at_its_default(self, layer, name):
+        other = {
+            **OF_THE_ROWS, **OF_THE_RUN, "action": "edit_existing", "after": {"gift_card_pools": 5},
+        }[name]  # fmt: skip
+        kind = {"pool": "promo_codes", "on_existing": "promo_codes", "strict_sold_cards": "gift_cards"}.get(
+            name, "customers"
+        )
+        default = getattr(resolve(kind), name)
+        if name in ("settle_seconds", "release", "after") and layer == "parameters":
+            assert name not in parameter_schema(kind)
+        assert getattr(resolve(kind, **{layer: {name: other}}), name) == other != default
+        assert f"{name}: is locked by the folder's settings" in wrong(
+            kind, folder={"locked": [name]}, **{layer: {name: other}}
+        )
+
+    def test_the_lock_of_a_types_folder_holds_in_the_folders_below_it(self):
+        above = self.folder("retention_days: 5\nlocked: [retention_days]\n", "_settings.yaml of the folder above")
+        layers = {"type_folder": above, "folder_name": "spring"}
+        told = "retention_days: is locked by _settings.yaml of the folder above and stays 5; found 6."
+        assert told in wrong("promo_codes", folder={"retention_days": 6}, **layers)
+        assert told in wrong("promo_codes", folder={"locked": []}, sidecar={"retention_days": 6}, **layers)
+        chosen = resolve("promo_codes", folder={"locked": ["force"]}, sidecar={"retention_days": 5}, **layers)
+        assert chosen.locked == ["retention_days", "force"]
+
+    def test_a_locked_pool_is_that_of_the_folder(self):
+        layers = {"type_folder": {"locked": ["pool"]}, "folder_name": "spring"}
+        assert resolve("promo_codes", sidecar={"pool": "spring"}, **layers).pool == "spring"
+        assert "pool: is locked" in wrong("promo_codes", sidecar={"pool": "summer"}, **layers)
+
+    def test_a_locked_action_is_the_types_only_one(self, other_types, tmp_path):
+        silent = tmp_path / "imports.yaml"
+        silent.write_text("gift_cards: {defaults: {retention_days: 1}}\n")
+        layers = {"folder": {"locked": ["action"]}, "defaults_file": silent}
+        assert resolve("gift_cards", parameters={"action": "add_gift_cards"}, **layers).action == "add_gift_cards"
+
+    def test_the_defaults_of_a_type_can_lock_too(self, tmp_path):
+        path = tmp_path / "imports.yaml"
+        path.write_text("gift_cards: {defaults: {max_reject_share: 0.1, locked: [max_reject_share]}}")
+        for layer in ("folder", "sidecar", "parameters"):
+            assert "max_reject_share: is locked by imports.yaml and stays 0.1; found 0.5." in wrong(
+                defaults_file=path, **{layer: {"max_reject_share": 0.5}}
+            )
+
+    @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
+    def test_senders_and_starters_can_lock_nothing(self, layer):
+        assert "locked: only a folder's settings file can lock settings." in wrong(**{layer: {"locked": ["review"]}})
+        assert "locked: only a folder's settings file" in wrong(folder=self.folder(), **{layer: {"locked": []}})
+
+    def test_what_a_corrected_file_inherits_yields_to_the_lock(self):
+        job = TestInherited.job(sidecar={"delimiter": ";", "retention_days": 9})
+        chosen = resolve("gift_cards", folder={"locked": ["delimiter"]}, inherited=job)
+        assert (chosen.delimiter, chosen.retention_days) == (None, 9)
+        of_folder = TestInherited.job(folder={"delimiter": ";"})
+        assert resolve("gift_cards", folder={"locked": ["delimiter"]}, inherited=of_folder).delimiter is None
+
+    def test_a_lock_is_not_inherited(self):
+        job = TestInherited.job(folder={"delimiter": ";", "locked": ["delimiter"]})
+        assert resolve("gift_cards", inherited=job, sidecar={"delimiter": "|"}).locked == []
+
+    def test_of_the_landing_folder_only_what_it_locks_holds_for_files_from_elsewhere(self):
+        landing = read_settings("review: true\nencoding: cp1251\nlocked: [review, force]\n", "_settings.yaml there")
+        chosen = resolve("gift_cards", landing_folder=landing)
+        assert (chosen.review, chosen.encoding, chosen.locked) == (True, "utf-8", ["review", "force"])
+        for given in ({"review": False}, {"force": True}):
+            assert "is locked by _settings.yaml there" in wrong(landing_folder=landing, parameters=given)
+
+    def test_of_a_mapping_no_header_is_quoted(self):
+        message = wrong(
+            folder={"mapping": {"Anna Secret": "card_number"}, "locked": ["mapping"]},
+            sidecar={"mapping": {"Bob": None}},
+        )
+        assert message == ("the file's settings: mapping: is locked by the folder's settings and can't be another one.")
+
+    @pytest.mark.parametrize(
+        ("locked", "sentence"),
+        [
+            (["reviw"], "locked: there is no setting 'reviw' to lock (did you mean review?)."),
+            (["locked"], "locked: there is no setting 'locked' to lock"),
+            (["given_by"], "locked: there is no setting 'given_by' to lock"),
+            (["segment"], "locked: only customers have the setting segment, not gift_cards."),
+            ("review", "locked: must be a valid list, found 'review'."),
+            ([1], "locked: '[0]' must be text, found 1"),
+        ],
+    )
+    def test_a_lock_of_what_is_no_setting_of_the_type_is_a_mistake(self, locked, sentence):
+        assert wrong(folder={"locked": locked}).startswith(f"the folder's settings: {sentence}")
+
+
 def test_assignments_of_the_command_line():
     given = read_assignments(
         ["pool=0123", "encoding=utf-16", "dry_run=true", "mapping={No: card_number, PIN: null}", "delimiter==",
@@ -335,7 +633,7 @@ def test_assignments_that_can_not_be_read_are_refused(assignments):
     ("text", "mistakes"),
     [
         ("", ["expected a section for each import type, found none"]),
-        ("a: [", ["line 1: not valid YAML: expected the node content, but found '<stream end>'"]),
+        ("a: [", ["line 1: not valid YAML: did not find expected node content"]),
         (
             "gift_card:\n  defaults: {}\ngift_cards:\n  action: x\n",
             [
@@ -380,7 +678,7 @@ OF_THE_RUN = {
     "review": True, "review_reject_share": 0.5, "review_changed_share": 0.5, "review_header_change": True,
     "review_hours": 1, "dry_run": True, "force": True, "max_file_bytes": 5, "max_reject_share": 0.5,
     "rejects_verbatim": True, "settle_seconds": 9, "retention_days": 9, "release": "0 2 * * *",
-    "after": {"gift_card_pools": 5}, "given_by": {"delimiter": "folder"},
+    "after": {"gift_card_pools": 5}, "locked": ["review"], "given_by": {"delimiter": "folder"},
 }  # fmt: skip
 
 
