@@ -88,6 +88,13 @@ def taken_path(runtime: Runtime, job: Job) -> Location:
     return work_folder(runtime, job.id) / f"taken-{name}" / job.file_name
 
 
+def return_untaken(runtime: Runtime, job: Job) -> None:
+    """Put a file back into the landing area of which no copy was completed: it will be picked up anew."""
+    taken = taken_path(runtime, job)
+    if job.work_url is None and taken.exists():
+        storage.put_back(taken, locate(runtime, job.source_url))
+
+
 def delete_copies(runtime: Runtime, job: Job) -> None:
     """Delete what a job has read and made of its file, but for the file itself, should it be kept in work."""
     (work_folder(runtime, job.id) / job.file_name).remove()

@@ -124,6 +124,7 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
         unfinished = (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW)
         if job.state in unfinished and failure is not None:
             changed = files.return_changed(runtime, job)
+            files.return_untaken(runtime, job)
             jobs.update(
                 connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED if changed else "job.failed",
                 refusal_message=f"{changed} Nothing of it was loaded." if changed else failure,

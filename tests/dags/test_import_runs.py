@@ -372,7 +372,7 @@ def test_x12_a_source_that_hangs_is_given_up_and_its_job_closed(run_dag, folders
     """It would hold a slot for as long as it hangs."""
     import os
 
-    from include.importing import files
+    from include.importing import storage
     from tests.dags.conftest import load_dag, read_run
 
     dag = load_dag("import_gift_cards")
@@ -384,8 +384,8 @@ def test_x12_a_source_that_hangs_is_given_up_and_its_job_closed(run_dag, folders
         looks.append(source.name)
         os.read(reader, 1)
 
-    monkeypatch.setattr(files, "copy", stalled)
-    path = put(folders.landing.parent, "cards.csv", CARDS)
+    monkeypatch.setattr(storage, "copy", stalled)
+    path = put(folders.landing / "gift_cards", "cards.csv", CARDS)
     run = read_run(dag.dag_id, dag.test(run_conf={"file": str(path)}).run_id)
     os.close(reader)
     os.close(writer)

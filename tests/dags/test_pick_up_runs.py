@@ -79,8 +79,15 @@ def test_a_file_that_its_ended_run_took_away_after_the_listing_is_not_started_ag
     drop(folders.landing / "gift_card_pools", "a.csv")
     run_dag("pick_up_files")
     end("import_gift_card_pools", ago=timedelta(hours=2))
-    listings = iter([landing.list_landing, lambda *_: landing.Listing()])
-    monkeypatch.setattr(landing, "list_landing", lambda *arguments: next(listings)(*arguments))
+    real = landing.list_landing
+
+    def listed(*arguments):
+        listing = real(*arguments)
+        for path in (folders.landing / "gift_card_pools").iterdir():
+            path.unlink()
+        return listing
+
+    monkeypatch.setattr(landing, "list_landing", listed)
     assert run_dag("pick_up_files").state == "success"
     assert len(runs("import_gift_card_pools")) == 1
 

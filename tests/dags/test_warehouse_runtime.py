@@ -43,7 +43,7 @@ def test_a_bucket_gets_the_storage_connection(monkeypatch):
     monkeypatch.setenv("AIRFLOW_VAR_LANDING_URL", "s3://loyalty/landing")
     path = location("landing")
     assert (str(path), path.protocol) == ("s3://loyalty/landing", "s3")
-    assert path.storage_options == {
+    assert path.options == {
         "key": "id",
         "secret": "secret of the bucket",
         "endpoint_url": "http://127.0.0.1:9000",
@@ -55,7 +55,7 @@ def test_a_bucket_gets_the_storage_connection(monkeypatch):
 def test_without_a_storage_connection_a_bucket_takes_the_credentials_of_the_machine(monkeypatch):
     monkeypatch.delenv("AIRFLOW_CONN_LANDING_STORAGE", raising=False)
     monkeypatch.setenv("AIRFLOW_VAR_LANDING_URL", "s3://loyalty/landing")
-    assert location("landing").storage_options == {"use_listings_cache": False}
+    assert location("landing").options == {"use_listings_cache": False}
 
 
 @pytest.mark.parametrize(
