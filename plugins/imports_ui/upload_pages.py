@@ -95,7 +95,7 @@ async def receive(request: Request, user: User, declared: Launchable) -> Respons
         return uploads.Reception(runtime, declared, str(user.get_id()), name)
 
     try:
-        fields, reception = await read_file(request, FILE, open_place)
+        fields, reception = await read_file(request, user, FILE, open_place)
         if reception is None:
             raise FileRefused("file.missing", "Choose a file.")
         try:
@@ -121,7 +121,7 @@ def show_upload(request: Request, user: User, declared: Launchable, upload_id: s
 @router.post("/upload/{import_type}/{upload_id}")
 async def decide(request: Request, user: User, declared: Launchable, upload_id: str) -> Response:
     """Preview again, start a dry run, launch or delete, as the button says that was pressed."""
-    fields = await read_fields(request)
+    fields = await read_fields(request, user)
     return await run_in_threadpool(_decide, request, user, declared, upload_id, fields)
 
 
