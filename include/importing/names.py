@@ -41,6 +41,16 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     return f" (there are: {', '.join(known)})" if known else ""
 
 
+def one_line(text: str) -> str:
+    """Return a text of anybody's as one line that shows what it is: for mails, logs and headers.
+
+    Line ends and other white space become a blank each; what controls, can't be seen, turns the direction of writing or
+    is half a character becomes a replacement character. What is left can be encoded everywhere.
+    """
+    line = " ".join(text.split())
+    return "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in line)
+
+
 def mask_header(header: str) -> str:
     """Return the beginning of an unmatched header: a file without headers has data there. Source: X-20."""
     text = header.strip()
