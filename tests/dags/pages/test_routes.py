@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.routing import Mount
 
 from include.importing.jobs import JobResult
+from tests.dags.conftest import PROJECT
 from tests.dags.pages.conftest import ROLES
 from tests.dags.test_import_runs import CARDS, POOLS
 
@@ -234,6 +235,35 @@ def test_a_page_offers_no_rows_to_those_who_may_only_look_and_says_who_may(brows
 
 def call(browser: TestClient, method: str, asked: Asked) -> Any:
     return browser.request(method, f"/imports{asked.address}", data=asked.sent)
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "user"])
+def test_no_answer_lets_a_browser_guess_or_frame_it(browse: Browse, jobs: None, role: str | None) -> None:
+    """X-20: pages, refusals, redirections, downloads and static files alike."""
+    browser = browse(role)
+    got = {
+        f"{method} {asked.address}": call(browser, method, asked).headers
+        for (method, _), asked in ROUTES.items()
+        if method == "GET" or role != "user"
+    }
+    static = sorted(path.name for path in (PROJECT / "plugins" / "imports_ui" / "static").iterdir())
+    assert static
+    for address in (*(f"/static/{name}" for name in static), "/static/none", "/nowhere", "/pools?gift_cards_page=x"):
+        got[address] = browser.get(f"/imports{address}").headers
+    (style,) = [name for name in static if name.endswith(".css")]
+    kept = {"if-none-match": got[f"/static/{style}"]["etag"]}
+    got["unchanged"] = browser.get(f"/imports/static/{style}", headers=kept).headers
+    assert [name for name, headers in got.items() if headers.get("x-content-type-options") != "nosniff"] == []
+    assert [name for name, headers in got.items() if headers.get("referrer-policy") != "same-origin"] == []
+    assert [
+        name
+        for name, headers in got.items()
+        if "default-src 'none'" not in headers.get("content-security-policy", "")
+        or "frame-ancestors 'self'" not in headers["content-security-policy"]
+    ] == []
+    assert {headers.get("cache-control") for name, headers in got.items() if "static" not in name} <= {
+        "no-store", "no-cache",
+    }  # fmt: skip
 
 
 def test_a_token_that_is_wrong_opens_nothing(browse: Browse, connected: Any) -> None:
