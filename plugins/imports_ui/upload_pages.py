@@ -45,7 +45,12 @@ router = APIRouter()
 FILE, SETTING, COLUMN = "file", "setting.", "column."
 """Names of the forms' fields."""
 ENCODINGS = ("utf-8", "windows-1251", "windows-1252", "latin-1", "utf-16")
-_REFUSALS = {"file.too_big": status.HTTP_413_CONTENT_TOO_LARGE, "file.gone": status.HTTP_410_GONE}
+_REFUSALS = {
+    "file.too_big": status.HTTP_413_CONTENT_TOO_LARGE,
+    "file.gone": status.HTTP_410_GONE,
+    "upload.quota": status.HTTP_429_TOO_MANY_REQUESTS,
+    "upload.no_room": status.HTTP_507_INSUFFICIENT_STORAGE,
+}
 LONGEST_POOL, LONGEST_NUMBER = 1000, 9
 DELIMITERS = ("comma", "semicolon", "tab", "pipe")
 
