@@ -6,7 +6,6 @@ Source: X-08, X-09, X-10, X-20.
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +28,7 @@ from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, Job, JobResult, State
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
+from include.importing.spooling import temporary_file
 from include.importing.stages import stage, values_hidden
 from include.importing.wildcards import expand_entries
 
@@ -254,7 +254,7 @@ def _query(
     Args:
         longest: bytes of the longest row as CSV; Arrow takes none that is longer than what it reads at once (26).
     """
-    with tempfile.TemporaryFile() as spool, staging.driver(connection).cursor() as cursor:
+    with temporary_file() as spool, staging.driver(connection).cursor() as cursor:
         cursor.copy_expert(SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), spool)
         if spool.tell() == 0:
             return

@@ -17,6 +17,7 @@ from imports_ui import job_pages, jobs_pages, paste_pages, pools_pages, template
 from imports_ui.access import refuse_other_sites
 from imports_ui.pages import FOLDER, HEADERS, render
 from include.importing.errors import ConfigurationError, WarehouseUnavailable
+from include.importing.files import StorageError
 
 if TYPE_CHECKING:
     from os import PathLike, stat_result
@@ -79,7 +80,7 @@ def make_app() -> FastAPI:
     app.add_exception_handler(HTTPException, _show_refusal)
     app.add_exception_handler(RequestValidationError, _show_misfit)
     app.add_middleware(GuardedAnswers)
-    for outage in (WarehouseUnavailable, ConfigurationError):
+    for outage in (WarehouseUnavailable, ConfigurationError, StorageError):
         app.add_exception_handler(outage, _show_outage)
     return app
 
