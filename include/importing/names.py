@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
+_DATA = re.compile(r"[^\s'\"`,;:=]*(?:\d{5}|@)[^\s'\"`,;]*")
 LONGEST_NAME = 100
 """Longer texts are no misspelt names; comparing them would take time that grows with the square of their length."""
 
@@ -49,6 +51,11 @@ def one_line(text: str) -> str:
     """
     line = " ".join(text.split())
     return "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in line)
+
+
+def mask_data(text: str) -> str:
+    """Mask the words of a sentence that look like data: numbers as long as a card's or a phone's, e-mail addresses."""
+    return _DATA.sub(lambda found: mask_header(found[0]), text)
 
 
 def mask_header(header: str) -> str:

@@ -212,6 +212,37 @@ def test_without_a_column_of_cvvs_sentences_quote_numbers_as_they_are(stocked: S
     assert "name '777'" in quoted[3]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        f"mapping: {{'{NUMBER}': card_number}}",
+        f"mapping: {{balance: '{NUMBER}'}}",
+        f"encoding: '{NUMBER}'",
+        f"dry_run: '{NUMBER}'",
+        f"'{NUMBER}': 1",
+        f"release: '{NUMBER}'",
+        f"action: '{NUMBER}'",
+        "encoding: 'ann.4929333@example.com'",
+        "'ann.4929333@example.com': x",
+        f"delimiter: [{NUMBER}]",
+        f"a: [{NUMBER}",
+    ],
+)
+def test_what_looks_like_data_in_a_settings_file_is_masked_wherever_it_is_told(
+    stocked: Site, caplog: pytest.LogCaptureFixture, settings: str
+):
+    """X-20: ledger, result (XCom, note, OpenLineage), log. A job's parameters and settings are the file's own content."""
+    caplog.set_level(logging.DEBUG)
+    stocked.drop("gift_cards", "a.csv.settings.yaml", settings)
+    result = stocked.load("gift_cards", f"{CARD_HEADER}\n1,flexible_gift,5\n", name="a.csv")
+    assert (result.state, (result.reason or {})["rule"]) == ("refused", "file.settings")
+    for canary in (NUMBER, "4929333", "ann."):
+        assert canary not in repr(result)
+        assert canary not in caplog.text
+        for column, told in told_columns(stocked):
+            assert canary not in told or column in ("import_job.parameters", "import_job.settings"), column
+
+
 def test_a_preview_masks_card_numbers_and_hides_cvvs(stocked: Site):
     content = f"{HEADER}\n{NUMBER},holiday_50,50,{CVV},\n4.929E+15,holiday_50,50,{OTHER_CVV},\n{'7' * 1001},x,y,z,\n"
     path = stocked.drop("gift_cards", "cards.csv", content)
