@@ -74,7 +74,7 @@ def readable_types(user: BaseUser) -> list[str]:
 _RIGHTS = {
     "read": (can_read, "You have no right to read {dag}."),
     "launch": (can_launch, "You have no right to launch {dag}."),
-    "rows": (can_see_rows, "Files of rows are for those who may launch {dag}, and you may not."),
+    "rows": (can_see_rows, "This file is for those who may launch {dag}, and you may not."),
 }
 
 

@@ -1,7 +1,7 @@
 """The page of one job: how it went, what was rejected and why, and its files. Source: X-08, X-09, X-10, X-20.
 
-Pages show no rejected value: rules are told by sentences without values. Files of rows hold everything; they are for
-those who may launch the DAG of the type, all else for those who may read it (X-21).
+Pages show no rejected value: rules are told by sentences without values. Files of rows hold everything, and a summary
+the headers in full; they are for those who may launch the DAG of the type, all else for those who may read it (X-21).
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ FILES = {
 }
 """By the last part of the address: what people call it, the ledger's column, its type."""
 ROW_FILES = {kind for kind, (_, _, media_type) in FILES.items() if media_type == downloads.ROWS}
-"""Hold rows as they were sent: not for everybody who may look, and deleted after `retention_days`."""
+"""Hold rows as they were sent: deleted after `retention_days`."""
+FOR_LAUNCHERS = ROW_FILES | {"summary"}
+"""Are not for everybody who may look: the summary has headers in full, which may be the first row of a file without."""
 
 JobId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 _rendering = threading.Semaphore(1)
@@ -105,7 +107,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         unshown_columns=unshown_columns,
         settings=_settings(job),
         files=_offered(job),
-        withheld=set() if can_see_rows(user, dag_of(job.import_type)) else ROW_FILES,
+        withheld=set() if can_see_rows(user, dag_of(job.import_type)) else FOR_LAUNCHERS,
         dag=dag_of(job.import_type),
         bar_width=BAR_WIDTH,
     )
@@ -152,7 +154,7 @@ def download(user: User, job_id: JobId, kind: str) -> Response:
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
         job = find_job(connection, user, job_id)
-    if kind in ROW_FILES:
+    if kind in FOR_LAUNCHERS:
         demand(user, "rows", dag_of(job.import_type))
     _, _, media_type = FILES[kind]
     path = _find(runtime, job, kind)

@@ -231,7 +231,7 @@ def test_without_a_column_of_cvvs_sentences_quote_numbers_as_they_are(stocked: S
 def test_what_looks_like_data_in_a_settings_file_is_masked_wherever_it_is_told(
     stocked: Site, caplog: pytest.LogCaptureFixture, settings: str
 ):
-    """X-20: ledger, result (XCom, note, OpenLineage), log. A job's parameters and settings are the file's own content."""
+    """X-20: ledger, result (XCom, note, OpenLineage), log. A job's parameters and settings are the file's own."""
     caplog.set_level(logging.DEBUG)
     stocked.drop("gift_cards", "a.csv.settings.yaml", settings)
     result = stocked.load("gift_cards", f"{CARD_HEADER}\n1,flexible_gift,5\n", name="a.csv")

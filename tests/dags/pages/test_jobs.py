@@ -156,7 +156,7 @@ def test_files_are_downloaded_whole_and_kept_from_running(browse: Browse, reject
         ("4", CANARY), ("5", "4000000000000003"), ("6", "4000000000000004"),
     ]  # fmt: skip
     assert int(answer.headers["content-length"]) == len(answer.content)
-    assert browser.get("/imports/jobs/2/files/summary").json()["job"] == 2
+    assert browse("user").get("/imports/jobs/2/files/summary").json()["job"] == 2
     assert browser.get("/imports/jobs/2/files/evidence").json()["suite_name"] == "gift_cards"
     assert browse("user").get("/imports/jobs/2/files/not-found").status_code == 404
     assert browse("user").get("/imports/jobs/2/files/nonsense").status_code == 404
@@ -190,7 +190,7 @@ def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected
         assert answer.status_code == 410
         assert "no longer kept" in answer.text
     assert browse("user").get("/imports/jobs/2/files/not-found").status_code == 404
-    assert browser.get("/imports/jobs/2/files/summary").status_code == 200
+    assert browse("user").get("/imports/jobs/2/files/summary").status_code == 200
     assert browser.get("/imports/jobs/2").status_code == 200
 
 

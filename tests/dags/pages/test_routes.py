@@ -199,10 +199,10 @@ FILES_OF_A_JOB = {
     "not-found": launchers(404),
     "dropped-values": launchers(404),
     "original": launchers(200),
-    "summary": ANYONE,
+    "summary": launchers(200),
     "evidence": ANYONE,
 }
-"""Rows are for those who may launch, whether there are any or not; what holds no value is for those who may look."""
+"""Rows, and headers in full, are for those who may launch, whether there are any or not; the rest for who may look."""
 
 
 def test_rows_are_for_those_who_may_launch(browse: Browse, jobs: None) -> None:
@@ -223,11 +223,11 @@ def test_a_page_offers_no_rows_to_those_who_may_only_look_and_says_who_may(brows
         role: set(re.findall(r"/imports/jobs/2/files/([a-z-]+)", browse(role).get("/imports/jobs/2").text))
         for role in ROLES
     }
-    without_rows = {"summary", "evidence"}
-    with_rows = without_rows | {"rejected", "original"}
+    without_rows = {"evidence"}
+    with_rows = without_rows | {"rejected", "original", "summary"}
     assert offered == {role: without_rows if role == "viewer" else with_rows for role in ROLES}
     page = browse("viewer").get("/imports/jobs/2").text
-    assert page.count("for those who may launch <code>import_gift_cards</code>") == 2
+    assert page.count("for those who may launch <code>import_gift_cards</code>") == 3
     rejects = {role: "files/rejected" in browse(role).get("/imports/jobs/2/rejects").text for role in ROLES}
     assert rejects == dict.fromkeys(ROLES, True) | {"viewer": False}
     assert "Who may launch <code>import_gift_cards</code>" in browse("viewer").get("/imports/jobs/2/rejects").text
