@@ -1,6 +1,6 @@
 # One image for every Airflow component: exactly the locked packages on a plain Python, nothing of another Airflow
 # image's own set beside them.
-FROM python:3.11.14-slim-bookworm
+FROM python:3.11.14-slim-bookworm@sha256:65a93d69fa75478d554f4ad27c85c1e69fa184956261b4301ebaf6dbb0a3543d
 
 ENV AIRFLOW_HOME=/opt/airflow \
     PATH=/opt/venv/bin:$PATH \

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseNotifier, conf
 
+from include.importing.names import one_line
 from withheld_errors import describe
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ RESULT_KEY = "result"
 CLOSING_TASK = "close_job"
 RULES_SHOWN = 5
 ENTRIES_SHOWN = 20
+LONGEST_SHOWN_NAME = 120
+"""Of a subject, so that what happened is seen beside it."""
 ALERT_SUBJECTS = {
     "low_stock": "few promo codes left",
     "runs_out_soon": "promo codes run out soon",
@@ -68,9 +71,10 @@ class ImportNotifier(BaseNotifier):
         if not needs_attention(result):
             return False
         try:
-            return mail_subscribers(subject(result), body(result, run_url(context)))
+            what = f"{result['state'].replace('_', ' ')} ({result['type']})"
+            return mail_subscribers(result["file"] or result["type"], what, body(result, run_url(context)))
         except Exception as error:
-            log.error("The mail about %s could not be sent: %s", result["file"], describe(error))
+            log.error("The mail about %s could not be sent: %s", one_line(result["file"]), describe(error))
             return False
 
 
@@ -97,7 +101,7 @@ class UnusableNotifier(BaseNotifier):
         count = len(self.entries)
         told = "1 entry" if count == 1 else f"{count:,} entries"
         try:
-            return mail_subscribers(f"Landing area: {told} can't be imported", table(facts, run_url(context)))
+            return mail_subscribers("Landing area", f"{told} can't be imported", table(facts, run_url(context)))
         except Exception as error:
             log.error("The mail about %s of the landing area could not be sent: %s", told, describe(error))
             return False
@@ -134,9 +138,9 @@ class ReviewNotifier(BaseNotifier):
             "Answer by": f"{self.until:%Y-%m-%d %H:%M} UTC; without an answer nothing is loaded",
             "Where": "Required actions, in Airflow's menu",
         }
-        subject = f"{' '.join(self.job.file_name.split())}: awaits review ({self.job.import_type})"
+        what = f"awaits review ({self.job.import_type})"
         try:
-            return mail_subscribers(subject, table(facts, run_url(context)))
+            return mail_subscribers(self.job.file_name, what, table(facts, run_url(context)))
         except Exception as error:
             log.error("The mail about the review of job %s could not be sent: %s", self.job.id, describe(error))
             return False
@@ -162,14 +166,19 @@ class StockNotifier(BaseNotifier):
     def send(self, context: Context) -> bool:
         """Send the mail; return whether the mail server has taken it."""
         try:
-            return mail_subscribers(alert_subject(self.alert), alert_body(self.alert, run_url(context)))
+            what = f"{ALERT_SUBJECTS[self.alert.kind]} ({self.alert.available:,} left)"
+            return mail_subscribers(self.alert.pool_name, what, alert_body(self.alert, run_url(context)))
         except Exception as error:
-            log.error("The mail about the pool %s could not be sent: %s", self.alert.pool, describe(error))
+            log.error("The mail about the pool %s could not be sent: %s", one_line(self.alert.pool), describe(error))
             return False
 
 
-def mail_subscribers(subject: str, html: str) -> bool:
+def mail_subscribers(name: str, what: str, html: str) -> bool:
     """Send one mail to all subscribers; return False when there is no mail server or nobody to tell.
+
+    Args:
+        name: of the file or pool that the mail is about, whatever stands in it.
+        what: happened to it.
 
     Raises:
         smtplib.SMTPException, OSError: the mail server doesn't answer, or takes the mail for none of them.
@@ -187,8 +196,19 @@ def mail_subscribers(subject: str, html: str) -> bool:
         log.info("No mail is sent: the project settings name no alert_subscribers")
         return False
     with SmtpHook(smtp_conn_id=SMTP_CONNECTION) as hook:
-        hook.send_email_smtp(to=subscribers, subject=subject, html_content=html, from_email=hook.from_email)
+        hook.send_email_smtp(to=subscribers, subject=subject(name, what), html_content=html, from_email=hook.from_email)
     return True
+
+
+def subject(name: str, what: str) -> str:
+    """Return the subject line of every mail: a name that may hold anything, and what happened.
+
+    A line end would be refused in it, or begin another header; `=?` would make mail programs decode the rest of a word.
+    """
+    shown = one_line(name).replace("=?", "= ?")
+    if len(shown) > LONGEST_SHOWN_NAME:
+        shown = f"{shown[: LONGEST_SHOWN_NAME - 1]}…"
+    return f"{shown}: {what}"
 
 
 def needs_attention(result: Mapping[str, Any]) -> bool:
@@ -209,11 +229,6 @@ def run_url(context: Context) -> str:
     """Return the address of the run's page in Airflow's UI."""
     base = str(conf.get("api", "base_url", fallback="")).rstrip("/")
     return f"{base}/dags/{context['ti'].dag_id}/runs/{quote(context['ti'].run_id)}"
-
-
-def subject(result: Mapping[str, Any]) -> str:
-    """Return the subject line."""
-    return f"{result['file'] or result['type']}: {result['state'].replace('_', ' ')} ({result['type']})"
 
 
 def body(result: Mapping[str, Any], url: str) -> str:
@@ -237,11 +252,6 @@ def body(result: Mapping[str, Any], url: str) -> str:
     return table(facts, url)
 
 
-def alert_subject(alert: Alert) -> str:
-    """Return the subject line of an alert; a line end in the pool's name would be refused in it."""
-    return f"{' '.join(alert.pool_name.split())}: {ALERT_SUBJECTS[alert.kind]} ({alert.available:,} left)"
-
-
 def alert_body(alert: Alert, url: str) -> str:
     """Return the mail of an alert: counts, what to do, where to read on. It holds no code (X-20)."""
     facts = {
@@ -256,9 +266,12 @@ def alert_body(alert: Alert, url: str) -> str:
 
 
 def table(facts: Mapping[str, Any], url: str) -> str:
-    """Lay facts out as HTML, without those that are blank; beneath them the address of the run."""
+    """Lay facts out as HTML, without those that are blank; beneath them the address of the run.
+
+    Names and reasons may hold anything: half a character would keep the mail from being encoded.
+    """
     lines = "".join(
-        f"<tr><th align='left'>{escape(name)}</th><td>{escape(str(fact))}</td></tr>"
+        f"<tr><th align='left'>{escape(name)}</th><td>{escape(one_line(str(fact)))}</td></tr>"
         for name, fact in facts.items()
         if fact not in (None, "")
     )

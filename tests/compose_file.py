@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from include.stack.settings import PROJECT
 
@@ -33,3 +35,18 @@ def filled(folder: Path, **values: str) -> Path:
     path = folder / "filled.env"
     path.write_text("\n".join(text) + "\n")
     return path
+
+
+AIRFLOW_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "worker")
+
+
+def airflow_environment(services: Mapping[str, Any]) -> dict[str, str]:
+    """Return what Airflow's components are given, all together: a setting has one value wherever it is given."""
+    given: dict[str, str] = {}
+    for name in AIRFLOW_SERVICES:
+        environment = services[name]["environment"]
+        assert {key: given[key] for key in given.keys() & environment.keys()} == {
+            key: environment[key] for key in given.keys() & environment.keys()
+        }
+        given |= environment
+    return given

@@ -4,6 +4,8 @@ A bad row is data (a reject), never an exception. Everything that is not listed 
 propagates, and outages are retried.
 """
 
+from include.importing.names import mask_data
+
 
 class FileRefused(Exception):
     """The file as a whole can't be imported: no retry helps, it is reported and quarantined.
@@ -32,10 +34,14 @@ class SourceChanged(Exception):
 
 
 class SettingsError(FileRefused):
-    """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist."""
+    """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist.
+
+    Its sentence quotes what somebody wrote into a settings file, and goes into logs, notes and the ledger: what looks
+    like data in it is masked here, wherever it was quoted (X-20).
+    """
 
     def __init__(self, message: str, rule: str = "file.settings") -> None:
-        super().__init__(rule, message)
+        super().__init__(rule, mask_data(message))
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """Pickle in the order of this class's own arguments."""

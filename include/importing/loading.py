@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping
 from include.importing.runtime import Runtime
+from include.importing.spooling import temporary_file
 from include.importing.stages import repeat_on_conflict, stage, values_hidden
 from include.importing.validation import FIRST_LINES, refuse_other_project, stage_chunk
 from include.importing.wildcards import expand_load_rules
@@ -332,7 +332,7 @@ def _undo_but_keep_verdicts(cursor: Cursor) -> None:
     """Roll the load back to its savepoint and put back what it said of the rows, which the rollback forgot."""
     with ExitStack() as stack:
         verdicts = ("load_reject", "load_warning", "load_count", "load_not_found")
-        spools = {name: stack.enter_context(tempfile.TemporaryFile()) for name in verdicts}
+        spools = {name: stack.enter_context(temporary_file()) for name in verdicts}
         for name, spool in spools.items():
             cursor.copy_expert(SQL("COPY {} TO STDOUT").format(Identifier(name)), spool)
         cursor.execute("ROLLBACK TO SAVEPOINT before_load")

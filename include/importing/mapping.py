@@ -302,14 +302,13 @@ def _chosen_columns(
             if field is None:
                 names = list(dict.fromkeys(known.values()))
                 raise SettingsError(
-                    f"mapping, {quoted(key)}: there is no field {quoted(value)}"
+                    f"mapping, {_shown(key, known)}: there is no field {_shown(value, known)}"
                     f"{_near_field(value, known) or did_you_mean(value, names)}."
                 )
         for index in indexes:
             if index in chosen_by:
-                raise SettingsError(
-                    f"mapping: {quoted(chosen_by[index])} and {quoted(key)} both name column {index + 1}."
-                )
+                both = f"{_shown(chosen_by[index], known)} and {_shown(key, known)}"
+                raise SettingsError(f"mapping: {both} both name column {index + 1}.")
             chosen_by[index] = key
             yield index, field
 
@@ -342,7 +341,14 @@ def _no_such_column(key: str, header: Sequence[str], known: Mapping[str, str]) -
     near = closest(key, {normalise_name(text): text.strip() for text in header[:SUGGESTED_COLUMNS]})
     shown = None if near is None else quoted(near) if normalise_name(near) in known else mask_header(near)
     hint = f" (did you mean {shown}?)" if shown else ""
-    return f"mapping: the file has no column {quoted(key)}{hint}."
+    return f"mapping: the file has no column {_shown(key, known)}{hint}."
+
+
+def _shown(text: str, known: Mapping[str, str]) -> str:
+    """Quote a text of the setting `mapping`; in full only if a field is called so, or nearly: it may be data (X-20)."""
+    is_near = normalise_name(text) in known or text.strip() in ORIGIN_COLUMNS or closest(text, known) is not None
+    is_name = is_near and not looks_like_data(text)
+    return repr(_shortened(text) if is_name else mask_header(text))
 
 
 def _with_suggestions(columns: list[Column], known: Mapping[str, str]) -> Iterator[Column]:

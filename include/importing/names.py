@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
+_DATA = re.compile(r"[^\s'\"`,;:=]*(?:\d{5}|@)[^\s'\"`,;]*")
 LONGEST_NAME = 100
 """Longer texts are no misspelt names; comparing them would take time that grows with the square of their length."""
 
@@ -39,6 +41,21 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
     if near is not None:
         return f" (did you mean {near}?)"
     return f" (there are: {', '.join(known)})" if known else ""
+
+
+def one_line(text: str) -> str:
+    """Return a text of anybody's as one line that shows what it is: for mails, logs and headers.
+
+    Line ends and other white space become a blank each; what controls, can't be seen, turns the direction of writing or
+    is half a character becomes a replacement character. What is left can be encoded everywhere.
+    """
+    line = " ".join(text.split())
+    return "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in line)
+
+
+def mask_data(text: str) -> str:
+    """Mask the words of a sentence that look like data: numbers as long as a card's or a phone's, e-mail addresses."""
+    return _DATA.sub(lambda found: mask_header(found[0]), text)
 
 
 def mask_header(header: str) -> str:

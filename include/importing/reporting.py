@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +30,7 @@ from include.importing.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, Job, J
 from include.importing.places import LONGEST_NAME_BYTES, UNKNOWN_TYPE
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
+from include.importing.spooling import temporary_file
 from include.importing.stages import stage, values_hidden
 from include.importing.storage import Location, StorageError
 from include.importing.wildcards import expand_entries
@@ -338,7 +338,7 @@ def _query(
     Args:
         longest: bytes of the longest row as CSV; Arrow takes none that is longer than what it reads at once (26).
     """
-    with tempfile.TemporaryFile() as spool, staging.driver(connection).cursor() as cursor:
+    with temporary_file() as spool, staging.driver(connection).cursor() as cursor:
         cursor.copy_expert(SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(query), spool)
         if spool.tell() == 0:
             return

@@ -346,6 +346,8 @@ def written_whole(path: Location) -> Iterator[BinaryIO]:
     try:
         with _renamed_when_whole(path.path) if path.is_local else _uploaded_when_whole(path) as stream:
             yield stream
+    except StorageError:  # of another file, which it names
+        raise
     except OSError as error:
         raise StorageError(error.errno, error.strerror or str(error), str(path)) from error
 

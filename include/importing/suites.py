@@ -59,6 +59,8 @@ QUOTED_CHARACTERS = 100
 
 BLANK = "(blank)"
 HIDDEN = "(hidden)"
+_SHORT_NUMBER = r"(^|[^\pN])\p{Nd}{3,4}($|[^\pN])"
+"""What a CVV looks like, wherever in a cell it stands."""
 
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
@@ -212,7 +214,9 @@ class Checker:
         return [_result(rule, by_rule[rule.id], len(frame)) for rule in self._suite.rules]
 
 
-def sentences(result: RuleResult, frame: pd.DataFrame, *, hidden: Collection[str] = ()) -> list[str]:
+def sentences(
+    result: RuleResult, frame: pd.DataFrame, *, hidden: Collection[str] = (), masks_codes: bool = False
+) -> list[str]:
     """Say for each row that breaks a rule what is wrong with it.
 
     Texts of the file are quoted and cut at `QUOTED_CHARACTERS`; quotes and ellipses are ASCII, because a sentence goes
@@ -222,6 +226,8 @@ def sentences(result: RuleResult, frame: pd.DataFrame, *, hidden: Collection[str
         result: of `Checker.check` on the same frame.
         frame: the frame.
         hidden: fields whose values are never quoted.
+        masks_codes: in what the row itself says, replace numbers that look like a CVV: the file has CVVs, and where its
+            columns are shifted or swapped they stand under other headers (X-20).
 
     Returns:
         One sentence per `result.rows`, in that order.
@@ -238,7 +244,8 @@ def sentences(result: RuleResult, frame: pd.DataFrame, *, hidden: Collection[str
         elif column.split("__")[0] in hidden:
             parts.append(HIDDEN)
         else:
-            parts.append(_quoted(pa.array(frame[column]).take(rows)))
+            is_own = "__" not in column or column.endswith("__sent")  # else the project says it, not the row
+            parts.append(_quoted(pa.array(frame[column]).take(rows), masks_codes=masks_codes and is_own))
     if all(isinstance(part, str) for part in parts):
         return ["".join(parts)] * len(rows)
     return cast("list[str]", pc.binary_join_element_wise(*parts, "").to_numpy(zero_copy_only=False).tolist())
@@ -391,8 +398,12 @@ def _argument(expectation: Expectation, name: str) -> str:
     return ", ".join(map(str, argument)) if isinstance(argument, list) else str(argument)
 
 
-def _quoted(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+def _quoted(values: pa.Array | pa.ChunkedArray, *, masks_codes: bool) -> pa.Array | pa.ChunkedArray:
     """Turn values into what a sentence quotes: texts cut and in quotation marks, anything else as it reads."""
+    if masks_codes and not pa.types.is_timestamp(values.type):
+        values = values.cast(pa.string())
+        for _ in range(2):  # numbers side by side share what is between them, which belongs to one match only
+            values = pc.replace_substring_regex(values, _SHORT_NUMBER, r"\1...\2")
     if pa.types.is_timestamp(values.type):
         texts = pc.strftime(pc.cast(values, pa.timestamp("s", values.type.tz), safe=False), "%Y-%m-%d %H:%M:%S %Z")
     elif not pa.types.is_string(values.type) and not pa.types.is_large_string(values.type):

@@ -23,6 +23,7 @@ from typing import Any, Self
 import yaml
 from sqlalchemy import Connection
 
+from include import import_types
 from include.importing import files, jobs, storage
 from include.importing.errors import FileRefused, SettingsError
 from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, UPLOAD_RECORD, UPLOADS
@@ -37,6 +38,7 @@ from include.importing.settings_files import given_texts, read_layers, read_text
 from include.importing.settings_form import form_settings, form_text
 from include.importing.stages import values_hidden
 from include.importing.storage import Location
+from include.importing.upload_quota import Quota, Usage
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +123,7 @@ class Reception:
     """A file on its way into its folder. Nothing stays of one that doesn't arrive whole.
 
     Raises:
-        FileRefused: `file.name`, `file.extension`.
+        FileRefused: `file.name`, `file.extension`, `upload.quota`, `upload.no_room`.
         SettingsError, ConfigurationError: the landing folder's settings are wrong, or the defaults.
     """
 
@@ -134,6 +136,8 @@ class Reception:
         self._stack = ExitStack()
         try:
             _write(runtime, self._upload)  # first: what is cut off is found, and deleted, by it
+            self._quota = _quota(runtime, self._upload)
+            self._quota.check(0)
             if folder_settings is not None:
                 with storage.written_whole(self._upload.folder(runtime) / FOLDER_SETTINGS) as sink:
                     sink.write(folder_settings.encode())
@@ -147,19 +151,20 @@ class Reception:
         """Take the next bytes.
 
         Raises:
-            FileRefused: `file.too_big`.
+            FileRefused: `file.too_big`, `upload.quota`, `upload.no_room`.
             StorageError: there is no room.
         """
         self._size_bytes += len(data)
         if self._size_bytes > self._max_bytes:
             raise too_big(self._max_bytes)
+        self._quota.check(self._size_bytes)
         self._sink.write(data)
 
     def complete(self, choices: Choices) -> Upload:
         """Keep the file, with what was chosen when it was sent.
 
         Raises:
-            FileRefused: `file.empty`.
+            FileRefused: `file.empty`, `upload.quota`, `upload.no_room`.
             StorageError: there is no room.
         """
         if not self._size_bytes:
@@ -167,6 +172,8 @@ class Reception:
         self._stack.close()
         self._upload = replace(self._upload, size_bytes=self._size_bytes, choices=choices)
         _write(self._runtime, self._upload)
+        # After it is written: of two that arrive at once each sees the other, so that together they can't be too much.
+        _quota(self._runtime, self._upload).check(self._size_bytes)
         return self._upload
 
     def abandon(self) -> None:
@@ -369,6 +376,29 @@ def _folder(runtime: Runtime, import_type: str, user: str) -> Location:
     """Return the folder of a user's uploads: named for them, and no one else's whatever their name."""
     stem = re.sub(r"[^a-z0-9]+", "_", user.lower()).strip("_")[:40]
     return runtime.work / UPLOADS / import_type / f"{stem}-{hashlib.sha256(user.encode()).hexdigest()[:16]}"
+
+
+def _quota(runtime: Runtime, upload: Upload) -> Quota:
+    """Return the room that is left for an upload; those that are arriving count when they have arrived."""
+    own = upload.folder(runtime)
+    mine = [
+        _read(record.parent)
+        for import_type in import_types.IMPORT_TYPES
+        for record in _records(_folder(runtime, import_type, upload.user))
+    ]
+    sizes = [
+        each.size_bytes for each in mine if each and each.size_bytes and not each.is_launched and each.id != own.name
+    ]
+    kept = [
+        (path.name, stat.size_bytes)
+        for path, stat in storage.files_below(runtime.work / UPLOADS)
+        if path.below(own) is None
+    ]
+    return Quota(
+        Usage(len(sizes), sum(sizes)),
+        Usage(sum(name == UPLOAD_RECORD for name, _ in kept), sum(size for _, size in kept)),
+        own if own.is_local else None,
+    )
 
 
 def _folder_settings(runtime: Runtime, import_type: ImportType) -> str | None:

@@ -200,7 +200,9 @@ class Judge:
             fields=self.fields,
         )
         self._checker = Checker(suite)
-        self._hidden = [*hidden, *(each.name for each in self.fields if each.is_secret)]
+        secret = [each.name for each in self.fields if each.is_secret]
+        self._hidden = [*hidden, *secret]
+        self._masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
         is_dropping = import_settings.on_invalid_optional == "drop_value"
         self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
         self.tallies: dict[tuple[str, str], RuleTally] = {}
@@ -299,7 +301,9 @@ class Judge:
         return valid, dropped
 
     def _tell(self, result: RuleResult, frame: pd.DataFrame) -> Tell:
-        return lambda part: sentences(replace(result, rows=result.rows[part]), frame, hidden=self._hidden)
+        return lambda part: sentences(
+            replace(result, rows=result.rows[part]), frame, hidden=self._hidden, masks_codes=self._masks_codes
+        )
 
     def _drops(self, rule: Rule) -> bool:
         """Tell whether breaking this rule costs the value alone."""

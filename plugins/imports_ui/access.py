@@ -1,7 +1,8 @@
 """Who may see and do what on the pages: Airflow's own users and their rights on the DAGs.
 
 A plugin's routes are open to anyone unless they ask for a user. Looking at an import type, its jobs and their files
-needs the right to read its DAG; starting an import needs the right to start a run of it.
+needs the right to read its DAG; starting an import needs the right to start a run of it. So do files that hold rows,
+in which values stand unmasked: the right to look is the one that is given away (X-21).
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from include.import_types import IMPORT_TYPES
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
-__all__ = ["User", "can_answer", "can_launch", "can_read", "demand", "readable_types", "refuse_other_sites"]
+__all__ = [
+    "User",
+    "can_answer",
+    "can_launch",
+    "can_read",
+    "can_see_rows",
+    "demand",
+    "readable_types",
+    "refuse_other_sites",
+]
 
 User = GetUserDep
 """Annotation of a route's user; without one the route answers 401."""
@@ -44,6 +54,11 @@ def can_launch(user: BaseUser, dag_id: str) -> bool:
     )
 
 
+def can_see_rows(user: BaseUser, dag_id: str) -> bool:
+    """Tell whether a user may have files in which rows of an import stand as they were sent (X-21)."""
+    return can_launch(user, dag_id)
+
+
 def can_answer(user: BaseUser, dag_id: str) -> bool:
     """Tell whether a user may answer what a DAG asks people, as Airflow's own form demands it."""
     return get_auth_manager().is_authorized_dag(
@@ -56,15 +71,22 @@ def readable_types(user: BaseUser) -> list[str]:
     return [import_type for import_type in IMPORT_TYPES if can_read(user, dag_of(import_type))]
 
 
-def demand(user: BaseUser, right: Literal["read", "launch"], dag_id: str) -> None:
+_RIGHTS = {
+    "read": (can_read, "You have no right to read {dag}."),
+    "launch": (can_launch, "You have no right to launch {dag}."),
+    "rows": (can_see_rows, "This file is for those who may launch {dag}, and you may not."),
+}
+
+
+def demand(user: BaseUser, right: Literal["read", "launch", "rows"], dag_id: str) -> None:
     """End the request unless the user has a right on a DAG.
 
     Raises:
         HTTPException: 403.
     """
-    is_allowed = can_read if right == "read" else can_launch
+    is_allowed, refusal = _RIGHTS[right]
     if not is_allowed(user, dag_id):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You have no right to {right} {dag_id}.")
+        raise HTTPException(status.HTTP_403_FORBIDDEN, refusal.format(dag=dag_id))
 
 
 def refuse_other_sites(request: Request) -> None:

@@ -4,20 +4,58 @@ from __future__ import annotations
 
 import logging
 from http import HTTPStatus
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 
 from imports_ui import job_pages, jobs_pages, paste_pages, pools_pages, template_pages, upload_pages
 from imports_ui.access import refuse_other_sites
-from imports_ui.pages import FOLDER, render
+from imports_ui.pages import FOLDER, HEADERS, render
 from include.importing.errors import ConfigurationError, WarehouseUnavailable
+from include.importing.files import StorageError
+
+if TYPE_CHECKING:
+    from os import PathLike, stat_result
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
+
+
+class GuardedAnswers:
+    """Gives every answer the headers of pages, unless it has its own: redirections, refusals and static files too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_guarded)
+
+
+class Assets(StaticFiles):
+    """Static files, which browsers may keep: they ask each time whether theirs are still the newest."""
+
+    def file_response(
+        self, full_path: PathLike[str] | str, stat_result: stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        """Answer with a file, or that it is unchanged."""
+        answer = super().file_response(full_path, stat_result, scope, status_code)
+        answer.headers["Cache-Control"] = "no-cache"
+        return answer
 
 
 def make_app() -> FastAPI:
@@ -38,10 +76,11 @@ def make_app() -> FastAPI:
         template_pages.router,
     ):
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=FOLDER / "static"), name="static")
+    app.mount("/static", Assets(directory=FOLDER / "static"), name="static")
     app.add_exception_handler(HTTPException, _show_refusal)
     app.add_exception_handler(RequestValidationError, _show_misfit)
-    for outage in (WarehouseUnavailable, ConfigurationError):
+    app.add_middleware(GuardedAnswers)
+    for outage in (WarehouseUnavailable, ConfigurationError, StorageError):
         app.add_exception_handler(outage, _show_outage)
     return app
 

@@ -1,11 +1,16 @@
 """Bodies of requests, read under limits: fields of a form, and a file that goes straight into its place.
 
-Starlette's own `request.form()` would put a whole file onto the API server's disk before anybody looked at it.
+Nothing is read before it is known who sends it, which is why both readers want a user. Starlette's own
+`request.form()`, and FastAPI's `Form`, would put a whole file onto the API server's disk before anybody looked at it.
+Source: X-22.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from urllib.parse import parse_qsl
 
@@ -16,6 +21,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
+    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from fastapi import Request
 
 MOST_FIELDS = 500
@@ -25,6 +31,15 @@ _GATHERED_BYTES = 1 << 20
 """Are parsed and written at once, in a thread: a server hands over a body in much smaller pieces."""
 STALL_SECONDS = 60
 """A body that brings nothing for so long is given up."""
+LEAST_BYTES_PER_SECOND = 16 << 10
+"""A body that is slower on average, after its first minute, is given up: else a byte a minute would hold it open."""
+LONGEST_SECONDS = 6 * 3600
+"""A body takes no longer, whatever its pace: 2 GiB over a line of 1 Mbit/s take five hours."""
+MOST_BODIES, MOST_BODIES_OF_ONE_USER = 32, 4
+"""How many are read at once by this process, so that neither its memory nor its connections are one user's."""
+
+_arriving: Counter[str] = Counter()
+"""Bodies that are being read, by user. One event loop reads them all, so nothing else counts at the same time."""
 
 
 class Sink(Protocol):
@@ -40,17 +55,21 @@ class Sink(Protocol):
 Place = TypeVar("Place", bound=Sink)
 
 
-async def read_fields(request: Request, limit: int = FIELDS_BYTES) -> dict[str, str]:
+async def read_fields(request: Request, user: BaseUser, limit: int = FIELDS_BYTES) -> dict[str, str]:
     """Read the fields of a form without files; of several of one name the last.
 
+    Args:
+        user: who sends it, and has the right to: checked before.
+
     Raises:
-        HTTPException: 413, 408, 400.
+        HTTPException: 413, 408, 400; 429, 503: too many bodies are being read.
     """
     body = bytearray()
-    async for piece in _pieces(request):
-        body += piece
-        if len(body) > limit:
-            raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, f"The form is larger than {limit:,} bytes.")
+    with _turn(user):
+        async for piece in _pieces(request):
+            body += piece
+            if len(body) > limit:
+                raise HTTPException(status.HTTP_413_CONTENT_TOO_LARGE, f"The form is larger than {limit:,} bytes.")
     try:
         return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="replace"))
     except ValueError:
@@ -58,11 +77,12 @@ async def read_fields(request: Request, limit: int = FIELDS_BYTES) -> dict[str, 
 
 
 async def read_file(
-    request: Request, field: str, open_sink: Callable[[str], Place]
+    request: Request, user: BaseUser, field: str, open_sink: Callable[[str], Place]
 ) -> tuple[dict[str, str], Place | None]:
     """Read a form with a file, which goes into its sink as it arrives.
 
     Args:
+        user: who sends it, and has the right to: checked before.
         field: name of the file's field. Files of other fields are an error.
         open_sink: is given the name that the browser tells, once the file begins.
 
@@ -70,9 +90,14 @@ async def read_file(
         The other fields, and the sink; None when the form has no file. Nobody has closed the sink.
 
     Raises:
-        HTTPException: 413, 408, 400. This, and whatever the sink raises, abandons the sink.
+        HTTPException: 413, 408, 400; 429, 503: too many bodies are being read. This, and whatever the sink raises,
+            abandons the sink.
     """
-    reader: _Reader[Place] = _Reader(request.headers.get("content-type"), field, open_sink)
+    with _turn(user):
+        return await _read_file(request, _Reader(request.headers.get("content-type"), field, open_sink))
+
+
+async def _read_file(request: Request, reader: _Reader[Place]) -> tuple[dict[str, str], Place | None]:
     try:
         gathered = bytearray()
         async for piece in _pieces(request):
@@ -90,16 +115,46 @@ async def read_file(
     return reader.fields, reader.sink
 
 
+@contextmanager
+def _turn(user: BaseUser) -> Iterator[None]:
+    """Count a body while it is read.
+
+    Raises:
+        HTTPException: 429, 503: there are as many as there may be.
+    """
+    name = str(user.get_id())
+    if _arriving[name] >= MOST_BODIES_OF_ONE_USER:
+        told = f"You are sending {MOST_BODIES_OF_ONE_USER} files or forms already: wait until one of them has arrived."
+        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, told)
+    if _arriving.total() >= MOST_BODIES:
+        told = f"The server is receiving {MOST_BODIES} files or forms already: try again in a minute."
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, told)
+    _arriving[name] += 1
+    try:
+        yield
+    finally:
+        _arriving[name] -= 1
+        if not _arriving[name]:
+            del _arriving[name]
+
+
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
     stream = aiter(request.stream())
+    began, waited, received = monotonic(), 0.0, 0
     while True:
+        asked = monotonic()
         try:
-            with anyio.fail_after(STALL_SECONDS):
+            with anyio.fail_after(min(STALL_SECONDS, began + LONGEST_SECONDS - asked)):
                 piece = await anext(stream, None)
         except TimeoutError:
             raise HTTPException(status.HTTP_408_REQUEST_TIMEOUT, "Nothing more has arrived.") from None
         if piece is None:
             return
+        waited += monotonic() - asked  # for the sender alone: a slow store is not the sender's fault
+        received += len(piece)
+        if received < (waited - STALL_SECONDS) * LEAST_BYTES_PER_SECOND:
+            told = f"It arrives too slowly: less than {LEAST_BYTES_PER_SECOND:,} bytes a second."
+            raise HTTPException(status.HTTP_408_REQUEST_TIMEOUT, told)
         yield piece
 
 

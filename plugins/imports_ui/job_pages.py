@@ -1,7 +1,7 @@
 """The page of one job: how it went, what was rejected and why, and its files. Source: X-08, X-09, X-10, X-20.
 
-Pages show no rejected value: rules are told by sentences without values. Downloads hold everything; they need the same
-right, to read the DAG of the type.
+Pages show no rejected value: rules are told by sentences without values. Files of rows hold everything, and a summary
+the headers in full; they are for those who may launch the DAG of the type, all else for those who may read it (X-21).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse
 from mapping_review import question_tasks
 
 from imports_ui import downloads, warehouse
-from imports_ui.access import User, can_answer, can_launch, dag_of, demand
+from imports_ui.access import User, can_answer, can_launch, can_see_rows, dag_of, demand
 from imports_ui.pages import HEADERS, base_of, render
 from imports_ui.runs import run_path
 from include import import_types
@@ -61,7 +61,10 @@ FILES = {
     "evidence": ("Evidence of the rules", "evidence_file_url", "application/json"),
 }
 """By the last part of the address: what people call it, the ledger's column, its type."""
-EXPIRING = ("rejected", "not-found", "dropped-values", "original")
+ROW_FILES = {kind for kind, (_, _, media_type) in FILES.items() if media_type == downloads.ROWS}
+"""Hold rows as they were sent: deleted after `retention_days`."""
+FOR_LAUNCHERS = ROW_FILES | {"summary"}
+"""Are not for everybody who may look: the summary has headers in full, which may be the first row of a file without."""
 
 JobId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 _rendering = threading.Semaphore(1)
@@ -104,6 +107,8 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         unshown_columns=unshown_columns,
         settings=_settings(job),
         files=_offered(job),
+        withheld=set() if can_see_rows(user, dag_of(job.import_type)) else FOR_LAUNCHERS,
+        dag=dag_of(job.import_type),
         bar_width=BAR_WIDTH,
     )
 
@@ -136,6 +141,8 @@ def list_rejects(
         rejects=[_explained(row, sentences) for row in page.rows],
         after=after,
         next_after=page.after,
+        can_see_rows=can_see_rows(user, dag_of(told.job.import_type)),
+        dag=dag_of(told.job.import_type),
     )
 
 
@@ -147,6 +154,8 @@ def download(user: User, job_id: JobId, kind: str) -> Response:
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
         job = find_job(connection, user, job_id)
+    if kind in FOR_LAUNCHERS:
+        demand(user, "rows", dag_of(job.import_type))
     _, _, media_type = FILES[kind]
     path = _find(runtime, job, kind)
     name = job.file_name if kind == "original" else _report_name(job, kind, path.name)
@@ -211,7 +220,7 @@ def _find(runtime: Runtime, job: Job, kind: str) -> Location:
     url = getattr(job, column)
     if url is None:
         had_one = {"rejected": bool(job.rows_rejected), "not-found": bool(job.rows_not_found)}.get(kind, True)
-        raise _gone() if is_expired and had_one and kind in EXPIRING else _none_yet()
+        raise _gone() if is_expired and had_one and kind in ROW_FILES else _none_yet()
     return files.locate(runtime, url)
 
 

@@ -43,7 +43,7 @@ async def paste(request: Request, user: User) -> Response:
     """Make an upload of the text, and go on to its page."""
     await run_in_threadpool(demand, user, "launch", dag_of(PASTED_TYPE))
     try:
-        fields = await read_fields(request, MOST_BYTES)
+        fields = await read_fields(request, user, MOST_BYTES)
     except HTTPException as error:
         if error.status_code != status.HTTP_413_CONTENT_TOO_LARGE:
             raise

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote, urlencode
 
 import psycopg2.errors
-from fastapi import APIRouter, Form, HTTPException, Query, Request, status
+from fastapi import APIRouter, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 from sqlalchemy.exc import OperationalError
+from starlette.concurrency import run_in_threadpool
 
 from imports_ui import runs, stock_picture, warehouse
 from imports_ui.access import User, can_launch, can_read, demand
+from imports_ui.forms import read_fields
 from imports_ui.pages import base_of, render
 from include.gift_cards import pools as gift_cards
 from include.importing.errors import ConfigurationError
@@ -50,7 +52,6 @@ COUNT_SECONDS = 5
 LONGEST_SEARCH = 200
 AUTO_GENERATE = {"": None, "true": True, "false": False}
 PageNumber = Annotated[int, Query(ge=1, le=100_000)]
-Text = Annotated[str, Form()]
 
 
 def pool_url(path: str, name: str) -> str:
@@ -199,28 +200,33 @@ def show_launches(request: Request, user: User, pool: str, run: str = "", poll: 
 
 
 @router.post("/generate", response_class=HTMLResponse)
-def generate(
-    request: Request,
-    user: User,
-    pool: str,
-    token: Text,
-    quantity: Text = "",
-    format: Text = "",  # noqa: A002  the form's field, as the DAG's
-    auto_generate: Text = "",
-) -> HTMLResponse:
+async def generate(request: Request, user: User, pool: str) -> HTMLResponse:
     """Start `generate_promo_codes` with what its own form asks for (PG-01), unless it would be refused (PG-02)."""
-    demand(user, "read", PROMO_POOLS)
-    demand(user, "launch", GENERATE)
-    run_id = f"pages__{runs.check_token(token)}"
-    given = {"quantity": quantity, "format": format, "auto_generate": auto_generate}
+    await run_in_threadpool(demand, user, "read", PROMO_POOLS)
+    await run_in_threadpool(demand, user, "launch", GENERATE)
+    fields = await read_fields(request, user)
+    return await run_in_threadpool(_generate, request, user, pool, fields)
+
+
+@router.post("/launch", response_class=HTMLResponse)
+async def launch(request: Request, user: User, pool: str) -> HTMLResponse:
+    """Launch a draft (PP-01): an import of one row, in the user's name."""
+    await run_in_threadpool(demand, user, "launch", PROMO_POOLS)
+    fields = await read_fields(request, user)
+    return await run_in_threadpool(_launch, request, user, pool, fields)
+
+
+def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> HTMLResponse:
+    run_id = f"pages__{runs.check_token(fields.get('token', ''))}"
+    given = {name: fields.get(name, "") for name in ("quantity", "format", "auto_generate")}  # as the DAG's own form
     with warehouse.reading() as connection:
         found = _find_promo_pool(connection, pool)
         try:
             conf = {
                 "pool": found.system_id,
-                "format": _read_format(format),
-                "quantity": _read_quantity(quantity),
-                "auto_generate": _read_auto_generate(auto_generate),
+                "format": _read_format(given["format"]),
+                "quantity": _read_quantity(given["quantity"]),
+                "auto_generate": _read_auto_generate(given["auto_generate"]),
             }
             if runs.find_state(GENERATE, run_id) is None:  # else it has been judged already
                 refusal = generation.foresee_refusal(
@@ -238,12 +244,9 @@ def generate(
     return _to_pool(request, found, run_id)
 
 
-@router.post("/launch", response_class=HTMLResponse)
-def launch(request: Request, user: User, pool: str, token: Text, description: Text = "") -> HTMLResponse:
-    """Launch a draft (PP-01): an import of one row, in the user's name."""
-    demand(user, "launch", PROMO_POOLS)
-    token = runs.check_token(token)
-    description = description.replace("\r\n", "\n").strip()
+def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> HTMLResponse:
+    token = runs.check_token(fields.get("token", ""))
+    description = fields.get("description", "").replace("\r\n", "\n").strip()
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
         found = _find_promo_pool(connection, pool)

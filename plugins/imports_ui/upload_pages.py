@@ -45,7 +45,12 @@ router = APIRouter()
 FILE, SETTING, COLUMN = "file", "setting.", "column."
 """Names of the forms' fields."""
 ENCODINGS = ("utf-8", "windows-1251", "windows-1252", "latin-1", "utf-16")
-_REFUSALS = {"file.too_big": status.HTTP_413_CONTENT_TOO_LARGE, "file.gone": status.HTTP_410_GONE}
+_REFUSALS = {
+    "file.too_big": status.HTTP_413_CONTENT_TOO_LARGE,
+    "file.gone": status.HTTP_410_GONE,
+    "upload.quota": status.HTTP_429_TOO_MANY_REQUESTS,
+    "upload.no_room": status.HTTP_507_INSUFFICIENT_STORAGE,
+}
 LONGEST_POOL, LONGEST_NUMBER = 1000, 9
 DELIMITERS = ("comma", "semicolon", "tab", "pipe")
 
@@ -95,7 +100,7 @@ async def receive(request: Request, user: User, declared: Launchable) -> Respons
         return uploads.Reception(runtime, declared, str(user.get_id()), name)
 
     try:
-        fields, reception = await read_file(request, FILE, open_place)
+        fields, reception = await read_file(request, user, FILE, open_place)
         if reception is None:
             raise FileRefused("file.missing", "Choose a file.")
         try:
@@ -121,7 +126,7 @@ def show_upload(request: Request, user: User, declared: Launchable, upload_id: s
 @router.post("/upload/{import_type}/{upload_id}")
 async def decide(request: Request, user: User, declared: Launchable, upload_id: str) -> Response:
     """Preview again, start a dry run, launch or delete, as the button says that was pressed."""
-    fields = await read_fields(request)
+    fields = await read_fields(request, user)
     return await run_in_threadpool(_decide, request, user, declared, upload_id, fields)
 
 

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
+from airflow.providers.smtp.hooks.smtp import SmtpHook
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
+from include.importing.listing import Unusable
 from include.promo_codes.top_up import Alert
-from notifications import ImportNotifier, StockNotifier, alert_body, body, needs_attention
+from notifications import (
+    ImportNotifier,
+    ReviewNotifier,
+    StockNotifier,
+    UnusableNotifier,
+    alert_body,
+    body,
+    needs_attention,
+    subject,
+    table,
+)
 from tests.dags.mailbox import free_port, smtp_address, text_of
 
 pytestmark = pytest.mark.dags
@@ -199,3 +215,65 @@ def test_an_alert_that_can_not_be_mailed_stays_unsent(monkeypatch, connection):
     else:
         monkeypatch.setenv("AIRFLOW_CONN_ALERTS_SMTP", connection)
     assert not StockNotifier(ALERT).send(RUN)
+
+
+# -- names that hold anything
+
+ODD_NAMES = [
+    "a\nBcc: x@example.com\n\nhello.csv",
+    "a\r\nb.csv",
+    "tab\tbell\x07nul\x00.csv",
+    "next\x85line\u2028separator\u2029.csv",
+    "\u202egnp.exe\u2066.csv",
+    "half \udcff\ud800.csv",
+    "карты ü 🎁.csv",
+    "=?utf-8?b?DQpCY2M6IHg=?=.csv",
+    "x" * 251 + ".csv",
+    "ж" * 125 + ".csv",
+    " ".join(["word"] * 50),
+    "\u200b",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
+@pytest.mark.parametrize("kind", ["import", "review", "stock", "unusable"])
+def test_every_notifier_tells_of_any_name(inbox, name, kind):
+    """X-08: a file whose name no header can hold is told about like any other."""
+    job = SimpleNamespace(import_type="gift_cards", file_name=name, id=7)
+    reasons = [{"rule": "header.unmatched", "message": f"The file {name} has other columns."}]
+    sent = {
+        "import": lambda: ImportNotifier(REFUSED | {"file": name}).send(context()),
+        "review": lambda: ReviewNotifier(job, reasons, datetime(2026, 3, 1, tzinfo=UTC)).send(context()),
+        "stock": lambda: StockNotifier(replace(ALERT, pool_name=name, pool=name)).send(RUN),
+        "unusable": lambda: UnusableNotifier([Unusable(None, name, name, "file.special", "is odd", "1")]).send(RUN),
+    }[kind]()
+    assert sent
+    ((_, mail),) = inbox.mails
+    what = {
+        "import": "refused (gift_cards)",
+        "review": "awaits review (gift_cards)",
+        "stock": "few promo codes left (1,234 left)",
+        "unusable": "1 entry can't be imported",
+    }[kind]
+    assert mail["Subject"] == subject("Landing area" if kind == "unusable" else name, what)
+    assert mail["Subject"].endswith(f": {what}")
+    assert set(mail.keys()) <= {"Subject", "From", "To", "Date", "Content-Type", "MIME-Version", "X-Peer"}
+    assert "hello" not in text_of(mail).partition("<table>")[0]
+
+
+@settings(max_examples=300)
+@given(name=st.text(alphabet=st.characters(), max_size=300), what=st.sampled_from(["refused (x)", "failed (y)"]))
+@example(name="=?utf-8?q?=0D=0ABcc:_x?=", what="refused (x)")
+@example(name="\ud800\r\n\u202e", what="refused (x)")
+def test_any_subject_is_written_and_read_back_as_one_line(name, what):
+    """X-20, X-08: nothing that a name holds ends the header, begins another or keeps the mail from being encoded."""
+    line = subject(name, what)
+    assert line.endswith(f": {what}")
+    assert len(line) <= 150
+    message, _ = SmtpHook()._build_mime_message("from@example.com", "to@example.com", line, table({"File": name}, "u"))
+    for raw in (message.as_bytes(), message.as_string().encode("ascii")):
+        read = email.message_from_bytes(raw, policy=email.policy.default)
+        assert read["Subject"] == line
+        assert read.keys() == ["Content-Type", "MIME-Version", "Subject", "From", "To", "Date"]
+        assert read.defects == []
+        assert read["Subject"].defects == ()

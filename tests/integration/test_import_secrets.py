@@ -179,6 +179,70 @@ def test_not_even_a_suite_that_quotes_a_cvv_makes_it_known(stocked: Site, tmp_pa
     assert reasons(result) == {2: f"'-1' of '{NUMBER}' with (hidden)"}
 
 
+@pytest.mark.parametrize(
+    ("header", "row", "told"),
+    [
+        ("card_number,pool_system_name,balance,cvv,status", "{n},flexible_gift,777,,Lost", ["'Lost'"]),
+        ("card_number,pool_system_name,balance,cvv,status", "{n},777,50,,", ["'...'"]),  # shifted
+        ("card_number,pool_system_name,balance,cvv", "{n},holiday_50,777,50", ["'...'", "'holiday_50'", "50.00"]),
+        ("card_number,pool_system_name,balance,cvv", "{n},flexible_gift,CVV: 0777,50", ["'CVV: ...'"]),
+        ("card_number,pool_system_name,balance,cvv", "{n},777 778,5,", ["'... ...'"]),
+        ("cvv,card_number,pool_system_name,balance", "x,777,flexible_gift,-777.00", ["'-....00'"]),
+        ("card_number,pool_system_name,balance,cvv", "{n},nowhere/777/778/779,5,", ["'nowhere/.../.../...'"]),
+        ("card_number,pool_system_name,balance,cvv", "{n},\uff17\uff17\uff17,5,", ["'...'"]),
+    ],
+)
+def test_a_cvv_in_another_column_is_in_no_sentence(stocked: Site, header: str, row: str, told: list[str]):
+    """X-20: columns shifted by one, or swapped, put CVVs where a rule quotes the cell."""
+    result = stocked.cards(row.format(n=NUMBER), header=header)
+    assert result.rows.rejected == 1
+    for column, text in told_columns(stocked):
+        assert "777" not in text, column
+        assert "778" not in text, column
+        assert "\uff17" not in text, column
+    (sentence,) = reasons(result).values()
+    assert [part for part in told if part not in sentence] == []
+
+
+def test_without_a_column_of_cvvs_sentences_quote_numbers_as_they_are(stocked: Site):
+    """The sender learns what is wrong with which value."""
+    result = stocked.cards(f"{NUMBER},holiday_50,777", f"{OTHER},777,5")
+    quoted = reasons(result)
+    assert "Card balance '777' differs" in quoted[2]
+    assert "name '777'" in quoted[3]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        f"mapping: {{'{NUMBER}': card_number}}",
+        f"mapping: {{balance: '{NUMBER}'}}",
+        f"encoding: '{NUMBER}'",
+        f"dry_run: '{NUMBER}'",
+        f"'{NUMBER}': 1",
+        f"release: '{NUMBER}'",
+        f"action: '{NUMBER}'",
+        "encoding: 'ann.4929333@example.com'",
+        "'ann.4929333@example.com': x",
+        f"delimiter: [{NUMBER}]",
+        f"a: [{NUMBER}",
+    ],
+)
+def test_what_looks_like_data_in_a_settings_file_is_masked_wherever_it_is_told(
+    stocked: Site, caplog: pytest.LogCaptureFixture, settings: str
+):
+    """X-20: ledger, result (XCom, note, OpenLineage), log. A job's parameters and settings are the file's own."""
+    caplog.set_level(logging.DEBUG)
+    stocked.drop("gift_cards", "a.csv.settings.yaml", settings)
+    result = stocked.load("gift_cards", f"{CARD_HEADER}\n1,flexible_gift,5\n", name="a.csv")
+    assert (result.state, (result.reason or {})["rule"]) == ("refused", "file.settings")
+    for canary in (NUMBER, "4929333", "ann."):
+        assert canary not in repr(result)
+        assert canary not in caplog.text
+        for column, told in told_columns(stocked):
+            assert canary not in told or column in ("import_job.parameters", "import_job.settings"), column
+
+
 def test_a_preview_masks_card_numbers_and_hides_cvvs(stocked: Site):
     content = f"{HEADER}\n{NUMBER},holiday_50,50,{CVV},\n4.929E+15,holiday_50,50,{OTHER_CVV},\n{'7' * 1001},x,y,z,\n"
     path = stocked.drop("gift_cards", "cards.csv", content)

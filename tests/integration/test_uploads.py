@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ import s3fs
 from upath import UPath
 
 from include import import_types
-from include.importing import uploads
+from include.importing import upload_quota, uploads
 from include.importing.errors import FileRefused
 from include.importing.importer import import_file
 from include.importing.landing import Request, list_landing, take_file
@@ -246,3 +248,101 @@ def test_x21_an_upload_can_not_be_launched_with_what_the_folder_locks(
     seen = preview_upload(stocked.runtime, replace(upload, choices=Choices(settings, columns)))
     assert not seen.can_launch
     assert "is locked by _settings.yaml" in seen.refusal
+
+
+# -- X-22: every upload is bounded, and all of them together
+
+
+def test_a_user_has_so_many_uploads_of_all_types_that_were_not_launched(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_quota, "MOST_OF_ONE_USER", 2)
+    first = receive(place)
+    other_type = Reception(place.runtime, import_types.get("customers"), "ann", "c.csv")
+    other_type.write(b"Email\n")
+    other_type.complete(Choices())
+    before = lying(place)
+    with pytest.raises(FileRefused, match="You have 2 uploads that were not launched, and may have 2") as refused:
+        reception(place)
+    assert refused.value.rule == "upload.quota"
+    assert lying(place) == before, "nothing stays of it"
+    receive(place, user="bob")
+    uploads.save(place.runtime, first, is_launched=True)
+    second = receive(place)
+    with pytest.raises(FileRefused, match="launch or delete some"):
+        reception(place)
+    uploads.delete(place.runtime, second)
+    receive(place)
+
+
+def test_a_users_uploads_have_so_many_bytes_but_one_alone_as_many_as_a_file_may(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_quota, "MOST_BYTES_OF_ONE_USER", 1000)
+    uploads.delete(place.runtime, receive(place, b"x" * 1500))
+    receive(place, b"x" * 600)
+    before = lying(place)
+    arriving = reception(place)
+    arriving.write(b"x" * 400)
+    with pytest.raises(FileRefused, match=r"Your uploads .* have 600 bytes; .* more than 1,000: launch") as refused:
+        arriving.write(b"x")
+    assert refused.value.rule == "upload.quota"
+    arriving.abandon()
+    assert lying(place) == before
+    receive(place, b"x" * 400)
+
+
+def test_all_uploads_together_have_so_many_bytes_launched_ones_too(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads.save(place.runtime, receive(place, b"x" * 30_000), is_launched=True)
+    monkeypatch.setattr(upload_quota, "MOST_BYTES_OF_ALL", 50_000)
+    receive(place, b"x" * 10_000, user="bob")
+    arriving = reception(place, user="cecil")
+    with pytest.raises(FileRefused, match=r"more than 50,000\. Try again tomorrow") as refused:
+        arriving.write(b"x" * 10_000)
+    assert refused.value.rule == "upload.no_room"
+    arriving.abandon()
+    monkeypatch.setattr(upload_quota, "MOST_OF_ALL", 2)
+    with pytest.raises(FileRefused, match="All users together have 2 uploads, and may have 2"):
+        reception(place, user="cecil")
+
+
+def test_files_that_arrive_side_by_side_are_not_more_than_one_user_may_have(
+    place: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them sees another before it has begun: they are counted again when they are whole."""
+    monkeypatch.setattr(upload_quota, "MOST_BYTES_OF_ONE_USER", 1000)
+    arriving = [reception(place, f"{number}.csv") for number in range(6)]
+    for each in arriving:
+        each.write(b"x" * 400)
+
+    def end(each: Reception) -> bool:
+        try:
+            each.complete(Choices())
+        except FileRefused:
+            each.abandon()
+            return False
+        return True
+
+    with ThreadPoolExecutor(len(arriving)) as threads:
+        kept = sum(threads.map(end, arriving))
+    waiting = uploads.waiting(place.runtime, "gift_cards", "ann")
+    assert sum(upload.size_bytes for upload in waiting) == 400 * kept <= 1000
+    assert kept + len([None for name in lying(place) if name.endswith(".csv")]) == 2 * kept
+    if not kept:  # all saw each other: the next one has room
+        receive(place, b"x" * 400)
+
+
+def test_a_disk_keeps_some_room_while_a_file_arrives(stocked: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = [5 << 30, 2 << 30, upload_quota.LEAST_FREE_BYTES - 1]
+    monkeypatch.setattr(upload_quota.shutil, "disk_usage", lambda path: SimpleNamespace(free=free.pop(0)))
+    monkeypatch.setattr(upload_quota, "DISK_LOOK_BYTES", 1000)
+    arriving = reception(stocked)
+    arriving.write(b"x" * 999)
+    arriving.write(b"x")
+    with pytest.raises(FileRefused, match="The server's disk has 1,073,741,823 bytes left, and keeps") as refused:
+        arriving.write(b"x" * 1000)
+    assert refused.value.rule == "upload.no_room"
+    arriving.abandon()
+    assert (free, lying(stocked)) == ([], [])

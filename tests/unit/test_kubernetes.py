@@ -18,7 +18,7 @@ import yaml
 
 from include.stack import containers
 from include.stack.settings import PROJECT
-from tests.compose_file import compose, filled
+from tests.compose_file import airflow_environment, compose, filled
 from tests.unit.test_environment import locked_versions
 
 pytestmark = pytest.mark.unit
@@ -82,7 +82,11 @@ def test_the_chart_takes_the_values(chart: jsonschema.Draft7Validator, values: d
         (["workers", "kubernetes", "resources", "requests", "memory"], 700),
         (["airflowVersion"], 3.3),
         (["env", 0, "valueFrom"], {}),
-        (["secret", 0, "key"], "cvv_key"),
+        (["secret"], []),
+        (["scheduler", "env", 0, "valueFrom"], {"secretRef": {}}),
+        (["securityContexts", "container"], {}),
+        (["statsd", "securityContexts", "containers"], {}),
+        (["apiServer", "networkPolicy", "from"], []),
         (["triggerer", "persistence"], False),
     ],
 )
@@ -105,10 +109,10 @@ def test_every_key_that_the_chart_is_said_to_know_is_used_or_belongs_to_a_probe(
 
 
 def test_settings_are_those_of_docker_compose(values: dict[str, Any], services: dict[str, Any]) -> None:
-    environment = services["worker"]["environment"]
+    environment = airflow_environment(services)
     stated = {each["name"]: each["value"] for each in values["env"]}
     assert stated == {name: environment[name] for name in stated}
-    secrets = {each["envName"] for each in values["secret"]}
+    secrets = {each["name"] for each in connections_of(values["workers"])}
     assert environment.keys() == stated.keys() | secrets | FROM_THE_CHART.keys() | OF_COMPOSE_ALONE
     assert set(FROM_THE_CHART.values()) <= values.keys()
     assert values["config"]["api"]["base_url"] == environment["AIRFLOW__API__BASE_URL"]
@@ -123,15 +127,60 @@ def test_the_chart_s_variables_of_services_that_are_not_there_are_off(values: di
     )  # fmt: skip
 
 
-def test_connections_come_from_a_secret_each_under_its_own_name(
+def connections_of(component: dict[str, Any]) -> list[dict[str, Any]]:
+    return [each for each in component.get("env", ()) if each["name"].startswith("AIRFLOW_CONN_")]
+
+
+def test_a_pod_has_the_connections_of_its_container_in_docker_compose_and_no_others(
     values: dict[str, Any], services: dict[str, Any]
 ) -> None:
-    environment = services["worker"]["environment"]
-    connections = {name for name in environment if name.startswith("AIRFLOW_CONN_")}
-    assert {each["envName"] for each in values["secret"]} == connections
-    for each in values["secret"]:
-        assert each["secretKey"] == each["envName"].removeprefix("AIRFLOW_CONN_").lower()
-        assert each["secretName"] == "importer-connections"
+    """X-22. Each comes from a secret, under its own name."""
+    pods = COMPONENTS | {"workers": "worker", "migrateDatabaseJob": "init"}
+    for pod, service in pods.items():
+        connections = {name for name in services[service]["environment"] if name.startswith("AIRFLOW_CONN_")}
+        assert {each["name"] for each in connections_of(values[pod])} == connections, pod
+        for each in connections_of(values[pod]):
+            key = each["name"].removeprefix("AIRFLOW_CONN_").lower()
+            assert each["valueFrom"] == {"secretKeyRef": {"name": "importer-connections", "key": key}}
+    assert [each["name"] for each in values["env"] if each["name"].startswith("AIRFLOW_CONN_")] == []
+
+
+def test_no_pod_runs_as_root_gains_rights_or_changes_its_own_files(values: dict[str, Any]) -> None:
+    """X-22: as in docker-compose.yaml, whose image has the same user."""
+    ((user, group, home),) = re.findall(
+        r"useradd --uid (\d+) --gid (\d+) .* --home-dir (\S+) ", (PROJECT / "Dockerfile").read_text()
+    )
+    pod, containers = values["securityContexts"]["pod"], values["securityContexts"]["containers"]
+    assert (pod["runAsUser"], pod["runAsGroup"], pod["fsGroup"]) == (int(user), int(group), int(group))
+    (login,) = values["apiServer"]["extraInitContainers"]
+    for rights in (containers, login["securityContext"], values["statsd"]["securityContexts"]["container"]):
+        assert rights == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+    for of_pod in (pod, values["statsd"]["securityContexts"]["pod"]):
+        assert of_pod["runAsNonRoot"] is True
+        assert of_pod["runAsUser"] > 0
+        assert of_pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert {each["mountPath"] for each in values["volumeMounts"]} == {home, "/tmp"}
+    assert {each["name"] for each in values["volumeMounts"]} == {each["name"] for each in values["volumes"]}
+
+
+def test_only_who_asks_kubernetes_has_a_token_for_it(values: dict[str, Any]) -> None:
+    """X-22: the scheduler starts pods, and the API server reads the logs of those that run."""
+    without = {
+        name for name, component in values.items()
+        if isinstance(component, dict)
+        and component.get("serviceAccount", {}).get("automountServiceAccountToken") is False
+    }  # fmt: skip
+    assert without == {"workers", "dagProcessor", "triggerer", "migrateDatabaseJob", "statsd"}
+
+
+def test_pods_are_reached_by_the_pods_of_their_namespace_alone(values: dict[str, Any]) -> None:
+    """X-22. Without a peer the chart's policy would let nobody reach the API server, tasks included."""
+    assert values["networkPolicies"] == {"enabled": True}
+    assert values["apiServer"]["networkPolicy"]["ingress"]["from"] == [{"podSelector": {}}]
 
 
 def test_the_readme_makes_every_secret_that_the_values_name(values: dict[str, Any]) -> None:
@@ -141,7 +190,9 @@ def test_the_readme_makes_every_secret_that_the_values_name(values: dict[str, An
         for secret, body in re.findall(r"kubectl create secret generic (\S+)((?:.*\\\n)*.*)", readme)
         for key in re.findall(r"--from-(?:literal|file)=([a-z_-]+)=", body)
     }
-    used = {(each["secretName"], each["secretKey"]) for each in values["secret"]}
+    used = {
+        ("importer-connections", each["valueFrom"]["secretKeyRef"]["key"]) for each in connections_of(values["workers"])
+    }
     used |= {("importer-airflow", key) for key in ("connection", "fernet-key", "api-secret-key", "jwt-secret")}
     (login,) = values["apiServer"]["extraInitContainers"]
     used |= {

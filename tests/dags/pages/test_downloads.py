@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import s3fs
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from upath import UPath
 
@@ -37,6 +41,24 @@ def test_a_download_has_a_name_that_no_browser_misreads(name: str, plain: str, f
     from imports_ui.downloads import disposition
 
     assert disposition(name) == f"attachment; filename=\"{plain}\"; filename*=UTF-8''{full}"
+
+
+@given(name=st.text(alphabet=st.characters(), max_size=300))
+@settings(max_examples=300)
+def test_any_name_makes_one_header_that_is_read_back(name: str) -> None:
+    """X-20: what a file is called ends no header, begins none and leads to no other folder."""
+    from imports_ui.downloads import disposition
+
+    header = disposition(name)
+    assert header.encode("ascii").isascii()
+    assert not set(header) & set("\r\n\0")
+    read = re.fullmatch(r"""attachment; filename="([^"\\]+)"; filename\*=UTF-8''([A-Za-z0-9._~%-]+)""", header)
+    assert read is not None
+    saved = unquote(read[2], errors="strict")
+    assert set(read[1]) & set("/%;") == set()
+    assert saved.strip(". ") != ""
+    assert not set(saved) & set('\\/:*?"<>|')
+    assert len(saved.encode()) <= 4 * 200
 
 
 @pytest.fixture(scope="module")

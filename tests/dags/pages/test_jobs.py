@@ -147,7 +147,7 @@ def test_rejected_rows_are_paged_by_line_and_by_rule(browse: Browse, rejected: N
 
 def test_files_are_downloaded_whole_and_kept_from_running(browse: Browse, rejected: None) -> None:
     browser = browse("viewer")
-    answer = browser.get("/imports/jobs/2/files/rejected")
+    answer = browse("user").get("/imports/jobs/2/files/rejected")
     assert answer.headers["content-disposition"].startswith('attachment; filename="cards.rejected.csv"')
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in answer.headers["content-security-policy"]
@@ -156,12 +156,12 @@ def test_files_are_downloaded_whole_and_kept_from_running(browse: Browse, reject
         ("4", CANARY), ("5", "4000000000000003"), ("6", "4000000000000004"),
     ]  # fmt: skip
     assert int(answer.headers["content-length"]) == len(answer.content)
-    assert browser.get("/imports/jobs/2/files/summary").json()["job"] == 2
+    assert browse("user").get("/imports/jobs/2/files/summary").json()["job"] == 2
     assert browser.get("/imports/jobs/2/files/evidence").json()["suite_name"] == "gift_cards"
-    assert browser.get("/imports/jobs/2/files/not-found").status_code == 404
-    assert browser.get("/imports/jobs/2/files/nonsense").status_code == 404
-    assert browser.get("/imports/jobs/1/files/rejected").status_code == 404
-    assert browser.get("/imports/jobs/99/files/original").status_code == 404
+    assert browse("user").get("/imports/jobs/2/files/not-found").status_code == 404
+    assert browse("user").get("/imports/jobs/2/files/nonsense").status_code == 404
+    assert browse("user").get("/imports/jobs/1/files/rejected").status_code == 404
+    assert browse("user").get("/imports/jobs/99/files/original").status_code == 404
     assert browser.get("/imports/jobs/99").status_code == 404
 
 
@@ -170,7 +170,7 @@ def test_the_original_file_comes_back_byte_for_byte(browse: Browse, load: Load) 
     content = b"\xef\xbb\xbfpool_name\tpool_system_name\r\n=1+1\t\x00\xff\r"
     load("gift_card_pools", "broken.csv", content)
     browser = browse("viewer")
-    assert browser.get("/imports/jobs/1/files/original").content == content
+    assert browse("user").get("/imports/jobs/1/files/original").content == content
     page = browser.get("/imports/jobs/1").text
     assert 'class="state refused"' in page
     assert "file.not_utf8" in page or "file.encoding" in page
@@ -183,27 +183,27 @@ def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected
     from imports_ui import warehouse
 
     browser = browse("viewer")
-    assert browser.get("/imports/jobs/2/files/original").status_code == 200
+    assert browse("user").get("/imports/jobs/2/files/original").status_code == 200
     reporting.delete_expired(warehouse.runtime(), datetime.now(UTC) + timedelta(days=10_000))
     for kind in ("rejected", "original"):
-        answer = browser.get(f"/imports/jobs/2/files/{kind}")
+        answer = browse("user").get(f"/imports/jobs/2/files/{kind}")
         assert answer.status_code == 410
         assert "no longer kept" in answer.text
-    assert browser.get("/imports/jobs/2/files/not-found").status_code == 404
-    assert browser.get("/imports/jobs/2/files/summary").status_code == 200
+    assert browse("user").get("/imports/jobs/2/files/not-found").status_code == 404
+    assert browse("user").get("/imports/jobs/2/files/summary").status_code == 200
     assert browser.get("/imports/jobs/2").status_code == 200
 
 
 def test_a_report_that_somebody_deleted_is_gone(browse: Browse, rejected: None, folders: Any) -> None:
     (file,) = folders.reports.rglob("*.rejected.csv")
     file.unlink()
-    assert browse("viewer").get("/imports/jobs/2/files/rejected").status_code == 410
+    assert browse("user").get("/imports/jobs/2/files/rejected").status_code == 410
 
 
 def test_a_repair_shows_on_both_jobs_with_open_and_fixed_rows(browse: Browse, rejected: None, load: Load) -> None:
     """Source: X-09."""
     browser = browse("viewer")
-    text = browser.get("/imports/jobs/2/files/rejected").text
+    text = browse("user").get("/imports/jobs/2/files/rejected").text
     mended = text.replace(f"fifty,{NOT_A_NUMBER}", "fifty,50")
     load("gift_cards", "cards.rejected.csv", mended)
     page = browser.get("/imports/jobs/2").text

@@ -31,6 +31,8 @@ USERS = {
 POOL_JOB, CARD_JOB = 1, 2
 BELOW_A_JOB = ("", "/rejects", "/files/original", "/files/summary", "/validation")
 CARD_PAGES = [f"/imports/jobs/{CARD_JOB}{rest}" for rest in BELOW_A_JOB]
+CARD_ROWS = [f"/imports/jobs/{CARD_JOB}/files/{kind}" for kind in ("original", "summary")]
+POOL_ROWS = [f"/imports/jobs/{POOL_JOB}/files/{kind}" for kind in ("original", "summary")]
 POOL_PAGES = [f"/imports/jobs/{POOL_JOB}{rest}" for rest in BELOW_A_JOB]
 LISTS = ["/imports/", "/imports/?type=gift_card_pools", "/imports/?name=p"]
 CARD_RUN = "/imports/runs/import_gift_cards/manual__2026-01-31T12:00:02+00:00"
@@ -88,11 +90,13 @@ def test_who_may_read_one_dag_sees_its_imports_and_no_others(answers: dict[str, 
     jobs = {user: {address: got[address][1] for address in LISTS} for user, got in answers.items()}
 
     assert jobs["all"] == {LISTS[0]: [1, 2], LISTS[1]: [1], LISTS[2]: [1]}
+    assert {statuses["all"].pop(address) for address in (*CARD_ROWS, *POOL_ROWS)} == {403}, "rows (X-21)"
     assert set(statuses["all"].values()) == {200, 303}
+    assert [statuses["launcher"][address] for address in (*CARD_ROWS, *POOL_ROWS)] == [200, 200, 403, 403]
 
     assert jobs["cards"] == {LISTS[0]: [2], LISTS[1]: [], LISTS[2]: []}
     assert {address: statuses["cards"][address] for address in (*CARD_PAGES, CARD_RUN)} == {
-        **dict.fromkeys(CARD_PAGES, 200), CARD_RUN: 303,
+        **dict.fromkeys(CARD_PAGES, 200), **dict.fromkeys(CARD_ROWS, 403), CARD_RUN: 303,
     }  # fmt: skip
     assert {statuses["cards"][address] for address in (*POOL_PAGES, POOL_RUN)} == {403}
 

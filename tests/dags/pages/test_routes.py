@@ -5,10 +5,14 @@ Rights by DAG, with an auth manager that knows them, are in test_rights_by_dag.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import itertools
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from fastapi import HTTPException
 from fastapi.dependencies.models import Dependant
@@ -18,6 +22,7 @@ from starlette.requests import Request
 from starlette.routing import Mount
 
 from include.importing.jobs import JobResult
+from tests.dags.conftest import PROJECT
 from tests.dags.pages.conftest import ROLES
 from tests.dags.test_import_runs import CARDS, POOLS
 
@@ -55,7 +60,7 @@ ROUTES = {
     ("GET", "/"): Asked("/", ANYONE),
     ("GET", "/jobs/{job_id}"): Asked("/jobs/2", ANYONE),
     ("GET", "/jobs/{job_id}/rejects"): Asked("/jobs/2/rejects", ANYONE),
-    ("GET", "/jobs/{job_id}/files/{kind}"): Asked("/jobs/2/files/original", ANYONE),
+    ("GET", "/jobs/{job_id}/files/{kind}"): Asked("/jobs/2/files/original", launchers(200)),
     ("GET", "/jobs/{job_id}/validation"): Asked("/jobs/2/validation", ANYONE),
     ("POST", "/jobs/{job_id}/upload"): Asked("/jobs/2/upload", launchers(303)),
     ("GET", "/runs/{dag_id}/{run_id:path}"): Asked(
@@ -123,6 +128,59 @@ def test_every_route_asks_who_calls() -> None:
     assert open_to_anyone == []
 
 
+def test_no_route_lets_the_framework_read_a_body() -> None:
+    """FastAPI reads what is declared as `Form`, `File` or `Body` before it asks who has sent it (X-22)."""
+    declaring = {
+        route.path: [param.name for param in body_params(route.dependant)]
+        for _, route in routes()
+        if route.body_field is not None or body_params(route.dependant)
+    }
+    assert declaring == {}
+
+
+def body_params(dependant: Dependant) -> list[Any]:
+    return [*dependant.body_params, *(param for each in dependant.dependencies for param in body_params(each))]
+
+
+@pytest.mark.parametrize(
+    "content_type", ["multipart/form-data; boundary=b", "application/x-www-form-urlencoded", "application/json"]
+)
+@pytest.mark.parametrize("role", [None, "viewer"])
+def test_nothing_of_a_body_is_read_before_it_is_known_that_its_sender_may_send_it(
+    browse: Browse, api_server: Any, jobs: None, known_dags: None, role: str | None, content_type: str
+) -> None:
+    """X-22: 32 MiB to each route, of which nothing is taken, so nothing can fill a disk or the memory."""
+    cookies = dict(browse(role).cookies)
+    got = {}
+    for (method, path), asked in ROUTES.items():
+        refused = role is None or (method == "POST" and asked.answers["viewer"] == 403)
+        if refused or method == "GET":
+            got[method, path] = asyncio.run(send_much(api_server, method, asked.address, content_type, cookies))
+    assert len(got) >= len([method for method, _ in ROUTES if method == "GET"]) + 4
+    assert {route: taken for route, (_, taken) in got.items() if taken} == {}
+    statuses = {status for (method, _), (status, _) in got.items() if method == "POST"}
+    assert statuses == ({401} if role is None else {403})
+
+
+async def send_much(app: Any, method: str, address: str, content_type: str, cookies: dict[str, str]) -> tuple[int, int]:
+    """Send 32 MiB as a server hands them over, piece by piece as the application asks; return status, bytes taken."""
+    taken = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal taken
+        head = b'--b\r\nContent-Disposition: form-data; name="token"; filename="x"\r\n\r\n'
+        for piece in (head, *itertools.repeat(b"x" * 65536, 512)):
+            taken += len(piece)
+            yield piece
+
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://airflow.example.com", cookies=cookies) as client:
+        answer = await client.request(
+            method, f"/imports{address}", content=body(), headers={"content-type": content_type}
+        )
+    return answer.status_code, taken
+
+
 def test_nothing_is_changed_by_looking() -> None:
     """Cross-site protection covers what is not safe; so whatever changes something must be a POST."""
     assert {method for method, _ in routes()} <= {"GET", "POST"}
@@ -136,8 +194,76 @@ def test_a_route_answers_each_role_as_it_should(browse: Browse, jobs: None, meth
     assert got == asked.answers
 
 
+FILES_OF_A_JOB = {
+    "rejected": launchers(200),
+    "not-found": launchers(404),
+    "dropped-values": launchers(404),
+    "original": launchers(200),
+    "summary": launchers(200),
+    "evidence": ANYONE,
+}
+"""Rows, and headers in full, are for those who may launch, whether there are any or not; the rest for who may look."""
+
+
+def test_rows_are_for_those_who_may_launch(browse: Browse, jobs: None) -> None:
+    """X-21."""
+    from imports_ui.job_pages import FILES
+
+    assert FILES_OF_A_JOB.keys() == FILES.keys()
+    got = {
+        kind: {role: browse(role).get(f"/imports/jobs/2/files/{kind}").status_code for role in ROLES} for kind in FILES
+    }
+    assert got == FILES_OF_A_JOB
+    assert "for those who may launch import_gift_cards" in browse("viewer").get("/imports/jobs/2/files/original").text
+
+
+def test_a_page_offers_no_rows_to_those_who_may_only_look_and_says_who_may(browse: Browse, jobs: None) -> None:
+    """X-21: a link that would be refused is none."""
+    offered = {
+        role: set(re.findall(r"/imports/jobs/2/files/([a-z-]+)", browse(role).get("/imports/jobs/2").text))
+        for role in ROLES
+    }
+    without_rows = {"evidence"}
+    with_rows = without_rows | {"rejected", "original", "summary"}
+    assert offered == {role: without_rows if role == "viewer" else with_rows for role in ROLES}
+    page = browse("viewer").get("/imports/jobs/2").text
+    assert page.count("for those who may launch <code>import_gift_cards</code>") == 3
+    rejects = {role: "files/rejected" in browse(role).get("/imports/jobs/2/rejects").text for role in ROLES}
+    assert rejects == dict.fromkeys(ROLES, True) | {"viewer": False}
+    assert "Who may launch <code>import_gift_cards</code>" in browse("viewer").get("/imports/jobs/2/rejects").text
+
+
 def call(browser: TestClient, method: str, asked: Asked) -> Any:
     return browser.request(method, f"/imports{asked.address}", data=asked.sent)
+
+
+@pytest.mark.parametrize("role", [None, "viewer", "user"])
+def test_no_answer_lets_a_browser_guess_or_frame_it(browse: Browse, jobs: None, role: str | None) -> None:
+    """X-20: pages, refusals, redirections, downloads and static files alike."""
+    browser = browse(role)
+    got = {
+        f"{method} {asked.address}": call(browser, method, asked).headers
+        for (method, _), asked in ROUTES.items()
+        if method == "GET" or role != "user"
+    }
+    static = sorted(path.name for path in (PROJECT / "plugins" / "imports_ui" / "static").iterdir())
+    assert static
+    for address in (*(f"/static/{name}" for name in static), "/static/none", "/nowhere", "/pools?gift_cards_page=x"):
+        got[address] = browser.get(f"/imports{address}").headers
+    (style,) = [name for name in static if name.endswith(".css")]
+    kept = {"if-none-match": got[f"/static/{style}"]["etag"]}
+    got["unchanged"] = browser.get(f"/imports/static/{style}", headers=kept).headers
+    assert [name for name, headers in got.items() if headers.get("x-content-type-options") != "nosniff"] == []
+    assert [name for name, headers in got.items() if headers.get("referrer-policy") != "same-origin"] == []
+    assert [
+        name
+        for name, headers in got.items()
+        if "default-src 'none'" not in headers.get("content-security-policy", "")
+        or "frame-ancestors 'self'" not in headers["content-security-policy"]
+    ] == []
+    assert {headers.get("cache-control") for name, headers in got.items() if "static" not in name} <= {
+        "no-store", "no-cache",
+    }  # fmt: skip
 
 
 def test_a_token_that_is_wrong_opens_nothing(browse: Browse, connected: Any) -> None:

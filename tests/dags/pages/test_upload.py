@@ -537,7 +537,7 @@ def test_the_settings_of_the_landing_folder_hold_for_an_upload(browse: Browse, f
     assert "Not ready to launch" not in page
     put(folders.landing / "gift_cards", "_settings.yaml", "delimiter: '|'\nmapping: {Worth: balance}\n")
     url = upload(client, "card_number|pool_system_name|Wert\n4000000000000001|fifty|50\n")
-    assert "the file has no column &#39;Worth&#39;" in client.get(url).text
+    assert "the file has no column &#39;W…&#39;" in client.get(url).text
     assert press(client, url, "preview", column__balance="2").status_code == 303
     assert "Not ready to launch" not in client.get(url).text
 
@@ -667,3 +667,29 @@ def test_an_upload_that_nobody_launches_is_deleted_after_a_day(browse: Browse, f
     assert run_dag("delete_expired_files").state == "success"
     assert kept(folders) == []
     assert "deleted after a day" in client.get(url).text
+
+
+@pytest.mark.parametrize(
+    ("limit", "status", "told"),
+    [
+        ("MOST_OF_ONE_USER", 429, "You have 1 uploads that were not launched, and may have 1"),
+        ("MOST_OF_ALL", 507, "All users together have 1 uploads, and may have 1"),
+    ],
+)
+def test_who_has_no_room_for_an_upload_is_told_the_figure_and_what_to_do(
+    browse: Browse, folders: Any, pools: None, monkeypatch: pytest.MonkeyPatch, limit: str, status: int, told: str
+) -> None:
+    """X-22."""
+    from include.importing import upload_quota
+
+    client = browse("user")
+    upload(client)
+    before = kept(folders)
+    monkeypatch.setattr(upload_quota, limit, 1)
+    answer = send(client)
+    assert answer.status_code == status
+    assert told in answer.text
+    pasted = client.post("/imports/paste", data={"codes": "A1", "pool": "summer"})
+    assert pasted.status_code == status
+    assert told in pasted.text
+    assert kept(folders) == before

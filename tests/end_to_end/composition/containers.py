@@ -135,7 +135,7 @@ def environment_of(service: Service, image: Image, machine: Machine, container: 
 
 
 def _service(name: str, declared: Mapping[str, Any]) -> Service:
-    volumes = (entry.split(":")[:2] for entry in declared.get("volumes", []))
+    volumes = (entry.split(":")[:2] for entry in declared.get("volumes", []) if ":" in entry)
     check = declared.get("healthcheck", {}).get("test")
     return Service(
         name,

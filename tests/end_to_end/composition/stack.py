@@ -258,6 +258,7 @@ class Composition:
             "CODE_KEY": self.keys.code_key,
             "S3_ACCESS_KEY": "key-of-the-importer",
             "S3_SECRET_KEY": "secret-of-the-importer",
+            "S3_ADMIN_SECRET_KEY": "secret-of-the-bucket-maker",
             "WORKER_CONCURRENCY": str(WORKER_CONCURRENCY),
             "PARALLELISM": str(WORKERS * WORKER_CONCURRENCY + WAITING),
         }
