@@ -17,7 +17,7 @@ from imports_ui import job_pages, jobs_pages, paste_pages, pools_pages, template
 from imports_ui.access import refuse_other_sites
 from imports_ui.pages import FOLDER, HEADERS, render
 from include.importing.errors import ConfigurationError, WarehouseUnavailable
-from include.importing.files import StorageError
+from include.importing.storage import StorageError
 
 if TYPE_CHECKING:
     from os import PathLike, stat_result

@@ -9,7 +9,7 @@ import os
 import pytest
 
 from include.importing import spooling
-from include.importing.files import StorageError
+from include.importing.storage import StorageError
 from tests.imports import Site
 
 pytestmark = pytest.mark.integration
