@@ -274,6 +274,7 @@ def test_a_database_without_the_schema_says_what_is_missing(
     run: Run, empty_database: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("WAREHOUSE_URL", empty_database.url)
+    monkeypatch.setenv("WAREHOUSE_OWNER_URL", empty_database.owner_url)
     assert "ledger.import_job" in run("jobs").err
     assert run("migrate").code == 0
     assert run("sync-project").code == 0
