@@ -14,6 +14,8 @@ import yaml
 
 from include.stack.keys import Keys
 from include.stack.settings import PROJECT
+from include.warehouse.bootstrap import PASSWORDS
+from include.warehouse.roles import LOGINS, Role
 from tests.compose_file import compose, filled
 from tests.unit.test_environment import locked_versions, some_environment
 
@@ -21,6 +23,7 @@ pytestmark = pytest.mark.unit
 
 SECRETS = {
     "POSTGRES_PASSWORD",
+    *PASSWORDS.values(),
     "REDIS_PASSWORD",
     "AIRFLOW_API_SECRET_KEY",
     "AIRFLOW_JWT_SECRET",
@@ -147,6 +150,7 @@ def test_containers_and_local_stack_agree_where_both_decide(deployment: dict[str
 
 def test_connections_are_the_json_that_airflow_reads(deployment: dict[str, Any]) -> None:
     environment = deployment["services"]["worker"]["environment"]
+    assert "AIRFLOW_CONN_WAREHOUSE_PAGES" not in environment
     connections = {name: json.loads(text) for name, text in environment.items() if name.startswith("AIRFLOW_CONN_")}
     assert {name.removeprefix("AIRFLOW_CONN_").lower() for name in connections} == {
         "warehouse_postgres",
@@ -158,6 +162,31 @@ def test_connections_are_the_json_that_airflow_reads(deployment: dict[str, Any])
     assert connections["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]["host"] in deployment["services"]
     assert connections["AIRFLOW_CONN_ALERTS_SMTP"]["host"] in deployment["services"]
     assert connections["AIRFLOW_CONN_LANDING_STORAGE"]["extra"]["endpoint_url"] == "http://storage:8333"
+
+
+def test_each_container_has_the_database_roles_that_it_needs(deployment: dict[str, Any]) -> None:
+    """Source: X-22: no superuser at run time, and the exposed API server only reads."""
+    has: dict[str, set[str]] = {}
+    for name, service in deployment["services"].items():
+        text = json.dumps(service.get("environment", {}))
+        has[name] = {role for role, variable in PASSWORDS.items() if f"secret-{variable.lower()}" in text}
+        has[name] |= {"superuser"} & {"superuser" if "secret-postgres_password" in text else ""}
+    every = {Role.OWNER, Role.IMPORTER, Role.PAGES, Role.SHOP, Role.AIRFLOW, "superuser"}
+    assert {name: roles for name, roles in has.items() if roles} == {
+        "api-server": {Role.AIRFLOW, Role.PAGES},
+        "scheduler": {Role.AIRFLOW},
+        "dag-processor": {Role.AIRFLOW},
+        "triggerer": {Role.AIRFLOW, Role.IMPORTER},
+        "worker": {Role.AIRFLOW, Role.IMPORTER},
+        "init": every,
+        "postgres": {"superuser"},
+    }
+    logins = {
+        json.loads(text)["login"]
+        for name, text in deployment["services"]["init"]["environment"].items()
+        if name.startswith("AIRFLOW_CONN_WAREHOUSE_")
+    }
+    assert logins == {LOGINS[role] for role in (Role.OWNER, Role.IMPORTER, Role.PAGES, Role.SHOP)}
 
 
 def test_keys_of_the_local_stack_are_long_enough_for_their_algorithms() -> None:
