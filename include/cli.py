@@ -97,6 +97,8 @@ def _sentence(error: Exception) -> str:
         return f"{error}. Repeat the command when the other one has ended."
     if isinstance(error, WarehouseUnavailable):
         return f"{error} `make start` starts the embedded server; WAREHOUSE_URL names another."
+    if isinstance(error, WarehouseFault) and "SQLSTATE 42501" in str(error):
+        return f"{error} The account of WAREHOUSE_URL lacks the right: see README, Database roles."
     if is_storage_error(error):
         return f"The storage can't be used: {' '.join(str(error).split())[:300]}"
     return str(error)

@@ -368,7 +368,7 @@ def test_a_deadlock_with_another_is_tried_again(shipped):
     """The other one holds an entry that the settings remove, and wants one that they have just removed."""
     changed = shipped_with(external_systems=("pos",), topics=("News",))
     told: list[SyncCounts] = []
-    with shipped.owner.connect() as other:
+    with shipped.admin.connect() as other:
         other.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # the sync is the one that notices
         other.execute(text("SELECT FROM loyalty.external_system WHERE name = 'website' FOR KEY SHARE"))
         syncing = threading.Thread(
