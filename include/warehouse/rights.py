@@ -51,9 +51,12 @@ TABLE_RIGHTS: Mapping[str, Rights] = MappingProxyType(
         "ledger.import_chunk": {_I: "DELETE, INSERT, SELECT, UPDATE", _P: "SELECT"},
         "ledger.import_review": {_I: "INSERT, SELECT, UPDATE", _P: "SELECT"},
         "ledger.job_rule": {_I: "DELETE, INSERT, SELECT", _P: "SELECT"},
-        "ledger.reject": {_I: "DELETE, INSERT, SELECT, UPDATE", _P: "SELECT"},
-        "ledger.not_found": {_I: "DELETE, INSERT, SELECT", _P: "SELECT"},
-        "ledger.dropped_value": {_I: "DELETE, INSERT, SELECT", _P: "SELECT"},
+        "ledger.reject": {
+            _I: "DELETE, INSERT, SELECT, UPDATE",
+            _P: "SELECT (fixed_by_job_id, job_id, line, rules)",  # reasons quote cells
+        },
+        "ledger.not_found": {_I: "DELETE, INSERT, SELECT"},
+        "ledger.dropped_value": {_I: "DELETE, INSERT, SELECT"},
         "ledger.customer_change": {_I: "INSERT, SELECT"},
         "ledger.promo_code_generation": {_I: "INSERT, SELECT, UPDATE", _P: "SELECT"},
         "ledger.promo_code_upload": {_I: "INSERT, SELECT", _P: "SELECT"},

@@ -286,6 +286,8 @@ READING = {
     "SELECT * FROM loyalty.customer_overview": DENIED,
     "SELECT * FROM loyalty.customer_external_id": DENIED,
     "SELECT * FROM ledger.customer_change": DENIED,
+    "SELECT reasons FROM ledger.reject": DENIED,
+    "SELECT value FROM ledger.dropped_value": DENIED,
     "SELECT card_number FROM loyalty.gift_card": DENIED,
     "SELECT cvv_hash FROM loyalty.gift_card": DENIED,
     "SELECT * FROM loyalty.gift_card_as_imported": DENIED,
