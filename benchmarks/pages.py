@@ -16,6 +16,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from include.warehouse.roles import Role
+
 if TYPE_CHECKING:
     from benchmarks.run import Bench, Samples
 
@@ -94,7 +96,7 @@ PAGES = {
 
 def measure_pages(bench: Bench) -> None:
     """Fill the ledger of a database of its own, and time each page in a process with Airflow."""
-    bench.server.create_database("bench_airflow")
+    bench.server.create_database("bench_airflow", owner=Role.AIRFLOW)
     try:
         with bench.database() as database, tempfile.TemporaryDirectory() as home:
             bench.execute(database, FILL)
@@ -105,12 +107,14 @@ def measure_pages(bench: Bench) -> None:
                 "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT / "plugins"),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT / "dags"),
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": bench.server.url("bench_airflow").replace(
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": bench.server.url("bench_airflow", Role.AIRFLOW).replace(
                     "postgresql://", "postgresql+psycopg2://"
                 ),
                 "AIRFLOW__API_AUTH__JWT_SECRET": "secret of the benchmark, as long as its algorithm wants it to be",
                 "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
-                "AIRFLOW_CONN_WAREHOUSE_POSTGRES": bench.server.url(database).replace("postgresql://", "postgres://"),
+                "AIRFLOW_CONN_WAREHOUSE_PAGES": bench.server.url(database, Role.PAGES).replace(
+                    "postgresql://", "postgres://"
+                ),
                 **{f"AIRFLOW_VAR_{name}_URL": home for name in ("LANDING", "WORK", "REPORTS", "ARCHIVE")},
                 "PYTHONPATH": str(PROJECT / "plugins"),
             }

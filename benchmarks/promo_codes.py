@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from include.warehouse.roles import Role
+
 if TYPE_CHECKING:
     from benchmarks.run import Bench, Samples
 
@@ -96,13 +98,16 @@ def measure_issue(bench: Bench, rounds: int) -> None:
     """Measure how many codes a second clients get, one by one, from a pool that a generation has filled."""
     for _ in range(rounds):
         for clients in CLIENTS:
-            for name, script in (("issue_promo_code", _ISSUE), ("plain UPDATE", _PLAIN_UPDATE)):
+            for name, script, role in (
+                ("issue_promo_code", _ISSUE, Role.SHOP),
+                ("plain UPDATE", _PLAIN_UPDATE, Role.OWNER),
+            ):
                 with bench.database() as database:
                     bench.execute(database, _ADD_POOL)
                     generate(bench, database, ISSUES * 2)
                     bench.execute(database, f"SELECT loyalty.count_promo_code_pool('{POOL}')")
                     bench.execute(database, "VACUUM ANALYZE loyalty.promo_code")
-                    seconds = run_clients(bench, database, script, clients)
+                    seconds = run_clients(bench, database, script, clients, role)
                     count = f"SELECT count(issued_at) FROM loyalty.promo_code WHERE pool_system_id = '{POOL}'"
                     issued = int(bench.run_psql(database, count))
                 if issued != ISSUES:
@@ -110,14 +115,14 @@ def measure_issue(bench: Bench, rounds: int) -> None:
                 bench.samples.add(f"{clients} clients, {name}, codes a second", ISSUES / seconds)
 
 
-def run_clients(bench: Bench, database: str, script: str, clients: int) -> float:
+def run_clients(bench: Bench, database: str, script: str, clients: int, role: Role) -> float:
     """Run a statement over and over in so many sessions side by side, as transactions of their own; return seconds."""
     file = bench.folder / "issue.sql"
     file.write_text(script)
     command = [
         str(bench.server.program("pgbench")), "--no-vacuum", "--client", str(clients), "--jobs", str(min(clients, 2)),
         "--transactions", str(ISSUES // clients), "--protocol", "prepared", "--file", str(file),
-        bench.server.url(database),
+        bench.server.url(database, role),
     ]  # fmt: skip
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

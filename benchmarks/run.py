@@ -30,6 +30,7 @@ from include.project.sync import sync
 from include.warehouse.embedded import EmbeddedServer
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
+from include.warehouse.roles import Role
 
 TEMPLATE = "bench_template"
 TYPED_COLUMNS = (
@@ -75,7 +76,7 @@ class Bench:
     def prepare(self, pools: Path) -> None:
         """Make the database that measurements are cloned from: migrated, with the benchmark's pools."""
         self.server.create_database(TEMPLATE)
-        engine = create_warehouse_engine(self.server.url(TEMPLATE))
+        engine = create_warehouse_engine(self.server.url(TEMPLATE, Role.OWNER))
         migrate(engine)
         with engine.begin() as connection:
             sync(connection, load_project())
@@ -106,7 +107,7 @@ class Bench:
         r"""Run one command, such as a `\copy`, and return what it prints."""
         options = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", command]
         told = subprocess.run(
-            [str(self._psql), self.server.url(database), *options], check=True, stdout=subprocess.PIPE, text=True
+            [str(self._psql), self.server.admin_url(database), *options], check=True, stdout=subprocess.PIPE, text=True
         )
         return told.stdout
 
@@ -143,7 +144,7 @@ class Bench:
 
     def execute(self, database: str, statement: str) -> None:
         """Run one statement in a transaction of its own."""
-        connection = psycopg2.connect(self.server.url(database))
+        connection = psycopg2.connect(self.server.admin_url(database))
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(statement)

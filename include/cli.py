@@ -2,9 +2,10 @@
 
 `python -m include.cli import TYPE FILE...` and, beside it, `preview`, `template`, `jobs`, `job`, `migrate`,
 `sync-project`; for promo codes `generate POOL --quantity N`, `formats`, `pools`, `pool`, `rotate-code-key`.
-`WAREHOUSE_URL` names the database, else the embedded one of `make demo`; `CVV_KEY` the key of the CVV hashes and
-`CODE_KEY` that of the promo codes; `WORK_URL`, `REPORTS_URL`, `ARCHIVE_URL`, `LANDING_URL` the folders, else those
-under `.local/`.
+`WAREHOUSE_URL` names the database, else the embedded one of `make demo`; where each database role has a password of its
+own, `WAREHOUSE_OWNER_URL` serves `migrate` and `sync-project`, and `WAREHOUSE_PAGES_URL` what only reads. `CVV_KEY` is
+the key of the CVV hashes and `CODE_KEY` that of the promo codes; `WORK_URL`, `REPORTS_URL`, `ARCHIVE_URL`,
+`LANDING_URL` name the folders, else those under `.local/`.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ from include.importing.storage import Location
 from include.project.sync import sync_in_turn
 from include.promo_codes.errors import GenerationRefused
 from include.warehouse.embedded import EmbeddedServerError
-from include.warehouse.engine import create_warehouse_engine, warehouse_url
+from include.warehouse.engine import create_warehouse_engine, variable_of, warehouse_url
 from include.warehouse.migrations import migrate
+from include.warehouse.roles import Role
 
 DONE, FAILED, REFUSED = 0, 1, 3
 _STANDARD_INPUT = "-"
@@ -101,6 +103,8 @@ def _sentence(error: Exception) -> str:
         return f"{error}. Repeat the command when the other one has ended."
     if isinstance(error, WarehouseUnavailable):
         return f"{error} `make start` starts the embedded server; WAREHOUSE_URL names another."
+    if isinstance(error, WarehouseFault) and "SQLSTATE 42501" in str(error):
+        return f"{error} The account of WAREHOUSE_URL lacks the right: see README, Database roles."
     if is_storage_error(error):
         return f"The storage can't be used: {' '.join(str(error).split())[:300]}"
     return str(error)
@@ -164,17 +168,18 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _runtime() -> Runtime:
+def _runtime(role: Role = Role.IMPORTER) -> Runtime:
+    """Return what a command needs, with the rights of a role: the owner's change the schema, the pages' read (X-22)."""
     local = ROOT / ".local"
     landing, work, reports, archive = (
         _path(os.environ.get(f"{name.upper()}_URL") or str(local / name), f"{name.upper()}_URL")
         for name in ("landing", "work", "reports", "archive")
     )
     try:
-        engine = create_warehouse_engine(warehouse_url())
+        engine = create_warehouse_engine(warehouse_url(role))
     except (ValueError, ArgumentError):  # whose texts may hold the password
         raise ConfigurationError(
-            "WAREHOUSE_URL is not the address of a PostgreSQL database, such as postgresql://user:password@host/name."
+            f"{variable_of(role)} is not the address of a PostgreSQL database, such as postgresql://user:password@host/name."
         ) from None
     cvv_key, code_key = (_key(local, name) for name in ("cvv_key", "code_key"))
     return Runtime(engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key)
@@ -336,7 +341,7 @@ def _progress(stream: TextIO, name: str) -> Callable[[str, int, int], None]:
 def _preview(parsed: argparse.Namespace) -> int:
     from include.importing.preview import preview_file
 
-    runtime = _runtime()
+    runtime = _runtime(Role.PAGES)
     sidecar, parameters = _given_settings(runtime, parsed)
     for file in parsed.files:
         print(preview_file(runtime, parsed.type, _source(file), sidecar=sidecar, parameters=parameters).as_text())
@@ -349,7 +354,7 @@ def _template(parsed: argparse.Namespace) -> int:
 
 
 def _jobs(parsed: argparse.Namespace) -> int:
-    with values_hidden(), _runtime().engine.connect() as connection:
+    with values_hidden(), _runtime(Role.PAGES).engine.connect() as connection:
         found = jobs.history(connection, limit=parsed.limit, import_type=parsed.type)
     print(f"{'job':>6}  {'launched (UTC)':16}  {'type':16}  {'state':22}  {'read':>9}  {'rejected':>9}  by, file")
     for job in found:
@@ -361,7 +366,7 @@ def _jobs(parsed: argparse.Namespace) -> int:
 
 
 def _job(parsed: argparse.Namespace) -> int:
-    with values_hidden(), _runtime().engine.connect() as connection:
+    with values_hidden(), _runtime(Role.PAGES).engine.connect() as connection:
         result = jobs.result(connection, parsed.number)
     print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
     return DONE
@@ -369,13 +374,13 @@ def _job(parsed: argparse.Namespace) -> int:
 
 def _migrate(_: argparse.Namespace) -> int:
     with values_hidden():
-        migrate(_runtime().engine)
+        migrate(_runtime(Role.OWNER).engine)
     print("The warehouse's schema is up to date.")
     return DONE
 
 
 def _sync_project(_: argparse.Namespace) -> int:
-    runtime = _runtime()
+    runtime = _runtime(Role.OWNER)
     counts = sync_in_turn(runtime.engine, runtime.project)
     for table, count in counts.items():
         if count.added or count.changed or count.removed:
@@ -404,21 +409,21 @@ def _generate(parsed: argparse.Namespace) -> int:
 def _formats(_: argparse.Namespace) -> int:
     from include.promo_codes import commands
 
-    print(commands.told_formats(_runtime()))
+    print(commands.told_formats(_runtime(Role.PAGES)))
     return DONE
 
 
 def _pools(_: argparse.Namespace) -> int:
     from include.promo_codes import commands
 
-    print(commands.told_pools(_runtime()))
+    print(commands.told_pools(_runtime(Role.PAGES)))
     return DONE
 
 
 def _pool(parsed: argparse.Namespace) -> int:
     from include.promo_codes import commands
 
-    print(commands.told_history(_runtime(), parsed.pool))
+    print(commands.told_history(_runtime(Role.PAGES), parsed.pool))
     return DONE
 
 

@@ -16,6 +16,8 @@ from typing import Any
 from include.import_types import IMPORT_TYPES
 from include.importing.import_type import Field, ImportType, Kind
 from include.importing.settings import describe_settings
+from include.warehouse.rights import FUNCTION_RIGHTS, SCHEMA_RIGHTS, TABLE_RIGHTS
+from include.warehouse.roles import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -45,6 +47,7 @@ def tables() -> dict[str, str]:
         "rules": "\n".join([_reader_rules(), *(_rules(each) for each in IMPORT_TYPES.values())]),
         "settings": _settings(),
         "dags": _dags(),
+        "database rights": _database_rights(),
     }
 
 
@@ -131,6 +134,20 @@ def _settings() -> str:
         for each in describe_settings()
     ]  # fmt: skip
     return "\n" + _table(("setting", "values", "default", "only for", ""), rows)
+
+
+def _database_rights() -> str:
+    """Show who may do what in the warehouse; a test compares the declarations with the database's own grants."""
+    roles = list(GROUPS)
+    rows = [(f"`{name}`", *(rights.get(role, "") for role in roles)) for name, rights in TABLE_RIGHTS.items()]
+    functions = [
+        (f"`{name}()`", *("EXECUTE" if role in callers else "" for role in roles))
+        for name, callers in FUNCTION_RIGHTS.items()
+    ]
+    schemas = [
+        (f"schema `{name}`", *(rights.get(role, "") for role in roles)) for name, rights in SCHEMA_RIGHTS.items()
+    ]
+    return _table(("", *roles), [*schemas, *rows, *functions])
 
 
 def _dags() -> str:

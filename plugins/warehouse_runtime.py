@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from include.importing.storage import Location
 
 WAREHOUSE_CONNECTION = "warehouse_postgres"
+"""Of the importer: what tasks and triggers may do."""
+PAGES_CONNECTION = "warehouse_pages"
+"""Of a role that only reads (X-22)."""
 STORAGE_CONNECTION = "landing_storage"
 KEY_CONNECTIONS = ("cvv_key", "code_key")
 """Keys of the CVV hashes and of the promo codes, each the password of its Connection."""
@@ -101,13 +104,17 @@ def find_connection(name: str) -> Connection | None:
         return None
 
 
-def warehouse_url() -> str:
-    """Return the warehouse's address. PostgresHook would make its own engine of it, with psycopg 3."""
+def warehouse_url(name: str = WAREHOUSE_CONNECTION) -> str:
+    """Return the warehouse's address. PostgresHook would make its own engine of it, with psycopg 3.
+
+    Raises:
+        ConfigurationError: the Connection is missing.
+    """
     from sqlalchemy import URL
 
-    connection = find_connection(WAREHOUSE_CONNECTION)
+    connection = find_connection(name)
     if connection is None:
-        raise ConfigurationError(f"The Connection {WAREHOUSE_CONNECTION} is not defined: the warehouse's address.")
+        raise ConfigurationError(f"The Connection {name} is not defined: the warehouse's address.")
     options = {name: str(value) for name, value in connection.extra_dejson.items() if name != "sqlalchemy_scheme"}
     url = URL.create(
         "postgresql",

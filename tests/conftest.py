@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from include.project.sync import sync
 from include.warehouse.embedded import EmbeddedServer
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
+from include.warehouse.roles import GROUPS, Role
 from tests.embedded_servers import start_on_a_free_port
 
 TEMPLATE = "warehouse_template"
@@ -31,11 +33,49 @@ hypothesis.settings.load_profile("project")
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A migrated database of its own for one test."""
+    """A migrated database of its own for one test.
 
-    url: str
-    engine: Engine
+    `engine` and `url` are the importer's: what runs in tests has its rights alone (X-22).
+    """
+
+    name: str
+    engines: Mapping[Role, Engine]
     server: EmbeddedServer
+
+    @property
+    def url(self) -> str:
+        """Address for the importer."""
+        return self.server.url(self.name)
+
+    @property
+    def owner_url(self) -> str:
+        """Address for the owner."""
+        return self.server.url(self.name, Role.OWNER)
+
+    @property
+    def engine(self) -> Engine:
+        """The importer's."""
+        return self.engines[Role.IMPORTER]
+
+    @property
+    def owner(self) -> Engine:
+        """Of who owns tables and functions: for what tests arrange and look at, and what only an owner may."""
+        return self.engines[Role.OWNER]
+
+    @functools.cached_property
+    def admin(self) -> Engine:
+        """Of the server's superuser: for what tests do to sessions of others, and changes round the triggers."""
+        return create_warehouse_engine(self.server.admin_url(self.name))
+
+    @property
+    def pages(self) -> Engine:
+        """Of the web pages, which only read."""
+        return self.engines[Role.PAGES]
+
+    @property
+    def shop(self) -> Engine:
+        """Of the systems that sell cards and hand codes out, which only call functions."""
+        return self.engines[Role.SHOP]
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +86,7 @@ def warehouse_server() -> Iterator[EmbeddedServer]:
     server = start_on_a_free_port(home / "data")
     try:
         server.create_database(TEMPLATE)
-        engine = create_warehouse_engine(server.url(TEMPLATE))
+        engine = create_warehouse_engine(server.url(TEMPLATE, Role.OWNER))
         migrate(engine)
         sync_shipped_project(engine)
         engine.dispose()  # a database with connections can't be copied
@@ -79,15 +119,26 @@ def empty_database(warehouse_server: EmbeddedServer) -> Iterator[Warehouse]:
 
 @contextlib.contextmanager
 def database(server: EmbeddedServer, template: str) -> Iterator[Warehouse]:
-    """A copy of a template database, with an engine; dropped at the end."""
+    """A copy of a template database, with engines; dropped at the end."""
     name = f"test_{os.getpid()}_{next(_numbers)}"
     server.create_database(name, template)
-    engine = create_warehouse_engine(server.url(name))
     try:
-        yield Warehouse(server.url(name), engine, server)
+        with engines_of(server, name) as warehouse:
+            yield warehouse
     finally:
-        engine.dispose()
         server.drop_database(name)
+
+
+@contextlib.contextmanager
+def engines_of(server: EmbeddedServer, name: str) -> Iterator[Warehouse]:
+    """A database of a server with an engine for each role that has rights there; connections are closed at the end."""
+    engines = {role: create_warehouse_engine(server.url(name, role)) for role in (Role.OWNER, *GROUPS)}
+    warehouse = Warehouse(name, engines, server)
+    try:
+        yield warehouse
+    finally:
+        for engine in (*engines.values(), warehouse.admin):
+            engine.dispose()
 
 
 def sync_shipped_project(engine: Engine) -> None:

@@ -39,8 +39,8 @@ _LIST = f"""
     ORDER BY pool.system_id
     LIMIT :limit OFFSET :offset
 """
+_IS_REUSED = "pool.multi_use AND code.is_reused AS is_reused"
 _OPEN = "coalesce(least(code.issue_end, code.available_till), 'infinity')"
-_IS_REUSED = "pool.multi_use AND EXISTS (SELECT FROM loyalty.promo_code_use AS use WHERE use.code = code.code)"
 # What a pool's stock is, each count of at most :most + 1 codes. Codes for multiple use stay in stock when they are
 # issued. Two lower bounds help where there are more: `at_least`, the last count for the signals (PG-05) less the takes
 # since, whose numbers have gaps; and what the ledger has `written` into the pool, less what has gone.
@@ -48,20 +48,20 @@ _BOUNDED = f"""
     CROSS JOIN LATERAL (
         SELECT count(*) AS available,
                count(*) FILTER (WHERE code.issue_start > now()) AS scheduled,
-               count(*) FILTER (WHERE {_IS_REUSED}) AS used
+               count(*) FILTER (WHERE code.is_reused) AS used
         FROM (
-            SELECT code.code, code.issue_start
-            FROM loyalty.promo_code AS code
+            SELECT code.issue_start, {_IS_REUSED}
+            FROM loyalty.promo_code_state AS code
             WHERE code.pool_system_id = pool.system_id AND code.issued_at IS NULL AND code.used_at IS NULL
                 AND {_OPEN} > now()
             LIMIT :most + 1
         ) AS code
     ) AS stock
     CROSS JOIN LATERAL (
-        SELECT count(*) AS expired, count(*) FILTER (WHERE {_IS_REUSED}) AS used
+        SELECT count(*) AS expired, count(*) FILTER (WHERE code.is_reused) AS used
         FROM (
-            SELECT code.code
-            FROM loyalty.promo_code AS code
+            SELECT {_IS_REUSED}
+            FROM loyalty.promo_code_state AS code
             WHERE code.pool_system_id = pool.system_id AND code.issued_at IS NULL AND code.used_at IS NULL
                 AND {_OPEN} <= now()
             LIMIT :most + 1
@@ -71,13 +71,13 @@ _BOUNDED = f"""
         SELECT count(*) AS taken,
                count(*) FILTER (WHERE pool.multi_use AND code.closes > now()) AS reusable,
                count(code.issued_at) AS issued,
-               count(*) FILTER (WHERE code.used_at IS NOT NULL OR {_IS_REUSED}) AS used,
+               count(*) FILTER (WHERE code.used_at IS NOT NULL OR code.is_reused) AS used,
                count(*) FILTER (WHERE code.at > :forecast_from) AS recent,
                min(code.at) AS oldest
         FROM (
-            SELECT code.code, code.issued_at, code.used_at, {_OPEN} AS closes,
+            SELECT {_IS_REUSED}, code.issued_at, code.used_at, {_OPEN} AS closes,
                    coalesce(code.issued_at, code.used_at) AS at
-            FROM loyalty.promo_code AS code
+            FROM loyalty.promo_code_state AS code
             WHERE code.pool_system_id = pool.system_id AND (code.issued_at IS NOT NULL OR code.used_at IS NOT NULL)
             ORDER BY coalesce(code.issued_at, code.used_at) DESC
             LIMIT :most + 1
@@ -87,7 +87,7 @@ _BOUNDED = f"""
         SELECT min(code.at) AS first_at
         FROM (
             SELECT coalesce(code.issued_at, code.used_at) AS at
-            FROM loyalty.promo_code AS code
+            FROM loyalty.promo_code_state AS code
             WHERE code.pool_system_id = pool.system_id AND (code.issued_at IS NOT NULL OR code.used_at IS NOT NULL)
             ORDER BY coalesce(code.issued_at, code.used_at)
             LIMIT 1
@@ -415,7 +415,7 @@ _TAKEN = sa.text(
            min(min(at)) OVER () AS oldest
     FROM (
         SELECT coalesce(code.issued_at, code.used_at) AS at
-        FROM loyalty.promo_code AS code
+        FROM loyalty.promo_code_state AS code
         WHERE code.pool_system_id = :pool AND (code.issued_at IS NOT NULL OR code.used_at IS NOT NULL)
             AND coalesce(code.issued_at, code.used_at) >= :since
         ORDER BY coalesce(code.issued_at, code.used_at) DESC
@@ -430,7 +430,7 @@ _EXPIRED = sa.text(
            min(min(at)) OVER () AS oldest
     FROM (
         SELECT {_OPEN} AS at
-        FROM loyalty.promo_code AS code
+        FROM loyalty.promo_code_state AS code
         WHERE code.pool_system_id = :pool AND code.issued_at IS NULL AND code.used_at IS NULL
             AND {_OPEN} >= :since AND {_OPEN} <= now()
         ORDER BY {_OPEN} DESC

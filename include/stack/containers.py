@@ -7,7 +7,6 @@ begins with `python -m include.stack.containers login`.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
@@ -17,7 +16,6 @@ from typing import Any
 
 import fsspec
 import psycopg2
-from psycopg2 import sql
 from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 
@@ -26,15 +24,30 @@ from include.stack.errors import StackError
 from include.stack.keys import write_private
 from include.stack.lifecycle import ADMIN
 from include.stack.preparation import prepare_databases
+from include.warehouse import bootstrap
+from include.warehouse.roles import Login, Role
 
+ADMINISTRATOR, OWNER = "DATABASE_ADMIN", "WAREHOUSE_OWNER"
+"""Connections that only this module has."""
+CONNECTIONS: Mapping[Role, str] = {
+    Role.OWNER: OWNER,
+    Role.IMPORTER: "WAREHOUSE_POSTGRES",
+    Role.PAGES: "WAREHOUSE_PAGES",
+    Role.SHOP: "WAREHOUSE_SHOP",
+}
 DEFAULT_REGION = "us-east-1"
 """The region that buckets come into when none is asked for, and that S3 refuses to be asked for."""
 
 
 def prepare(environ: Mapping[str, str] = os.environ) -> None:
-    """Make what is missing: the warehouse's database, both schemas, the buckets; given a password, the login file."""
-    create_database(warehouse_address(environ), make_url(environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]).database or "")
-    url = warehouse_address(environ).render_as_string(hide_password=False)
+    """Make what is missing: roles and databases, both schemas, the buckets; given a password, the login file.
+
+    Roles and databases are made when there is the Connection of an administrator; without it they have to be there
+    (`python -m include.warehouse.bootstrap`). The schemas are the owner's work (X-22).
+    """
+    if f"AIRFLOW_CONN_{ADMINISTRATOR}" in environ:
+        create_roles_and_databases(environ)
+    url = database_address(environ, OWNER).render_as_string(hide_password=False)
     prepare_databases(url, environ, Path(environ["AIRFLOW_HOME"]) / "logs" / "migration.log")
     create_buckets(environ)
     if "AIRFLOW_ADMIN_PASSWORD" in environ:
@@ -47,9 +60,25 @@ def write_login(environ: Mapping[str, str] = os.environ) -> None:
     write_private(passwords, json.dumps({ADMIN: environ["AIRFLOW_ADMIN_PASSWORD"]}) + "\n")
 
 
-def warehouse_address(environ: Mapping[str, str]) -> URL:
-    """Return the warehouse's address as the Connection `warehouse_postgres` gives it."""
-    connection = json.loads(environ["AIRFLOW_CONN_WAREHOUSE_POSTGRES"])
+def create_roles_and_databases(environ: Mapping[str, str]) -> None:
+    """Give each role the name and the password of its Connection, and each database its owner."""
+    airflow = make_url(environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"])
+    addresses = {role: database_address(environ, name) for role, name in CONNECTIONS.items()} | {Role.AIRFLOW: airflow}
+    logins = {role: Login(address.username or "", str(address.password or "")) for role, address in addresses.items()}
+    databases = {addresses[role].database or "": role for role in (Role.AIRFLOW, Role.OWNER)}
+    administrator = database_address(environ, ADMINISTRATOR).render_as_string(hide_password=False)
+    try:
+        bootstrap.prepare_server(administrator, logins, databases)
+    except (bootstrap.BootstrapError, psycopg2.Error) as error:
+        raise StackError(f"The roles and databases can't be made: {error}") from None
+
+
+def database_address(environ: Mapping[str, str], name: str) -> URL:
+    """Return the address that a Connection gives, such as that of `WAREHOUSE_OWNER`."""
+    variable = f"AIRFLOW_CONN_{name}"
+    if variable not in environ:
+        raise StackError(f"{variable} is missing: the Connection of the database role (README, Database roles).")
+    connection = json.loads(environ[variable])
     return URL.create(
         "postgresql",
         username=connection["login"],
@@ -58,17 +87,6 @@ def warehouse_address(environ: Mapping[str, str]) -> URL:
         port=connection["port"],
         database=connection["schema"],
     )
-
-
-def create_database(address: URL, maintenance_database: str) -> None:
-    """Create the database of an address unless it exists, from within another one of the same server."""
-    server = address.set(database=maintenance_database).render_as_string(hide_password=False)
-    with contextlib.closing(psycopg2.connect(server)) as connection:
-        connection.autocommit = True
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (address.database,))
-            if cursor.fetchone() is None:
-                cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(address.database)))
 
 
 def create_buckets(environ: Mapping[str, str]) -> None:

@@ -16,6 +16,8 @@ from sqlalchemy import Engine, Row, text
 from include.stack.errors import StackError
 from include.stack.lifecycle import Stack
 from include.stack.settings import shown_path
+from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 
 T = TypeVar("T")
 
@@ -110,12 +112,16 @@ class _Demo:
     def _drain(self, pool: str, *, below: int) -> int:
         """Hand out codes, each in a transaction of its own, until one less than the level is left; return how many."""
         count = self._available(pool) - below + 1
-        for _ in range(count):
-            with self._engine.begin() as connection:
-                statement = text("SELECT result FROM loyalty.issue_promo_code(:pool, 'a customer')")
-                result = connection.execute(statement, {"pool": pool}).scalar_one()
-            if result != "issued":
-                raise StackError(f"issue_promo_code said {result} for the pool {pool}.")
+        shop = create_warehouse_engine(self._stack.url_for(Role.SHOP))
+        try:
+            for _ in range(count):
+                with shop.begin() as connection:
+                    statement = text("SELECT result FROM loyalty.issue_promo_code(:pool, 'a customer')")
+                    result = connection.execute(statement, {"pool": pool}).scalar_one()
+                if result != "issued":
+                    raise StackError(f"issue_promo_code said {result} for the pool {pool}.")
+        finally:
+            shop.dispose()
         return count
 
     def _available(self, pool: str) -> int:

@@ -22,6 +22,7 @@ def make_environment(
     *,
     airflow_url: str,
     warehouse_url: str,
+    pages_url: str,
     inherited: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """Compose the whole environment of the stack's processes.
@@ -30,12 +31,13 @@ def make_environment(
         settings: folders and ports.
         keys: the stack's secrets.
         airflow_url: `postgresql://user:password@host:port/database` of Airflow's own tables.
-        warehouse_url: the same of the database that is imported into.
+        warehouse_url: the same of the database that is imported into, for the importer.
+        pages_url: the same for the web pages, which only read it (X-22).
         inherited: what the processes get besides; what is set here wins over it.
     """
     environment = {name: value for name, value in inherited.items() if name not in UNWANTED}
     environment |= _python(inherited) | _airflow(settings, keys, airflow_url)
-    environment |= _locations(settings) | _connections(keys, warehouse_url)
+    environment |= _locations(settings) | _connections(keys, warehouse_url, pages_url)
     environment |= settings.extra_environment
     if catches_mails(settings, inherited):
         environment[ALERTS] = _mail_catcher(settings)
@@ -105,9 +107,20 @@ def _locations(settings: StackSettings) -> dict[str, str]:
     return {f"AIRFLOW_VAR_{name.upper()}_URL": str(settings.home / name) for name in LOCATIONS}
 
 
-def _connections(keys: Keys, warehouse_url: str) -> dict[str, str]:
-    parts = urlsplit(warehouse_url)
-    warehouse = {
+def _connections(keys: Keys, warehouse_url: str, pages_url: str) -> dict[str, str]:
+    return {
+        "AIRFLOW_CONN_WAREHOUSE_POSTGRES": _database_connection(warehouse_url),
+        "AIRFLOW_CONN_WAREHOUSE_PAGES": _database_connection(pages_url),
+        "AIRFLOW_CONN_CVV_KEY": json.dumps({"conn_type": "generic", "password": keys.cvv_key}),
+        "AIRFLOW_CONN_CODE_KEY": json.dumps({"conn_type": "generic", "password": keys.code_key}),
+        "WAREHOUSE_URL": warehouse_url,
+        "WAREHOUSE_PAGES_URL": pages_url,
+    }
+
+
+def _database_connection(url: str) -> str:
+    parts = urlsplit(url)
+    connection = {
         "conn_type": "postgres",
         "host": parts.hostname,
         "port": parts.port,
@@ -117,12 +130,7 @@ def _connections(keys: Keys, warehouse_url: str) -> dict[str, str]:
         # PostgresHook would take psycopg 3; the importer's COPY is psycopg2's.
         "extra": {"sqlalchemy_scheme": "postgresql+psycopg2"},
     }
-    return {
-        "AIRFLOW_CONN_WAREHOUSE_POSTGRES": json.dumps(warehouse),
-        "AIRFLOW_CONN_CVV_KEY": json.dumps({"conn_type": "generic", "password": keys.cvv_key}),
-        "AIRFLOW_CONN_CODE_KEY": json.dumps({"conn_type": "generic", "password": keys.code_key}),
-        "WAREHOUSE_URL": warehouse_url,
-    }
+    return json.dumps(connection)
 
 
 def _mail_catcher(settings: StackSettings) -> str:

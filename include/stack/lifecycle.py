@@ -26,7 +26,9 @@ from include.stack.preparation import prepare_databases
 from include.stack.processes import created_at, end_session
 from include.stack.settings import PROJECT, StackSettings
 from include.stack.supervisor import COMPONENTS, FAILURE, STATE, tail, take_lock
+from include.warehouse.bootstrap import AIRFLOW, WAREHOUSE
 from include.warehouse.embedded import EmbeddedServer, EmbeddedServerError, PortBusyError
+from include.warehouse.roles import Role
 
 ADMIN = "admin"
 Say = Callable[[str], None]
@@ -52,8 +54,12 @@ class Stack:
 
     @property
     def warehouse_url(self) -> str:
-        """Address of the database that is imported into."""
-        return self.server.url("warehouse")
+        """Address of the database that is imported into, for the importer."""
+        return self.url_for(Role.IMPORTER)
+
+    def url_for(self, role: Role) -> str:
+        """Return the address of a role's database."""
+        return self.server.url(AIRFLOW if role is Role.AIRFLOW else WAREHOUSE, role)
 
     def api(self) -> AirflowApi:
         """Airflow's REST API as the administrator."""
@@ -62,7 +68,11 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """The environment of Airflow's processes; also for commands of one's own beside them."""
         return make_environment(
-            self.settings, self.keys, airflow_url=self.server.url("airflow"), warehouse_url=self.warehouse_url
+            self.settings,
+            self.keys,
+            airflow_url=self.url_for(Role.AIRFLOW),
+            warehouse_url=self.warehouse_url,
+            pages_url=self.url_for(Role.PAGES),
         )
 
     def is_running(self) -> bool:
@@ -182,7 +192,7 @@ class Stack:
         self._say("Bringing the databases up to date …")
         passwords = json.dumps({ADMIN: self.keys.admin_password}) + "\n"
         write_private(self.settings.airflow_home / "passwords.json", passwords)
-        prepare_databases(self.warehouse_url, self.environment(), self.settings.logs / "migration.log")
+        prepare_databases(self.url_for(Role.OWNER), self.environment(), self.settings.logs / "migration.log")
 
     def _launch_supervisor(self) -> subprocess.Popen[bytes]:
         settings = self.settings

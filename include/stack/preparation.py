@@ -16,13 +16,13 @@ from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
 
 
-def prepare_databases(warehouse_url: str, environment: Mapping[str, str], log: Path) -> None:
+def prepare_databases(owner_url: str, environment: Mapping[str, str], log: Path) -> None:
     """Bring both databases to the current schema, and the project settings into the warehouse.
 
     Side by side, because both spend their time loading libraries.
 
     Args:
-        warehouse_url: address of the database that is imported into.
+        owner_url: the owner's address of the database that is imported into.
         environment: of the process that migrates Airflow's own database.
         log: receives that process's output.
 
@@ -31,7 +31,7 @@ def prepare_databases(warehouse_url: str, environment: Mapping[str, str], log: P
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
         airflow = pool.submit(_migrate_airflow, environment, log)
-        _prepare_warehouse(warehouse_url)
+        _prepare_warehouse(owner_url)
         airflow.result()
 
 
@@ -52,6 +52,6 @@ def _prepare_warehouse(url: str) -> None:
         migrate(engine)
         sync_in_turn(engine, load_project())
     except ConfigurationError as error:
-        raise StackError(f"The project settings can't be applied:\n{error}") from None
+        raise StackError(f"The warehouse can't be prepared:\n{error}") from None
     finally:
         engine.dispose()

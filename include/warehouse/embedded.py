@@ -7,12 +7,15 @@ nor passwords. This one
 - keeps everything in one folder: `data/` and beside it `password` (mode 0600), `start.lock` and, where needed,
   `binaries/`;
 - listens on 127.0.0.1 alone and asks for a scram password;
+- makes the databases and roles of `include/warehouse/roles.py` at each start: `password` is the superuser's, who does
+  nothing else, and those of the roles are derived from it, so that none can be told from another;
 - as root runs the server as `postgres` or `nobody`, because PostgreSQL refuses to run as root; as anyone else it runs
   as that user.
 
 From the shell::
 
-    python -m include.warehouse.embedded start|stop|status|url [--data FOLDER] [--port PORT] [--database NAME]
+    python -m include.warehouse.embedded start|stop|status|url [--data FOLDER] [--port PORT]
+        [--database NAME] [--role ROLE]
 
 `EMBEDDED_POSTGRES_DATA`, `EMBEDDED_POSTGRES_PORT` and (as root) `EMBEDDED_POSTGRES_USER` choose other places, ports and
 users.
@@ -21,10 +24,12 @@ users.
 from __future__ import annotations
 
 import argparse
+import base64
 import contextlib
 import errno
 import fcntl
 import hashlib
+import hmac
 import importlib.util
 import os
 import pwd
@@ -43,9 +48,13 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+from include.warehouse import bootstrap
+from include.warehouse.roles import LOGINS, Login, Role
+
 HOST = "127.0.0.1"
-SUPERUSER = "importer"  # not the name of a schema: "$user" comes first in the search path
-DATABASES = ("airflow", "warehouse")
+SUPERUSER = "postgres"
+DATABASES: Mapping[str, Role] = MappingProxyType({bootstrap.AIRFLOW: Role.AIRFLOW, bootstrap.WAREHOUSE: Role.OWNER})
+"""Name → who owns it."""
 DEFAULT_PORT = 5442
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -119,8 +128,8 @@ class EmbeddedServer:
                 raise EmbeddedServerError(
                     f"The server of {self.data} already runs on port {running_port}, not {self.port}: stop it first."
                 )
-            for name in DATABASES:
-                self.create_database(name)
+            logins = {role: Login(name, self._password_of(name)) for role, name in LOGINS.items()}
+            bootstrap.prepare_server(self.admin_url(), logins, DATABASES)
         return running_port is None
 
     def stop(self, mode: str = "fast") -> bool:
@@ -148,41 +157,59 @@ class EmbeddedServer:
             return None
         return int(lines[3])
 
-    def url(self, database: str) -> str:
+    def url(self, database: str, role: Role | None = None) -> str:
         """Return the address of a database, password included; of the running server's port if it runs.
+
+        Args:
+            role: who signs in; by default the importer, and to Airflow's own database its owner.
 
         Raises:
             EmbeddedServerError: the server has never been started.
         """
+        login = LOGINS[role or (Role.AIRFLOW if database == bootstrap.AIRFLOW else Role.IMPORTER)]
+        return self._url(database, login, self._password_of(login))
+
+    def admin_url(self, database: str = "postgres") -> str:
+        """Return the superuser's address of a database: for making databases and roles, and for nothing else (X-22).
+
+        Raises:
+            EmbeddedServerError: the server has never been started.
+        """
+        return self._url(database, SUPERUSER, self._known_password())
+
+    def _url(self, database: str, user: str, password: str) -> str:
+        lines = self._postmaster_lines()
+        port = int(lines[3]) if lines is not None and len(lines) >= 4 else self.port
+        return f"postgresql://{user}:{password}@{HOST}:{port}/{database}"
+
+    def _password_of(self, login: str) -> str:
+        """Return a role's password: it follows from the superuser's, which doesn't follow from it."""
+        digest = hmac.digest(self._known_password().encode(), f"password of {login}".encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+    def _known_password(self) -> str:
         try:
-            password = self.password_file.read_text(encoding="ascii").strip()
+            return self.password_file.read_text(encoding="ascii").strip()
         except FileNotFoundError:
             raise EmbeddedServerError(
                 f"There is no embedded server in {self.data.parent} yet: "
                 "start it with `python -m include.warehouse.embedded start`, or set WAREHOUSE_URL."
             ) from None
-        lines = self._postmaster_lines()
-        port = int(lines[3]) if lines is not None and len(lines) >= 4 else self.port
-        return f"postgresql://{SUPERUSER}:{password}@{HOST}:{port}/{database}"
 
     def program(self, name: str) -> Path:
         """Return the path of a program that came with the server, such as `psql`."""
         return self._binaries() / name
 
-    def create_database(self, name: str, template: str = "template1") -> None:
-        """Create a database unless it exists."""
-        with contextlib.closing(psycopg2.connect(self.url("postgres"))) as connection:
+    def create_database(self, name: str, template: str = "template1", owner: Role = Role.OWNER) -> None:
+        """Create a database unless it exists, one more warehouse unless it belongs to Airflow."""
+        with contextlib.closing(psycopg2.connect(self.admin_url())) as connection:
             connection.autocommit = True
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,))
-                if cursor.fetchone() is None:
-                    cursor.execute(
-                        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
-                    )
+            is_warehouse = owner is Role.OWNER
+            bootstrap.make_database(connection, name, LOGINS[owner], is_warehouse=is_warehouse, template=template)
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, ending its connections."""
-        with contextlib.closing(psycopg2.connect(self.url("postgres"))) as connection:
+        with contextlib.closing(psycopg2.connect(self.admin_url())) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -404,21 +431,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", choices=("start", "stop", "status", "url"))
     parser.add_argument("--data", type=Path, help="data folder")
     parser.add_argument("--port", type=int, help="TCP port on 127.0.0.1")
-    parser.add_argument("--database", default="warehouse", help="database of `url`")
+    parser.add_argument("--database", default=bootstrap.WAREHOUSE, help="database of `url`")
+    parser.add_argument("--role", type=Role, choices=list(Role), help="role of `url`")
     options = parser.parse_args(arguments)
     try:
         server = default_server()
         if options.data is not None or options.port is not None:
             server = EmbeddedServer(options.data or server.data, options.port or server.port)
-        return _obey(server, options.command, options.database)
+        return _obey(server, options.command, options.database, options.role)
     except EmbeddedServerError as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def _obey(server: EmbeddedServer, command: str, database: str) -> int:
+def _obey(server: EmbeddedServer, command: str, database: str, role: Role | None) -> int:
     if command == "url":
-        print(server.url(database))
+        print(server.url(database, role))
     elif command == "start":
         started = server.start()
         print(f"PostgreSQL {'started' if started else 'already runs'} on {HOST}:{server.port}, data in {server.data}")

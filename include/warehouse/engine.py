@@ -19,18 +19,30 @@ from psycopg2 import extensions
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 
+from include.warehouse.bootstrap import WAREHOUSE
 from include.warehouse.embedded import default_server
+from include.warehouse.roles import Role
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
-def warehouse_url() -> str:
-    """Return the address of the warehouse: `$WAREHOUSE_URL`, else the embedded server's.
+URL_VARIABLES = {Role.OWNER: "WAREHOUSE_OWNER_URL", Role.IMPORTER: "WAREHOUSE_URL", Role.PAGES: "WAREHOUSE_PAGES_URL"}
+"""Where commands find the address for what they do: changing the schema, importing, reading (X-22)."""
+
+
+def warehouse_url(role: Role = Role.IMPORTER) -> str:
+    """Return the warehouse's address for a role: its variable's, else `$WAREHOUSE_URL`, else the embedded server's.
 
     Raises:
-        EmbeddedServerError: neither is there.
+        EmbeddedServerError: none is there.
     """
-    return os.environ.get("WAREHOUSE_URL") or default_server().url("warehouse")
+    return os.environ.get(variable_of(role)) or default_server().url(WAREHOUSE, role)
+
+
+def variable_of(role: Role) -> str:
+    """Name the environment variable of a role's address: `WAREHOUSE_URL` serves those without their own."""
+    own = URL_VARIABLES[role]
+    return own if os.environ.get(own) else URL_VARIABLES[Role.IMPORTER]
 
 
 KEEPALIVE = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 10, "keepalives_count": 3}

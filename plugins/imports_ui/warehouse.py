@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from warehouse_runtime import KEY_CONNECTIONS, LOCATIONS, location, secret_key, warehouse_url
+from include.importing.errors import ConfigurationError
+from warehouse_runtime import (
+    KEY_CONNECTIONS,
+    LOCATIONS,
+    PAGES_CONNECTION,
+    WAREHOUSE_CONNECTION,
+    location,
+    secret_key,
+    warehouse_url,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from include.importing.runtime import Runtime
+
+log = logging.getLogger(__name__)
 
 PAGE_SECONDS = 15
 _lock = threading.Lock()
@@ -23,7 +35,7 @@ def engine() -> Engine:
     """Return the engine of the Connection as it is now; one of a changed Connection takes the older one's place."""
     from include.warehouse.engine import create_warehouse_engine
 
-    url = warehouse_url()
+    url = _pages_url()
     with _lock:
         if url not in _engines:
             for old in _engines.values():
@@ -31,6 +43,20 @@ def engine() -> Engine:
             _engines.clear()
             _engines[url] = create_warehouse_engine(url)
         return _engines[url]
+
+
+def _pages_url() -> str:
+    """Return the address for a role that only reads; the importer's, with a warning, where there is none (X-22).
+
+    Raises:
+        ConfigurationError: neither Connection is defined.
+    """
+    try:
+        return warehouse_url(PAGES_CONNECTION)
+    except ConfigurationError as error:
+        url = warehouse_url()
+        log.warning("%s Until it is, the pages have the rights of %s.", error, WAREHOUSE_CONNECTION)
+        return url
 
 
 @contextmanager

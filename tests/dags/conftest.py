@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from include.warehouse.roles import Role
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 # Read by Airflow when it is first imported, which test modules do while they are collected.
@@ -44,8 +46,8 @@ def airflow_database(warehouse_server: Any) -> None:
     from airflow import settings
     from airflow.utils.db import initdb
 
-    warehouse_server.create_database("airflow_of_tests")
-    url = warehouse_server.url("airflow_of_tests").replace("postgresql://", "postgresql+psycopg2://")
+    warehouse_server.create_database("airflow_of_tests", owner=Role.AIRFLOW)
+    url = warehouse_server.url("airflow_of_tests", Role.AIRFLOW).replace("postgresql://", "postgresql+psycopg2://")
     os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = url
     settings.configure_vars()
     settings.configure_orm()
@@ -80,7 +82,9 @@ def folders(tmp_path: Path) -> Folders:
 @pytest.fixture
 def connected(warehouse: Any, folders: Folders, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The Connections and Variables of the project, for this test's warehouse and folders."""
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", warehouse.url.replace("postgresql://", "postgres://"))
+    for name, role in (("POSTGRES", Role.IMPORTER), ("PAGES", Role.PAGES)):
+        url = warehouse.server.url(warehouse.name, role).replace("postgresql://", "postgres://")
+        monkeypatch.setenv(f"AIRFLOW_CONN_WAREHOUSE_{name}", url)
     monkeypatch.setenv("AIRFLOW_CONN_CVV_KEY", '{"conn_type": "generic", "password": "key of the tests"}')
     monkeypatch.setenv("AIRFLOW_CONN_CODE_KEY", '{"conn_type": "generic", "password": "code key of the tests"}')
     for name in ("landing", "work", "reports", "archive"):

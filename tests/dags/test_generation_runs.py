@@ -12,7 +12,7 @@ RED = {"open_generation": "success", "generate": "failed"}
 
 
 def query(warehouse, statement: str) -> list[tuple]:
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         found = connection.execute(text(statement))
         return [tuple(row) for row in found] if found.returns_rows else []
 

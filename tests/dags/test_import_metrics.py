@@ -139,7 +139,7 @@ def test_dry_runs_duplicates_and_refused_files_count_as_files_without_rows(run_d
 
 
 def test_generated_codes_and_what_a_top_up_left_are_told(run_dag, connected, statsd):
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         add_pool(connection, "spring sale", quantity=7, top_up_threshold=10)
     assert run_dag("generate_promo_codes", pool="spring sale", quantity=7, auto_generate=True).state == "success"
     told = statsd.read()
@@ -163,7 +163,7 @@ def test_without_the_setting_nothing_is_sent(run_dag, folders, pools, statsd, mo
 def test_the_readme_lists_what_is_sent_and_nothing_else(run_dag, folders, connected, pools, statsd):
     content = "card_number,pool_system_name,balance,status\n4000000000000001,fifty,50,CanBeUsed\n2,nowhere,50,\n"
     run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", content))
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         add_pool(connection, "summer", quantity=7, top_up_threshold=1, notify_below=100)
     run_dag("top_up_promo_pools")
     run_dag("generate_promo_codes", pool="summer", quantity=7)

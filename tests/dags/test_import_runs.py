@@ -38,13 +38,13 @@ def put(folder: Path, name: str, content: str) -> Path:
 
 
 def count(warehouse, table: str) -> int:
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         return connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
 
 
 def jobs(warehouse) -> list:
     query = "SELECT state, launched_by, dag_id, dag_run_id, finished_at FROM ledger.import_job ORDER BY id"
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         return connection.execute(text(query)).all()
 
 
@@ -289,7 +289,7 @@ def test_settings_of_the_form_are_given_to_the_job_and_empty_ones_are_not(run_da
     """Source: X-11."""
     source = put(folders.landing / "gift_cards", "cards.csv", CARDS.replace(",", ";"))
     assert run_dag("import_gift_cards", file=source, delimiter=";", encoding=None).state == "success"
-    with connected.engine.connect() as connection:
+    with connected.owner.connect() as connection:
         query = "SELECT parameters -> 'run' FROM ledger.import_job ORDER BY id DESC LIMIT 1"
         assert connection.execute(text(query)).scalar_one() == {"delimiter": ";"}
 
@@ -309,7 +309,7 @@ def test_a_file_of_customers_with_the_settings_of_its_form(run_dag, folders, con
     )  # fmt: skip
     assert (run.state, run.tasks) == ("success", ALL_GREEN)
     assert run.note == "edited.csv: completed: 2 read, 1 updated, 1 not found"
-    with connected.engine.connect() as connection:
+    with connected.owner.connect() as connection:
         members = connection.execute(text("SELECT last_name, segment FROM loyalty.customer JOIN loyalty.segment_member "
                                           "ON customer_id = id")).all()  # fmt: skip
     assert members == [(f"New{CANARY}", "autumn")]

@@ -115,7 +115,7 @@ def test_gift_cards_are_announced_when_the_pools_before_them_are_in(watch, folde
     """Source: GC-05."""
     import sqlalchemy as sa
 
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(
             sa.insert(JOB).values(
                 run_key="pools", import_type="gift_card_pools", state=State.RUNNING, launched_by="x", source_url="x",
@@ -126,7 +126,7 @@ def test_gift_cards_are_announced_when_the_pools_before_them_are_in(watch, folde
     drop(folders.landing / "gift_cards", "cards.csv")
 
     def end_the_pools():
-        with connected.engine.begin() as connection:
+        with connected.owner.begin() as connection:
             connection.execute(sa.update(JOB).values(state=State.FAILED, finished_at=sa.func.now()))
 
     assert watch(Store(), end_the_pools, quiet=0.8) == [[], [{"files": 1}]]

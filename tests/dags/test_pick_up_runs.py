@@ -116,7 +116,7 @@ def test_a_file_of_no_type_is_refused_in_the_same_tick(run_dag, folders, connect
     drop(folders.landing, "stray.csv")
     drop(folders.landing / "gift_card_pools", "a.csv")
     assert run_dag("pick_up_files").state == "success"
-    with connected.engine.connect() as connection:
+    with connected.owner.connect() as connection:
         found = connection.execute(
             text("SELECT file_name, state, refusal_rule, finished_at IS NOT NULL FROM ledger.import_job ORDER BY 1")
         ).all()
@@ -149,10 +149,10 @@ def test_expired_files_are_deleted_and_the_history_stays(run_dag, folders, conne
     """Source: X-20."""
     drop(folders.landing, "stray.csv")
     run_dag("pick_up_files")
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(text("UPDATE ledger.import_job SET launched_at = now() - interval '31 days'"))
     assert list(folders.archive.rglob("*.csv"))
     assert run_dag("delete_expired_files").state == "success"
     assert list(folders.archive.rglob("*.csv")) == []
-    with connected.engine.connect() as connection:
+    with connected.owner.connect() as connection:
         assert connection.execute(text("SELECT state FROM ledger.import_job")).scalars().all() == ["refused"]

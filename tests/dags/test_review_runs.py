@@ -95,12 +95,12 @@ def drop(run_dag: Callable[..., Any], folders: Any) -> Callable[..., Any]:
 
 def reviews(warehouse: Any) -> list[tuple[Any, ...]]:
     query = "SELECT number, answer, answered_by FROM ledger.import_review ORDER BY job_id, number"
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         return [tuple(row) for row in connection.execute(text(query))]
 
 
 def balances(warehouse: Any) -> list[int]:
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         return list(connection.execute(text("SELECT balance::int FROM loyalty.gift_card ORDER BY 1")).scalars())
 
 
@@ -243,7 +243,7 @@ def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_ta
         "INSERT INTO ledger.import_job (run_key, import_type, state, launched_by, source_url, source_version, "
         "file_name, arrived_at) VALUES ('k', 'gift_cards', :state, 'x', 'u', '1', 'f', now()) RETURNING id"
     )
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         job_id = connection.execute(text(insert), {"state": state}).scalar_one()
     with open_runtime() as runtime:
         assert import_tasks.resume(runtime, job_id) is False

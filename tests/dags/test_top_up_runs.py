@@ -17,7 +17,7 @@ DAG = "top_up_promo_pools"
 @pytest.fixture
 def connection(connected):
     """A connection whose every statement is committed."""
-    with connected.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as found:
+    with connected.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as found:
         yield found
 
 

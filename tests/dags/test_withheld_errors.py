@@ -79,9 +79,11 @@ def test_the_text_of_an_import_error_is_told():
 
 
 def test_database_errors_name_their_objects_and_no_values(warehouse):
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         connection.execute(sa.text("CREATE TABLE card (number text CONSTRAINT card_number_key UNIQUE, worth integer)"))
-    plain = sa.create_engine(warehouse.url.replace("postgresql://", "postgresql+psycopg2://"), poolclass=sa.NullPool)
+    plain = sa.create_engine(
+        warehouse.owner_url.replace("postgresql://", "postgresql+psycopg2://"), poolclass=sa.NullPool
+    )
 
     def fail(statement: str) -> BaseException:
         try:

@@ -17,6 +17,7 @@ from upath import UPath
 from include.stack.airflow_api import AirflowApi
 from include.stack.lifecycle import Stack
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 
 T = TypeVar("T")
 
@@ -73,7 +74,7 @@ class Imports:
         self.stack = stack
         self.api: AirflowApi = stack.api()
         self.landing, self.work, self.reports, self.archive = (folders[name] for name in LOCATIONS)
-        self._warehouse = create_warehouse_engine(stack.warehouse_url)
+        self._warehouse = create_warehouse_engine(stack.url_for(Role.OWNER))
         self.dropped_numbers: set[str] = set()
 
     def close(self) -> None:

@@ -36,7 +36,7 @@ class Databases:
 
     def _make(self) -> str:
         name = f"scene_{next(self._numbers)}"
-        with contextlib.closing(psycopg2.connect(self._server.url("postgres"))) as connection:
+        with contextlib.closing(psycopg2.connect(self._server.admin_url())) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:  # by file, not through the log: hundreds of megabytes less to write
                 cursor.execute(f"CREATE DATABASE {name} TEMPLATE {SEED} STRATEGY file_copy")
@@ -113,9 +113,10 @@ def new_scene(seeded_server: EmbeddedServer, scene_homes: Any, request: pytest.F
     with Databases(seeded_server) as databases:
 
         def make(kind: Kind) -> Scene:
-            url = seeded_server.url(databases.take())
+            database = databases.take()
+            url = seeded_server.url(database)
             bucket = request.getfixturevalue("make_bucket")(url) if kind.is_in_bucket else {}
-            return Scene(kind, url, *scene_homes(), bucket)
+            return Scene(kind, url, seeded_server.admin_url(database), *scene_homes(), bucket)
 
         yield make
 

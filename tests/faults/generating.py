@@ -13,7 +13,7 @@ from typing import Any
 from include.importing.runtime import Runtime
 from include.promo_codes import commands, generation, top_up
 from include.warehouse.engine import create_warehouse_engine
-from tests.integration.promo_codes import make_shop
+from tests.integration.promo_codes import make_runtime
 
 BATCH_CODES = 1_000
 
@@ -92,7 +92,7 @@ def main(url: str, what: str, number: int, point: str) -> None:
     """
     generation.BATCH_CODES = BATCH_CODES
     POINTS[point]()
-    runtime = make_shop(create_warehouse_engine(url)).runtime
+    runtime = make_runtime(create_warehouse_engine(url))
     if what == "generation":
         generation.run_generation(runtime, number)
     elif what == "command":

@@ -15,6 +15,7 @@ from upath import UPath
 
 from include.warehouse.embedded import EmbeddedServer
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 from tests.faults.worker import AREAS, Work
 from tests.integration.gift_cards import add_card, add_pool
 
@@ -176,11 +177,14 @@ class Scene:
     """One import's surroundings. The file is put where the kind says when the scene is made.
 
     Args:
+        url: of its database, for the importer.
+        admin_url: the same for the administrator, who arranges and looks at what is in it.
         bucket: options of the storage, for a kind whose areas are in a bucket; the bucket is named like the database.
     """
 
     kind: Kind
     url: str
+    admin_url: str
     home: Path
     elsewhere: Path
     bucket: dict[str, Any] = field(default_factory=dict)
@@ -236,7 +240,7 @@ class Scene:
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
         """Open a session of the scene's database, beside those of the imports."""
-        engine = create_warehouse_engine(self.url)
+        engine = create_warehouse_engine(self.admin_url)
         try:
             with engine.begin() as connection:
                 yield connection
@@ -335,7 +339,7 @@ QUERIES = {
 def make_seed(server: EmbeddedServer, template: str) -> None:
     """Make the database that scenes are copies of."""
     server.create_database(SEED, template)
-    engine = create_warehouse_engine(server.url(SEED))
+    engine = create_warehouse_engine(server.url(SEED, Role.OWNER))
     with engine.begin() as connection:
         seed(connection)
     engine.dispose()

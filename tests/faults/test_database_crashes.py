@@ -18,6 +18,7 @@ from include.project.sync import sync
 from include.warehouse.embedded import EmbeddedServer, PortBusyError
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
+from include.warehouse.roles import Role
 from tests.embedded_servers import free_port
 from tests.faults import children
 from tests.faults.children import Child, Ended
@@ -85,7 +86,7 @@ def crashing_server() -> Iterator[EmbeddedServer]:
     server = start(home / "data")
     try:
         server.create_database(TEMPLATE)
-        engine = create_warehouse_engine(server.url(TEMPLATE))
+        engine = create_warehouse_engine(server.url(TEMPLATE, Role.OWNER))
         migrate(engine)
         with engine.begin() as connection:
             sync(connection, load_project())
@@ -116,7 +117,9 @@ def struck(
     standing: dict[tuple[Kind, str], Child] = {}
     with Databases(crashing_server) as databases:
         for kind, point in CASES:
-            scenes[kind, point] = Scene(kind, crashing_server.url(databases.take()), *scene_homes())
+            database = databases.take()
+            urls = crashing_server.url(database), crashing_server.admin_url(database)
+            scenes[kind, point] = Scene(kind, *urls, *scene_homes())
             standing[kind, point] = Child(scenes[kind, point].work(point))
     for child in standing.values():
         child.wait_until_reached()

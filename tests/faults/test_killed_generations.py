@@ -29,7 +29,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def shop(warehouse: Warehouse) -> Shop:
     """A pool with 100 codes of an earlier generation."""
-    made = make_shop(warehouse.engine)
+    made = make_shop(warehouse)
     made.add_format("four", "0123456789", 4)
     made.add_pool("pool", format="four")
     made.generate("pool", 100, auto_generate=True)

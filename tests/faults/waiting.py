@@ -11,7 +11,7 @@ from tests.faults.scenes import Scene
 
 def wait_until_blocked(scene: Scene, child: Child, sessions: int = 1) -> None:
     """Wait until so many sessions of the scene's database wait for a lock."""
-    engine = create_warehouse_engine(scene.url)
+    engine = create_warehouse_engine(scene.admin_url)
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     deadline = time.monotonic() + PATIENCE_SECONDS
     try:

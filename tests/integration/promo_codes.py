@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
@@ -16,12 +16,16 @@ from include.importing.runtime import Runtime
 from include.promo_codes.generation import GenerationRequest, GenerationResult, open_generation, run_generation
 from tests.imports import CODE_KEY
 
+if TYPE_CHECKING:
+    from tests.conftest import Warehouse
+
 
 @dataclass
 class Shop:
     """A warehouse to generate into."""
 
     runtime: Runtime
+    warehouse: Warehouse
     _runs: itertools.count = field(default_factory=lambda: itertools.count(1))
 
     def with_key(self, key: bytes | None) -> Shop:
@@ -29,8 +33,8 @@ class Shop:
         return replace(self, runtime=replace(self.runtime, code_key=key))
 
     def query(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
-        """Run one statement in a transaction of its own and return its rows."""
-        with self.runtime.engine.begin() as connection:
+        """Run one statement, as the server's administrator, in a transaction of its own and return its rows."""
+        with self.warehouse.admin.begin() as connection:
             found = connection.execute(sa.text(statement), values)
             return [tuple(row) for row in found] if found.returns_rows else []
 
@@ -82,22 +86,28 @@ class Shop:
         return self.query(query, name=name)[0]
 
 
-def make_shop(engine: Engine) -> Shop:
-    """Return a shop whose folders are never used."""
-    return Shop(Runtime(engine, *[UPath("/nowhere")] * 4, code_key=CODE_KEY))
+def make_shop(warehouse: Warehouse) -> Shop:
+    """Return a shop whose folders are never used; what it generates, the importer does (X-22)."""
+    return Shop(make_runtime(warehouse.engine), warehouse)
+
+
+def make_runtime(engine: Engine) -> Runtime:
+    """Return what a generation needs."""
+    return Runtime(engine, *[UPath("/nowhere")] * 4, code_key=CODE_KEY)
 
 
 @contextmanager
-def winner_of_deadlocks(engine: Engine) -> Iterator[Connection]:
+def winner_of_deadlocks(warehouse: Warehouse) -> Iterator[Connection]:
     """Give a connection whose transactions no deadlock ends: it ends those of the others, after three seconds.
 
     PostgreSQL ends the one that looks for a deadlock, which each does when it has waited for `deadlock_timeout`.
     """
-    with engine.begin() as connection:
-        name = connection.dialect.identifier_preparer.quote(str(engine.url.database))
+    with warehouse.admin.begin() as connection:
+        name = connection.dialect.identifier_preparer.quote(warehouse.name)
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET deadlock_timeout = '3s'")
-    engine.dispose()
-    with engine.connect() as connection:
+    for engine in (*warehouse.engines.values(), warehouse.admin):
+        engine.dispose()  # sessions to come have it
+    with warehouse.admin.connect() as connection:
         connection.detach()  # from the pool: nobody else is to have it afterwards
         connection.exec_driver_sql("SET deadlock_timeout = '1min'")
         connection.commit()

@@ -34,7 +34,7 @@ OTHER_KEY = b"another master key"
 @pytest.fixture
 def shop(warehouse: Warehouse) -> Shop:
     """A warehouse with the format `tiny`, 81 codes of ABC, and the pools `pool` and `other`."""
-    made = make_shop(warehouse.engine)
+    made = make_shop(warehouse)
     made.add_format()
     made.add_pool("pool", format="tiny")
     made.add_pool("other", format="tiny")
@@ -256,7 +256,7 @@ def test_pg03_another_key_gives_other_codes_and_the_same_key_the_same(shop: Shop
     """The counter and the key decide, not chance."""
     shop.generate("pool", 1_000, format="summer")
     first = shop.codes("pool")
-    with shop.runtime.engine.connect() as connection:  # the same space as if it were empty, under both keys
+    with shop.warehouse.admin.connect() as connection:  # the same space as if it were empty, under both keys
         connection.execute(sa.text("SET LOCAL session_replication_role = replica"))
         codes = {}
         for key in (shop.runtime.code_key, OTHER_KEY):
@@ -585,7 +585,7 @@ def test_a_generation_that_a_deadlock_ends_is_repeated_as_the_same_and_adds_once
     key = tiny.key(CODE_KEY)
     first, *_, last = write_codes(tiny, key, tiny.permutation(key).numbers(0, 5), "\n").decode().split()
     add = sa.text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES (:code, 'uploads', 1)")
-    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(shop.runtime.engine) as connection:
+    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(shop.warehouse) as connection:
         connection.execute(sa.text("SELECT loyalty.lock_promo_code_additions(false)"))
         connection.execute(add, {"code": last})
         running = threads.submit(shop.generate, "pool", 79)

@@ -41,7 +41,7 @@ Run = Callable[..., Told]
 
 @pytest.fixture
 def shop(warehouse: Warehouse) -> Shop:
-    made = make_shop(warehouse.engine)
+    made = make_shop(warehouse)
     made.add_format()
     made.add_pool("pool", format="tiny")
     return made

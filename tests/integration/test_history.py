@@ -39,7 +39,7 @@ SET settings = jsonb_build_object('wide', (SELECT string_agg(md5(n::text || id),
 @pytest.fixture
 def ledger(warehouse_of_module) -> Iterator[Connection]:
     """Jobs 1 to 23 of three types, of which two are looked at; rolled back after the test."""
-    with warehouse_of_module.engine.connect() as connection, connection.begin() as transaction:
+    with warehouse_of_module.owner.connect() as connection, connection.begin() as transaction:
         connection.execute(sa.text("ALTER TABLE ledger.import_job ALTER COLUMN id RESTART"))
         connection.execute(sa.text(FILL), {"jobs": JOBS})
         yield connection
@@ -103,13 +103,13 @@ def test_a_filter_finds_just_what_fits(ledger: Connection, wanted: JobFilter, ma
 
 
 def test_the_pages_of_a_filter_are_found_in_one_index(warehouse) -> None:
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         connection.execute(sa.text(FILL), {"jobs": 5_000})
         connection.exec_driver_sql(WIDEN)
-    with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    with warehouse.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(sa.text("VACUUM FULL ANALYZE ledger.import_job"))
         connection.execute(sa.text("VACUUM ledger.import_job"))
-    with warehouse.engine.connect() as connection:
+    with warehouse.pages.connect() as connection:
         asked = []
         sa.event.listen(connection, "before_cursor_execute", lambda _, __, sql, given, *___: asked.append((sql, given)))
         for wanted in (ALL, JobFilter(TYPES, states=("cancelled",)), JobFilter(TYPES, name_part="nowhere")):

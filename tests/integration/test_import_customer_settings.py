@@ -65,7 +65,7 @@ def with_project(site: Site, folder: Path, text: str, *, is_synced: bool = True)
     path = folder / f"project{len(list(folder.glob('project*')))}.yaml"
     path.write_text(text, encoding="utf-8")
     if is_synced:
-        with site.runtime.engine.begin() as connection:
+        with site.warehouse.owner.begin() as connection:
             sync(connection, load_project(path))
     return site.changed(project_file=path)
 

@@ -21,9 +21,7 @@ ANN = "Email,FirstName\nann@x.com,Anna\n"
 @pytest.fixture
 def other(site: Site) -> Iterator[psycopg2.extensions.connection]:
     """A session of another system, at READ COMMITTED; Ann is customer 1, committed."""
-    connection = psycopg2.connect(
-        site.runtime.engine.url.render_as_string(hide_password=False).replace("+psycopg2", "")
-    )
+    connection = psycopg2.connect(site.warehouse.owner_url)
     execute(
         connection, "INSERT INTO loyalty.customer (id, email, first_name, area) VALUES (1, 'ann@x.com', 'Ann', 'Rome')"
     )
@@ -188,7 +186,7 @@ def test_erasing_a_person_waits_for_a_load_and_takes_what_it_wrote(site, other, 
 
 
 def test_a_unique_index_of_somebody_else_is_named_and_not_taken_for_a_race(site: Site):
-    with site.runtime.engine.begin() as connection:
+    with site.warehouse.owner.begin() as connection:
         connection.exec_driver_sql("CREATE UNIQUE INDEX one_card_each ON loyalty.customer (discount_card)")
     result = site.load("customers", "Email,DiscountCard\na@x.com,5\nb@x.com,5\n")
     assert result.state == "failed"

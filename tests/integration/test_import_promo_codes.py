@@ -23,7 +23,7 @@ from include.importing.landing import take_file
 from include.importing.loading import load_rows
 from include.importing.validation import validate_chunk
 from include.warehouse.embedded import EmbeddedServer
-from include.warehouse.engine import create_warehouse_engine
+from tests.conftest import TEMPLATE, database, engines_of
 from tests.imports import SAMPLE_POOLS, Site, counts, make_site, reasons, rejects
 from tests.integration.promo_codes import winner_of_deadlocks
 
@@ -42,23 +42,16 @@ made,Made,generate
 @pytest.fixture
 def site(pooled_template: str, warehouse_server: EmbeddedServer, tmp_path: Path) -> Iterator[Site]:
     """A site with the pools `a` (blank fill method), `b` (upload) and `made` (generate), which job 1 has imported."""
-    name = f"pooled_{tmp_path.name}"
-    warehouse_server.create_database(name, pooled_template)
-    engine = create_warehouse_engine(warehouse_server.url(name))
-    try:
-        yield make_site(tmp_path / "site", engine)
-    finally:
-        engine.dispose()
-        warehouse_server.drop_database(name)
+    with database(warehouse_server, pooled_template) as fresh:
+        yield make_site(tmp_path / "site", fresh)
 
 
 @pytest.fixture(scope="module")
 def pooled_template(warehouse_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> str:
-    warehouse_server.create_database("pooled_template", "warehouse_template")
-    engine = create_warehouse_engine(warehouse_server.url("pooled_template"))
-    pools = make_site(tmp_path_factory.mktemp("pooled") / "site", engine).load("promo_code_pools", POOLS)
-    assert counts(pools) == {"read": 3, "inserted": 3}
-    engine.dispose()
+    warehouse_server.create_database("pooled_template", TEMPLATE)
+    with engines_of(warehouse_server, "pooled_template") as template:
+        pools = make_site(tmp_path_factory.mktemp("pooled") / "site", template).load("promo_code_pools", POOLS)
+        assert counts(pools) == {"read": 3, "inserted": 3}
     return "pooled_template"
 
 
@@ -240,7 +233,7 @@ def test_an_upload_that_a_deadlock_ends_is_repeated_and_loads_once(site: Site):
     """A generation of the same space adds codes in another order: each waits for the other (SQLSTATE 40P01)."""
     add = sa.text("INSERT INTO loyalty.promo_code (code, pool_system_id, generation_id) VALUES (:code, 'made', 1)")
     waiting = sa.text("SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'")
-    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(site.runtime.engine) as connection:
+    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(site.warehouse) as connection:
         connection.execute(add, {"code": "3"})
         running = threads.submit(load, site, "1,a", "2,a", "3,a", header="Code,pool")
         while not connection.execute(waiting).all():

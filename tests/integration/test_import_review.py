@@ -511,7 +511,7 @@ def test_the_last_good_file_of_a_folder_is_found_by_an_index(stocked: Site):
 
 @pytest.mark.parametrize("import_type", sorted(import_types.IMPORT_TYPES))
 def test_x06_the_rehearsal_counts_what_the_load_of_each_type_does(stocked: Site, import_type: str):
-    sync_in_turn(stocked.runtime.engine, stocked.runtime.project)
+    sync_in_turn(stocked.warehouse.owner, stocked.runtime.project)
     if import_type == "promo_codes":
         stocked.load("promo_code_pools", (TEMPLATES / "promo_code_pools.sample.csv").read_bytes())
     content = (TEMPLATES / f"{import_type}.sample.csv").read_bytes()

@@ -32,7 +32,7 @@ def shipped_with(**changes) -> Project:
 
 
 def apply(warehouse, project: Project) -> dict[str, SyncCounts]:
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         return sync(connection, project)
 
 
@@ -43,7 +43,7 @@ def refusal(warehouse, project: Project) -> list[str]:
 
 
 def contents(warehouse) -> dict[str, list[tuple]]:
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         return {
             table: [
                 tuple(row)
@@ -54,7 +54,7 @@ def contents(warehouse) -> dict[str, list[tuple]]:
 
 
 def run(warehouse, statement: str, **values) -> None:
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         connection.execute(text(statement), values)
 
 
@@ -91,7 +91,7 @@ def test_the_counts_of_an_empty_warehouse(warehouse):
 
 def test_doing_it_again_changes_nothing(shipped):
     before = contents(shipped)
-    with shipped.engine.connect() as connection:
+    with shipped.owner.connect() as connection:
         versions = [
             connection.scalar(text(f"SELECT string_agg(xmin::text, ',') FROM loyalty.{name}")) for name in TABLES
         ]
@@ -99,7 +99,7 @@ def test_doing_it_again_changes_nothing(shipped):
     assert {(each.added, each.changed, each.removed) for each in counts.values()} == {(0, 0, 0)}
     assert sum(each.unchanged for each in counts.values()) == sum(len(rows) for rows in before.values())
     assert contents(shipped) == before
-    with shipped.engine.connect() as connection:
+    with shipped.owner.connect() as connection:
         assert versions == [
             connection.scalar(text(f"SELECT string_agg(xmin::text, ',') FROM loyalty.{name}")) for name in TABLES
         ]
@@ -198,7 +198,7 @@ def test_segments_made_by_imports_stay_until_the_settings_name_them(shipped):
 
 def test_the_caller_s_transaction_decides(shipped):
     before = contents(shipped)
-    with shipped.engine.connect() as connection:
+    with shipped.owner.connect() as connection:
         sync(connection, Project())
         connection.rollback()
     assert contents(shipped) == before
@@ -207,7 +207,7 @@ def test_the_caller_s_transaction_decides(shipped):
 def test_two_at_once_go_one_after_the_other(shipped):
     project = shipped_with(brands=("Acme", "Demo", "Third"))
     counts: list[SyncCounts] = []
-    with shipped.engine.connect() as first:
+    with shipped.owner.connect() as first:
         sync(first, project)
         second = threading.Thread(target=lambda: counts.append(apply(shipped, project)["brand"]))
         second.start()
@@ -219,7 +219,7 @@ def test_two_at_once_go_one_after_the_other(shipped):
 
 def test_a_use_that_is_not_committed_yet_is_waited_for(shipped):
     told: list[list[str]] = []
-    with shipped.engine.connect() as user:
+    with shipped.owner.connect() as user:
         user.execute(text(POOL), {"name": "late", "system": "website", "brand": "Demo"})
         syncing = threading.Thread(target=lambda: told.append(refusal(shipped, shipped_with(brands=("Acme",)))))
         syncing.start()
@@ -238,7 +238,7 @@ def wait_for_lock(warehouse) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     for _ in range(600):
-        with warehouse.engine.connect() as connection:
+        with warehouse.admin.connect() as connection:
             if connection.scalar(query):
                 return
             connection.execute(sa.select(sa.func.pg_sleep(0.05)))
@@ -280,13 +280,13 @@ def test_pp03_uploaded_codes_in_its_space_do_not_hold_a_format(shipped):
     run(shipped, "INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('p', 'Pool')")
     run(shipped, "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES ('S-ABCDEFGH', 'p', 1)")
     assert apply(shipped, shipped_with(promo_code_formats=()))["promo_code_format"] == SyncCounts(removed=1)
-    with shipped.engine.connect() as connection:
+    with shipped.owner.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM loyalty.promo_code_format_use")) == 0
 
 
 def test_pp03_a_generation_that_is_going_on_is_waited_for(shipped):
     told: list[list[str]] = []
-    with shipped.engine.connect() as generation:
+    with shipped.owner.connect() as generation:
         generation.execute(text(GENERATED))
         changed = shipped_with(promo_code_formats=(NARROW,))
         syncing = threading.Thread(target=lambda: told.append(refusal(shipped, changed)))
@@ -337,7 +337,7 @@ def test_an_enumeration_loses_only_values_that_no_customer_has(shipped):
 
 def test_a_custom_field_whose_first_value_is_not_committed_yet_is_waited_for(shipped):
     told: list[list[str]] = []
-    with shipped.engine.connect() as user:
+    with shipped.owner.connect() as user:
         user.execute(text(CUSTOMER), {"id": 1, "fields": '{"FavoriteColor": "red"}'})
         syncing = threading.Thread(target=lambda: told.append(refusal(shipped, shipped_with(custom_fields=()))))
         syncing.start()
@@ -352,7 +352,7 @@ def test_a_custom_field_whose_first_value_is_not_committed_yet_is_waited_for(shi
 def test_custom_fields_are_waited_for_before_any_row_is_locked(shipped):
     """A load holds its lock for long: meanwhile others go on."""
     changed = shipped_with(custom_fields=(), action_templates=())
-    with shipped.engine.connect() as user:
+    with shipped.owner.connect() as user:
         user.execute(text(CUSTOMER), {"id": 1, "fields": '{"FavoriteColor": "red"}'})
         syncing = threading.Thread(target=lambda: apply(shipped, changed))
         syncing.start()
@@ -368,11 +368,11 @@ def test_a_deadlock_with_another_is_tried_again(shipped):
     """The other one holds an entry that the settings remove, and wants one that they have just removed."""
     changed = shipped_with(external_systems=("pos",), topics=("News",))
     told: list[SyncCounts] = []
-    with shipped.engine.connect() as other:
+    with shipped.admin.connect() as other:
         other.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # the sync is the one that notices
         other.execute(text("SELECT FROM loyalty.external_system WHERE name = 'website' FOR KEY SHARE"))
         syncing = threading.Thread(
-            target=lambda: told.append(sync_in_turn(shipped.engine, changed)["subscription_topic"])
+            target=lambda: told.append(sync_in_turn(shipped.owner, changed)["subscription_topic"])
         )
         syncing.start()
         wait_for_lock(shipped)

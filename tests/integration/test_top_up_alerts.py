@@ -26,7 +26,8 @@ def runtime(site):
 
 @pytest.fixture
 def engine(warehouse):
-    return warehouse.engine
+    """The owner's, for what tests arrange and look at."""
+    return warehouse.owner
 
 
 def needs(engine, later=timedelta(0)):
@@ -54,33 +55,33 @@ def uploads(engine):
 
 
 def test_tu03_a_crossing_is_told_once_and_again_only_after_recovery(engine, runtime, uploads):
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         issue(connection, uploads, 5)
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         issue(connection, uploads)
-    assert needs(engine) == {uploads: "low_stock is to be told"}
+    assert needs(runtime.engine) == {uploads: "low_stock is to be told"}
     assert top_up_pool(runtime, uploads).raised == ("low_stock",)
-    ((alert,), unsent) = send_all(engine, uploads)
+    ((alert,), unsent) = send_all(runtime.engine, uploads)
     assert (alert.pool, alert.pool_name, alert.kind, alert.available, alert.level, unsent) == (
         "uploads", "Uploads", "low_stock", 4, 5, 0,
     )  # fmt: skip
     for _ in range(3):  # still below: nothing more is said
         with engine.begin() as connection:
             issue(connection, uploads)
-        assert needs(engine) == {}
+        assert needs(runtime.engine) == {}
         assert top_up_pool(runtime, uploads).raised == ()
-        assert send_all(engine, uploads) == ([], 0)
+        assert send_all(runtime.engine, uploads) == ([], 0)
     with engine.begin() as connection:
         add_codes(connection, uploads, 4, prefix="MORE")
-    assert needs(engine) == {uploads: "low_stock is over"}
+    assert needs(runtime.engine) == {uploads: "low_stock is over"}
     assert top_up_pool(runtime, uploads).recovered == ("low_stock",)
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         issue(connection, uploads)
     assert top_up_pool(runtime, uploads).raised == ("low_stock",)
-    assert len(send_all(engine, uploads)[0]) == 1
+    assert len(send_all(runtime.engine, uploads)[0]) == 1
     with engine.connect() as connection:
         assert alerts(connection, uploads) == [("low_stock", True, True), ("low_stock", True, False)]
 
@@ -98,7 +99,7 @@ def test_tu03_without_a_level_or_a_launch_nothing_is_told(engine, runtime, chang
         name = add_pool(connection, "quiet", **UPLOAD | {"notify_below": 5} | changes)
         add_codes(connection, name, 1)
         connection.execute(text("UPDATE loyalty.promo_code SET issued_at = now()"))
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     assert top_up_pool(runtime, name).raised == ()
     with engine.connect() as connection:
         assert alerts(connection, name) == []
@@ -115,14 +116,14 @@ def test_tu03_a_pool_that_is_being_set_up_has_crossed_no_level(engine, runtime, 
             insert = f"INSERT INTO loyalty.promo_code (code, pool_system_id, {origin}) VALUES (:code, :pool, 1)"
             for code in codes:
                 connection.execute(text(insert), {"code": code, "pool": name})
-        assert needs(engine, TICK * 3) == {}
+        assert needs(runtime.engine, TICK * 3) == {}
         assert top_up_pool(runtime, name).raised == ()
-        assert send_all(engine, name) == ([], 0)
+        assert send_all(runtime.engine, name) == ([], 0)
     with engine.begin() as connection:
         issue(connection, name)
-    assert needs(engine) == {name: "low_stock is to be told"}
+    assert needs(runtime.engine) == {name: "low_stock is to be told"}
     assert top_up_pool(runtime, name).raised == ("low_stock",)
-    ((alert,), _) = send_all(engine, name)
+    ((alert,), _) = send_all(runtime.engine, name)
     assert (alert.kind, alert.available, alert.level) == ("low_stock", 2, 5)
 
 
@@ -148,7 +149,7 @@ def test_tu03_the_level_is_judged_after_the_top_up(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, notify_below=8, quantity=10)
         few = add_pool(connection, "few", notify_below=8, top_up_threshold=2, quantity=2)
-    assert needs(engine) == {name: "the last code is gone", few: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "the last code is gone", few: "the last code is gone"}
     assert top_up_pool(runtime, name).raised == ()
     done = top_up_pool(runtime, few)
     assert (done.available, done.raised) == (2, ("low_stock",))
@@ -160,7 +161,7 @@ def test_tu03_a_level_that_is_taken_away_ends_the_alert(engine, runtime, uploads
     top_up_pool(runtime, uploads)
     with engine.begin() as connection:
         connection.execute(text("UPDATE loyalty.promo_code_pool SET notify_below = NULL"))
-    assert needs(engine) == {uploads: "low_stock is over"}
+    assert needs(runtime.engine) == {uploads: "low_stock is over"}
     assert top_up_pool(runtime, uploads).recovered == ("low_stock",)
 
 
@@ -183,10 +184,10 @@ def test_tu03_a_mail_that_could_not_be_sent_is_sent_the_next_time(engine, runtim
     with engine.begin() as connection:
         issue(connection, uploads, 6)
     top_up_pool(runtime, uploads)
-    assert send_alerts(engine, uploads, lambda alert: False, clock) == 1
-    assert needs(engine) == {uploads: "low_stock is to be told"}
+    assert send_alerts(runtime.engine, uploads, lambda alert: False, clock) == 1
+    assert needs(runtime.engine) == {uploads: "low_stock is to be told"}
     assert top_up_pool(runtime, uploads).raised == ()
-    sent, unsent = send_all(engine, uploads)
+    sent, unsent = send_all(runtime.engine, uploads)
     assert ([alert.kind for alert in sent], unsent) == (["low_stock"], 0)
     with engine.connect() as connection:
         assert connection.execute(text("SELECT sent_at FROM ledger.promo_code_alert")).scalars().all() == [NOW]
@@ -199,7 +200,7 @@ def test_what_is_over_before_it_was_told_is_told_no_more(engine, runtime, upload
     with engine.begin() as connection:
         add_codes(connection, uploads, 4, prefix="MORE")
     top_up_pool(runtime, uploads)
-    assert send_all(engine, uploads) == ([], 0)
+    assert send_all(runtime.engine, uploads) == ([], 0)
 
 
 def test_tu03_two_who_send_at_once_send_one_mail(engine, runtime, uploads):
@@ -218,7 +219,7 @@ def test_tu03_two_who_send_at_once_send_one_mail(engine, runtime, uploads):
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(send_alerts, engine, uploads, send_slowly, clock)
         assert is_sending.wait(10)
-        assert send_all(engine, uploads) == ([], 0)
+        assert send_all(runtime.engine, uploads) == ([], 0)
         may_go_on.set()
         assert first.result(20) == 0
     assert len(sent) == 1
@@ -240,19 +241,19 @@ def test_tu05_a_pool_that_can_not_be_topped_up_is_announced_before_it_runs_out(e
         name = add_pool(connection, "uploads", **UPLOAD | {"lead_hours": 72})
         add_codes(connection, name, 60)
         issued_in_the_past(connection, name, days=4, daily=10)  # 20 are left: two days
-    assert needs(engine) == {name: "runs_out_soon is to be told"}
+    assert needs(runtime.engine) == {name: "runs_out_soon is to be told"}
     assert top_up_pool(runtime, name).raised == ("runs_out_soon",)
-    ((alert,), _) = send_all(engine, name)
+    ((alert,), _) = send_all(runtime.engine, name)
     assert alert.available == 20
     expected = datetime.now(UTC) + timedelta(days=2)
     assert abs(alert.runs_out_at - expected) < timedelta(minutes=1)
     with engine.connect() as connection:
         shown = connection.execute(text("SELECT runs_out_at FROM loyalty.promo_code_stock")).scalar_one()
     assert abs(shown - expected) < timedelta(minutes=1)
-    assert needs(engine, TICK) == {}
+    assert needs(runtime.engine, TICK) == {}
     with engine.begin() as connection:
         add_codes(connection, name, 20, prefix="MORE")
-    assert needs(engine, TICK) == {name: "runs_out_soon is over"}
+    assert needs(runtime.engine, TICK) == {name: "runs_out_soon is over"}
     assert top_up_pool(runtime, name).recovered == ("runs_out_soon",)
 
 

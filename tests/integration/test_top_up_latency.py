@@ -7,14 +7,13 @@ import os
 import statistics
 import time
 from multiprocessing.connection import Connection as Pipe
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from include.promo_codes.top_up import top_up_pool
 from include.warehouse.engine import create_warehouse_engine
-from tests.imports import make_site
+from tests.integration.promo_codes import make_runtime
 from tests.integration.top_ups import add_pool, available
 
 pytestmark = pytest.mark.integration
@@ -25,17 +24,17 @@ MOST_SECONDS = 0.050
 PAUSE_SECONDS = 0.002
 
 
-def fill_pool(url: str, pool: str, folder: Path, pipe: Pipe) -> None:
+def fill_pool(url: str, pool: str, pipe: Pipe) -> None:
     """Top up a pool, in a process of its own: in this one the two would wait for Python's lock."""
     engine = create_warehouse_engine(url)
-    runtime = make_site(folder, engine).runtime
+    runtime = make_runtime(engine)
     pipe.send("begins")
     done = top_up_pool(runtime, pool)
     pipe.send(done.added)
     engine.dispose()
 
 
-def test_codes_are_handed_out_in_milliseconds_while_a_million_are_added(warehouse, site, tmp_path, capsys):
+def test_codes_are_handed_out_in_milliseconds_while_a_million_are_added(warehouse, site, capsys):
     """Source: PG-05, TU-01: the 99th percentile of an issue, each a transaction of its own."""
     with warehouse.engine.begin() as connection:
         pool = add_pool(connection, quantity=IN_STOCK)
@@ -46,13 +45,13 @@ def test_codes_are_handed_out_in_milliseconds_while_a_million_are_added(warehous
 
     spawning = multiprocessing.get_context("spawn")
     pipe, far_end = spawning.Pipe()
-    process = spawning.Process(target=fill_pool, args=(warehouse.url, pool, tmp_path / "other", far_end))
+    process = spawning.Process(target=fill_pool, args=(warehouse.url, pool, far_end))
     process.start()
     seconds = []
     try:
         assert pipe.recv() == "begins"
         began_at = time.monotonic()
-        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with warehouse.shop.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             statement = text("SELECT result FROM loyalty.issue_promo_code(:pool, 'customer')")
             while not pipe.poll():
                 started_at = time.perf_counter()

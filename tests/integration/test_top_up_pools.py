@@ -41,7 +41,8 @@ def runtime(site):
 
 @pytest.fixture
 def engine(warehouse):
-    return warehouse.engine
+    """The owner's, for what tests arrange and look at."""
+    return warehouse.owner
 
 
 def needs(engine, later=timedelta(0)):
@@ -82,7 +83,7 @@ def test_tu01_a_level_of_0_is_never_fallen_below(levels):
 def test_tu01_a_pool_with_a_threshold_of_0_stays_empty(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, top_up_threshold=0)
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     assert top_up_pool(runtime, name).added == 0
 
 
@@ -116,7 +117,7 @@ def test_tu01_scheduled_codes_count_as_available_and_expired_ones_do_not(engine,
     assert top_up_pool(runtime, name).added == 5
     with engine.begin() as connection:
         connection.execute(text("UPDATE loyalty.promo_code SET issue_start = now() + interval '30 days'"))
-    assert (needs(engine), top_up_pool(runtime, name).added) == ({}, 0)
+    assert (needs(runtime.engine), top_up_pool(runtime, name).added) == ({}, 0)
     with engine.begin() as connection:
         connection.execute(
             text(
@@ -137,16 +138,16 @@ def test_tu01_scheduled_codes_count_as_available_and_expired_ones_do_not(engine,
 def test_tu01_a_pool_is_filled_when_its_last_code_is_gone_and_not_before(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, quantity=3)
-    assert needs(engine) == {name: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "the last code is gone"}
     first = top_up_pool(runtime, name)
     assert (first.added, first.requested, first.available) == (3, 3, 3)
     with engine.begin() as connection:
         assert issue(connection, name, 2) == ["issued"] * 2
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     assert top_up_pool(runtime, name).added == 0
     with engine.begin() as connection:
         assert issue(connection, name, 2) == ["issued", "no_available_codes"]
-    assert needs(engine) == {name: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "the last code is gone"}
     assert top_up_pool(runtime, name).added == 3
     with engine.begin() as connection:
         assert issue(connection, name) == ["issued"]
@@ -158,10 +159,10 @@ def test_tu01_a_pool_below_its_threshold_is_filled_to_it(engine, runtime):
     assert top_up_pool(runtime, name).available == 12
     with engine.begin() as connection:
         issue(connection, name, 2)
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         issue(connection, name)
-    assert needs(engine) == {name: "9 available, below 10"}
+    assert needs(runtime.engine) == {name: "9 available, below 10"}
     assert top_up_pool(runtime, name).available == 13
 
 
@@ -194,7 +195,7 @@ def test_a_pool_that_needs_nothing_is_not_named_by_the_review(engine, runtime):
         add_pool(connection, "draft", state="draft")
         add_pool(connection, "by_hand", auto_generate=False)
         add_pool(connection, "multi", multi_use=True)
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     for name in ("uploads", "draft", "by_hand", "multi"):
         assert top_up_pool(runtime, name).added == 0
 
@@ -205,15 +206,15 @@ def test_a_review_counts_pools_that_signal_and_leaves_settled_ones_alone(engine,
         add_pool(connection, "uploads", **UPLOAD)
         add_codes(connection, "uploads", 5)
     counted = "SELECT counted_available, counted_at FROM loyalty.promo_code_pool_stock"
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         ((available_then, counted_at),) = connection.execute(text(counted)).all()
         assert available_then == 5
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         assert connection.execute(text(counted)).one().counted_at == counted_at
         connection.execute(text("UPDATE loyalty.promo_code_pool_stock SET valid_until = now() + interval '5 minutes'"))
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.connect() as connection:
         assert connection.execute(text(counted)).one().counted_at > counted_at
 
@@ -227,7 +228,7 @@ def test_tu01_a_take_that_is_not_committed_yet_counts_as_gone(engine, runtime):
         issue(first, name)
         issue(second, name)
         second.commit()
-        assert needs(engine) == {name: "the last code is gone"}
+        assert needs(runtime.engine) == {name: "the last code is gone"}
         assert top_up_pool(runtime, name).added == 2
         first.commit()
 
@@ -247,8 +248,8 @@ def test_tu02_what_is_left_of_a_format_is_added_and_its_end_told(engine, runtime
         assert [(each["requested"], each["added"]) for each in generations(connection, name)] == [(12, 12), (12, 4)]
         issue(connection, name, 4)
         assert alerts(connection, name) == [("format_exhausted", False, False)]
-    top_up.send_alerts(engine, name, lambda alert: True, lambda: NOW)
-    assert needs(engine) == {}  # nothing can be added, and everybody knows
+    top_up.send_alerts(runtime.engine, name, lambda alert: True, lambda: NOW)
+    assert needs(runtime.engine) == {}  # nothing can be added, and everybody knows
     done = top_up_pool(runtime, name)
     assert (done.added, done.raised, done.recovered) == (0, (), ())
     with engine.begin() as connection:
@@ -260,11 +261,11 @@ def test_tu02_another_format_ends_the_alert(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, format=add_format(connection, max_codes=5), quantity=12)
     assert top_up_pool(runtime, name).raised == ("format_exhausted",)
-    top_up.send_alerts(engine, name, lambda alert: True, lambda: NOW)
-    assert needs(engine) == {}
+    top_up.send_alerts(runtime.engine, name, lambda alert: True, lambda: NOW)
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         connection.execute(text("UPDATE loyalty.promo_code_pool SET format = 'summer'"))
-    assert needs(engine) == {name: "format_exhausted is over"}
+    assert needs(runtime.engine) == {name: "format_exhausted is over"}
     done = top_up_pool(runtime, name)
     assert (done.added, done.recovered, done.available) == (0, ("format_exhausted",), 5)
     with engine.begin() as connection:
@@ -341,7 +342,7 @@ def test_tu02_a_top_up_waits_for_one_that_is_not_committed_and_then_adds_nothing
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(top_up_pool, runtime, name)
         assert has_filled.wait(10)
-        assert needs(engine) == {}  # somebody is at it; its commit signals the pool
+        assert needs(runtime.engine) == {}  # somebody is at it; its commit signals the pool
         second = threads.submit(top_up_pool, runtime, name)
         with pytest.raises(TimeoutError):
             second.result(0.5)
@@ -414,7 +415,7 @@ def test_pg04_a_top_up_is_shown_as_running_before_its_codes_are_made(engine, run
         with engine.begin() as other:
             seen.extend((each["state"], each["reason"], each["requested"]) for each in generations(other, name))
             seen.extend(history(other, name))
-        generation.settle_interrupted(engine)  # whoever settles leaves it alone
+        generation.settle_interrupted(runtime.engine)  # whoever settles leaves it alone
         return generate(*arguments, **named)
 
     monkeypatch.setattr(top_up, "generate_into", look_and_generate)
@@ -440,7 +441,7 @@ def test_pg04_a_top_up_whose_process_is_gone_is_shown_as_failed_settled_and_made
     with engine.connect() as connection:
         assert [each["state"] for each in generations(connection, name)] == ["running"]
         assert history(connection, name) == ["failed"]
-    assert needs(engine) == {name: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "the last code is gone"}
     with engine.connect() as connection:
         ((state, rule, is_over),) = [
             (each["state"], each["refusal_rule"], each["finished_at"] is not None)
@@ -468,7 +469,7 @@ def test_pg04_a_top_up_settles_its_pools_interrupted_generations_of_any_kind(eng
         assert history(connection, name) == ["completed", "completed"]
 
 
-def test_a_top_up_that_a_deadlock_ends_is_repeated_and_adds_once(engine, runtime, monkeypatch):
+def test_a_top_up_that_a_deadlock_ends_is_repeated_and_adds_once(warehouse, engine, runtime, monkeypatch):
     """Source: PG-03, TU-02: an upload beside it adds codes of the same space in another order."""
     with engine.begin() as connection:
         name = add_pool(connection, format=add_format(connection), quantity=14)
@@ -479,7 +480,7 @@ def test_a_top_up_that_a_deadlock_ends_is_repeated_and_adds_once(engine, runtime
     add = text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES (:code, 'uploads', 1)")
     waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
     monkeypatch.setattr(generation, "BATCH_CODES", 1)
-    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(engine) as connection:
+    with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(warehouse) as connection:
         connection.execute(add, {"code": last})
         running = threads.submit(top_up_pool, runtime, name)
         while not connection.execute(text(waiting)).all():
@@ -585,7 +586,7 @@ def test_a_refusal_is_told_recorded_once_and_alerts_are_judged_anyway(engine, ru
     with engine.connect() as connection:
         ((state, recorded),) = [(each["state"], each["refusal_rule"]) for each in generations(connection, name)]
         assert (state, recorded) == ("refused", rule)
-    assert name in needs(engine)  # until it is mended
+    assert name in needs(runtime.engine)  # until it is mended
 
 
 def test_an_unknown_pool_is_named(runtime):
@@ -624,16 +625,16 @@ def test_tu05_a_pool_is_topped_up_before_it_runs_out_by_the_issues_of_the_last_d
     assert top_up_pool(runtime, name).available == 80
     with engine.begin() as connection:
         connection.execute(text("UPDATE loyalty.promo_code_pool SET top_up_threshold = NULL"))
-    assert needs(engine) == {}
+    assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         issued_in_the_past(connection, name, days=5, daily=15)
-    assert needs(engine) == {}  # a forecast is looked at every few minutes
-    reason = needs(engine, TICK)[name]
+    assert needs(runtime.engine) == {}  # a forecast is looked at every few minutes
+    reason = needs(runtime.engine, TICK)[name]
     assert reason.startswith("predicted to run out at ")
     assert reason.endswith("within 30 hours")
     done = top_up_pool(runtime, name)
     assert (done.added, done.available) == (20, 25)  # 15 go a day, so 18.75 within the lead, and 5 were left
-    assert needs(engine, TICK) == {}
+    assert needs(runtime.engine, TICK) == {}
 
 
 def test_tu05_without_three_days_of_history_nothing_is_predicted(engine, runtime):
@@ -642,7 +643,7 @@ def test_tu05_without_three_days_of_history_nothing_is_predicted(engine, runtime
     top_up_pool(runtime, name)
     with engine.begin() as connection:
         issue(connection, name, 9)
-    assert needs(engine, TICK) == {}
+    assert needs(runtime.engine, TICK) == {}
 
 
 def test_reviews_and_top_ups_side_by_side_never_stop_each_other(engine, runtime):
@@ -660,7 +661,7 @@ def test_reviews_and_top_ups_side_by_side_never_stop_each_other(engine, runtime)
 
     def review(_):
         for _ in range(15):
-            needs(engine)
+            needs(runtime.engine)
 
     with ThreadPoolExecutor(5) as threads:
         running = [threads.submit(drain_and_fill, name) for name in names]

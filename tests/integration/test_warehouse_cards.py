@@ -25,7 +25,7 @@ FAR = datetime(2999, 1, 1, tzinfo=UTC)
 @pytest.fixture
 def connection(warehouse_of_module):
     """One transaction in a warehouse with a pool `gifts`, rolled back at the end."""
-    with warehouse_of_module.engine.connect() as connection:
+    with warehouse_of_module.owner.connect() as connection:
         add_pool(connection)
         yield connection
 
@@ -343,7 +343,7 @@ def at_once(warehouse, tasks, isolation):
     barrier = threading.Barrier(len(tasks))
 
     def run(task):
-        engine = create_warehouse_engine(warehouse.url)
+        engine = create_warehouse_engine(warehouse.owner_url)
         with engine.connect().execution_options(isolation_level=isolation) as connection:
             barrier.wait(30)
             for _ in itertools.count():
@@ -360,19 +360,19 @@ def at_once(warehouse, tasks, isolation):
 
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_gc06_sixteen_payments_at_once_never_overspend(warehouse, isolation):
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         add_pool(connection)
         add_card(connection, **SOLD)
     results = at_once(warehouse, [lambda connection: redeem(connection, 15)[:2]] * 16, isolation)
     assert sorted(results, key=str) == [("insufficient_balance", None)] * 10 + [("redeemed", 15)] * 6
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         assert card(connection)["balance"] == 10
         assert [before for _, _, before, _ in changes(connection)] == [100, 85, 70, 55, 40, 25]
 
 
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_gc06_of_sixteen_payments_at_once_one_succeeds_without_partial_redemption(warehouse, isolation):
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         add_pool(connection, supports_partial_redemption=False)
         add_card(connection, **SOLD)
     results = at_once(warehouse, [lambda connection: redeem(connection, 15)[0]] * 16, isolation)
@@ -381,10 +381,10 @@ def test_gc06_of_sixteen_payments_at_once_one_succeeds_without_partial_redemptio
 
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_gc06_of_sixteen_sellers_at_once_one_sells(warehouse, isolation):
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         add_pool(connection)
         add_card(connection)
     results = at_once(warehouse, [lambda connection: sell(connection)[0]] * 16, isolation)
     assert sorted(results) == ["already_sold"] * 15 + ["sold"]
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         assert len(changes(connection)) == 1

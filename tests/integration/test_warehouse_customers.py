@@ -52,7 +52,7 @@ _numbers = itertools.count(1000)
 @pytest.fixture(scope="module")
 def database(warehouse_of_module) -> Iterator[Any]:
     """One connection in autocommit; the tests keep apart by the numbers of their customers."""
-    connection = psycopg2.connect(warehouse_of_module.url)
+    connection = psycopg2.connect(warehouse_of_module.owner_url)
     connection.autocommit = True
     run(connection, "INSERT INTO loyalty.custom_field VALUES" + ", ".join(
         ("('Flag', 'boolean')", "('Size', 'integer')", "('Rate', 'decimal')", "('Day', 'date')", "('At', 'datetime')")
@@ -65,7 +65,7 @@ def database(warehouse_of_module) -> Iterator[Any]:
 @pytest.fixture
 def fresh(warehouse) -> Iterator[Any]:
     """One connection in autocommit to a database of the test's own."""
-    connection = psycopg2.connect(warehouse.url)
+    connection = psycopg2.connect(warehouse.owner_url)
     connection.autocommit = True
     yield connection
     connection.close()

@@ -11,12 +11,14 @@ import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
 
 from include.warehouse import embedded
 from include.warehouse.embedded import EmbeddedServer, EmbeddedServerError, PortBusyError
+from include.warehouse.roles import Role
 from tests.embedded_servers import free_port, start_on_a_free_port
 
 pytestmark = pytest.mark.integration
@@ -69,7 +71,17 @@ def test_the_password_is_asked_for_and_lies_in_a_file_for_its_owner_alone(wareho
     password = warehouse_server.password_file.read_text().strip()
     assert len(password) >= 32
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
-        psycopg2.connect(warehouse_server.url("warehouse").replace(password, "guess"))
+        psycopg2.connect(warehouse_server.admin_url().replace(password, "guess"))
+    with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
+        psycopg2.connect(warehouse_server.admin_url().replace("postgres:", "importer:"))
+
+
+def test_each_role_has_a_password_of_its_own(warehouse_server):
+    """Source: X-22."""
+    urls = [warehouse_server.url("warehouse", role) for role in Role] + [warehouse_server.admin_url()]
+    passwords = {urlsplit(url).password for url in urls}
+    assert len(passwords) == len(urls)
+    assert min(map(len, passwords)) >= 32
 
 
 @only_root
@@ -84,12 +96,12 @@ def test_starting_a_running_server_changes_nothing(warehouse_server):
 
 def test_data_survive_a_stop_and_a_crash(home):
     server = start_on_a_free_port(home / "data")
-    rows(server.url("warehouse"), "CREATE TABLE kept AS SELECT 42 AS answer")
+    rows(server.url("warehouse", Role.OWNER), "CREATE TABLE kept AS SELECT 42 AS answer")
     for mode in ("fast", "immediate"):
         assert server.stop(mode) is True
         assert server.is_running() is False
         assert server.start() is True
-        assert rows(server.url("warehouse"), "SELECT answer FROM kept") == [(42,)]
+        assert rows(server.url("warehouse", Role.OWNER), "SELECT answer FROM kept") == [(42,)]
     server.stop()
     assert server.stop() is False
 
@@ -206,7 +218,10 @@ def test_the_shell_command_starts_and_stops_and_tells_errors_without_a_traceback
     where = f"127.0.0.1:{port}, data in {home / 'data'}"
     assert run_launcher("status", data=home / "data") == (0, f"PostgreSQL runs on {where}\n", "")
     url = run_launcher("url", "--database", "airflow", data=home / "data")[1].strip()
-    assert rows(url, "SELECT current_database()") == [("airflow",)]
+    assert rows(url, "SELECT current_database(), current_user") == [("airflow", "airflow")]
+    for role in ("importer", "pages", "shop"):
+        url = run_launcher("url", "--role", role, data=home / "data")[1].strip()
+        assert rows(url, "SELECT current_database(), current_user") == [("warehouse", role)]
     assert run_launcher("start", "--port", port, data=home / "data")[1].startswith("PostgreSQL already runs on")
     status, out, err = run_launcher("start", "--port", str(free_port()), data=home / "data")
     assert (status, out) == (1, "")

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from include.warehouse.embedded import EmbeddedServerError
 from include.warehouse.engine import create_warehouse_engine, warehouse_url
+from include.warehouse.roles import Role
 
 pytestmark = pytest.mark.integration
 
@@ -22,7 +23,7 @@ KEEPALIVE_OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPC
 @pytest.fixture
 def secrets(warehouse):
     """A table that refuses the secret in several ways."""
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         connection.exec_driver_sql(
             """
             CREATE TABLE secrets (
@@ -33,6 +34,7 @@ def secrets(warehouse):
             """
         )
         connection.execute(text("INSERT INTO secrets VALUES (:card, 1)"), {"card": SECRET})
+        connection.exec_driver_sql("GRANT ALL ON secrets TO loyalty_importer")
     return warehouse
 
 
@@ -106,9 +108,16 @@ def test_another_kind_of_database_is_refused():
 def test_the_address_comes_from_the_environment_or_is_the_embedded_servers(warehouse_server, monkeypatch, tmp_path):
     monkeypatch.setenv("WAREHOUSE_URL", "postgresql://elsewhere/warehouse")
     assert warehouse_url() == "postgresql://elsewhere/warehouse"
-    monkeypatch.delenv("WAREHOUSE_URL")
+    assert warehouse_url(Role.PAGES) == "postgresql://elsewhere/warehouse"
+    monkeypatch.setenv("WAREHOUSE_PAGES_URL", "postgresql://reader@elsewhere/warehouse")
+    assert warehouse_url(Role.PAGES) == "postgresql://reader@elsewhere/warehouse"
+    assert warehouse_url(Role.OWNER) == "postgresql://elsewhere/warehouse"
+    for name in ("WAREHOUSE_URL", "WAREHOUSE_PAGES_URL"):
+        monkeypatch.delenv(name)
     monkeypatch.setenv("EMBEDDED_POSTGRES_DATA", str(warehouse_server.data))
     assert warehouse_url() == warehouse_server.url("warehouse")
+    for role in (Role.OWNER, Role.PAGES):
+        assert warehouse_url(role) == warehouse_server.url("warehouse", role)
     monkeypatch.setenv("EMBEDDED_POSTGRES_DATA", str(tmp_path / "data"))
     with pytest.raises(EmbeddedServerError, match="set WAREHOUSE_URL"):
         warehouse_url()

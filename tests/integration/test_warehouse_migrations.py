@@ -42,41 +42,41 @@ def tables(engine):
 
 def test_an_empty_database_gets_the_whole_schema_from_any_folder(empty_database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    migrate(empty_database.engine)
-    assert tables(empty_database.engine) == TABLES
+    migrate(empty_database.owner)
+    assert tables(empty_database.owner) == TABLES
 
 
 def test_the_revisions_form_one_line_and_the_database_ends_at_its_head(warehouse):
     scripts = ScriptDirectory.from_config(migrations._configuration())
     assert len(scripts.get_heads()) == 1
     assert len(scripts.get_bases()) == 1
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         assert connection.scalar(text("SELECT version_num FROM alembic_version")) == newest_revision()
 
 
 def test_a_second_migration_changes_nothing(warehouse):
     statement = text("SELECT array_agg((oid, xmin::text) ORDER BY oid)::text FROM pg_class")
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         before = connection.scalar(statement)
-    migrate(warehouse.engine)
-    with warehouse.engine.connect() as connection:
+    migrate(warehouse.owner)
+    with warehouse.owner.connect() as connection:
         assert connection.scalar(statement) == before
 
 
 def test_a_database_can_be_brought_up_one_revision_at_a_time(empty_database):
     scripts = ScriptDirectory.from_config(migrations._configuration())
     for revision in reversed(list(scripts.walk_revisions())):
-        migrate(empty_database.engine, revision.revision)
-    assert tables(empty_database.engine) == TABLES
+        migrate(empty_database.owner, revision.revision)
+    assert tables(empty_database.owner) == TABLES
 
 
 def test_processes_that_migrate_at_once_wait_for_each_other(empty_database):
-    engines = [create_warehouse_engine(empty_database.url) for _ in range(4)]
+    engines = [create_warehouse_engine(empty_database.owner_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, engines))
     for engine in engines:
         engine.dispose()
-    assert tables(empty_database.engine) == TABLES
+    assert tables(empty_database.owner) == TABLES
 
 
 def test_a_failed_migration_leaves_nothing_behind(empty_database, monkeypatch, tmp_path):
@@ -84,9 +84,9 @@ def test_a_failed_migration_leaves_nothing_behind(empty_database, monkeypatch, t
     (tmp_path / "functions" / "gift_card_views.sql").write_text("SELECT 1 / 0")
     monkeypatch.setattr(migrations, "FUNCTIONS", tmp_path / "functions")
     with pytest.raises(Exception, match="DivisionByZero"):
-        migrate(empty_database.engine)
-    assert tables(empty_database.engine) == {}
-    assert inspect(empty_database.engine).get_table_names("public") == []
+        migrate(empty_database.owner)
+    assert tables(empty_database.owner) == {}
+    assert inspect(empty_database.owner).get_table_names("public") == []
 
 
 def test_every_text_key_compares_bytes(warehouse):
@@ -99,5 +99,5 @@ def test_every_text_key_compares_bytes(warehouse):
         WHERE contype IN ('p', 'u', 'f') AND connamespace = 'loyalty'::regnamespace AND collname <> 'C'
         """
     )
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         assert connection.scalars(statement).all() == []

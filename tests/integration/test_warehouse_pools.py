@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def locked_pool(warehouse_of_module):
     """A warehouse with one committed pool, for tests that can't change it."""
-    with warehouse_of_module.engine.begin() as connection:
+    with warehouse_of_module.owner.begin() as connection:
         add_pool(connection)
     return warehouse_of_module
 
@@ -26,11 +26,11 @@ def products(connection):
 
 
 def test_gp02_each_pool_gets_its_technical_product_in_the_same_statement(warehouse):
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         add_pool(connection, "gifts")
         assert products(connection) == [("gifts", "website", "gifts-product", "Acme")]
         add_pool(connection, "vouchers", product_external_system="pos", brand="Demo")
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         assert products(connection) == [
             ("gifts", "website", "gifts-product", "Acme"),
             ("vouchers", "pos", "vouchers-product", "Demo"),
@@ -38,7 +38,7 @@ def test_gp02_each_pool_gets_its_technical_product_in_the_same_statement(warehou
 
 
 def test_gp02_pools_that_are_copied_in_or_skipped_as_conflicts_have_one_product_each(warehouse):
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         connection.connection.cursor().copy_expert(
             "COPY loyalty.gift_card_pool (system_name, name, supports_arbitrary_value, supports_partial_redemption,"
             " product_external_id, product_external_system, brand, cvv_required) FROM STDIN WITH (FORMAT csv)",
@@ -58,7 +58,7 @@ def test_gp02_pools_that_are_copied_in_or_skipped_as_conflicts_have_one_product_
 
 
 def test_gp02_a_pool_that_is_rolled_back_leaves_no_product(warehouse):
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         add_pool(connection)
         connection.rollback()
         assert products(connection) == []
@@ -75,14 +75,14 @@ def test_gp02_a_pool_that_is_rolled_back_leaves_no_product(warehouse):
     ],
 )
 def test_gp02_no_statement_makes_a_second_product_or_none(locked_pool, statement):
-    with locked_pool.engine.connect() as connection, pytest.raises(IntegrityError):
+    with locked_pool.owner.connect() as connection, pytest.raises(IntegrityError):
         connection.execute(text(statement))
-    with locked_pool.engine.connect() as connection:
+    with locked_pool.owner.connect() as connection:
         assert products(connection) == [("gifts", "website", "gifts-product", "Acme")]
 
 
 def test_gp02_two_pools_cannot_share_a_product(warehouse):
-    with warehouse.engine.connect() as connection:
+    with warehouse.owner.connect() as connection:
         add_pool(connection, "one", product_external_id="shared")
         with pytest.raises(IntegrityError, match="gift_card_pool_product_key"):
             add_pool(connection, "two", product_external_id="shared")
@@ -114,16 +114,16 @@ def test_gp02_two_pools_cannot_share_a_product(warehouse):
     ],
 )  # fmt: skip
 def test_gp03_the_database_refuses_every_change_of_a_pool(locked_pool, statement, refusal, isolation):
-    engine = locked_pool.engine.execution_options(isolation_level=isolation)
+    engine = locked_pool.owner.execution_options(isolation_level=isolation)
     with engine.connect() as connection, pytest.raises(IntegrityError, match=refusal):
         connection.execute(text(statement))
-    with locked_pool.engine.connect() as connection:
+    with locked_pool.owner.connect() as connection:
         row = connection.execute(text("SELECT * FROM loyalty.gift_card_pool")).mappings().one()
         assert {column: row[column] for column in POOL} == {**POOL, "product_external_id": "gifts-product"}
 
 
 def test_gp03_a_pool_that_nothing_matches_is_no_refusal(locked_pool):
-    with locked_pool.engine.begin() as connection:
+    with locked_pool.owner.begin() as connection:
         connection.execute(text("UPDATE loyalty.gift_card_pool SET name = 'other' WHERE system_name = 'nowhere'"))
 
 
@@ -155,7 +155,7 @@ FIXED = {"supports_arbitrary_value": False, "card_value": 50}
 )
 def test_the_parameters_of_a_pool_fit_together(warehouse_of_module, changes, constraint):
     row = {**POOL, "system_name": "tried", "product_external_id": "tried-product", **changes}
-    with warehouse_of_module.engine.connect() as connection:
+    with warehouse_of_module.owner.connect() as connection:
         if constraint is None:
             insert(connection, "loyalty.gift_card_pool", row)
         else:
@@ -164,7 +164,7 @@ def test_the_parameters_of_a_pool_fit_together(warehouse_of_module, changes, con
 
 
 def test_gp04_the_overview_shows_product_card_counts_and_balance_of_every_pool(warehouse):
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         add_pool(connection, "empty", name="Empty pool")
         add_pool(connection, "full", product_external_system="pos", brand="Demo")
         for number, (status, balance) in enumerate(

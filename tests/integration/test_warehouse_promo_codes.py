@@ -27,7 +27,7 @@ LEVELS = (ISOLATION_LEVEL_READ_COMMITTED, ISOLATION_LEVEL_REPEATABLE_READ, ISOLA
 @pytest.fixture
 def connection(warehouse_of_module):
     """One transaction in a warehouse with a pool `summer`, rolled back at the end."""
-    with warehouse_of_module.engine.connect() as connection:
+    with warehouse_of_module.owner.connect() as connection:
         add_pool(connection)
         yield connection
 
@@ -151,11 +151,11 @@ def test_no_interleaving_of_two_sessions_leaves_a_code_without_its_pool(warehous
     def check(first, second, levels, order, ends):
         nonlocal committed_deletes
         pool = f"pool {next(_examples)}"
-        with Client(warehouse.url) as watcher:
+        with Client(warehouse.owner_url) as watcher:
             watcher.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES (%s, 'n')", pool)
             if has_codes:
                 watcher.add_codes([f"{pool} there"], pool, import_job_id=1)
-            race(warehouse.url, pool, (first, second), levels, order, ends)
+            race(warehouse.owner_url, pool, (first, second), levels, order, ends)
             assert watcher.run(
                 "SELECT count(*) FROM loyalty.promo_code AS code LEFT JOIN loyalty.promo_code_pool AS pool"
                 " ON pool.system_id = code.pool_system_id WHERE pool.system_id IS NULL"
@@ -292,10 +292,14 @@ def test_pg02_a_format_that_changes_or_goes_is_counted_anew(connection):
 @pytest.mark.parametrize("is_committed", [True, False])
 def test_pg02_a_new_format_counts_codes_that_were_being_loaded_when_it_came(warehouse, is_committed):
     """It waits for the load, which could not know it; and the other way round."""
-    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as load, ThreadPoolExecutor() as pool:
+    with (
+        Client(warehouse.owner_url) as setup,
+        Client(warehouse.owner_url, autocommit=False) as load,
+        ThreadPoolExecutor() as pool,
+    ):
         setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('summer', 'Summer')")
         load.add_codes(["ABAB", "BBBB", "CCCC"])
-        with Client(warehouse.url) as sync:
+        with Client(warehouse.owner_url) as sync:
             waiting = pool.submit(
                 sync.run, "INSERT INTO loyalty.promo_code_format (name, alphabet, length) VALUES ('tiny', 'AB', 4)"
             )
@@ -306,9 +310,13 @@ def test_pg02_a_new_format_counts_codes_that_were_being_loaded_when_it_came(ware
         present = "SELECT present::integer FROM loyalty.promo_code_format_stock WHERE name = 'tiny'"
         assert setup.run(present) == expected
 
-    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as sync, ThreadPoolExecutor() as pool:
+    with (
+        Client(warehouse.owner_url) as setup,
+        Client(warehouse.owner_url, autocommit=False) as sync,
+        ThreadPoolExecutor() as pool,
+    ):
         sync.run("INSERT INTO loyalty.promo_code_format (name, alphabet, length) VALUES ('late', 'XY', 4)")
-        with Client(warehouse.url) as load:
+        with Client(warehouse.owner_url) as load:
             waiting = pool.submit(load.add_codes, ["XYXY", "XXXX"])
             wait_until_blocked(setup)
             sync.connection.commit() if is_committed else sync.connection.rollback()
@@ -318,7 +326,7 @@ def test_pg02_a_new_format_counts_codes_that_were_being_loaded_when_it_came(ware
 
 
 def test_loads_do_not_wait_for_each_other_nor_for_a_generation_of_the_same_format(warehouse):
-    with Client(warehouse.url) as upload, Client(warehouse.url, autocommit=False) as generation:
+    with Client(warehouse.owner_url) as upload, Client(warehouse.owner_url, autocommit=False) as generation:
         upload.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('summer', 'S'), ('winter', 'W')")
         upload.run("SET lock_timeout = '300ms'")
         generation.run("SELECT FROM loyalty.promo_code_format WHERE name = 'summer' FOR UPDATE")

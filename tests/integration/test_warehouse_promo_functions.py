@@ -30,7 +30,7 @@ SHUT = [{"issue_start": FUTURE}, {"issue_end": PAST}, {"issue_start": FUTURE, "i
 @pytest.fixture
 def connection(warehouse_of_module):
     """One transaction in a warehouse with a pool `summer`, rolled back at the end."""
-    with warehouse_of_module.engine.connect() as connection:
+    with warehouse_of_module.owner.connect() as connection:
         add_pool(connection)
         yield connection
 
@@ -209,7 +209,7 @@ def test_a_code_whose_window_is_changed_goes_out_by_the_new_one(connection):
 
 def test_pg05_scheduled_codes_of_many_windows_before_an_open_one_cost_an_issue_nothing(warehouse):
     """Of 50,000 entries before it in the index an issue reads next to none; 600 pages of the index without a bound."""
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         add_pool(connection)
         add_codes(connection, *(f"open {number}" for number in range(20)))
         connection.execute(
@@ -231,12 +231,12 @@ def test_pg05_scheduled_codes_of_many_windows_before_an_open_one_cost_an_issue_n
     )
 
     def pages_read():
-        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with warehouse.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(text("SELECT pg_stat_force_next_flush()"))
             return connection.execute(pages).one()[1]
 
     def issue_ten():
-        with warehouse.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with warehouse.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             results = [issue(connection)[0] for _ in range(10)]
             connection.execute(text("SELECT pg_stat_force_next_flush()"))
         return results

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def connection(warehouse_of_module):
     """One transaction, rolled back at the end."""
-    with warehouse_of_module.engine.connect() as connection:
+    with warehouse_of_module.owner.connect() as connection:
         yield connection
 
 
@@ -109,7 +109,7 @@ def test_pp01_a_launch_needs_a_description_and_notes_its_time(connection):
 )
 @pytest.mark.parametrize("isolation", ["READ COMMITTED", "REPEATABLE READ", "SERIALIZABLE"])
 def test_pp02_the_launch_freezes(warehouse_of_module, change, reason, isolation):
-    with warehouse_of_module.engine.execution_options(isolation_level=isolation).connect() as connection:
+    with warehouse_of_module.owner.execution_options(isolation_level=isolation).connect() as connection:
         add_pool(connection)
         refused(connection, f"UPDATE loyalty.promo_code_pool SET {change}", f"promo_code_pool refused: {reason}")
 
@@ -204,10 +204,10 @@ def test_nothing_is_truncated(connection, table):
 
 def test_pp02_two_first_codes_at_once_of_both_origins_one_is_refused(warehouse):
     """The second waits for the first one's commit, and then sees the fill_method that it has set."""
-    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as upload:
+    with Client(warehouse.owner_url) as setup, Client(warehouse.owner_url, autocommit=False) as upload:
         setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('summer', 'Summer')")
         upload.add_codes(["A"], import_job_id=1)
-        with Client(warehouse.url) as generation:
+        with Client(warehouse.owner_url) as generation:
             generation.run("SET lock_timeout = '300ms'")
             with pytest.raises(Exception, match="lock timeout"):
                 generation.add_codes(["B"])
@@ -218,7 +218,7 @@ def test_pp02_two_first_codes_at_once_of_both_origins_one_is_refused(warehouse):
 
 
 def test_pp02_fill_method_cannot_slip_past_a_first_code_that_is_not_committed_yet(warehouse):
-    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as upload:
+    with Client(warehouse.owner_url) as setup, Client(warehouse.owner_url, autocommit=False) as upload:
         setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('summer', 'Summer')")
         upload.add_codes(["A"], import_job_id=1)
         setup.run("SET lock_timeout = '300ms'")
@@ -236,10 +236,10 @@ def test_pp02_fill_method_cannot_slip_past_a_first_code_that_is_not_committed_ye
 
 
 def test_codes_of_a_pool_that_is_just_being_deleted_wait_and_are_refused(warehouse):
-    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as deletion:
+    with Client(warehouse.owner_url) as setup, Client(warehouse.owner_url, autocommit=False) as deletion:
         setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('summer', 'Summer')")
         deletion.run("DELETE FROM loyalty.promo_code_pool")
-        with Client(warehouse.url) as upload, ThreadPoolExecutor() as threads:
+        with Client(warehouse.owner_url) as upload, ThreadPoolExecutor() as threads:
             waiting = threads.submit(upload.add_codes, ["A"])
             wait_until_blocked(setup)
             deletion.connection.commit()
@@ -252,11 +252,11 @@ def test_first_codes_of_several_pools_lock_them_in_one_order(warehouse):
     """Otherwise two files for the same new pools could wait for each other."""
     names = [f"p{number}" for number in range(8)]
     row = "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES "
-    with Client(warehouse.url) as setup, Client(warehouse.url, autocommit=False) as first:
+    with Client(warehouse.owner_url) as setup, Client(warehouse.owner_url, autocommit=False) as first:
         for name in reversed(names):
             setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES (%s, 'n')", name)
         first.run(row + "('first p0', 'p0', 1)")
-        with Client(warehouse.url) as second, ThreadPoolExecutor() as threads:
+        with Client(warehouse.owner_url) as second, ThreadPoolExecutor() as threads:
             values = ", ".join(f"('second {name}', '{name}', 2)" for name in reversed(names))
             waiting = threads.submit(second.run, row + values)
             wait_until_blocked(setup)
@@ -268,11 +268,11 @@ def test_first_codes_of_several_pools_lock_them_in_one_order(warehouse):
 
 
 def test_later_codes_of_a_pool_wait_neither_for_each_other_nor_for_edits_of_it(warehouse):
-    with Client(warehouse.url) as setup:
+    with Client(warehouse.owner_url) as setup:
         setup.run("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('summer', 'Summer')")
         setup.add_codes(["A"])
         setup.run("SET lock_timeout = '300ms'")
-        with Client(warehouse.url, autocommit=False) as first:
+        with Client(warehouse.owner_url, autocommit=False) as first:
             first.add_codes(["B"])
             setup.add_codes(["C"])
             setup.run("UPDATE loyalty.promo_code_pool SET name = 'Other'")
@@ -312,7 +312,7 @@ def test_a_format_of_a_pool_is_not_deleted(connection):
 
 @pytest.mark.parametrize("isolation", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_pg02_formats_and_codes_are_added_at_read_committed_only(warehouse_of_module, isolation):
-    with warehouse_of_module.engine.execution_options(isolation_level=isolation).connect() as connection:
+    with warehouse_of_module.owner.execution_options(isolation_level=isolation).connect() as connection:
         add_pool(connection)
         with pytest.raises(DBAPIError, match="at READ COMMITTED only"), connection.begin_nested():
             add_codes(connection, "A")

@@ -21,21 +21,21 @@ CLIENTS = 16
 
 @pytest.fixture
 def client(warehouse):
-    with Client(warehouse.url) as client:
+    with Client(warehouse.owner_url) as client:
         client.run("SET lock_timeout = '20s'")
         yield client
 
 
 @pytest.fixture
 def listener(warehouse):
-    with Listener(warehouse.url) as listener:
+    with Listener(warehouse.owner_url) as listener:
         yield listener
 
 
 @pytest.fixture
 def other(warehouse):
     """Another connection, that commits when told."""
-    with Client(warehouse.url, autocommit=False) as other:
+    with Client(warehouse.owner_url, autocommit=False) as other:
         yield other
 
 
@@ -176,7 +176,7 @@ def test_pg05_an_issue_that_finds_no_code_against_the_count_signals_once_and_the
 ):
     """Somebody has changed the codes, or the count, around the triggers."""
     set_up(client, 5, top_up_threshold=3)
-    with warehouse.engine.begin() as connection:
+    with warehouse.admin.begin() as connection:
         connection.exec_driver_sql(change)
     client.run("UPDATE loyalty.promo_code_pool_stock SET counted_at = counted_at - interval '2 minutes'")
     listener.signals()
@@ -197,7 +197,7 @@ def test_pg05_an_issue_that_finds_no_code_against_the_count_signals_once_and_the
 def test_pg05_a_count_that_stays_wrong_is_not_repeated_at_each_issue(warehouse, client, listener):
     """Here codes whose batch is missing: at most one signal a minute."""
     set_up(client, 0)
-    with warehouse.engine.begin() as connection:
+    with warehouse.admin.begin() as connection:
         connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
         connection.exec_driver_sql(
             "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES ('lost', 'summer', 1)"
@@ -220,7 +220,7 @@ def test_pg05_codes_that_others_just_hand_out_are_no_contradiction(client, other
 
 def test_pg05_an_issue_against_the_count_waits_for_nobody_who_counts(warehouse, client, other):
     set_up(client, 3)
-    with warehouse.engine.begin() as connection:
+    with warehouse.admin.begin() as connection:
         connection.exec_driver_sql(AROUND[0])
     client.run("UPDATE loyalty.promo_code_pool_stock SET counted_at = counted_at - interval '2 minutes'")
     other.count()
@@ -325,7 +325,7 @@ def test_codes_whose_windows_are_just_being_changed_are_not_taken_for_taken(
     if not is_counted_before:
         client.run("DELETE FROM loyalty.promo_code_pool_stock")
     other.run("UPDATE loyalty.promo_code SET issue_end = '2999-01-01Z'")
-    with Client(warehouse.url) as counting, ThreadPoolExecutor() as threads:
+    with Client(warehouse.owner_url) as counting, ThreadPoolExecutor() as threads:
         waiting = threads.submit(counting.count)
         wait_until_blocked(client)
         other.connection.commit()
@@ -403,7 +403,7 @@ def test_pg05_an_open_take_counts_as_gone_in_savepoints_too(client, other, take,
 def test_pg05_an_open_take_counts_as_gone_beside_other_locks_of_its_row(warehouse, client, other, take):
     """Several lockers, or a lock before a savepoint and a change after it, share one number in the row's xmax."""
     set_up(client, 3)
-    shop = Client(warehouse.url, autocommit=False)  # as a foreign key of somebody's own table locks
+    shop = Client(warehouse.owner_url, autocommit=False)  # as a foreign key of somebody's own table locks
     shop.run("SELECT FROM loyalty.promo_code FOR KEY SHARE")
     TAKES[take](other)
     assert client.count() == 0  # a lone lock could be a take: it errs towards codes that are gone
@@ -507,7 +507,7 @@ def test_pg05_a_take_looks_at_the_stock_after_it_has_drawn_its_number(client, ot
     refill(client, 2, generation_id=2)
     (number,) = client.run("SELECT number FROM loyalty.promo_code_pool")[0]
     other.run(f"ALTER SEQUENCE loyalty.promo_code_take_{number} NO CYCLE")  # holds nextval up
-    with Client(warehouse.url) as taker, ThreadPoolExecutor() as threads:
+    with Client(warehouse.owner_url) as taker, ThreadPoolExecutor() as threads:
         waiting = threads.submit(taker.issue)
         wait_until_blocked(client)
         assert client.count_row()["signal_below"] == 5
@@ -520,7 +520,7 @@ def test_pg05_a_take_looks_at_the_stock_after_it_has_drawn_its_number(client, ot
 def test_pg05_counts_of_a_pool_go_one_after_the_other(client, other, warehouse):
     set_up(client, 3)
     other.count()
-    with Client(warehouse.url) as second, ThreadPoolExecutor() as threads:
+    with Client(warehouse.owner_url) as second, ThreadPoolExecutor() as threads:
         waiting = threads.submit(second.count)
         wait_until_blocked(client)
         client.issue()
@@ -532,7 +532,10 @@ def test_pg05_takers_and_counts_wait_neither_for_each_other_nor_for_loads_and_ed
     set_up(client, 6, top_up_threshold=5)
     other.issue()
     other.run("SELECT loyalty.activate_promo_code(min(code), 'x') FROM loyalty.promo_code WHERE issued_at IS NULL")
-    with Client(warehouse.url, autocommit=False) as load, Client(warehouse.url, autocommit=False) as counting:
+    with (
+        Client(warehouse.owner_url, autocommit=False) as load,
+        Client(warehouse.owner_url, autocommit=False) as counting,
+    ):
         client.run("SET lock_timeout = '300ms'")
         load.run("UPDATE loyalty.promo_code_pool SET quantity = 5")
         refill(load, 5, generation_id=2)
@@ -552,7 +555,7 @@ def test_pg05_several_callers_for_one_code_one_gets_it_and_the_others_wait(clien
         call = f"SELECT loyalty.{function}(%s, 'x')"
         for ends, expected in ((other.connection.rollback, results[0]), (other.connection.commit, results[1])):
             assert other.run(call, code) == [(results[0],)]
-            with Client(warehouse.url, autocommit=False) as second, ThreadPoolExecutor() as threads:
+            with Client(warehouse.owner_url, autocommit=False) as second, ThreadPoolExecutor() as threads:
                 waiting = threads.submit(second.run, call, code)
                 wait_until_blocked(client)
                 ends()
@@ -608,7 +611,7 @@ def test_pg05_sixteen_clients_get_ten_thousand_codes_once_each(warehouse, client
 
     def drain(number):
         mine, dice = [], random.Random(number)
-        with Client(warehouse.url, autocommit=False) as taker:
+        with Client(warehouse.owner_url, autocommit=False) as taker:
             while True:
                 result, code = taker.issue()
                 if result != "issued" and dice.random() < 0.5:
@@ -669,10 +672,10 @@ def test_pg05_every_crossing_of_a_level_is_signalled_and_seen(warehouse, client,
     """
     stock, levels = 24, (9, 4, 1)
     set_up(client, stock, top_up_threshold=levels[0], notify_below=levels[1])
-    reviewer = Reviewer(warehouse.url, "summer")
+    reviewer = Reviewer(warehouse.owner_url, "summer")
     reviewer.start()
     assert reviewer.is_ready.wait(30)
-    takers = [Client(warehouse.url, autocommit=False) for _ in range(CLIENTS)]
+    takers = [Client(warehouse.owner_url, autocommit=False) for _ in range(CLIENTS)]
     left, missed = stock, []
     try:
         for drain in range(DRAINS[kind]):
@@ -683,7 +686,7 @@ def test_pg05_every_crossing_of_a_level_is_signalled_and_seen(warehouse, client,
             reviewer.settle()
             reviewer.seen.clear()
             added = 8 if kind == "refilled" else 0
-            run_drain(warehouse.url, takers, stock + added - level + 1, kind, added, random.Random(drain))
+            run_drain(warehouse.owner_url, takers, stock + added - level + 1, kind, added, random.Random(drain))
             reviewer.settle()
             left = client.run("SELECT count(*) FROM loyalty.promo_code WHERE issued_at IS NULL")[0][0]
             assert left == level - 1
@@ -785,7 +788,7 @@ def test_pg05_the_99th_percentile_of_an_issue_beside_a_generation_of_a_million_c
     is_over = threading.Event()
 
     def generate():
-        with Client(warehouse.url, autocommit=False) as generation:
+        with Client(warehouse.owner_url, autocommit=False) as generation:
             for part in range(4):
                 generation.run(make, f"new{part}", 2, 250_000)
             is_over.set()
@@ -793,7 +796,7 @@ def test_pg05_the_99th_percentile_of_an_issue_beside_a_generation_of_a_million_c
 
     def ask(number):
         waits, results = [], set()
-        with Client(warehouse.url) as taker:
+        with Client(warehouse.owner_url) as taker:
             while not is_over.is_set():
                 began = time.perf_counter()
                 results.add(taker.issue()[0])

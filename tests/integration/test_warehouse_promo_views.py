@@ -13,7 +13,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def connection(warehouse_of_module):
     """One transaction, rolled back at the end."""
-    with warehouse_of_module.engine.connect() as connection:
+    with warehouse_of_module.owner.connect() as connection:
         yield connection
 
 

@@ -151,7 +151,7 @@ racers = st.sampled_from([SNAPSHOT, DELETE]) | st.builds(
 @pytest.fixture
 def database(warehouse):
     """A warehouse with the twin tables beside it, and one connection in autocommit."""
-    connection = psycopg2.connect(warehouse.url)
+    connection = psycopg2.connect(warehouse.owner_url)
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(TWIN)
@@ -385,7 +385,7 @@ def test_using_and_deleting_a_point_of_contact_at_once_leaves_no_orphan(
 @pytest.fixture(scope="module")
 def database_of_module(warehouse_of_module):
     """One warehouse for the fixed schedules, which keep apart by their keys."""
-    connection = psycopg2.connect(warehouse_of_module.url)
+    connection = psycopg2.connect(warehouse_of_module.owner_url)
     connection.autocommit = True
     with connection.cursor() as cursor:
         cursor.execute(TWIN)

@@ -16,6 +16,8 @@ import yaml
 
 from include.stack.keys import Keys
 from include.stack.settings import PROJECT
+from include.warehouse.bootstrap import PASSWORDS
+from include.warehouse.roles import LOGINS, Role
 from tests.compose_file import AIRFLOW_SERVICES, airflow_environment, compose, filled
 from tests.unit.test_environment import locked_versions, some_environment
 
@@ -23,6 +25,7 @@ pytestmark = pytest.mark.unit
 
 SECRETS = {
     "POSTGRES_PASSWORD",
+    *PASSWORDS.values(),
     "REDIS_PASSWORD",
     "AIRFLOW_API_SECRET_KEY",
     "AIRFLOW_JWT_SECRET",
@@ -35,15 +38,16 @@ SECRETS = {
     "S3_ADMIN_SECRET_KEY",
 }
 NEEDED = {
-    "api-server": {"POSTGRES_PASSWORD", "AIRFLOW_API_SECRET_KEY", "AIRFLOW_JWT_SECRET", "AIRFLOW_FERNET_KEY", "CVV_KEY",
-                   "CODE_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"},
-    "scheduler": {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "AIRFLOW_JWT_SECRET", "AIRFLOW_FERNET_KEY"},
-    "dag-processor": {"POSTGRES_PASSWORD", "AIRFLOW_FERNET_KEY"},
-    "triggerer": {"POSTGRES_PASSWORD", "AIRFLOW_API_SECRET_KEY", "AIRFLOW_FERNET_KEY", "S3_ACCESS_KEY",
-                  "S3_SECRET_KEY"},
-    "worker": {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "AIRFLOW_API_SECRET_KEY", "CVV_KEY", "CODE_KEY", "S3_ACCESS_KEY",
-               "S3_SECRET_KEY"},
-    "init": {"POSTGRES_PASSWORD", "AIRFLOW_FERNET_KEY", "AIRFLOW_ADMIN_PASSWORD", "S3_ADMIN_SECRET_KEY"},
+    "api-server": {"AIRFLOW_DATABASE_PASSWORD", "PAGES_DATABASE_PASSWORD", "AIRFLOW_API_SECRET_KEY",
+                   "AIRFLOW_JWT_SECRET", "AIRFLOW_FERNET_KEY", "CVV_KEY", "CODE_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"},
+    "scheduler": {"AIRFLOW_DATABASE_PASSWORD", "REDIS_PASSWORD", "AIRFLOW_JWT_SECRET", "AIRFLOW_FERNET_KEY"},
+    "dag-processor": {"AIRFLOW_DATABASE_PASSWORD", "AIRFLOW_FERNET_KEY"},
+    "triggerer": {"AIRFLOW_DATABASE_PASSWORD", "IMPORTER_DATABASE_PASSWORD", "AIRFLOW_API_SECRET_KEY",
+                  "AIRFLOW_FERNET_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"},
+    "worker": {"AIRFLOW_DATABASE_PASSWORD", "IMPORTER_DATABASE_PASSWORD", "REDIS_PASSWORD", "AIRFLOW_API_SECRET_KEY",
+               "CVV_KEY", "CODE_KEY", "S3_ACCESS_KEY", "S3_SECRET_KEY"},
+    "init": {"POSTGRES_PASSWORD", *PASSWORDS.values(), "AIRFLOW_FERNET_KEY", "AIRFLOW_ADMIN_PASSWORD",
+             "S3_ADMIN_SECRET_KEY"},
     "postgres": {"POSTGRES_PASSWORD"},
     "redis": {"REDIS_PASSWORD"},
     "storage": {"S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_ADMIN_SECRET_KEY"},
@@ -51,13 +55,14 @@ NEEDED = {
 }  # fmt: skip
 """The secrets that each container works with."""
 CONNECTIONS = {
-    "api-server": {"warehouse_postgres", "landing_storage", "cvv_key", "code_key"},
+    "api-server": {"warehouse_pages", "landing_storage", "cvv_key", "code_key"},
     "scheduler": set(),
     "dag-processor": {"alerts_smtp"},
     "triggerer": {"warehouse_postgres", "landing_storage"},
     "worker": {"warehouse_postgres", "landing_storage", "cvv_key", "code_key", "alerts_smtp"},
-    "init": {"warehouse_postgres", "landing_storage"},
-}
+    "init": {"database_admin", "warehouse_owner", "warehouse_postgres", "warehouse_pages", "warehouse_shop",
+             "landing_storage"},
+}  # fmt: skip
 STARTS_AS_ROOT = {"postgres": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]}
 """Capabilities that the entry point of an image needs before it goes on as another user."""
 WRITABLE = {"/tmp", "/opt/airflow", "/opt/airflow/logs", "/opt/airflow/login", "/run/postgresql", "/var/lib/postgresql",
@@ -309,6 +314,7 @@ def test_connections_are_the_json_that_airflow_reads(deployment: dict[str, Any])
     connections = {name: json.loads(text) for name, text in environment.items() if name.startswith("AIRFLOW_CONN_")}
     assert {name.removeprefix("AIRFLOW_CONN_").lower() for name in connections} == {
         "warehouse_postgres",
+        "warehouse_pages",
         "landing_storage",
         "alerts_smtp",
         "cvv_key",
@@ -317,6 +323,31 @@ def test_connections_are_the_json_that_airflow_reads(deployment: dict[str, Any])
     assert connections["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]["host"] in deployment["services"]
     assert connections["AIRFLOW_CONN_ALERTS_SMTP"]["host"] in deployment["services"]
     assert connections["AIRFLOW_CONN_LANDING_STORAGE"]["extra"]["endpoint_url"] == "http://storage:8333"
+
+
+def test_each_container_has_the_database_roles_that_it_needs(deployment: dict[str, Any]) -> None:
+    """Source: X-22: no superuser at run time, and the exposed API server only reads."""
+    has: dict[str, set[str]] = {}
+    for name, service in deployment["services"].items():
+        text = json.dumps(service.get("environment", {}))
+        has[name] = {role for role, variable in PASSWORDS.items() if f"secret-{variable.lower()}" in text}
+        has[name] |= {"superuser"} & {"superuser" if "secret-postgres_password" in text else ""}
+    every = {Role.OWNER, Role.IMPORTER, Role.PAGES, Role.SHOP, Role.AIRFLOW, "superuser"}
+    assert {name: roles for name, roles in has.items() if roles} == {
+        "api-server": {Role.AIRFLOW, Role.PAGES},
+        "scheduler": {Role.AIRFLOW},
+        "dag-processor": {Role.AIRFLOW},
+        "triggerer": {Role.AIRFLOW, Role.IMPORTER},
+        "worker": {Role.AIRFLOW, Role.IMPORTER},
+        "init": every,
+        "postgres": {"superuser"},
+    }
+    logins = {
+        json.loads(text)["login"]
+        for name, text in deployment["services"]["init"]["environment"].items()
+        if name.startswith("AIRFLOW_CONN_WAREHOUSE_")
+    }
+    assert logins == {LOGINS[role] for role in (Role.OWNER, Role.IMPORTER, Role.PAGES, Role.SHOP)}
 
 
 def test_keys_of_the_local_stack_are_long_enough_for_their_algorithms() -> None:

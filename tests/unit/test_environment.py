@@ -44,7 +44,8 @@ def some_environment(home: Path, inherited: dict[str, str] | None = None, **chan
         some_settings(home, **changes),
         Keys(cvv_key="the-cvv-key", code_key="the-code-key"),
         airflow_url="postgresql://loyalty:pa%2Fss@127.0.0.1:5442/airflow",
-        warehouse_url="postgresql://loyalty:pa%2Fss@127.0.0.1:5442/warehouse",
+        warehouse_url="postgresql://loader:pa%2Fss@127.0.0.1:5442/warehouse",
+        pages_url="postgresql://reader:pass@127.0.0.1:5442/warehouse",
         inherited=inherited or {},
     )
 
@@ -192,7 +193,9 @@ def test_connections_carry_the_warehouse_and_the_keys_of_cvvs_and_codes(tmp_path
     environment = some_environment(tmp_path)
     warehouse = json.loads(environment["AIRFLOW_CONN_WAREHOUSE_POSTGRES"])
     assert (warehouse["host"], warehouse["port"], warehouse["schema"]) == ("127.0.0.1", 5442, "warehouse")
-    assert (warehouse["login"], warehouse["password"]) == ("loyalty", "pa/ss")
+    assert (warehouse["login"], warehouse["password"]) == ("loader", "pa/ss")
+    pages = json.loads(environment["AIRFLOW_CONN_WAREHOUSE_PAGES"])
+    assert warehouse | {"login": "reader", "password": "pass"} == pages
     assert json.loads(environment["AIRFLOW_CONN_CVV_KEY"])["password"] == "the-cvv-key"
     assert json.loads(environment["AIRFLOW_CONN_CODE_KEY"])["password"] == "the-code-key"
 

@@ -17,7 +17,9 @@ import pytest
 import yaml
 
 from include.stack import containers
+from include.stack.errors import StackError
 from include.stack.settings import PROJECT
+from include.warehouse.roles import Login, Role
 from tests.compose_file import airflow_environment, compose, filled
 from tests.unit.test_environment import locked_versions
 
@@ -112,7 +114,7 @@ def test_settings_are_those_of_docker_compose(values: dict[str, Any], services: 
     environment = airflow_environment(services)
     stated = {each["name"]: each["value"] for each in values["env"]}
     assert stated == {name: environment[name] for name in stated}
-    secrets = {each["name"] for each in connections_of(values["workers"])}
+    secrets = {each["name"] for pod in ("workers", "apiServer") for each in connections_of(values[pod])}
     assert environment.keys() == stated.keys() | secrets | FROM_THE_CHART.keys() | OF_COMPOSE_ALONE
     assert set(FROM_THE_CHART.values()) <= values.keys()
     assert values["config"]["api"]["base_url"] == environment["AIRFLOW__API__BASE_URL"]
@@ -135,13 +137,20 @@ def test_a_pod_has_the_connections_of_its_container_in_docker_compose_and_no_oth
     values: dict[str, Any], services: dict[str, Any]
 ) -> None:
     """X-22. Each comes from a secret, under its own name."""
-    pods = COMPONENTS | {"workers": "worker", "migrateDatabaseJob": "init"}
+    pods = COMPONENTS | {"workers": "worker"}
     for pod, service in pods.items():
         connections = {name for name in services[service]["environment"] if name.startswith("AIRFLOW_CONN_")}
         assert {each["name"] for each in connections_of(values[pod])} == connections, pod
         for each in connections_of(values[pod]):
             key = each["name"].removeprefix("AIRFLOW_CONN_").lower()
             assert each["valueFrom"] == {"secretKeyRef": {"name": "importer-connections", "key": key}}
+    # Only the owner changes the schema; roles and databases an administrator has made.
+    job = {
+        each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in connections_of(values["migrateDatabaseJob"])
+    }
+    assert job == {
+        "AIRFLOW_CONN_WAREHOUSE_OWNER": "importer-owner", "AIRFLOW_CONN_LANDING_STORAGE": "importer-connections",
+    }  # fmt: skip
     assert [each["name"] for each in values["env"] if each["name"].startswith("AIRFLOW_CONN_")] == []
 
 
@@ -191,7 +200,9 @@ def test_the_readme_makes_every_secret_that_the_values_name(values: dict[str, An
         for key in re.findall(r"--from-(?:literal|file)=([a-z_-]+)=", body)
     }
     used = {
-        ("importer-connections", each["valueFrom"]["secretKeyRef"]["key"]) for each in connections_of(values["workers"])
+        (each["valueFrom"]["secretKeyRef"]["name"], each["valueFrom"]["secretKeyRef"]["key"])
+        for component in ("workers", "migrateDatabaseJob", "apiServer")
+        for each in connections_of(values[component])
     }
     used |= {("importer-airflow", key) for key in ("connection", "fernet-key", "api-secret-key", "jwt-secret")}
     (login,) = values["apiServer"]["extraInitContainers"]
@@ -283,24 +294,60 @@ def test_airflow_knows_every_option_of_the_config(values: dict[str, Any]) -> Non
     assert unknown == []
 
 
-def test_a_job_without_a_password_prepares_databases_and_leaves_the_login_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    done: list[str] = []
-    for name in ("create_database", "prepare_databases", "create_buckets"):
-        monkeypatch.setattr(containers, name, lambda *_, name=name: done.append(name))
-    connection = {"login": "a", "password": "b", "host": "c", "port": 5432, "schema": "warehouse"}
-    environ = {
+def database(login: str, name: str = "warehouse") -> str:
+    """Return a Connection as JSON."""
+    return json.dumps({"login": login, "password": f"of-{login}", "host": "c", "port": 5432, "schema": name})
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
+    """What a preparation does to databases and buckets, instead of doing it."""
+    steps: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(containers.bootstrap, "prepare_server", lambda *given: steps.append(("roles", *given)))
+    monkeypatch.setattr(containers, "prepare_databases", lambda url, *_: steps.append(("schemas", url)))
+    monkeypatch.setattr(containers, "create_buckets", lambda _: steps.append(("buckets",)))
+    return steps
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {
         "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://a:b@c:5432/airflow",
-        "AIRFLOW_CONN_WAREHOUSE_POSTGRES": json.dumps(connection),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://airflow:of-airflow@c:5432/metadata",
+        "AIRFLOW_CONN_WAREHOUSE_OWNER": database("proprietor"),
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(tmp_path / "login" / "passwords.json"),
     }
+
+
+def test_a_job_without_a_password_prepares_databases_and_leaves_the_login_alone(
+    tmp_path: Path, environ: dict[str, str], done: list[tuple[Any, ...]]
+) -> None:
     containers.prepare(environ)
-    assert done == ["create_database", "prepare_databases", "create_buckets"]
+    assert done == [("schemas", "postgresql://proprietor:of-proprietor@c:5432/warehouse"), ("buckets",)]
     assert not (tmp_path / "login").exists()
     containers.write_login(environ | {"AIRFLOW_ADMIN_PASSWORD": "open sesame"})
     assert json.loads((tmp_path / "login" / "passwords.json").read_text()) == {"admin": "open sesame"}
     (tmp_path / "login" / "passwords.json").unlink()
     containers.prepare(environ | {"AIRFLOW_ADMIN_PASSWORD": "open sesame"})
     assert (tmp_path / "login" / "passwords.json").exists()
+
+
+def test_a_job_with_an_administrator_first_makes_each_role_by_the_name_of_its_connection(
+    environ: dict[str, str], done: list[tuple[Any, ...]]
+) -> None:
+    """Source: X-22: the names that programs sign in with are anybody's choice."""
+    names = {Role.OWNER: "proprietor", Role.IMPORTER: "loader", Role.PAGES: "reader", Role.SHOP: "till"}
+    given = {f"AIRFLOW_CONN_{containers.CONNECTIONS[role]}": database(name) for role, name in names.items()}
+    containers.prepare(environ | given | {"AIRFLOW_CONN_DATABASE_ADMIN": database("boss", "postgres")})
+    logins = {role: Login(name, f"of-{name}") for role, name in {**names, Role.AIRFLOW: "airflow"}.items()}
+    databases = {"metadata": Role.AIRFLOW, "warehouse": Role.OWNER}
+    assert done[0] == ("roles", "postgresql://boss:of-boss@c:5432/postgres", logins, databases)
+    assert [step[0] for step in done] == ["roles", "schemas", "buckets"]
+
+
+def test_a_connection_of_a_role_that_is_missing_is_named(environ: dict[str, str], done: list[tuple[Any, ...]]) -> None:
+    """Source: X-22."""
+    del environ["AIRFLOW_CONN_WAREHOUSE_OWNER"]
+    with pytest.raises(StackError, match="AIRFLOW_CONN_WAREHOUSE_OWNER is missing"):
+        containers.prepare(environ)
+    assert done == []

@@ -19,7 +19,9 @@
 -- wait for its commit and get `already_used` (at REPEATABLE READ and SERIALIZABLE a serialization failure, to be
 -- repeated); nobody waits for a code for multiple use.
 CREATE OR REPLACE FUNCTION loyalty.activate_promo_code(code text, customer text, OUT result text)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();

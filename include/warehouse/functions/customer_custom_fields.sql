@@ -8,7 +8,9 @@
 -- either sees what the other has committed. No error quotes a value (X-20).
 
 CREATE OR REPLACE FUNCTION loyalty.lock_custom_fields(is_alone boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF is_alone THEN
         PERFORM pg_advisory_xact_lock(7310589, 2);
@@ -20,7 +22,8 @@ $$;
 
 -- SQL that tells of a row's `custom_fields` whether the value of one field, if there is one, is of the field's type.
 CREATE OR REPLACE FUNCTION loyalty.custom_field_condition(field loyalty.custom_field) RETURNS text
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+BEGIN ATOMIC
     SELECT format(
         CASE field.type
             WHEN 'string' THEN $sql$coalesce(jsonb_typeof(%1$s) = 'string' AND %1$s <> '""', true)$sql$
@@ -41,12 +44,14 @@ LANGUAGE sql STABLE AS $$
                 ELSE %1$s IS NULL END$sql$
             WHEN 'enum' THEN $sql$coalesce(jsonb_typeof(%1$s) = 'string' AND %2$s = ANY (%3$L), true)$sql$
         END,
-        format('(custom_fields -> %L)', field.name), format('(custom_fields ->> %L)', field.name), field.enum_values)
-$$;
+        format('(custom_fields -> %L)', field.name), format('(custom_fields ->> %L)', field.name), field.enum_values);
+END;
 
 -- AFTER INSERT or UPDATE of loyalty.customer, with the new rows as `written`.
 CREATE OR REPLACE FUNCTION loyalty.check_custom_fields() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     conditions text;
     refused bigint;
@@ -89,7 +94,9 @@ CREATE OR REPLACE TRIGGER check_custom_fields_of_changed
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty.check_custom_fields();
 
 CREATE OR REPLACE FUNCTION loyalty.begin_custom_field_change() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     PERFORM loyalty.lock_custom_fields(is_alone => true);
     RETURN NULL;
@@ -101,7 +108,9 @@ CREATE OR REPLACE TRIGGER begin_change
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty.begin_custom_field_change();
 
 CREATE OR REPLACE FUNCTION loyalty.refuse_custom_field_in_use() RETURNS trigger
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     is_used boolean;
 BEGIN

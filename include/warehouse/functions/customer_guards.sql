@@ -6,13 +6,14 @@
 -- looks whether its customers exist (references.sql); the other holds it alone, and then removes what refers to its
 -- customers: either sees what the other has committed. A customer's number never changes, nor the customer of a row.
 CREATE OR REPLACE FUNCTION loyalty.hold_customers() RETURNS void
-LANGUAGE sql AS $$
-    SELECT pg_advisory_xact_lock_shared(7310589, 1)
-$$;
+LANGUAGE sql
+RETURN pg_advisory_xact_lock_shared(7310589, 1);
 COMMENT ON FUNCTION loyalty.hold_customers IS 'Makes deletions of customers wait until this transaction ends.';
 
 CREATE OR REPLACE FUNCTION loyalty.begin_customer_delete() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION USING
@@ -32,7 +33,9 @@ CREATE OR REPLACE TRIGGER begin_delete
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty.begin_customer_delete();
 
 CREATE OR REPLACE FUNCTION loyalty.erase_customers() RETURNS trigger
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     reference record;
 BEGIN

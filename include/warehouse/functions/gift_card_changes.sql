@@ -3,18 +3,23 @@
 --   sale      Inactive → CanBeUsed      purchase date, point of contact and expiry are set      sell_gift_card
 --   payment   CanBeUsed stays           the balance goes down; to 0 in a pool without partial   redeem_gift_card
 --                                       redemption
---   block     Inactive or CanBeUsed → Blocked, nothing else changes; there is no way back       UPDATE … SET status
+--   block     Inactive or CanBeUsed → Blocked, nothing else changes; there is no way back       block_gift_card
 --
--- Any other UPDATE, every DELETE and TRUNCATE is refused. Sales and payments are made by their functions alone: they
--- announce themselves in the transaction-local setting loyalty.gift_card_action, `sale` or `payment <amount paid>`.
+-- Any other UPDATE, every DELETE and TRUNCATE is refused. Sales and payments are made by their functions alone: no role
+-- but the owner of the table may UPDATE it, and the functions run with the owner's rights (include/warehouse/rights.py).
+-- They announce themselves in the transaction-local setting loyalty.gift_card_action, `sale` or `payment <amount paid>`.
+-- Anybody can set it, so it permits nothing: what it says must agree with what changes. X-22.
 -- Each change leaves what the card was before in loyalty.gift_card_change. Error texts hold no card numbers (X-20).
 CREATE OR REPLACE FUNCTION loyalty.record_gift_card_change() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     action text := coalesce(current_setting('loyalty.gift_card_action', true), '');
     is_as_purchased boolean := (NEW.purchased_at, NEW.point_of_contact, NEW.expires_at)
         IS NOT DISTINCT FROM (OLD.purchased_at, OLD.point_of_contact, OLD.expires_at);
     pool loyalty.gift_card_pool;
+    paid numeric;
     change text;
     refusal text;
 BEGIN
@@ -32,13 +37,24 @@ BEGIN
             OR NEW.expires_at IS DISTINCT FROM loyalty.gift_card_expiry(NEW.purchased_at, pool.lifetime_years)
         THEN
             refusal := 'a sale sets purchase date, point of contact and the expiry of the pool''s lifetime';
+        ELSIF NOT isfinite(NEW.purchased_at) OR NEW.purchased_at > clock_timestamp() THEN
+            refusal := 'a gift card is not sold in the future';
         END IF;
     ELSIF OLD.status = 'CanBeUsed' AND NEW.status = 'CanBeUsed' AND NEW.balance < OLD.balance AND is_as_purchased THEN
         change := 'payment';
-        IF action NOT LIKE 'payment %' THEN
+        IF action NOT LIKE 'payment %' OR NOT pg_input_is_valid(substr(action, length('payment ') + 1), 'numeric') THEN
             refusal := 'a gift card pays by loyalty.redeem_gift_card';
+        ELSIF OLD.expires_at <= clock_timestamp() THEN
+            refusal := 'an expired gift card pays no more';
         ELSIF NEW.balance > 0 AND NOT pool.supports_partial_redemption THEN
             refusal := 'a gift card of a pool without partial redemption pays once and keeps no balance';
+        ELSE
+            paid := substr(action, length('payment ') + 1)::numeric;
+            IF pool.supports_partial_redemption AND paid <> OLD.balance - NEW.balance
+                OR paid <= 0 OR paid > OLD.balance OR paid <> round(paid, 2)
+            THEN
+                refusal := 'the amount paid and the change of the balance differ';
+            END IF;
         END IF;
     ELSIF OLD.status IN ('Inactive', 'CanBeUsed') AND NEW.status = 'Blocked'
         AND NEW.balance = OLD.balance AND is_as_purchased
@@ -67,8 +83,7 @@ BEGIN
     INSERT INTO loyalty.gift_card_change
         (card_number, kind, paid, balance, status, point_of_contact, purchased_at, expires_at)
     VALUES (
-        OLD.card_number, change, CASE change WHEN 'payment' THEN substr(action, length('payment ') + 1)::numeric END,
-        OLD.balance, OLD.status, OLD.point_of_contact, OLD.purchased_at, OLD.expires_at);
+        OLD.card_number, change, paid, OLD.balance, OLD.status, OLD.point_of_contact, OLD.purchased_at, OLD.expires_at);
     RETURN NULL;
 END
 $$;

@@ -1,7 +1,9 @@
 -- A pool's technical product is made with it: one row for each inserted pool, in the same statement.
 -- Primary key, foreign key and the locks below leave no way to have none or two. Source: GP-02.
 CREATE OR REPLACE FUNCTION loyalty.create_technical_products() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     INSERT INTO loyalty.technical_product (pool_system_name, external_system, external_id, brand)
     SELECT system_name, product_external_system, product_external_id, brand

@@ -10,7 +10,9 @@
 --                            cards committed since the transaction began, so there the delete is refused.
 
 CREATE OR REPLACE FUNCTION loyalty.check_gift_card_references() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     pools text[];
     points text[];
@@ -53,7 +55,9 @@ $$;
 -- columns are mixed up has card numbers there (X-20).
 CREATE OR REPLACE FUNCTION loyalty.refuse_missing(wanted text[], held text[], constraint_name text, what text)
 RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     missing bigint;
 BEGIN
@@ -75,7 +79,9 @@ CREATE OR REPLACE TRIGGER check_references
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty.check_gift_card_references();
 
 CREATE OR REPLACE FUNCTION loyalty.refuse_point_of_contact_in_use() RETURNS trigger
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM deleted) THEN
         RETURN NULL;

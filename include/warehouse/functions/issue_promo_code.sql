@@ -23,7 +23,8 @@
 CREATE OR REPLACE FUNCTION loyalty.issue_promo_code(
     pool text, customer text,
     OUT result text, OUT code text, OUT available_from timestamptz, OUT available_till timestamptz)
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 -- Always the front of promo_code_stock_idx, also where statistics are old or missing: a pool that has run dry looks like
 -- one of which a scan of the table soon finds a code.
 SET enable_seqscan = off
@@ -143,7 +144,9 @@ $$;
 CREATE OR REPLACE FUNCTION loyalty.issue_multi_use_promo_code(
     pool text, customer text, moment timestamptz,
     OUT code text, OUT available_from timestamptz, OUT available_till timestamptz)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_column
 BEGIN
     SELECT candidate.code, candidate.available_from, candidate.available_till
@@ -181,16 +184,17 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION loyalty.note_first_issue(code text, customer text, moment timestamptz) RETURNS void
-LANGUAGE sql AS $$
-UPDATE loyalty.promo_code AS noted
-SET issued_at = moment,
-    issued_to = customer
-FROM (
-    SELECT candidate.code
-    FROM loyalty.promo_code AS candidate
-    WHERE candidate.code = note_first_issue.code
-      AND candidate.issued_at IS NULL
-    FOR NO KEY UPDATE SKIP LOCKED
-) AS locked
-WHERE noted.code = locked.code
-$$;
+LANGUAGE sql
+BEGIN ATOMIC
+    UPDATE loyalty.promo_code AS noted
+    SET issued_at = moment,
+        issued_to = customer
+    FROM (
+        SELECT candidate.code
+        FROM loyalty.promo_code AS candidate
+        WHERE candidate.code = note_first_issue.code
+          AND candidate.issued_at IS NULL
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS locked
+    WHERE noted.code = locked.code;
+END;

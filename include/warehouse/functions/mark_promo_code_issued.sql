@@ -15,7 +15,9 @@
 -- Nothing changes unless the result is `issued`. Several callers for one code at once: one marks it, the others wait for
 -- its commit and get `already_issued` (at REPEATABLE READ and SERIALIZABLE a serialization failure, to be repeated).
 CREATE OR REPLACE FUNCTION loyalty.mark_promo_code_issued(code text, customer text, OUT result text)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();

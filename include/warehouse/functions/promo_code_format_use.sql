@@ -5,7 +5,9 @@
 -- they end. A new or changed format takes it alone, which waits for running loads, and then counts its space anew: a
 -- load that began earlier could not know it. Only READ COMMITTED sees what was committed during that wait.
 CREATE OR REPLACE FUNCTION loyalty.lock_promo_code_formats(is_alone boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION USING
@@ -36,20 +38,28 @@ RETURN format(
            format.length - char_length(format.prefix) - char_length(format.suffix),
            regexp_replace(format.suffix, '(\W)', '\\\1', 'g')));
 
-CREATE OR REPLACE FUNCTION loyalty.count_issuable_promo_codes(format loyalty.promo_code_format) RETURNS bigint
-LANGUAGE plpgsql STABLE AS $$
+-- Of a format of the project, by its name: a caller who could give a space of its own would find out codes by counting.
+CREATE OR REPLACE FUNCTION loyalty.count_issuable_promo_codes(format text) RETURNS bigint
+LANGUAGE plpgsql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
+    condition text;
     issuable bigint;
 BEGIN
-    EXECUTE 'SELECT count(*) FROM loyalty.promo_code WHERE issued_at IS NULL AND used_at IS NULL AND '
-        || loyalty.promo_code_format_condition(format)
+    SELECT loyalty.promo_code_format_condition(known) INTO STRICT condition
+    FROM loyalty.promo_code_format AS known
+    WHERE known.name = count_issuable_promo_codes.format;
+    EXECUTE 'SELECT count(*) FROM loyalty.promo_code WHERE issued_at IS NULL AND used_at IS NULL AND ' || condition
     INTO issuable;
     RETURN issuable;
 END
 $$;
 
 CREATE OR REPLACE FUNCTION loyalty.guard_promo_code_format() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF TG_OP <> 'INSERT' AND OLD.generated > 0 THEN
         RAISE EXCEPTION USING
@@ -65,7 +75,9 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION loyalty.count_promo_code_format_use() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     present bigint;
 BEGIN

@@ -4,7 +4,9 @@
 
 -- Returns false, at once, when `waits` is false and another session holds the lock.
 CREATE OR REPLACE FUNCTION loyalty.lock_promo_code_generation(generation bigint, waits boolean) RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF NOT waits THEN
         RETURN pg_try_advisory_xact_lock(7310590, (generation % 2147483647)::integer);
@@ -17,7 +19,9 @@ $$;
 -- The state to show of a generation, given the one in its row: an interrupted one has failed. Two looks, each with a
 -- snapshot of its own: between them the generation may have ended and let go of its lock.
 CREATE OR REPLACE FUNCTION loyalty.promo_code_generation_state(generation bigint, known_state text) RETURNS text
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF known_state <> 'running' OR EXISTS (
         SELECT FROM pg_locks
@@ -35,7 +39,9 @@ $$;
 
 -- Records interrupted generations as failed, of a pool or of all.
 CREATE OR REPLACE FUNCTION loyalty.settle_promo_code_generations(pool text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     found_id bigint;
 BEGIN

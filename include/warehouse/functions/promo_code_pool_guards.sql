@@ -6,7 +6,9 @@
 --
 -- The rest (description to launch, issue_check against multi_use, quantity with auto_generate) are CHECKs.
 CREATE OR REPLACE FUNCTION loyalty.guard_promo_code_pool() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     refusal text;
 BEGIN
@@ -63,12 +65,17 @@ CREATE OR REPLACE TRIGGER refuse_truncate
     BEFORE TRUNCATE ON loyalty.promo_code_pool
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty.refuse_change('codes may refer to pools');
 
--- The sequence that numbers a pool's takes (promo_code_signals.sql) is made and dropped with it.
+-- The sequence that numbers a pool's takes (promo_code_signals.sql) is made and dropped with it, by the owner: who adds pools
+-- may create nothing in this schema. Those who read the stock read its last number (include/warehouse/rights.py).
 CREATE OR REPLACE FUNCTION loyalty.keep_promo_code_take_sequence() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         EXECUTE format('CREATE SEQUENCE loyalty.%I', 'promo_code_take_' || NEW.number);
+        EXECUTE format('GRANT SELECT ON SEQUENCE loyalty.%I TO loyalty_importer, loyalty_pages',
+                       'promo_code_take_' || NEW.number);
     ELSE
         EXECUTE format('DROP SEQUENCE loyalty.%I', 'promo_code_take_' || OLD.number);
     END IF;

@@ -1,7 +1,9 @@
 -- Whoever adds many codes takes this lock before all others, shared, until its transaction ends. Two that add the same codes
 -- in different orders wait for each other: PostgreSQL ends one of them (40P01), which then begins anew, alone.
 CREATE OR REPLACE FUNCTION loyalty.lock_promo_code_additions(is_alone boolean) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     IF is_alone THEN
         PERFORM pg_advisory_xact_lock(7310587443);
@@ -18,15 +20,16 @@ LANGUAGE sql IMMUTABLE
 RETURN coalesce(date_bin('1 day', least(issue_end, available_till), '2000-01-01Z'), 'infinity');
 
 CREATE OR REPLACE FUNCTION loyalty.note_promo_code_closing_day(pool text, day timestamptz, opens_at timestamptz) RETURNS void
-LANGUAGE sql AS $$
-INSERT INTO loyalty.promo_code_closing_day (pool_system_id, day, opens_at)
-SELECT pool, day, opens_at
-WHERE NOT EXISTS (
-    SELECT FROM loyalty.promo_code_closing_day AS known
-    WHERE known.pool_system_id = note_promo_code_closing_day.pool
-      AND known.day = note_promo_code_closing_day.day
-      AND known.opens_at <= note_promo_code_closing_day.opens_at)
-$$;
+LANGUAGE sql
+BEGIN ATOMIC
+    INSERT INTO loyalty.promo_code_closing_day (pool_system_id, day, opens_at)
+    SELECT pool, day, opens_at
+    WHERE NOT EXISTS (
+        SELECT FROM loyalty.promo_code_closing_day AS known
+        WHERE known.pool_system_id = note_promo_code_closing_day.pool
+          AND known.day = note_promo_code_closing_day.day
+          AND known.opens_at <= note_promo_code_closing_day.opens_at);
+END;
 
 -- What follows from new codes, once a statement for INSERT and COPY alike:
 --
@@ -41,7 +44,9 @@ $$;
 --
 -- No error names a pool: in a file whose columns are mixed up codes stand there (X-20).
 CREATE OR REPLACE FUNCTION loyalty.check_promo_codes_added() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     pools text[];
     batches bigint[];

@@ -28,7 +28,9 @@
 -- the number of several: of lockers side by side, or of one that locked the row before a savepoint and changed it after.
 -- Where it could be either it is taken for both, which errs towards a row that is gone.
 CREATE OR REPLACE FUNCTION loyalty.is_over(row_xmax xid, snapshot pg_snapshot) RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     is_several boolean;
 BEGIN
@@ -48,7 +50,9 @@ $$;
 -- Whether a transaction was only a lock, or has been rolled back, for the rows that the snapshot shows unchanged. Not,
 -- when it goes on or has been committed since.
 CREATE OR REPLACE FUNCTION loyalty.is_transaction_over(row_xmax xid, snapshot pg_snapshot) RETURNS boolean
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     epoch_size CONSTANT bigint := 4294967296;
     next_id bigint := pg_snapshot_xmax(snapshot)::text::bigint;
@@ -77,7 +81,8 @@ $$;
 -- those that an open transaction holds. Waits for counts of the pool by others until they commit, and for changes of
 -- issue windows, never for takers.
 CREATE OR REPLACE FUNCTION loyalty.count_promo_code_pool(pool text) RETURNS loyalty.promo_code_pool_stock
-LANGUAGE plpgsql
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
 SET jit = off
 SET enable_seqscan = off                                  -- the pool may be a small part of the table
 AS $$
@@ -153,6 +158,7 @@ $$;
 -- has fallen below no level (TU-03).
 CREATE OR REPLACE FUNCTION loyalty.has_promo_code_stock_shrunk(pool text) RETURNS boolean
 LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 AS $$
 SELECT EXISTS (
@@ -169,7 +175,9 @@ SELECT EXISTS (
 $$;
 
 CREATE OR REPLACE FUNCTION loyalty.count_promo_code_take() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     pool record;
     take bigint;
@@ -205,7 +213,9 @@ CREATE OR REPLACE TRIGGER count_take
 -- counts of the last minute are left alone, lest a contradiction that stays has the pool counted without end. Waits for
 -- nobody: whoever holds the count is just counting.
 CREATE OR REPLACE FUNCTION loyalty.correct_promo_code_stock(pool text) RETURNS boolean
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     take bigint;
 BEGIN
@@ -234,7 +244,9 @@ $$;
 -- What makes a count wrong otherwise than by takes: new issue windows, new levels. It is out of date from the commit on:
 -- a count that is going on has ended before, and none begins until then.
 CREATE OR REPLACE FUNCTION loyalty.outdate_promo_code_stock(pool text) RETURNS void
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_column
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(7310588, hashtext(outdate_promo_code_stock.pool));
@@ -247,7 +259,9 @@ END
 $$;
 
 CREATE OR REPLACE FUNCTION loyalty.note_new_issue_window() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     PERFORM loyalty.outdate_promo_code_stock(system_id)
     FROM loyalty.promo_code_pool
@@ -270,7 +284,9 @@ CREATE OR REPLACE TRIGGER note_new_issue_window
 
 -- A pool that is launched, or whose way of filling changes, is looked at anew as well.
 CREATE OR REPLACE FUNCTION loyalty.signal_promo_code_pool() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     PERFORM pg_notify('promo_code_stock', NEW.system_id);
     RETURN NULL;
@@ -291,7 +307,9 @@ CREATE OR REPLACE TRIGGER signal_change
     EXECUTE FUNCTION loyalty.signal_promo_code_pool();
 
 CREATE OR REPLACE FUNCTION loyalty.note_new_levels() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     PERFORM loyalty.outdate_promo_code_stock(NEW.system_id);
     RETURN NULL;

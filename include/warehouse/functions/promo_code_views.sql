@@ -1,3 +1,16 @@
+-- One row a code without the code, nor to whom it was issued or who used it: for those who show how a pool is doing. X-22.
+--
+--   is_reused           of codes for multiple use: it was used at least once
+CREATE OR REPLACE VIEW loyalty.promo_code_state AS
+SELECT code.pool_system_id,
+       code.issue_start,
+       code.issue_end,
+       code.available_till,
+       code.issued_at,
+       code.used_at,
+       EXISTS (SELECT FROM loyalty.promo_code_use AS use WHERE use.code = code.code) AS is_reused
+FROM loyalty.promo_code AS code;
+
 -- One row a pool: its codes by what has become of them, its consumption and the predicted run-out. Source: TU-01, TU-05.
 --
 --   available           issuable now, or scheduled to become so; in pools of codes for multiple use issued ones too
@@ -138,7 +151,7 @@ SELECT format.name,
        format.generated,
        use.present,
        greatest(0, least(format.max_codes - format.generated, space.codes - use.present)) AS available,
-       loyalty.count_issuable_promo_codes(format) AS codes_issuable,
+       loyalty.count_issuable_promo_codes(format.name) AS codes_issuable,
        use.present / space.codes AS guess_probability
 FROM loyalty.promo_code_format AS format
 CROSS JOIN LATERAL (

@@ -14,6 +14,9 @@
 --         inactive, blocked          the card is not sold yet, or blocked
 --         expired                    expires_at is reached
 --         insufficient_balance       less than the amount
+-- A CVV has few digits, and nothing here counts wrong ones: a thousand guesses take half a second. Callers must limit the
+-- attempts, by card and by who makes them, and lock out who guesses (X-22).
+--
 -- paid, forfeited: amounts of this payment; NULL unless redeemed.
 -- balance: what is left; NULL for the results up to cvv_mismatch.
 --
@@ -22,7 +25,9 @@
 CREATE OR REPLACE FUNCTION loyalty.redeem_gift_card(
     card_number text, amount numeric, cvv_hash bytea DEFAULT NULL,
     OUT result text, OUT paid numeric, OUT forfeited numeric, OUT balance numeric)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_column
 DECLARE
     card record;

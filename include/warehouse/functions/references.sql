@@ -12,7 +12,8 @@
 -- No error names a key: in a file whose columns are mixed up anything may stand there (X-20).
 CREATE OR REPLACE FUNCTION loyalty.unenforced_references(child regclass, parent regclass)
 RETURNS TABLE (name name, child_table regclass, child_column name, parent_table regclass, parent_column name)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+BEGIN ATOMIC
     SELECT key.conname, key.conrelid::regclass, referring.attname, key.confrelid::regclass, referred.attname
     FROM pg_constraint AS key
     JOIN pg_attribute AS referring ON referring.attrelid = key.conrelid AND referring.attnum = key.conkey[1]
@@ -21,12 +22,14 @@ LANGUAGE sql STABLE AS $$
       AND NOT key.conenforced
       AND (child IS NULL OR key.conrelid = child)
       AND (parent IS NULL OR key.confrelid = parent)
-    ORDER BY key.conname
-$$;
+    ORDER BY key.conname;
+END;
 
 -- AFTER INSERT or UPDATE, FOR EACH STATEMENT, with the new rows as `written`.
 CREATE OR REPLACE FUNCTION loyalty.check_references() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     reference record;
     columns text;
@@ -93,7 +96,9 @@ $$;
 
 -- AFTER DELETE, FOR EACH STATEMENT, with the old rows as `deleted`.
 CREATE OR REPLACE FUNCTION loyalty.refuse_delete_in_use() RETURNS trigger
-LANGUAGE plpgsql VOLATILE AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     reference record;
     is_used boolean;
@@ -133,7 +138,9 @@ $$;
 -- Sets the triggers of every table with such references, and of the tables that these name; of new ones as well when
 -- this is called again. Gift cards and promo codes have functions of their own for their inserts.
 CREATE OR REPLACE PROCEDURE loyalty.guard_references()
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 DECLARE
     guarded record;
 BEGIN

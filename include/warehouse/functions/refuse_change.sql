@@ -1,6 +1,8 @@
 -- Trigger: refuses the statement and says why. The first argument of the trigger is the reason.
 CREATE OR REPLACE FUNCTION loyalty.refuse_change() RETURNS trigger
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
 BEGIN
     RAISE EXCEPTION USING
         ERRCODE = 'restrict_violation',

@@ -16,7 +16,9 @@
 CREATE OR REPLACE FUNCTION loyalty.sell_gift_card(
     card_number text, purchased_at timestamptz, point_of_contact text,
     OUT result text, OUT expires_at timestamptz)
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+AS $$
 #variable_conflict use_column
 DECLARE
     found_status text;

@@ -28,22 +28,32 @@ def test_everyone_who_is_signed_in_sees_the_imports(browse: Browse, role: str) -
     assert "<h1>Imports</h1>" in answer.text
 
 
+@pytest.mark.parametrize("name", ["warehouse_pages", "warehouse_postgres"])
 def test_connections_and_variables_made_in_airflow_serve_the_pages(
-    browse: Browse, connected: Any, folders: Any, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    browse: Browse,
+    connected: Any,
+    folders: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """An API server finds them in Airflow's own database; the tests' other ones are in the environment."""
+    """An API server finds them in Airflow's own database; the tests' other ones are in the environment.
+
+    Without a Connection of their own the pages take the importer's, and say so (X-22).
+    """
     from airflow.models.connection import Connection
     from airflow.models.variable import Variable
     from airflow.utils.session import create_session
     from sqlalchemy import delete
 
     monkeypatch.setenv("_AIRFLOW_PROCESS_CONTEXT", "server")  # as airflow.api_fastapi.main sets it
-    uri = os.environ["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]
-    monkeypatch.delenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES")
+    uri = os.environ[f"AIRFLOW_CONN_{name.upper()}"]
+    for role in ("POSTGRES", "PAGES"):
+        monkeypatch.delenv(f"AIRFLOW_CONN_WAREHOUSE_{role}")
     assert browse("viewer").get("/imports/").status_code == 503
     areas = ("landing", "work", "reports", "archive")
     with create_session() as session:
-        session.add(Connection(conn_id="warehouse_postgres", uri=uri))
+        session.add(Connection(conn_id=name, uri=uri))
         for area in areas:
             monkeypatch.delenv(f"AIRFLOW_VAR_{area.upper()}_URL")
             session.add(Variable(key=f"{area}_url", val=str(getattr(folders, area))))
@@ -51,7 +61,9 @@ def test_connections_and_variables_made_in_airflow_serve_the_pages(
         browser = browse("viewer")
         assert browser.get("/imports/").status_code == 200
         assert browser.get("/imports/jobs/1").status_code == 404
+        warned = "The Connection warehouse_pages is not defined" in caplog.text
+        assert warned == (name == "warehouse_postgres")
     finally:
         with create_session() as session:
-            session.execute(delete(Connection).where(Connection.conn_id == "warehouse_postgres"))
+            session.execute(delete(Connection).where(Connection.conn_id == name))
             session.execute(delete(Variable).where(Variable.key.in_([f"{area}_url" for area in areas])))

@@ -63,7 +63,7 @@ def test_the_list_shows_type_file_state_and_counts(browse: Browse, rejected: Non
 
 
 def test_a_page_with_a_running_job_asks_for_itself_again(browse: Browse, rejected: None, connected: Any) -> None:
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(sa.text("UPDATE ledger.import_job SET state = 'running', finished_at = NULL WHERE id = 2"))
     page = parse(browse("viewer").get("/imports/", params={"type": "gift_cards", "name": "ca&r=d"}).text)
     (poll,) = [attributes for _, attributes in page.elements if attributes.get("id") == "jobs"]
@@ -78,7 +78,7 @@ def test_a_page_with_a_running_job_asks_for_itself_again(browse: Browse, rejecte
 
 
 def test_a_page_follows_a_job_until_its_reports_are_written(browse: Browse, rejected: None, connected: Any) -> None:
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(sa.text("UPDATE ledger.import_job SET finished_at = NULL WHERE id = 2"))
     page = parse(browse("viewer").get("/imports/jobs/2").text)
     (poll,) = [attributes for _, attributes in page.elements if attributes.get("id") == "job"]
@@ -180,11 +180,12 @@ def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected
     """Source: X-20."""
     from datetime import UTC, datetime, timedelta
 
-    from imports_ui import warehouse
+    from warehouse_runtime import open_runtime
 
     browser = browse("viewer")
     assert browse("user").get("/imports/jobs/2/files/original").status_code == 200
-    reporting.delete_expired(warehouse.runtime(), datetime.now(UTC) + timedelta(days=10_000))
+    with open_runtime() as runtime:  # as the DAG of retention does
+        reporting.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
     for kind in ("rejected", "original"):
         answer = browse("user").get(f"/imports/jobs/2/files/{kind}")
         assert answer.status_code == 410
@@ -262,7 +263,7 @@ def test_great_expectations_own_page_loads_and_runs_nothing(browse: Browse, reje
 def test_an_outage_of_the_warehouse_is_a_page_not_a_trace(
     browse: Browse, connected: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", "postgres://nobody:secret@127.0.0.1:1/none")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_PAGES", "postgres://nobody:secret@127.0.0.1:1/none")
     answer = browse("viewer").get("/imports/")
     assert answer.status_code == 503
     assert "could not be reached" in answer.text
@@ -292,7 +293,7 @@ def polled(page: str) -> str | None:
 def test_pages_look_again_while_a_job_goes_on_or_a_person_may_answer(
     browse: Browse, rejected: None, connected: Any, state: str, often: str | None
 ) -> None:
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         statement = sa.text("UPDATE ledger.import_job SET state = :state, finished_at = NULL WHERE id = 2")
         connection.execute(statement, {"state": state})
     for address in ("/imports/jobs/2", "/imports/"):
@@ -321,7 +322,7 @@ def test_paging_keeps_the_filter(browse: Browse, rejected: None, load: Load, mon
 
 
 def test_the_last_day_of_a_filter_is_part_of_it(browse: Browse, rejected: None, connected: Any) -> None:
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(
             sa.text("UPDATE ledger.import_job SET launched_at = '2026-01-31 23:59:59.5+00' WHERE id = 2")
         )
@@ -395,7 +396,7 @@ def test_a_dry_run_is_imported_for_real_with_its_settings_and_columns(
     assert fields["column.card_number"] == "0"
     assert browser.post(address, data=fields).headers["location"] == f"{address}/launched"
     assert carry_out("import_gift_cards", f"upload__{address.rsplit('/', 1)[1]}").state == "success"
-    with connected.engine.connect() as connection:
+    with connected.owner.connect() as connection:
         assert connection.execute(sa.text("SELECT card_number FROM loyalty.gift_card")).scalars().all() == [
             "4000000000000001"
         ]
@@ -409,7 +410,7 @@ def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
 ) -> None:
     from datetime import UTC, datetime, timedelta
 
-    from imports_ui import warehouse
+    from warehouse_runtime import open_runtime
 
     told = load("gift_cards", "cards.csv", "balance\n1\n")
     assert told.state == "refused"
@@ -417,7 +418,8 @@ def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
     assert "Import it again" in browser.get(f"/imports/jobs/{told.job}").text
     address = browser.post(f"/imports/jobs/{told.job}/upload").headers["location"]
     assert "Not ready to launch" in browser.get(address).text
-    reporting.delete_expired(warehouse.runtime(), datetime.now(UTC) + timedelta(days=10_000))
+    with open_runtime() as runtime:  # as the DAG of retention does
+        reporting.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
     assert "Import it again" not in browser.get(f"/imports/jobs/{told.job}").text
     assert browser.post(f"/imports/jobs/{told.job}/upload").status_code == 410
     assert browser.post("/imports/jobs/99/upload").status_code == 404
@@ -435,7 +437,7 @@ def test_a_job_that_awaits_review_shows_the_question_and_leads_who_may_answer_to
     browse: Browse, rejected: None, connected: Any
 ) -> None:
     """Source: X-06."""
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(sa.text(REVIEW))
         connection.execute(
             sa.text("UPDATE ledger.import_job SET state = 'awaiting_review', finished_at = NULL WHERE id = 2")
@@ -450,6 +452,6 @@ def test_a_job_that_awaits_review_shows_the_question_and_leads_who_may_answer_to
     page = browse("viewer").get("/imports/jobs/2").text
     assert link not in page
     assert "To be answered by somebody who may" in page
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(sa.text("UPDATE ledger.import_job SET state = 'cancelled', finished_at = now()"))
     assert link not in browse("user").get("/imports/jobs/2").text

@@ -24,7 +24,7 @@ def codes_pool(connected: Any) -> None:
         INSERT INTO loyalty.promo_code_pool (system_id, name, fill_method)
         VALUES ('summer', 'Summer', NULL), ('made', 'Made', 'generate'), ('<i>"x', 'Odd', 'upload')
     """
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         connection.execute(text(statement))
 
 
@@ -70,7 +70,7 @@ def test_pasted_codes_are_previewed_and_imported_in_the_name_of_who_pasted_them(
     assert client.post(address, data=settings).headers["location"] == f"{address}/launched"
     run = carry_out("import_promo_codes", f"upload__{address.rsplit('/', 1)[1]}")
     assert run.state == "success"
-    with connected.engine.connect() as connection:
+    with connected.owner.connect() as connection:
         found = connection.execute(text("SELECT code, pool_system_id FROM loyalty.promo_code ORDER BY 1")).all()
         launched_by = connection.execute(text("SELECT launched_by FROM ledger.import_job")).scalar_one()
     assert [tuple(row) for row in found] == [("=3+4", "summer"), ("A1", "summer"), ("A2", "summer")]

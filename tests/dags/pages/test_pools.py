@@ -32,7 +32,7 @@ HOSTILE = (
 
 
 def query(warehouse: Any, statement: str, **values: object) -> list[tuple[Any, ...]]:
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         found = connection.execute(text(statement), values)
         return [tuple(row) for row in found] if found.returns_rows else []
 
@@ -74,7 +74,7 @@ def send(client: TestClient, action: str, *, pool: str, **form: str) -> Any:
 @pytest.fixture
 def pools(connected: Any) -> Any:
     """A gift card pool, a promo code pool with a format of 16 codes, and a draft."""
-    with connected.engine.begin() as connection:
+    with connected.owner.begin() as connection:
         gift_cards.add_pool(connection)
         top_ups.add_format(connection)
         top_ups.add_pool(connection, format="tiny", quantity=5, auto_generate=False, fill_method=None)
@@ -238,7 +238,7 @@ def may_read_only(patched: pytest.MonkeyPatch, dags: set[str]) -> None:
 
 
 def test_gp04_a_gift_card_pool_shows_product_cards_by_status_and_balance(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         gift_cards.add_card(connection, "6011", balance=10)
         gift_cards.add_card(connection, "6012", balance="1500.50", status="CanBeUsed")
         gift_cards.add_card(connection, "6013", balance=5, status="Blocked")
@@ -253,7 +253,7 @@ def test_gp04_a_gift_card_pool_shows_product_cards_by_status_and_balance(browse:
 
 
 def test_a_promo_pool_shows_the_stock_as_the_warehouse_has_it(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "draft", 40)
         past = datetime.now(UTC) - timedelta(days=2)
         top_ups.add_codes(connection, "draft", 3, prefix="OLD", issue_end=past)
@@ -277,7 +277,7 @@ def test_a_promo_pool_shows_the_stock_as_the_warehouse_has_it(browse: Browse, po
 
 
 def test_codes_for_multiple_use_are_counted_as_the_warehouse_counts_them(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_pool(connection, "again", name="Again", multi_use=True, **top_ups.UPLOAD)
         top_ups.add_codes(connection, "again", 9)
         assert top_ups.issue(connection, "again", 2) == ["issued", "issued"]
@@ -299,7 +299,7 @@ def test_codes_for_multiple_use_are_counted_as_the_warehouse_counts_them(browse:
 
 
 def test_the_picture_and_its_table_tell_the_course_of_the_stock(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 30)
         top_ups.issued_in_the_past(connection, "summer_pool", days=3, daily=5)
         connection.execute(
@@ -360,7 +360,7 @@ def test_pc06_an_upload_that_was_refused_stands_in_the_history_of_the_pool_that_
 
 def add_history(warehouse: Any) -> None:
     """Add 21 generations, one of them refused, and four uploads, by turns."""
-    with warehouse.engine.begin() as connection:
+    with warehouse.owner.begin() as connection:
         for number in range(21):
             gift_cards.insert(
                 connection,
@@ -403,7 +403,7 @@ def test_tu03_alerts_that_stand_are_told_at_the_top_and_older_ones_are_listed(br
 
 
 def test_pg02_the_form_shows_what_each_format_has_available(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "draft", 1)
         connection.execute(
             text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES ('T-AAAA', 'draft', 1)")
@@ -416,7 +416,7 @@ def test_pg02_the_form_shows_what_each_format_has_available(browse: Browse, pool
 
 
 def test_a_search_finds_names_and_ids_and_takes_no_wildcards(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_pool(connection, "a%b", name="Percent")
     client = browse("viewer")
     found = {
@@ -432,7 +432,7 @@ def test_a_search_finds_names_and_ids_and_takes_no_wildcards(browse: Browse, poo
 
 
 def test_lists_have_pages(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         for number in range(25):
             top_ups.add_pool(connection, f"pool{number:02}")
             gift_cards.add_pool(connection, f"gifts{number:02}")
@@ -449,7 +449,7 @@ def test_lists_have_pages(browse: Browse, pools: Any) -> None:
 def test_hostile_names_are_shown_as_text_and_their_links_lead_to_the_pool(
     browse: Browse, pools: Any, name: str
 ) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_pool(connection, name, name=f"P {name}", description=name, state="draft")
         gift_cards.add_pool(connection, name, name=f"G {name}", product_external_id=name)
     client = browse("admin")
@@ -477,7 +477,7 @@ def test_an_unknown_pool_is_not_found(browse: Browse, pools: Any, name: str) -> 
 
 
 def test_x20_no_page_shows_a_code_a_card_a_customer_or_a_key(browse: Browse, pools: Any) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         gift_cards.add_card(connection, "6011000990139424")
         connection.execute(
             text(
@@ -502,7 +502,7 @@ def test_a_pool_of_more_codes_than_a_page_counts_says_so(
 
     monkeypatch.setattr(stock, "POOL_LIMIT", 10)
     monkeypatch.setattr(stock, "LIST_LIMIT", 5)
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 60)
         top_ups.issued_in_the_past(connection, "summer_pool", days=5, daily=4)
     client = browse("viewer")
@@ -510,7 +510,7 @@ def test_a_pool_of_more_codes_than_a_page_counts_says_so(
     assert (shown["Available"], shown["Issued"], shown["Expired"]) == ("10 or more", "10 or more", "0")
     assert 3.5 < float(shown["Gone a day"]) < 6  # of the ten newest alone
     query(pools, "SELECT loyalty.count_promo_code_pool('summer_pool')")
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         assert top_ups.issue(connection, "summer_pool", 2) == ["issued", "issued"]
     assert figures(pool_page(client))["Available"].startswith("38 or more counted 20")
     row = next(row for row in rows(client.get("/imports/pools").text) if row[0] == "Summer pool summer_pool")
@@ -523,7 +523,7 @@ def test_what_the_ledger_has_written_helps_where_not_all_is_counted(
     from include.promo_codes import stock
 
     monkeypatch.setattr(stock, "POOL_LIMIT", 10)
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 60)
         top_ups.issued_in_the_past(connection, "summer_pool", days=2, daily=4)
         connection.execute(
@@ -541,7 +541,7 @@ def test_the_course_begins_where_all_that_left_the_stock_is_counted(
 ) -> None:
     from include.promo_codes import stock
 
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 60)
         top_ups.issued_in_the_past(connection, "summer_pool", days=9, daily=4)
     monkeypatch.setattr(stock, "POOL_LIMIT", 10)
@@ -629,7 +629,7 @@ def test_airflows_audit_log_has_who_started_what(browse: Browse, pools: Any, syn
 def test_pg02_what_would_be_refused_is_told_on_the_page_and_starts_nothing(
     browse: Browse, pools: Any, synced: None, form: dict[str, str], reason: str
 ) -> None:
-    with pools.engine.begin() as connection:
+    with pools.owner.begin() as connection:
         top_ups.add_pool(connection, "filled", **top_ups.UPLOAD)
         top_ups.add_codes(connection, "filled", 1)
     answer = send(browse("user"), "generate", **{"pool": "summer_pool", "token": "0" * 16, **form})
@@ -693,7 +693,7 @@ def test_pp01_launch_is_an_import_in_the_users_name(
 ) -> None:
     name = 'Letters, "quotes" and <b>'
     if system_id != "draft":
-        with pools.engine.begin() as connection:
+        with pools.owner.begin() as connection:
             top_ups.add_pool(connection, system_id, name=name, state="draft", description=None)
     client = browse("user")
     page = client.get("/imports/pools/promo-codes", params={"id": system_id, "run": "launch__\0"}).text

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from include.importing.jobs import JobResult
+from include.warehouse.roles import Role
 from tests.dags.conftest import PROJECT
 from tests.dags.test_import_runs import CARDS, POOLS
 
@@ -57,8 +58,8 @@ def answers(
     """What each user got, by user and address."""
     load("gift_card_pools", "p.csv", POOLS)
     load("gift_cards", "cards.csv", f"{CARDS}4000000000000003,nowhere,50\n")
-    warehouse_server.create_database("airflow_with_rights")
-    url = warehouse_server.url("airflow_with_rights").replace("postgresql://", "postgresql+psycopg2://")
+    warehouse_server.create_database("airflow_with_rights", owner=Role.AIRFLOW)
+    url = warehouse_server.url("airflow_with_rights", Role.AIRFLOW).replace("postgresql://", "postgresql+psycopg2://")
     environment = {
         **os.environ,
         "AIRFLOW_HOME": str(tmp_path / "airflow"),

@@ -85,7 +85,7 @@ def ledger(connected: Any) -> list[Any]:
         WHERE import_type = 'gift_cards'
         ORDER BY id
     """
-    with connected.engine.connect() as connection:
+    with connected.owner.connect() as connection:
         return list(connection.execute(text(query)).all())
 
 
@@ -650,7 +650,7 @@ def test_an_upload_goes_straight_into_a_bucket(browse: Browse, bucket: Any, pool
 
 @pytest.fixture
 def pools_in_warehouse(connected: Any, tmp_path: Path) -> None:
-    site = make_site(tmp_path / "site", connected.engine)
+    site = make_site(tmp_path / "site", connected)
     assert site.load("gift_card_pools", POOLS).state == "completed"
 
 

@@ -32,7 +32,7 @@ def reference(
 ) -> Iterator[Reference]:
     """The engine alone, with the keys of the composition."""
     with database(warehouse_server, TEMPLATE) as warehouse:
-        site = make_site(tmp_path_factory.mktemp("reference") / "site", warehouse.engine)
+        site = make_site(tmp_path_factory.mktemp("reference") / "site", warehouse)
         keys = composition.keys
         site = site.changed(cvv_key=keys.cvv_key.encode(), code_key=keys.code_key.encode())
         yield Reference(site, composition.began_at)

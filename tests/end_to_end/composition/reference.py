@@ -14,6 +14,7 @@ from upath import UPath
 
 from include.promo_codes import top_up
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 from tests.end_to_end.imports import Imports
 from tests.imports import Site
 
@@ -146,7 +147,7 @@ def differences(one: Rows, other: Rows) -> dict[str, tuple[Sequence[str], Sequen
 
 def results(imports: Imports, since: datetime) -> Results:
     """Return what a running stack has imported."""
-    engine = create_warehouse_engine(imports.stack.warehouse_url)
+    engine = create_warehouse_engine(imports.stack.url_for(Role.OWNER))
     try:
         return contents(engine, since), reports(engine, imports.reports)
     finally:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import redis
@@ -25,7 +26,9 @@ from include.stack.lifecycle import ADMIN
 from include.stack.processes import created_at, end_session
 from include.stack.settings import PROJECT
 from include.stack.supervisor import tail
+from include.warehouse.bootstrap import PASSWORDS
 from include.warehouse.embedded import EmbeddedServer
+from include.warehouse.roles import Role
 from tests.compose_file import filled
 from tests.end_to_end.composition.containers import (
     INIT,
@@ -135,10 +138,9 @@ class Composition:
 
     # -- what the tests ask for
 
-    @property
-    def warehouse_url(self) -> str:
-        """Address of the database that is imported into."""
-        return self.server.url("warehouse")
+    def url_for(self, role: Role) -> str:
+        """Return a role's address of the database that is imported into."""
+        return self.server.url("warehouse", role)
 
     def api(self) -> AirflowApi:
         """Airflow's REST API as the administrator."""
@@ -246,7 +248,10 @@ class Composition:
         self.server.drop_database("warehouse")  # the init service makes it
 
     def _make_secrets(self) -> dict[str, str]:
-        return {
+        passwords = {
+            variable: str(urlsplit(self.server.url("any", role)).password) for role, variable in PASSWORDS.items()
+        }
+        return passwords | {
             "PORT": str(self.machine.api_port),
             "POSTGRES_PASSWORD": self.server.password_file.read_text().strip(),
             "REDIS_PASSWORD": secrets.token_urlsafe(24),

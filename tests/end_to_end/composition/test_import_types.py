@@ -20,6 +20,7 @@ from include.import_types import IMPORT_TYPES
 from include.stack.keys import write_private
 from include.stack.settings import PROJECT
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 from tests.end_to_end.composition.reference import Reference, assert_same, assert_same_results, results
 from tests.end_to_end.composition.stack import Composition
 from tests.end_to_end.imports import LOCATIONS, STAGES, Imports, wait_for, watched
@@ -78,7 +79,7 @@ def local_imports(composition: Composition) -> Iterator[Imports]:
 
 def stocked(imports: Imports, codes: int) -> None:
     """Wait until the pool has so many codes that can be issued."""
-    with create_warehouse_engine(imports.stack.warehouse_url).connect() as connection:
+    with create_warehouse_engine(imports.stack.url_for(Role.OWNER)).connect() as connection:
         connection = connection.execution_options(isolation_level="AUTOCOMMIT")
         wait_for(lambda: available(connection, GENERATED) == codes or None, 60, f"{codes} codes in {GENERATED}")
 
@@ -117,7 +118,7 @@ def test_a_pool_that_runs_low_is_topped_up(
 ) -> None:
     """Source: TU-01, TU-04."""
     stocked(imports, 100)
-    engine = create_warehouse_engine(composition.warehouse_url)
+    engine = create_warehouse_engine(composition.url_for(Role.OWNER))
     drained(engine, 81)
     engine.dispose()
     drained(reference.site.runtime.engine, 81)

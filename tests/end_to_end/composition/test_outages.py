@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from include.import_types import IMPORT_TYPES
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 from tests.end_to_end.composition.reference import Reference, assert_same_results
 from tests.end_to_end.composition.stack import WORKER_CONCURRENCY, WORKERS, Composition
 from tests.end_to_end.composition.storage import FAULTS
@@ -143,7 +144,7 @@ def test_tasks_that_run_or_wait_while_redis_is_away_are_all_done_once(
     files = {f"{end}-{number}.csv": with_reject(cards(number, ROWS, pool), number) for number in series}
     waiting = "SELECT FROM pg_locks WHERE relation = 'ledger.import_chunk'::regclass AND NOT granted"
     server = composition.containers["redis"]
-    with chunks_locked(composition.warehouse_url):
+    with chunks_locked(composition.url_for(Role.OWNER)):
         for name, content in files.items():
             imports.drop("gift_cards", name, content)
         wait_for(lambda: len(imports.query(waiting)) == SLOTS or None, 90, "every slot to be taken")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from upath import UPath
 
+from include.warehouse.roles import Role
 from tests.end_to_end.imports import SETTLES_SOON, STAGES, Imports
 from tests.end_to_end.leaks import (
     AIRFLOW_TABLES,
@@ -229,7 +230,7 @@ def test_nothing_of_a_person_stands_where_airflow_shows_or_keeps_things(imports:
     looked, found = places_of(told_by_the_api(imports, dropped_back), has_canary)
     assert found == []
     assert {"customers.csv: XCom close_job.result", "customers_violation.csv: log of load_rows"} <= set(looked)
-    looked, found = places_of(tables(imports.stack.server.url("airflow"), "public"), has_canary)
+    looked, found = places_of(tables(imports.stack.url_for(Role.AIRFLOW), "public"), has_canary)
     assert found == []
     assert set(looked) >= AIRFLOW_TABLES
     looked, found = places_of(log_files(imports.stack.settings.home), has_canary)
@@ -239,7 +240,7 @@ def test_nothing_of_a_person_stands_where_airflow_shows_or_keeps_things(imports:
 
 def test_the_ledger_tells_of_persons_in_three_tables_only(imports: Imports, dropped_back: Jobs) -> None:
     """Source: X-20: sentences about rejects, dropped values, and who was changed how."""
-    _, found = places_of(tables(imports.stack.warehouse_url, "ledger"), has_canary)
+    _, found = places_of(tables(imports.stack.url_for(Role.OWNER), "ledger"), has_canary)
     assert set(found) <= {"ledger.reject", "ledger.dropped_value", "ledger.customer_change"}
     assert {"ledger.dropped_value", "ledger.customer_change"} <= set(found)
     reports = [*imports.reports.rglob("summary.json"), *imports.reports.rglob("validation.json")]

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 from tests.end_to_end.imports import SETTLES_SOON, STAGES, Imports, card_numbers, cards, wait_for
 
 pytestmark = pytest.mark.e2e
@@ -39,7 +40,7 @@ def test_a_task_killed_in_the_middle_of_the_load_is_retried_and_loads_each_row_o
     """Source: X-14."""
     series = 900 if victim == "task" else 901
     name = f"killed-{series}.csv"
-    engine = create_warehouse_engine(imports.stack.warehouse_url)
+    engine = create_warehouse_engine(imports.stack.url_for(Role.OWNER))
     with engine.begin() as blocker:
         blocker.execute(sa.text("LOCK TABLE loyalty.gift_card IN SHARE MODE"))
         imports.drop("gift_cards", name, cards(series, 500, pool) + b"6000090099999999,nowhere,,1\n", SETTLES_SOON)

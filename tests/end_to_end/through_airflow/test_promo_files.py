@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from include.warehouse.roles import Role
 from tests.end_to_end.imports import SETTLES_SOON, STAGES, Imports
 from tests.end_to_end.leaks import (
     AIRFLOW_TABLES,
@@ -171,13 +172,13 @@ def test_no_code_stands_where_airflow_shows_or_keeps_things(imports: Imports, la
     looked, found = places_of(told_by_the_api(imports, later), has_code)
     assert found == []
     assert {f"{name}: XCom close_job.result" for name in later if name != "generated.csv"} <= set(looked)
-    looked, found = places_of(tables(imports.stack.server.url("airflow"), "public"), has_code)
+    looked, found = places_of(tables(imports.stack.url_for(Role.AIRFLOW), "public"), has_code)
     assert found == []
     assert set(looked) >= AIRFLOW_TABLES
     looked, found = places_of(log_files(imports.stack.settings.home), has_code)
     assert found == []
     assert COMPONENT_LOGS | {"postgres/data/server.log"} <= set(looked)
-    _, found = places_of(tables(imports.stack.warehouse_url, "ledger"), has_code)
+    _, found = places_of(tables(imports.stack.url_for(Role.OWNER), "ledger"), has_code)
     assert set(found) <= {"ledger.reject"}
     reports = [*imports.reports.rglob("summary.json"), *imports.reports.rglob("validation.json")]
     assert places_of(((str(path), path.read_text()) for path in reports), has_code)[1] == []

@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 from tests.end_to_end.imports import (
     CARD_HEADER,
     QUESTIONS,
@@ -204,7 +205,7 @@ def test_an_answer_survives_the_kill_of_the_task_that_takes_it(imports: Imports,
     imports.drop("gift_cards", "answer killed.csv", file_of(2008, pool), REVIEW)
     imports.wait_for_question("answer killed.csv")
     (job,) = imports.jobs("answer killed.csv")
-    engine = create_warehouse_engine(imports.stack.warehouse_url)
+    engine = create_warehouse_engine(imports.stack.url_for(Role.OWNER))
     with engine.begin() as blocker:
         blocker.execute(sa.text("LOCK TABLE ledger.import_review IN ACCESS EXCLUSIVE MODE"))
         imports.answer("answer killed.csv")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from include.warehouse.roles import Role
 from tests.end_to_end.imports import CARD_HEADER, POOL_HEADER, SETTLES_SOON, Imports, card_numbers
 from tests.end_to_end.leaks import (
     AIRFLOW_TABLES,
@@ -135,7 +136,7 @@ def test_airflow_shows_no_secret(imports: Imports, jobs: Mapping[str, dict[str, 
 def test_airflows_database_holds_no_secret(
     imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]
 ) -> None:
-    looked, found = secrets_in(tables(imports.stack.server.url("airflow"), "public"), secrets)
+    looked, found = secrets_in(tables(imports.stack.url_for(Role.AIRFLOW), "public"), secrets)
     assert found == []
     assert set(looked) >= AIRFLOW_TABLES
 
@@ -154,11 +155,11 @@ def test_the_ledger_and_the_summaries_hold_no_secret(
     imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]
 ) -> None:
     """Only the sentences about a reject may quote what the sender wrote in another column; they go with its file."""
-    looked, found = secrets_in(tables(imports.stack.warehouse_url, "ledger"), secrets)
+    looked, found = secrets_in(tables(imports.stack.url_for(Role.OWNER), "ledger"), secrets)
     assert set(found) <= {"ledger.reject"}
     assert {"ledger.import_job", "ledger.import_chunk", "ledger.job_rule"} < set(looked)
     own = {NUMBERS[number] for number in (0, 2, 3, 6)} | set(CVVS[:7])
-    assert secrets_in(tables(imports.stack.warehouse_url, "ledger"), own)[1] == []
+    assert secrets_in(tables(imports.stack.url_for(Role.OWNER), "ledger"), own)[1] == []
     reports = [*imports.reports.rglob("summary.json"), *imports.reports.rglob("validation.json")]
     assert secrets_in(((str(path), path.read_text()) for path in reports), secrets)[1] == []
     assert len(reports) >= 2 * len(jobs) - 3

@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from include.stack.demo import show_demo
 from include.stack.demo_promo_codes import GENERATED
 from include.warehouse.engine import create_warehouse_engine
+from include.warehouse.roles import Role
 from tests.end_to_end.imports import Imports, wait_for
 from tests.integration.top_ups import UPLOAD, add_codes, add_pool, alerts, available, generations, issue
 
@@ -33,7 +34,7 @@ MOST_SECONDS = 10.0
 @pytest.fixture
 def connection(imports: Imports) -> Iterator[Connection]:
     """A connection of its own to the stack's warehouse, whose every statement is committed."""
-    engine = create_warehouse_engine(imports.stack.warehouse_url)
+    engine = create_warehouse_engine(imports.stack.url_for(Role.OWNER))
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as found:
         yield found
     engine.dispose()

@@ -13,8 +13,7 @@ pytest.register_assert_rewrite("tests.integration.customers.scenes", "tests.inte
 from include.project.loader import load_project  # noqa: E402
 from include.project.sync import sync  # noqa: E402
 from include.warehouse.embedded import EmbeddedServer  # noqa: E402
-from include.warehouse.engine import create_warehouse_engine  # noqa: E402
-from tests.conftest import TEMPLATE, database  # noqa: E402
+from tests.conftest import TEMPLATE, database, engines_of  # noqa: E402
 from tests.imports import make_site  # noqa: E402
 from tests.integration.customers.scenes import PROJECT, Scene  # noqa: E402
 
@@ -34,10 +33,8 @@ def project_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def customers_template(warehouse_server: EmbeddedServer, project_file: Path) -> str:
     """A database that knows the project settings; tests are given copies of it."""
     warehouse_server.create_database(CUSTOMERS_TEMPLATE, TEMPLATE)
-    engine = create_warehouse_engine(warehouse_server.url(CUSTOMERS_TEMPLATE))
-    with engine.begin() as connection:
+    with engines_of(warehouse_server, CUSTOMERS_TEMPLATE) as template, template.owner.begin() as connection:
         sync(connection, load_project(project_file))
-    engine.dispose()
     return CUSTOMERS_TEMPLATE
 
 
@@ -51,7 +48,7 @@ def scene_of_module(
     """One warehouse and one set of folders for all tests of a module."""
     folder = tmp_path_factory.mktemp("customers") / "site"
     with database(warehouse_server, customers_template) as fresh:
-        yield Scene(make_site(folder, fresh.engine).changed(project_file=project_file))
+        yield Scene(make_site(folder, fresh).changed(project_file=project_file))
 
 
 @pytest.fixture

@@ -162,7 +162,7 @@ class Scene:
     def add(self, table: str) -> None:
         """Add customers that no import has made."""
         customers = {key: self._values(values) for key, values in parse(table).items()}
-        with self.site.runtime.engine.begin() as connection:
+        with self.site.warehouse.admin.begin() as connection:
             for values in customers.values():
                 _insert(connection, values)
 

@@ -112,7 +112,7 @@ def test_three_files_that_each_create_the_same_customers_create_them_once(scene:
 @contextmanager
 def other_system(scene: Scene) -> Iterator[sa.Connection]:
     """A session that has something open; it must be committed by the caller."""
-    with scene.site.runtime.engine.connect() as connection:
+    with scene.site.warehouse.owner.connect() as connection:
         yield connection
         connection.rollback()
 
