@@ -271,7 +271,7 @@ def table(facts: Mapping[str, Any], url: str) -> str:
     Names and reasons may hold anything: half a character would keep the mail from being encoded.
     """
     lines = "".join(
-        f"<tr><th align='left'>{escape(name)}</th><td>{escape(one_line(str(fact)))}</td></tr>"
+        f"<tr><th align='left'>{escape(one_line(name))}</th><td>{escape(one_line(str(fact)))}</td></tr>"
         for name, fact in facts.items()
         if fact not in (None, "")
     )

@@ -26,13 +26,12 @@ REFUSED_FILE = Kind("a dropped file that is refused", "gift_cards", is_dropped=T
 
 
 def points_of(kind: Kind) -> list[str]:
-    """Return the points that the import of such a file comes to: some are there only where a file is copied."""
-    is_copied = not kind.is_dropped or "work" in kind.areas_elsewhere
+    """Return the points that the import of such a file comes to."""
     absent = set()
-    if not is_copied:
-        absent.add("copied into work, source not yet deleted")
-        if kind.encoding == "utf-8":
-            absent.add("half copied into work")
-    if "work" not in kind.areas_elsewhere:
+    if not kind.is_dropped:
+        absent |= {"out of landing, not yet copied", "brought and committed, source not yet deleted"}
+    if "work" in kind.areas_elsewhere:
+        absent.add("out of landing, not yet copied")
+    else:
         absent.add("half copied into the archive")
     return [point for point in POINTS if point not in absent]

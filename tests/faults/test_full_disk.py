@@ -21,9 +21,9 @@ DROPPED_IN_UTF8 = Kind("cards dropped beside work", "gift_cards", is_dropped=Tru
 ARCHIVE_ELSEWHERE = Kind("archive elsewhere", "gift_cards", is_dropped=True, areas_elsewhere=("archive",), rows=900)
 
 
-def run_on_full_disk(scene: Scene, largest_file_bytes: int) -> str:
+def run_on_full_disk(scene: Scene, largest_file_bytes: int, area: str | None = None) -> str:
     """Run the import and return the sentence it ends with."""
-    ended = children.run(scene.work(largest_file_bytes=largest_file_bytes))
+    ended = children.run(scene.work(largest_file_bytes=largest_file_bytes, full_area=area))
     assert ended.code == 1, ended.output
     assert "Traceback" not in ended.output
     assert "could not be written: File too large." in ended.output
@@ -44,6 +44,17 @@ def test_without_room_for_the_copy_the_file_stays_where_it_is(make_scene: MakeSc
     assert_completes_with_room(scene, undisturbed(NAMED_CARDS))
 
 
+def test_without_room_in_work_a_dropped_file_is_in_landing_again(make_scene: MakeScene, undisturbed: Undisturbed):
+    """X-12: it is picked up again when there is room; in work nobody would look for it."""
+    scene = make_scene(DROPPED_IN_UTF8)
+    before = scene.files()
+    sentence = run_on_full_disk(scene, 1_000)
+    assert f"{scene.areas['work']}/1/файл 1.csv" in sentence
+    after = {name: data for name, data in scene.files().items() if data is not None}
+    assert after == {name: data for name, data in before.items() if data is not None}
+    assert_completes_with_room(scene, undisturbed(DROPPED_IN_UTF8))
+
+
 def test_without_room_for_the_text_the_job_fails_and_says_why(make_scene: MakeScene, undisturbed: Undisturbed):
     scene = make_scene(DROPPED_CARDS)
     sentence = run_on_full_disk(scene, len(DROPPED_CARDS.data) + 200)
@@ -59,7 +70,7 @@ def test_without_room_for_the_rejected_rows_they_come_with_the_next_attempt(
     reports = undisturbed(DROPPED_IN_UTF8)["files"]
     (report,) = [data for name, data in reports.items() if name.endswith(".rejected.csv")]
     scene = make_scene(DROPPED_IN_UTF8)
-    sentence = run_on_full_disk(scene, len(report) - 1)  # the spooled reasons are shorter
+    sentence = run_on_full_disk(scene, len(report) - 1, "reports")
     assert "файл 1.rejected.csv could not be written" in sentence
     assert [name for name in scene.files() if name.startswith("reports/") and scene.files()[name] is not None] == []
     assert scene.left_behind()["cards"] == undisturbed(DROPPED_IN_UTF8)["cards"]
@@ -71,7 +82,7 @@ def test_without_room_in_the_archive_the_file_stays_in_work(make_scene: MakeScen
     reports = max(len(data or b"") for name, data in expected["files"].items() if name.startswith("reports/"))
     assert reports < len(ARCHIVE_ELSEWHERE.data) - 200
     scene = make_scene(ARCHIVE_ELSEWHERE)
-    sentence = run_on_full_disk(scene, len(ARCHIVE_ELSEWHERE.data) - 100)
+    sentence = run_on_full_disk(scene, len(ARCHIVE_ELSEWHERE.data) - 100, "archive")
     assert "archive/imported/gift_cards/1/файл 1.csv could not be written" in sentence
     assert scene.files()["work/1/файл 1.csv"] == ARCHIVE_ELSEWHERE.data
     assert not any(name.startswith("archive/") and data is not None for name, data in scene.files().items())

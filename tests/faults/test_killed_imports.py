@@ -40,13 +40,14 @@ MAIN_POINTS = (
 )
 POINTS_IN_BUCKET = (
     "copied into work, source not yet deleted",
+    "brought and committed, source not yet deleted",
     "half of the rejected rows",
     "archived, not yet committed",
 )
 CASES = [
     *((DROPPED_CARDS, point) for point in points_of(DROPPED_CARDS)),
     *((NAMED_CARDS, point) for point in (*COPYING[:2], *MAIN_POINTS)),
-    *((DROPPED_POOLS, point) for point in (*COPYING, *MAIN_POINTS)),
+    *((DROPPED_POOLS, point) for point in (*COPYING, "brought and committed, source not yet deleted", *MAIN_POINTS)),
     *((NAMED_POOLS, point) for point in ("half of a COPY", "rows inserted, not yet committed", "loaded")),
     *((DROPPED_CUSTOMERS, point) for point in MAIN_POINTS),
     *((NAMED_CUSTOMERS, point) for point in ("state set, not yet committed", "loaded", "half of the rejected rows")),

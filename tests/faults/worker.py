@@ -64,6 +64,7 @@ class Work:
         stop_at: a key of `POINTS`; None goes right through.
         log: where the child's output goes.
         largest_file_bytes: stands in for a full disk.
+        full_area: the area whose disk is full; None for all of them.
         resumed_job: go on with the load of this job, as a task does that is tried again; 0 runs all stages.
         chunks: validate these of the resumed job, and do nothing else, as tasks of other workers do.
         is_reviewed: a person is asked, whose first answer can't be used and whose second changes the mapping.
@@ -79,6 +80,7 @@ class Work:
     stop_at: str | None = None
     storage_options: dict[str, Any] = field(default_factory=dict)
     largest_file_bytes: int | None = None
+    full_area: str | None = None
     resumed_job: int = 0
     chunks: tuple[int, ...] = ()
     is_reviewed: bool = False
@@ -95,7 +97,7 @@ def run(work: Work, pipe: Connection) -> None:
     if work.stop_at is not None:
         (POINTS | REVIEW_POINTS)[work.stop_at](barrier_of(pipe))
     if work.largest_file_bytes is not None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (work.largest_file_bytes, resource.RLIM_INFINITY))
+        fill_disk(work.largest_file_bytes, work.full_area)
     try:
         code = run_command(work) if work.run_key is None else run_as_dag(work)
     except BaseException:
@@ -104,6 +106,27 @@ def run(work: Work, pipe: Connection) -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def fill_disk(largest_file_bytes: int, area: str | None) -> None:
+    """Let no file be longer, or no file of one area."""
+    if area is None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, resource.RLIM_INFINITY))
+        return
+    real = storage.written_whole
+
+    @contextmanager
+    def limited(path: Location) -> Iterator[Any]:
+        if f"/{area}/" in str(path):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, resource.RLIM_INFINITY))
+        try:
+            with real(path) as stream:
+                yield stream
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    for module in (storage, inspection):
+        module.written_whole = limited  # type: ignore[attr-defined]
 
 
 def run_command(work: Work) -> int:
@@ -303,6 +326,10 @@ def is_load(*_: Any, **values: Any) -> bool:
     return "loaded_at" in values
 
 
+def is_taken(_: Location, target: Location) -> bool:
+    return "/taken-" in target.path
+
+
 def is_rejected_file(_: Any, target: str) -> bool:
     return Path(target).stem.endswith(".rejected")
 
@@ -315,9 +342,11 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     # Taking.
     "before the job is opened": lambda stop: before(importer, "take_file", stop),
     "claimed, not yet brought": lambda stop: before(landing, "_bring", stop),
+    "out of landing, not yet copied": lambda stop: after(storage, "rename", stop, is_taken),
     "half copied into work": lambda stop: within_writing("work", stop),
     "copied into work, source not yet deleted": lambda stop: after(storage, "copy", stop),
     "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
+    "brought and committed, source not yet deleted": lambda stop: before(landing, "_remove_taken", stop),
     "taken": lambda stop: after(importer, "take_file", stop),
     # Inspection.
     "scanned": lambda stop: after(inspection, "_scan", stop),

@@ -15,7 +15,8 @@ from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
-from upath import UPath
+
+from include.importing.storage import locate
 
 pytestmark = pytest.mark.dags
 
@@ -85,8 +86,8 @@ def test_a_download_from_a_bucket_is_read_once_in_ranges(
     from imports_ui import downloads
 
     content = os.urandom(24 << 20)
-    path = UPath("s3://imports/archive/cards.csv", **storage)
-    path.write_bytes(content)
+    path = locate("s3://imports/archive/cards.csv", storage)
+    path.store.pipe_file(path.path, content)
     ranges: list[tuple[int, int]] = []
     real = s3fs.core.S3File._fetch_range
 
@@ -109,4 +110,4 @@ def test_what_is_not_in_the_bucket_is_told_before_anything_is_sent(storage: dict
     from imports_ui import downloads
 
     with pytest.raises(FileNotFoundError):
-        downloads.send(UPath("s3://imports/archive/none.csv", **storage), "none.csv")
+        downloads.send(locate("s3://imports/archive/none.csv", storage), "none.csv")
