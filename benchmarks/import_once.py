@@ -31,7 +31,7 @@ def main(url: str, folder: Path, import_type: str, file: Path, settings: str = "
         setattr(importer, name, _timed(name, getattr(importer, name), seconds))
     loaded = time.perf_counter()
     run = f"benchmark {file} {time.time_ns()}"  # a request of an earlier run would only be told what became of it
-    request = Request(import_type, str(file), run, "benchmark", json.loads(settings))
+    request = Request(import_type, str(file), run, "benchmark", json.loads(settings), roots=None)
     result = importer.import_file(runtime, request)
     ended = time.perf_counter()
     print(

@@ -2,7 +2,8 @@ r"""`make bench`: imports and generations beside psql's `\copy` of the clean row
 
 Every measurement starts from a database of its own and a checkpoint. `\copy` loads rows that are already clean, typed,
 hashed and numbered; the import starts from the sender's file and ends with committed rows and written reports. Issuing
-promo codes is measured beside a plain UPDATE, and the pages alone, with a ledger of 100,000 jobs.
+promo codes is measured beside a plain UPDATE; alone are measured the pages, with a ledger of 100,000 jobs, and the
+listing of the landing area, with up to 20,000 files.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pathlib import Path
 
 import psycopg2
 
-from benchmarks import customers, pages, promo_codes
+from benchmarks import customers, landing, pages, promo_codes
 from benchmarks.gift_cards import COPY_COLUMNS, POOLS, Files, write_files, write_pools
 from include.project.loader import load_project
 from include.project.sync import sync
@@ -263,7 +264,19 @@ def bench_pages(bench: Bench, _: argparse.Namespace) -> None:
     pages.report_pages(bench.samples)
 
 
-BENCHES = {"cards": bench_cards, "codes": bench_codes, "customers": bench_customers, "pages": bench_pages}
+def bench_landing(bench: Bench, _: argparse.Namespace) -> None:
+    """Measure and report listings of the landing area."""
+    landing.measure_landing(bench)
+    landing.report_landing(bench.samples)
+
+
+BENCHES = {
+    "cards": bench_cards,
+    "codes": bench_codes,
+    "customers": bench_customers,
+    "landing": bench_landing,
+    "pages": bench_pages,
+}
 
 
 def main() -> None:

@@ -247,7 +247,8 @@ def peak_mib() -> float:
 def _take(place: Place, kind: Kind, file: str) -> int:
     parameters = {**kind.settings, "max_file_bytes": MAX_FILE_BYTES}
     with place.runtime() as runtime:
-        request = Request(kind.import_type, file, f"scale {time.time_ns()}", "benchmark", parameters)
+        run = f"scale {time.time_ns()}"
+        request = Request(kind.import_type, file, run, "benchmark", parameters, roots=None)
         return landing.take_file(runtime, request).job_id
 
 
