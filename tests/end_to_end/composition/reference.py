@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from upath import UPath
 
+from include.importing.storage import Location, area, locate
 from include.promo_codes import top_up
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
@@ -96,7 +97,7 @@ def _shown(
     return shown
 
 
-def reports(engine: Engine, folder: UPath) -> Reports:
+def reports(engine: Engine, folder: UPath | Location) -> Reports:
     """Return the files of rejected rows and the like, by file and report; jobs by name, not by number."""
     columns = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
     with engine.connect() as connection:
@@ -104,8 +105,8 @@ def reports(engine: Engine, folder: UPath) -> Reports:
     found = {}
     for job in jobs:
         for url in filter(None, job[2:]):
-            path = UPath(url, **folder.storage_options)
-            content = re.sub(rb"(?m)^%d," % job.id, b"JOB,", path.read_bytes())
+            path = locate(url, area(folder).options)
+            content = re.sub(rb"(?m)^%d," % job.id, b"JOB,", path.open_whole().read())
             found[job.file_name, path.name] = START.sub(rb"\1now", content)
     return found
 
@@ -130,7 +131,7 @@ class Reference:
 
     def results(self) -> Results:
         """Return what was imported."""
-        engine = self.site.runtime.engine
+        engine = self.site.warehouse.owner
         return contents(engine, self.began_at), reports(engine, self.site.runtime.reports)
 
 

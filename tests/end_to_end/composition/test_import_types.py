@@ -121,7 +121,7 @@ def test_a_pool_that_runs_low_is_topped_up(
     engine = create_warehouse_engine(composition.url_for(Role.OWNER))
     drained(engine, 81)
     engine.dispose()
-    drained(reference.site.runtime.engine, 81)
+    drained(reference.site.warehouse.owner, 81)
     assert reference.top_up() == {GENERATED: 100}
     stocked(imports, 119)
     assert_same_results(imports, reference)
