@@ -37,6 +37,7 @@ from include.importing.errors import (
     is_storage_error,
 )
 from include.importing.jobs import FileTaken, JobResult, State
+from include.importing.places import permitted
 from include.importing.runtime import ROOT, Runtime
 from include.importing.settings import (
     LARGEST_SETTINGS_BYTES,
@@ -260,7 +261,7 @@ def _path(url: str, what: str) -> Location:
 
 def _run_key(runtime: Runtime, source: Location) -> str:
     """Name the request by the file's version, so that the same command continues after a kill (X-14)."""
-    prefix = f"command line|{source}|"
+    prefix = f"command line|{permitted(runtime, '', str(source), roots=None).url}|"
     with suppress(OSError):  # a killed attempt may have moved it out of landing, whatever its version was
         prefix += f"{source.stat().version}|"
     with values_hidden(), runtime.engine.connect() as connection:

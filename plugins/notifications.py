@@ -97,7 +97,7 @@ class UnusableNotifier(BaseNotifier):
         """Send the mail; return whether the mail server has taken it."""
         facts = {entry.url: f"{entry.reason[:1].upper()}{entry.reason[1:]}" for entry in self.entries[:ENTRIES_SHOWN]}
         if len(self.entries) > ENTRIES_SHOWN:
-            facts["…"] = f"and {len(self.entries) - ENTRIES_SHOWN:,} more, which the history of imports lists"
+            facts["…"] = f"and {len(self.entries) - ENTRIES_SHOWN:,} more, which the log of pick_up_files names"
         count = len(self.entries)
         told = "1 entry" if count == 1 else f"{count:,} entries"
         try:

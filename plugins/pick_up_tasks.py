@@ -219,11 +219,13 @@ def is_refused_for_good(runtime: Runtime, target: str, run_id: str) -> bool:
 
 def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
     """Tell whether the same version of the file is there now."""
-    from include.importing import files
+    from include.importing.errors import FileRefused
+    from include.importing.files import locate
+    from include.importing.places import Source
 
     try:
-        return files.locate(runtime, arrival.url).stat().version == arrival.version
-    except OSError:
+        return Source(locate(runtime, arrival.url), runtime.landing, is_dropped=True).stat().version == arrival.version
+    except FileRefused:
         return False
 
 

@@ -47,6 +47,7 @@ def open_runtime() -> Iterator[Runtime]:
             engine=engine,
             **{name: location(name) for name in LOCATIONS},
             **{name: secret_key(name) for name in KEY_CONNECTIONS},
+            store_options=_storage_options(),
         )
     finally:
         engine.dispose()

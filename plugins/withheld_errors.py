@@ -19,6 +19,7 @@ from include.importing.errors import (
     ConfigurationError,
     FileRefused,
     FileUnsettled,
+    NotAllDeleted,
     SourceChanged,
     SuiteError,
     WarehouseFault,
@@ -34,7 +35,7 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-OWN_ERRORS = (ConfigurationError, SourceChanged, SuiteError, WarehouseFault, WarehouseUnavailable)
+OWN_ERRORS = (ConfigurationError, NotAllDeleted, SourceChanged, SuiteError, WarehouseFault, WarehouseUnavailable)
 """Their texts are ours and quote no values."""
 OF_CODE = (ImportError, ModuleNotFoundError, NameError, AttributeError, TypeError)
 """Errors of the program's own words, as Python raises them; subclasses (pyarrow's, for one) may quote values."""

@@ -4,6 +4,10 @@ A bad row is data (a reject), never an exception. Everything that is not listed 
 propagates, and outages are retried.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from include.importing.names import mask_data
 
 
@@ -31,6 +35,18 @@ class FileUnsettled(Exception):
 
 class SourceChanged(Exception):
     """A file was written on after it had been taken: nothing may be loaded of what was read of it (X-12)."""
+
+
+class NotAllDeleted(Exception):
+    """Some of what has expired could not be deleted; the rest was (X-20). The next retention tries again.
+
+    Args:
+        failures: what, and why, each a sentence without values.
+    """
+
+    def __init__(self, failures: Sequence[str]) -> None:
+        more = f" … and {len(failures) - 1} more" if len(failures) > 1 else ""
+        super().__init__(f"Not everything that has expired could be deleted: {failures[0]}{more}.")
 
 
 class SettingsError(FileRefused):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from include.importing import storage
@@ -19,6 +20,8 @@ CHANGED = "file.changed"
 """Rule of a job whose file was written on after it had been taken, so that nothing of it was loaded."""
 CHANGED_LATER = "file.changed_after_load"
 """Warning of a job whose file was written on when it had been loaded."""
+RETURNED_SUFFIX = "-returned"
+"""Of the quarantine's folder for a file that could not be put back; the job's number stands before it."""
 UPLOADS = "uploads"
 """Folder of the uploads in the work area."""
 UPLOAD_RECORD = "upload.json"
@@ -45,7 +48,8 @@ def locate(runtime: Runtime, url: str) -> Location:
         ValueError: there is no library for this kind of store.
     """
     protocol = url.partition("://")[0] if "://" in url else ""
-    options = next((folder.options for folder in runtime.areas if folder.protocol == protocol), {})
+    of_stores = {"s3": runtime.store_options} | {folder.protocol: folder.options for folder in runtime.areas}
+    options = of_stores.get(protocol, {})
     return storage.locate(url, options)
 
 
@@ -88,13 +92,6 @@ def taken_path(runtime: Runtime, job: Job) -> Location:
     return work_folder(runtime, job.id) / f"taken-{name}" / job.file_name
 
 
-def return_untaken(runtime: Runtime, job: Job) -> None:
-    """Put a file back into the landing area of which no copy was completed: it will be picked up anew."""
-    taken = taken_path(runtime, job)
-    if job.work_url is None and taken.exists():
-        storage.put_back(taken, locate(runtime, job.source_url))
-
-
 def delete_copies(runtime: Runtime, job: Job) -> None:
     """Delete what a job has read and made of its file, but for the file itself, should it be kept in work."""
     (work_folder(runtime, job.id) / job.file_name).remove()
@@ -112,25 +109,49 @@ def check_unchanged(runtime: Runtime, job: Job) -> None:
         raise SourceChanged("was written on after it had been taken: nothing of it is loaded")
 
 
-def return_changed(runtime: Runtime, job: Job) -> str | None:
-    """Put a file that was written on after it had been taken back into the landing area, as a new arrival (X-12).
+@dataclass(frozen=True)
+class Returned:
+    """What has become of the file itself that a job had taken.
+
+    Args:
+        message: a sentence.
+        is_changed: somebody has written on; else no copy of it was made.
+        kept: where it is when it could not be put back.
+    """
+
+    message: str
+    is_changed: bool
+    kept: Location | None = None
+
+
+def return_taken(runtime: Runtime, job: Job) -> Returned | None:
+    """Put a file back into the landing area that was written on, or of which no copy was made: a new arrival (X-12).
 
     Returns:
-        What became of it, in a sentence; None when it has not changed, or is kept elsewhere.
+        None when there is no reason to.
     """
     taken = taken_path(runtime, job)
     if not taken.exists():
         return None
     stat = taken.stat()
-    if stat.version == job.source_version:
+    is_changed = stat.version != job.source_version or bool(storage.has_writer(taken.path))
+    if is_changed:
+        why = f"The file was written on after it had been taken ({stat.size_bytes - (job.size_bytes or 0):+,} bytes)."
+    elif job.work_url is None:
+        why = "No copy of the file was made."
+    else:
         return None
-    grown = stat.size_bytes - (job.size_bytes or 0)
-    told = f"The file was written on after it had been taken ({grown:+,} bytes)."
-    if storage.put_back(taken, locate(runtime, job.source_url)):
-        return f"{told} As it is now, it is in the landing area again and will be imported anew."
-    kept = archive_folders(runtime, job)[1] / "written-on" / job.file_name
+    try:
+        if storage.put_back(taken, locate(runtime, job.source_url), runtime.landing):
+            return Returned(
+                f"{why} As it is now, it is in the landing area again and will be imported anew.", is_changed
+            )
+        obstacle = "Another file has its name by now"
+    except OSError:
+        obstacle = "It can't be put back into its folder"
+    kept = runtime.archive / "quarantine" / job.import_type / f"{job.id}{RETURNED_SUFFIX}" / job.file_name
     storage.move(taken, kept)
-    return f"{told} Another file has its name by now; as it is, it is kept in the quarantine: {kept}."
+    return Returned(f"{why} {obstacle}: it is kept in the quarantine.", is_changed, kept)
 
 
 def find_source(runtime: Runtime, job: Job) -> Location | None:

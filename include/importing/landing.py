@@ -8,7 +8,8 @@ changed by then. Source: X-01, X-10, X-12, X-14, X-21.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,16 +23,18 @@ from include.importing import files, jobs, settings, staging, storage
 from include.importing.chunk_plan import check_size
 from include.importing.errors import ConfigurationError, FileRefused, FileUnsettled, SourceChanged
 from include.importing.jobs import JOB, Claim, Job, State
-from include.importing.listing import Arrival, Unusable, list_landing
+from include.importing.listing import Arrival, Unusable, list_landing, still_growing
 from include.importing.places import UNKNOWN_TYPE, Source, permitted
 from include.importing.runtime import Runtime
 from include.importing.settings_files import given_texts, read_layers, read_text, sidecar_of
 from include.importing.stages import stage, values_hidden
-from include.importing.storage import Location
+from include.importing.storage import FileStat, Location, NotARegularFile
 
 __all__ = ["UNKNOWN_TYPE", "FileUnsettled", "list_landing"]
 
 UNUSABLE_LAUNCHER = "pick_up_files"
+_IS_REMOVED = "is_removed"
+"""Key of a job's parameters: its file and sidecar have been taken out of the landing area."""
 _MOST_RECORDED = 1000
 """Entries at once: the others come with the next tick."""
 
@@ -97,8 +100,8 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
         _give_up(runtime, job.id, change)
         raise FileUnsettled(f"{source.named.name} {change}") from None
     if source.is_dropped:
-        with stage(runtime, job.id) as (_, job):
-            _remove_taken(runtime, job, source)
+        with stage(runtime, job.id) as (connection, job):
+            _remove_taken(runtime, connection, job, source)
     return Taken(job.id, State.RUNNING)
 
 
@@ -260,7 +263,9 @@ def _bring(runtime: Runtime, connection: Connection, job: Job, source: Source) -
                 raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
             storage.move(ended, target)
         else:
-            jobs.update(connection, job.id, source_version=version, size_bytes=target.stat().size_bytes)
+            parameters = {**jobs.get(connection, job.id).parameters, _IS_REMOVED: False}
+            size_bytes = target.stat().size_bytes
+            jobs.update(connection, job.id, source_version=version, size_bytes=size_bytes, parameters=parameters)
     jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
 
 
@@ -273,7 +278,7 @@ def _copy_source(
         The version that was copied.
     """
     taken = files.taken_path(runtime, job)
-    limit = _largest_bytes(runtime, job)
+    chosen = _settings_so_far(runtime, job)
     if not taken.exists():
         try:
             content, stat = source.content(), source.stat()
@@ -283,42 +288,63 @@ def _copy_source(
         # A file dropped later under the same name is another arrival.
         if source.is_dropped and version != job.source_version and not any_version:
             return None
+        if any_version:
+            _check_grown(source, content, stat, chosen.settle_seconds, runtime)
         is_link = source.named.is_local and storage.is_link(source.named)
-        if not source.is_dropped or is_link or not _take(source.named, taken):
+        if not source.is_dropped or is_link or not _take(runtime, source.named, taken, version):
             if content.is_local or not target.protocol:  # within a store nothing passes through here
-                check_size(stat.size_bytes, limit)
-            return _copy_unchanged(content, target, version)
-    version = taken.stat().version
-    if version != job.source_version and not any_version:
+                check_size(stat.size_bytes, chosen.max_file_bytes)
+            return _copy_unchanged(lambda: source.copy_to(target), content, target, version)
+    stat = taken.stat()
+    if stat.version != job.source_version and not any_version:
         raise SourceChanged("was written on while it was taken")
-    if taken.stat().size_bytes > limit:  # refused before anything of it is read: the file itself goes to the quarantine
+    if any_version:
+        _check_grown(source, taken, stat, chosen.settle_seconds, runtime)
+    if stat.size_bytes > chosen.max_file_bytes:  # refused before it is read: the file itself goes to the quarantine
         storage.rename(taken, target)
-        return version
+        return stat.version
     try:
-        return _copy_unchanged(taken, target, version)
+        return _copy_unchanged(lambda: storage.copy(taken, target), taken, target, stat.version)
     except OSError:  # such as a full disk: outside of work, the file is picked up again when there is room
-        storage.put_back(taken, source.named)
+        with suppress(OSError):  # else it stays beside the job, which says so when it is closed
+            storage.put_back(taken, source.named, runtime.landing)
         raise
 
 
-def _largest_bytes(runtime: Runtime, job: Job) -> int:
-    """Return `max_file_bytes` of a job's settings; the usual limit when they are wrong, as the inspection will say."""
+def _settings_so_far(runtime: Runtime, job: Job) -> settings.ImportSettings:
+    """Return the settings of a job before its file is read; the defaults when they are wrong, as it will say."""
     try:
-        chosen = settings.resolve(job.import_type, **settings_layers(job), defaults_file=runtime.defaults_file)
+        return settings.resolve(job.import_type, **settings_layers(job), defaults_file=runtime.defaults_file)
     except (FileRefused, ConfigurationError):
-        chosen = settings.ImportSettings.model_validate({})
-    return chosen.max_file_bytes
+        return settings.ImportSettings.model_validate({})
 
 
-def _take(named: Location, taken: Location) -> bool:
+def _check_grown(source: Source, content: Location, stat: FileStat, settle_seconds: float, runtime: Runtime) -> None:
+    """Look whether a file that was written on while it was taken has settled by now.
+
+    Raises:
+        FileUnsettled: it has not.
+    """
+    if source.is_dropped and not stat.is_object:
+        age_seconds = (runtime.clock() - stat.modified_at).total_seconds()
+        if (reason := still_growing(content, age_seconds, settle_seconds)) is not None:
+            raise FileUnsettled(f"{source.named.name} waits: {reason}")
+
+
+def _take(runtime: Runtime, named: Location, taken: Location, version: str) -> bool:
     """Rename a file into work; False where another file system or a store is in between.
 
     Raises:
         FileRefused: it can't be removed from its folder, which is known before it is copied.
+        SourceChanged: it is another file, or in another folder, than a moment ago.
     """
     try:
-        return storage.rename(named, taken)
+        return storage.take_out(named, runtime.landing, taken, version)
+    except (FileNotFoundError, NotADirectoryError, NotARegularFile) as error:
+        raise SourceChanged(f"was exchanged while it was taken: {error.strerror}") from None
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise SourceChanged("is in a folder that has become a link") from None
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise FileRefused(
                 "file.not_removable", f"{named.name} can't be removed from its folder: {error.strerror}."
@@ -326,8 +352,11 @@ def _take(named: Location, taken: Location) -> bool:
         raise
 
 
-def _copy_unchanged(content: Location, target: Location, version: str) -> str:
-    storage.copy(content, target)
+def _copy_unchanged(copy: Callable[[], None], content: Location, target: Location, version: str) -> str:
+    try:
+        copy()
+    except (FileNotFoundError, NotADirectoryError, NotARegularFile):
+        raise SourceChanged("was exchanged while it was copied") from None
     if content.stat().version != version:
         target.remove()
         raise SourceChanged("was written on while it was copied")
@@ -337,22 +366,30 @@ def _copy_unchanged(content: Location, target: Location, version: str) -> str:
 def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
     """End a job whose file changed while it was taken: the file goes back to waiting."""
     with stage(runtime, job_id) as (connection, job):
-        files.return_changed(runtime, job)
+        returned = files.return_taken(runtime, job)
+        told = "it waits until it has settled." if returned is None else returned.message
+        kept = None if returned is None or returned.kept is None else str(returned.kept)
         jobs.update(
             connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED, finished_at=runtime.clock(),
-            refusal_message=f"{job.file_name} {change}; it waits until it has settled.",
+            refusal_message=f"{job.file_name} {change}; {told}", archive_url=kept,
         )  # fmt: skip
 
 
-def _remove_taken(runtime: Runtime, job: Job, source: Source) -> None:
-    """Remove what was copied from the landing area, and its settings: only now does the ledger name the copy."""
-    if _is_there(source, job.source_version):
+def _remove_taken(runtime: Runtime, connection: Connection, job: Job, source: Source) -> None:
+    """Remove what was copied from the landing area, and its settings: only now does the ledger name the copy.
+
+    Once: what is there at a later attempt has been dropped since, alike as it may look.
+    """
+    if job.parameters.get(_IS_REMOVED):
+        return
+    if not files.taken_path(runtime, job).exists() and _is_there(source, job.source_version):
         _remove(runtime, job, source.named)
     # Another sidecar than the job's announces another file of this name.
     sidecar = sidecar_of(source.named)
     text = None if source.named.exists() else read_text(sidecar, runtime.landing, is_dropped=True)
     if text is not None and text == job.parameters.get("sidecar"):
-        sidecar.remove()
+        storage.remove_below(sidecar, runtime.landing)
+    jobs.update(connection, job.id, parameters={**job.parameters, _IS_REMOVED: True})
 
 
 def _is_there(source: Source, version: str) -> bool:
@@ -369,7 +406,7 @@ def _remove(runtime: Runtime, job: Job, named: Location) -> None:
         FileRefused: there is no right to; no copy is kept, for each later attempt would make another.
     """
     try:
-        named.remove()
+        storage.remove_below(named, runtime.landing)
     except PermissionError as error:
         files.delete_copies(runtime, job)
         message = f"{job.file_name} can't be removed from the landing area: {error.strerror or error}."

@@ -7,7 +7,11 @@ Source: X-01, X-11, X-12, X-14, GC-05.
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
+import random
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,11 +43,15 @@ from include.importing.storage import FileStat, Location, NotARegularFile
 
 EXTENSIONS = (".csv", ".txt")
 """In any letter case (X-01)."""
+SETTLING = "settling"
+UNREADABLE = "file.unreadable"
 UNENDED_SETTLE_SECONDS = 60
 """How long a file without a line end at its end must be unchanged: it may have been cut off."""
 _UNUSABLE_AFTER_SECONDS = 60
 """How long an entry that can't be used is left to whoever is still making it."""
 _MOST_REMEMBERED = 50_000
+MOST_READING_SECONDS = 3.0
+"""Of a listing, for settings files that were not read before: 64 KiB of nonsense take half a second."""
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -131,7 +139,7 @@ def arrivals(runtime: Runtime) -> list[Arrival]:
 def list_landing(runtime: Runtime, now: datetime) -> Listing:
     """Sort what is in the landing area into what can start now, what must wait, and what is unusable (X-12, GC-05)."""
     scan = _Scan(runtime, now)
-    considered = [scan.consider(arrival) for arrival in scan.arrivals]
+    considered = scan.consider_all()
     queue = _Queue(runtime, considered)
     listing = Listing(unusable=scan.unusable)
     for candidate in considered:
@@ -140,7 +148,8 @@ def list_landing(runtime: Runtime, now: datetime) -> Listing:
             listing.ready.append(candidate.arrival)
         else:
             listing.waiting.append(Waiting(candidate.arrival, reason))
-            queue.note_waiting(candidate.arrival)
+            if reason.startswith(SETTLING):  # for a minute at most; what else holds one file holds no other sender's
+                queue.note_waiting(candidate.arrival)
     return listing
 
 
@@ -196,22 +205,34 @@ class _Scan:
             if is_hidden(entry.relative):
                 continue
             is_settings = name.lower().endswith(SIDECAR_SUFFIX) or name.lower() == FOLDER_SETTINGS
-            if is_settings and entry.problem is None:
+            if is_settings and (entry.problem is None or entry.problem[0] == UNREADABLE):
                 self._settings_files[entry.relative] = entry
             if entry.problem is not None and (is_settings or not is_ignored(name)):
                 self._note_unusable(entry, *entry.problem, now)
             elif not is_ignored(name):
                 usable.append(entry)
-        found = [arrival for entry in usable if (arrival := self._arrival(entry, now)) is not None]
+        found = [arrival for entry in usable if (arrival := self._looked_at(entry, now)) is not None]
         self.arrivals = sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file_name))
 
-    def consider(self, arrival: Arrival) -> _Considered:
+    def consider_all(self) -> list[_Considered]:
+        """Consider every arrival, in their order. Settings that are new are read for a few seconds at most.
+
+        Those of the others are read by a later listing, in no order, so that no file is always the last.
+        """
+        until = time.monotonic() + MOST_READING_SECONDS
+        considered: dict[str, _Considered] = {}
+        for arrival in random.sample(self.arrivals, len(self.arrivals)):
+            considered[arrival.url] = self.consider(arrival, may_read=time.monotonic() < until)
+        return [considered[arrival.url] for arrival in self.arrivals]
+
+    def consider(self, arrival: Arrival, *, may_read: bool = True) -> _Considered:
+        """Return an arrival with its settings; with the reason why there are none when they can't be read now."""
         content, chosen, trouble = self._contents[arrival.url], _DEFAULTS, None
         is_wanted = arrival.import_type is not None and suffix_of(arrival.file_name) in EXTENSIONS
         starts_at = arrival.arrived_at
         if is_wanted:
             try:
-                chosen = self._settings_of(arrival)
+                chosen = self._settings_of(arrival, may_read=may_read)
                 if chosen.release is not None:
                     starts_at = settings.next_release(chosen.release, arrival.arrived_at)
             except Exception as error:  # one entry never stops the others (X-12)
@@ -229,6 +250,15 @@ class _Scan:
         except Exception as error:  # one entry never stops the others (X-12)
             return f"can't be looked at: {_reason(error)}"
         return reason
+
+    def _looked_at(self, entry: _Entry, now: datetime) -> Arrival | None:
+        try:
+            return self._arrival(entry, now)
+        except FileNotFoundError:  # taken away since the listing began
+            return None
+        except Exception as error:  # one entry never stops the others (X-12)
+            self._note_unusable(entry, UNREADABLE, f"can't be looked at: {_reason(error)}", now)
+            return None
 
     def _arrival(self, entry: _Entry, now: datetime) -> Arrival | None:
         assert entry.stat is not None
@@ -260,12 +290,15 @@ class _Scan:
         age = now.timestamp() - entry.changed_at
         if 0 <= age < _UNUSABLE_AFTER_SECONDS:
             return
-        name = visible(entry.relative.rpartition("/")[2])
+        name = visible(entry.relative.rstrip("/").rpartition("/")[2])
+        # Names that are shown alike are still apart.
+        exact = hashlib.sha256(str(entry.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        version = f"{entry.identity}-{exact}"
         self.unusable.append(
-            Unusable(place_of(entry.relative)[0], visible(str(entry.path)), name, rule, reason, entry.identity)
+            Unusable(place_of(entry.relative)[0], visible(str(entry.path)), name, rule, reason, version)
         )
 
-    def _settings_of(self, arrival: Arrival) -> _PickUp:
+    def _settings_of(self, arrival: Arrival, *, may_read: bool) -> _PickUp:
         """Return the settings of an arrival that bear on its pick-up; the defaults when they are wrong.
 
         Raises:
@@ -276,10 +309,15 @@ class _Scan:
         folder_name = place_of(relative)[1]
         places = landing_places(relative)
         there = [entry for place in places.values() if (entry := self._settings_files.get(place)) is not None]
+        for entry in there:
+            if entry.problem is not None:
+                raise PermissionError(errno.EACCES, f"{entry.path.name} {entry.problem[1]}", entry.path.path)
         versions = tuple((entry.relative, entry.identity) for entry in there)
         defaults = os.stat(self._runtime.defaults_file).st_mtime_ns
         key = (self._runtime.landing, arrival.import_type, folder_name, versions, self._runtime.defaults_file, defaults)
         if key not in _remembered:
+            if not may_read:
+                raise TimeoutError(errno.EAGAIN, "there are very many, and a later listing reads them")
             _remembered[key] = self._read_settings(arrival, places, folder_name)
             if len(_remembered) > _MOST_REMEMBERED:
                 _remembered.popitem(last=False)
@@ -371,11 +409,26 @@ def _unsettled(considered: _Considered, now: datetime) -> str | None:
     age = (now - arrival.arrived_at).total_seconds()
     if age < 0:  # another machine's clock: the time of the last change of the file's entry is this machine's
         age = now.timestamp() - os.lstat(arrival.url).st_ctime
-    if age < settle_seconds:
-        return "settling"
-    if age < UNENDED_SETTLE_SECONDS and considered.is_wanted and not _ends_with_line_end(considered.content):
-        return "settling: no line end at its end yet"
-    return "a program still has it open for writing" if storage.has_writer(considered.content.path) else None
+    return still_growing(considered.content, age, settle_seconds, may_be_cut_off=considered.is_wanted)
+
+
+def still_growing(
+    content: Location, age_seconds: float, settle_seconds: float, *, may_be_cut_off: bool = True
+) -> str | None:
+    """Say why a file on a disk may still be growing; None when it has settled (X-12).
+
+    Args:
+        age_seconds: since its last write.
+        may_be_cut_off: a missing line end at its end makes it wait longer.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    if age_seconds < settle_seconds:
+        return SETTLING
+    if may_be_cut_off and age_seconds < UNENDED_SETTLE_SECONDS and not _ends_with_line_end(content):
+        return f"{SETTLING}: no line end at its end yet"
+    return "a program still has it open for writing" if storage.has_writer(content.path) else None
 
 
 def _ends_with_line_end(path: Location) -> bool:
@@ -428,7 +481,7 @@ def _look(landing: Location, path: Location, relative: str, entry: os.DirEntry[s
     except FileNotFoundError:
         return None
     except OSError as error:
-        return _Entry(path, relative, None, path, ("file.unreadable", f"can't be looked at: {error.strerror}"), "?")
+        return _Entry(path, relative, None, path, (UNREADABLE, f"can't be looked at: {error.strerror}"), "?")
     problem: tuple[str, str] | None = None
     stat, content = None, path
     try:
@@ -438,7 +491,7 @@ def _look(landing: Location, path: Location, relative: str, entry: os.DirEntry[s
         else:
             stat = storage.local_stat(held, path.path)
         if not os.access(content.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
-            problem = ("file.unreadable", "can't be read: no right to")
+            problem = (UNREADABLE, "can't be read: no right to")
     except OutOfPlace as error:
         problem = ("file.link", str(error))
     except NotARegularFile as error:
@@ -446,6 +499,6 @@ def _look(landing: Location, path: Location, relative: str, entry: os.DirEntry[s
     except IsADirectoryError:
         problem = ("file.link", "is a link to a folder, which is not followed: give the folder itself this name")
     except OSError as error:
-        problem = ("file.unreadable", f"can't be looked at: {error.strerror}")
+        problem = (UNREADABLE, f"can't be looked at: {error.strerror}")
     identity = f"{held.st_ino}-{stat.version if stat else held.st_mode}"
     return _Entry(path, relative, stat, content, problem, identity, held.st_ctime)

@@ -27,6 +27,8 @@ LONGEST_SHOWN = 300
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _ADDRESS = re.compile(r"([^/:]+):(?://|:)?")
 """The beginning of a text that is no path on a disk."""
+_USER = re.compile(r"[^/\s]*(?::|%3[Aa])[^/\s]*@")
+"""User and password, wherever they are written; without them nobody needs them."""
 _OBJECT_STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 """Their names of files are keys, in which `?` and `@` are characters."""
 
@@ -66,6 +68,21 @@ class Source:
         except OSError as error:
             raise missing(str(self.named), error) from None
 
+    @property
+    def real_root(self) -> Location | None:
+        """The folder on a disk below which the content is; None of stores and of a command line's file."""
+        is_bound = self.root is not None and self.root.is_local
+        return Location(os.path.realpath(self.root.path)) if is_bound and self.root is not None else None
+
+    def copy_to(self, target: Location) -> None:
+        """Copy the content; no link is followed that was not there when it was looked at.
+
+        Raises:
+            FileRefused: as `content` does.
+            StorageError: there is no room.
+        """
+        storage.copy(self.content(), target, self.real_root)
+
     def stat(self) -> FileStat:
         """Return the version of the content.
 
@@ -84,8 +101,8 @@ class OutOfPlace(Exception):
 
 def visible(text: str) -> str:
     """Return a name with its odd characters replaced, and cut where it is very long."""
-    shown = _CONTROL.sub("\ufffd", text.encode(errors="backslashreplace").decode())
-    return shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]}…"
+    printable = _CONTROL.sub("\ufffd", text.encode(errors="backslashreplace").decode())
+    return printable if len(printable) <= LONGEST_SHOWN else f"{printable[:LONGEST_SHOWN]}…"
 
 
 def shown(text: str) -> str:
@@ -93,10 +110,11 @@ def shown(text: str) -> str:
 
     An address loses whatever may be a secret: user and password, query, the path on a host that is no store of objects.
     """
+    text = _USER.sub("…@", text)
     if address := _ADDRESS.match(text):
         first = text.split("::")[0]
         host, slash, key = first[address.end() :].partition("/")
-        rest = key.split("?")[0] if address[1] in _OBJECT_STORES else "…"
+        rest = re.split("[?#]", key)[0] if address[1] in _OBJECT_STORES else "…"
         text = f"{address[0]}{host.rpartition('@')[2].split('?')[0]}{slash}{rest if slash else ''}"
     return visible(text)
 
@@ -141,6 +159,8 @@ def is_hidden(relative: str) -> bool:
 
 def name_mistake(relative: str) -> str | None:
     """Say why a path of the landing area can't be kept in ledger, work and archive; None when it can."""
+    if relative.endswith("/"):
+        return "its key ends in `/`, as a folder's: rename it"
     try:
         relative.encode()
     except UnicodeEncodeError:
@@ -223,7 +243,7 @@ def permitted(runtime: Runtime, import_type: str, url: str, roots: Sequence[str]
         relative = named.below(runtime.landing)
         is_dropped = relative is not None and _is_shown(relative, import_type)
         return Source(named, runtime.landing if is_dropped else None, is_dropped=is_dropped)
-    named = _parse(runtime, url, refusal)
+    named = _parse(runtime, url, roots, refusal)
     relative = named.below(runtime.landing)
     if relative is not None and _is_shown(relative, import_type):
         return Source(named, runtime.landing, is_dropped=True)
@@ -237,18 +257,28 @@ def permitted(runtime: Runtime, import_type: str, url: str, roots: Sequence[str]
         for root in roots:
             folder = locate(runtime, root)
             relative = named.below(folder)
-            if relative is not None and not is_hidden(relative):
+            if relative is not None and not is_hidden(relative) and not _is_in_an_area(runtime, named):
                 return Source(named, folder)
     raise refusal
 
 
-def _parse(runtime: Runtime, url: str, refusal: FileRefused) -> Location:
+def _is_in_an_area(runtime: Runtime, named: Location) -> bool:
+    """Tell whether a file is in one of the importer's own areas: there, only what is said of them is permitted."""
+    real = Location(os.path.realpath(named.path)) if named.is_local else named
+    for folder in runtime.areas:
+        real_folder = Location(os.path.realpath(folder.path)) if folder.is_local else folder
+        if named.below(folder) is not None or real.below(real_folder) is not None:
+            return True
+    return False
+
+
+def _parse(runtime: Runtime, url: str, roots: Sequence[str], refusal: FileRefused) -> Location:
     """Read the name of a file: an absolute path, or the URL of a store that is configured, without `.` and `..`."""
     protocol, separator, rest = url.partition("://")
     if separator and "/" not in protocol:
         if protocol == "file":
             url = rest
-        elif protocol not in {folder.protocol for folder in runtime.areas}:
+        elif protocol not in {folder.protocol for folder in runtime.areas} | {_protocol(root) for root in roots}:
             raise refusal
     path = rest if separator and protocol != "file" else url
     parts = path.split("/")
@@ -256,6 +286,10 @@ def _parse(runtime: Runtime, url: str, refusal: FileRefused) -> Location:
     if not is_absolute or not parts[-1] or {".", ".."} & set(parts):
         raise refusal
     return locate(runtime, url)
+
+
+def _protocol(url: str) -> str:
+    return url.partition("://")[0] if "://" in url else ""
 
 
 def _is_shown(relative: str, import_type: str) -> bool:

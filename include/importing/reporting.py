@@ -24,9 +24,10 @@ from sqlalchemy import Connection
 
 from include import import_types
 from include.importing import files, jobs, rejected_rows, staging, storage
-from include.importing.errors import ConfigurationError, FileRefused
+from include.importing.errors import ConfigurationError, FileRefused, NotAllDeleted
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, Job, JobResult, State
+from include.importing.one_by_one import Failures
 from include.importing.places import LONGEST_NAME_BYTES, UNKNOWN_TYPE
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
@@ -40,6 +41,8 @@ _SPOOL_BYTES = 2 << 20
 """Of ledger rows at once: some 20,000 rejects. With 8 MiB, and read ahead by threads, reports took 250 MiB more."""
 _SUMMARY, _EVIDENCE = "summary.json", "validation.json"
 _WITHOUT_VALUES = (_SUMMARY, _EVIDENCE)
+_OF_A_JOB = re.compile(f"([0-9]+)({files.RETURNED_SUFFIX})?")
+"""Names of folders."""
 _WITH_VALUES = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
 """Files that hold the sender's values: they go after `retention_days`."""
 
@@ -122,20 +125,30 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
     """
     with stage(runtime, job_id) as (connection, job):
         unfinished = (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW)
+        if job.import_type == UNKNOWN_TYPE and job.state in unfinished and job.work_url is not None:
+            # Its refusal was killed before it was recorded: nothing else can become of it (X-01).
+            refusal = FileRefused("file.unknown_type", "The folder of the file belongs to no import type.")
+            jobs.refuse(connection, job_id, refusal)
+            job = jobs.get(connection, job_id)
         if job.state in unfinished and failure is not None:
-            changed = files.return_changed(runtime, job)
-            files.return_untaken(runtime, job)
+            returned = files.return_taken(runtime, job)
+            rule, message = "job.failed", failure
+            if returned is not None and returned.is_changed:
+                rule, message = files.CHANGED, f"{returned.message} Nothing of it was loaded."
+            elif returned is not None:
+                message = f"{failure} {returned.message}"
+            archive_url = job.archive_url if returned is None or returned.kept is None else str(returned.kept)
             jobs.update(
-                connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED if changed else "job.failed",
-                refusal_message=f"{changed} Nothing of it was loaded." if changed else failure,
-                finished_at=runtime.clock(),
+                connection, job_id, state=State.FAILED, refusal_rule=rule, refusal_message=message,
+                archive_url=archive_url, finished_at=runtime.clock(),
             )  # fmt: skip
             if job.summary_file_url is not None:  # written while the job was still running
                 _write_summary(runtime, connection, job_id)
         elif job.state not in (*unfinished, State.FAILED):
             archive_url, warnings = _put_away(runtime, job)
-            if changed := files.return_changed(runtime, job):
-                warnings.append({"rule": files.CHANGED_LATER, "message": changed})
+            if (returned := files.return_taken(runtime, job)) is not None:
+                rule = files.CHANGED_LATER if job.is_loaded else files.CHANGED
+                warnings.append({"rule": rule, "message": returned.message})
             finished_at = job.finished_at or runtime.clock()
             jobs.update(
                 connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at,
@@ -157,6 +170,9 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
 
     Returns:
         How many jobs lost their files, by import type; folders of no job count for `unknown`.
+
+    Raises:
+        NotAllDeleted: something could not be; everything else was.
     """
     with values_hidden(), runtime.engine.begin() as connection:
         rows = connection.execute(
@@ -169,27 +185,34 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
             )
         ).all()
     deleted: dict[str, int] = {}
+    failures = Failures()
     for row in rows:
-        days = row.settings.get("retention_days") or _default_retention(runtime, row.import_type)
-        if row.launched_at + timedelta(days=days) > now:
-            continue
-        with stage(runtime, row.id) as (connection, job):
-            for folder in (files.work_folder(runtime, job.id), *files.archive_folders(runtime, job)):
-                storage.delete_folder(folder)
-            storage.delete_unfinished(files.report_folder(runtime, job))
-            for url in filter(None, (getattr(job, column) for column in _WITH_VALUES)):
-                files.locate(runtime, url).remove()
-            staging.drop_tables(connection, job.id)
-            connection.execute(sa.update(REJECT).where(REJECT.c.job_id == job.id).values(reasons="(deleted)"))
-            connection.execute(sa.delete(DROPPED_VALUE).where(DROPPED_VALUE.c.job_id == job.id))
-            jobs.update(connection, job.id, archive_url=None, work_url=None, **dict.fromkeys(_WITH_VALUES))
-        deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
-    if strays := _delete_strays(runtime, now):
+        with failures.guard(f"the files of job {row.id}"):
+            days = row.settings.get("retention_days") or _default_retention(runtime, row.import_type)
+            if row.launched_at + timedelta(days=days) <= now:
+                _delete_files_of(runtime, row.id)
+                deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
+    if strays := _delete_strays(runtime, now, failures):
         deleted[UNKNOWN_TYPE] = deleted.get(UNKNOWN_TYPE, 0) + strays
+    if failures:
+        raise NotAllDeleted(failures)
     return deleted
 
 
-def _delete_strays(runtime: Runtime, now: datetime) -> int:
+def _delete_files_of(runtime: Runtime, job_id: int) -> None:
+    with stage(runtime, job_id) as (connection, job):
+        for folder in (files.work_folder(runtime, job.id), *files.archive_folders(runtime, job)):
+            storage.delete_folder(folder)
+        storage.delete_unfinished(files.report_folder(runtime, job))
+        for url in filter(None, (getattr(job, column) for column in _WITH_VALUES)):
+            files.locate(runtime, url).remove()
+        staging.drop_tables(connection, job.id)
+        connection.execute(sa.update(REJECT).where(REJECT.c.job_id == job.id).values(reasons="(deleted)"))
+        connection.execute(sa.delete(DROPPED_VALUE).where(DROPPED_VALUE.c.job_id == job.id))
+        jobs.update(connection, job.id, archive_url=None, work_url=None, **dict.fromkeys(_WITH_VALUES))
+
+
+def _delete_strays(runtime: Runtime, now: datetime, failures: Failures) -> int:
     """Delete what is in the areas beyond what the ledger names; return how many folders lost something."""
     by_type = [UNKNOWN_TYPE, *import_types.IMPORT_TYPES]
     places = [(runtime.work, "", max(_default_retention(runtime, name) for name in by_type))]
@@ -197,40 +220,51 @@ def _delete_strays(runtime: Runtime, now: datetime) -> int:
         days = _default_retention(runtime, name)
         places += [(runtime.archive / kind / name, "", days) for kind in ("imported", "quarantine")]
         places.append((runtime.reports / name, "reports", days))
-    return sum(
-        _delete_stray_folders(runtime, place, now - timedelta(days=days), is_report=kind == "reports")
-        for place, kind, days in places
-    )
+    deleted = 0
+    for place, kind, days in places:
+        with failures.guard(f"what is in {place}"):
+            before = now - timedelta(days=days)
+            deleted += _delete_stray_folders(runtime, place, before, failures, is_report=kind == "reports")
+    return deleted
 
 
-def _delete_stray_folders(runtime: Runtime, place: Location, before: datetime, *, is_report: bool) -> int:
-    folders = {int(folder.name): folder for folder in storage.folders(place) if re.fullmatch("[0-9]+", folder.name)}
+def _delete_stray_folders(
+    runtime: Runtime, place: Location, before: datetime, failures: Failures, *, is_report: bool
+) -> int:
+    named = [(_OF_A_JOB.fullmatch(folder.name), folder) for folder in storage.folders(place)]
+    folders = [(int(name[1]), folder) for name, folder in named if name is not None]
     if not folders:
         return 0
+    lowest, highest = min(number for number, _ in folders), max(number for number, _ in folders)
     with values_hidden(), runtime.engine.connect() as connection:
         keeping = sa.or_(
             *(JOB.c[column].is_not(None) for column in ("work_url", "archive_url", *_WITH_VALUES)),
             JOB.c.finished_at.is_(None),
             JOB.c.launched_at >= before,
         )
-        known = sa.select(JOB.c.id, keeping.label("keeps")).where(JOB.c.id.between(min(folders), max(folders)))
+        known = sa.select(JOB.c.id, keeping.label("keeps")).where(JOB.c.id.between(lowest, highest))
         keeps = {row.id: row.keeps for row in connection.execute(known)}
     deleted = 0
-    for number, folder in folders.items():
+    for number, folder in folders:
         if keeps.get(number):
             continue
-        held = list(storage.files_below(folder))
-        if any(storage.changed_at(path, stat) >= before for path, stat in held):
-            continue
-        if number in keeps and is_report:  # which has the job's summary and evidence for ever
-            strays = [path for path, _ in held if path.name not in _WITHOUT_VALUES]
-            for path in strays:
-                path.remove()
-            deleted += bool(strays)
-        else:
-            storage.delete_folder(folder)
-            deleted += 1
+        with failures.guard(f"the folder {folder}"):
+            # A report's folder has its job's summary and evidence for ever.
+            deleted += _delete_stray(folder, before, is_report=is_report and number in keeps)
     return deleted
+
+
+def _delete_stray(folder: Location, before: datetime, *, is_report: bool) -> bool:
+    held = list(storage.files_below(folder))
+    if any(storage.changed_at(path, stat) >= before for path, stat in held):
+        return False
+    if not is_report:
+        storage.delete_folder(folder)
+        return True
+    strays = [path for path, _ in held if path.name not in _WITHOUT_VALUES]
+    for path in strays:
+        path.remove()
+    return bool(strays)
 
 
 def _default_retention(runtime: Runtime, import_type: str) -> int:

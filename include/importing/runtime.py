@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -31,6 +32,7 @@ class Runtime:
         chunk_bytes: what one task validates, in bytes of text; a chunk ends with the first record that fills it.
         block_bytes: what is read and judged at once. 8 MiB cost 100 MiB more memory than 4 and saved nothing.
         clock: the current time, aware, UTC.
+        store_options: what reaches an S3 store in which none of the folders is (X-21: `import_roots`).
     """
 
     engine: Engine
@@ -46,6 +48,7 @@ class Runtime:
     chunk_bytes: int = 64 << 20
     block_bytes: int = 4 << 20
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    store_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Take the folders as paths, URLs or other libraries' paths too."""

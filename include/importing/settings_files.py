@@ -5,6 +5,7 @@ Source: X-11, PC-02.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
 from include.importing.places import OutOfPlace, content_of, place_of
 from include.importing.runtime import Runtime
 from include.importing.settings import LARGEST_SETTINGS_BYTES
-from include.importing.storage import NO_SUCH_FILE, Location, NotARegularFile
+from include.importing.storage import NO_SUCH_FILE, Location, NotARegularFile, open_below
 
 SettingsText = str | dict[str, str] | None
 """Text of a settings file; `{"mistake": sentence}` when it is no text; None without a file."""
@@ -86,6 +87,16 @@ def sidecar_of(source: Location) -> Location:
     return source.with_name(f"{source.name}{SIDECAR_SUFFIX}")
 
 
+def _read(path: Location, root: Location | None, *, is_dropped: bool) -> bytes:
+    if not path.is_local:
+        return path.read_bytes(LARGEST_SETTINGS_BYTES)
+    content = content_of(path, root, is_dropped=is_dropped)
+    if root is None:
+        return content.read_bytes(LARGEST_SETTINGS_BYTES)
+    with open_below(content, Location(os.path.realpath(root.path))) as stream:
+        return stream.read(LARGEST_SETTINGS_BYTES + 1)
+
+
 def read_text(path: Location, root: Location | None, *, is_dropped: bool = False) -> SettingsText:
     """Return the text of a settings file: at most 64 KiB of UTF-8 (X-11).
 
@@ -96,8 +107,7 @@ def read_text(path: Location, root: Location | None, *, is_dropped: bool = False
         OSError: it is there and can't be read.
     """
     try:
-        content = content_of(path, root, is_dropped=is_dropped) if path.is_local else path
-        raw = content.read_bytes(LARGEST_SETTINGS_BYTES)
+        raw = _read(path, root, is_dropped=is_dropped)
     except OutOfPlace as error:
         return {"mistake": f"{path.name}: {error}."}
     except NotARegularFile as error:

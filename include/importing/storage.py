@@ -10,14 +10,16 @@ Source: X-12, X-21.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import functools
 import hashlib
 import os
+import signal
 import stat as modes
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,6 +30,8 @@ _READ_AHEAD_BYTES = 8 << 20
 _UPLOAD_BYTES = 16 << 20
 """Of a part of an upload: a bucket takes 10,000 of them. s3fs would read ahead, and gather before it sends, 50 MiB."""
 PARTIAL_SUFFIX = ".part"
+_HERE, _NO_REPLACE = -100, 1
+"""AT_FDCWD and RENAME_NOREPLACE, of Linux's renameat2, which Python doesn't have."""
 _DISK = ("", "file", "local")
 NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _EPOCH = datetime.fromtimestamp(0, UTC)
@@ -278,18 +282,21 @@ def object_stat(info: Mapping[str, Any]) -> FileStat:
     return FileStat(int(info["size"] or 0), version, modified_at.astimezone(UTC), is_object=True)
 
 
-def open_regular(path: str) -> BinaryIO:
+def open_regular(path: str, folder: int | None = None) -> BinaryIO:
     """Open a regular file of a disk: no link is followed, no named pipe waited for, no device read.
+
+    Args:
+        folder: descriptor of the folder that a relative path is in.
 
     Raises:
         NotARegularFile: it is none.
         OSError: it can't be opened.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket, or a device without a driver
-            local_stat(os.lstat(path), path)
+            local_stat(os.stat(path, dir_fd=folder, follow_symlinks=False), path)
         raise
     try:
         local_stat(os.fstat(descriptor), path)
@@ -299,11 +306,61 @@ def open_regular(path: str) -> BinaryIO:
         raise
 
 
+@contextmanager
+def folder_below(path: Location, root: Location) -> Iterator[int]:
+    """Open the folder of a file by walking down from a root: no folder on the way may be a link, or become one.
+
+    Yields:
+        A descriptor, for calls that take `dir_fd`. The root itself may be reached through links.
+
+    Raises:
+        OSError: a folder is a link, or is gone.
+    """
+    relative = path.below(root)
+    if relative is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path.path)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(root.path, flags)
+    try:
+        for part in relative.split("/")[:-1]:
+            deeper = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = deeper
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_below(path: Location, root: Location) -> BinaryIO:
+    """Open a regular file of a disk, on the way to which from the root there is no link.
+
+    Raises:
+        NotARegularFile: it is none.
+        OSError: it can't be opened.
+    """
+    with folder_below(path, root) as folder:
+        return open_regular(path.name, folder)
+
+
+def remove_below(path: Location, root: Location) -> None:
+    """Remove a file of a folder below a root; on a disk, none that a link on the way leads to.
+
+    Raises:
+        OSError: there is no right to.
+    """
+    if not path.is_local:
+        path.remove()
+        return
+    with suppress(FileNotFoundError, NotADirectoryError), folder_below(path, root) as folder:
+        os.unlink(path.name, dir_fd=folder)
+
+
 def has_writer(path: str) -> bool | None:
     """Tell whether a program of this machine has a file open for writing; None when that can't be found out.
 
     Linux grants a read lease only on a file that nobody has open for writing, and only to its owner or a process that
-    may take any lease; network file systems know no leases.
+    may take any lease; network file systems know no leases. Who opens the file for writing meanwhile makes the kernel
+    send the holder a signal: one that is ignored is chosen, for the usual one ends the process.
     """
     try:
         stream = open_regular(path)
@@ -311,6 +368,7 @@ def has_writer(path: str) -> bool | None:
         return None
     with stream:
         try:
+            fcntl.fcntl(stream, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(stream, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except BlockingIOError:
@@ -392,14 +450,18 @@ def _uploaded_when_whole(path: Location) -> Iterator[BinaryIO]:
     stream.commit()
 
 
-def copy(source: Location, target: Location) -> None:
-    """Copy a file as a whole, within a storage or between two."""
+def copy(source: Location, target: Location, root: Location | None = None) -> None:
+    """Copy a file as a whole, within a storage or between two.
+
+    Args:
+        root: a folder of a disk; on the way from it to the source there may be no link.
+    """
     # Of objects over 5 GiB s3fs gives the store an address, in which this would not be part of the key.
     is_an_address = "?versionId=" in source.path
     if source.protocol == target.protocol and not source.is_local and not is_an_address:
         source.store.cp_file(source.path, target.path)
         return
-    with source.open_whole() as reader, written_whole(target) as writer:
+    with source.open_whole() if root is None else open_below(source, root) as reader, written_whole(target) as writer:
         while data := reader.read(_COPY_BYTES):
             writer.write(data)
 
@@ -440,14 +502,76 @@ def is_link(path: Location) -> bool:
     return path.is_local and os.path.islink(path.path)
 
 
-def put_back(source: Location, target: Location) -> bool:
-    """Rename a file of a disk unless something has the new name by now; return whether it was done."""
-    try:
-        os.link(source.path, target.path, follow_symlinks=False)
-    except OSError:
+def take_out(path: Location, root: Location, target: Location, version: str) -> bool:
+    """Rename a file out of a folder below a root, if it is the version that was looked at.
+
+    Returns:
+        False where a store or another file system is in between.
+
+    Raises:
+        FileNotFoundError: it is gone, or another one by now.
+        OSError: there is no right to.
+    """
+    if not (path.is_local and target.is_local):
         return False
-    os.unlink(source.path)
+    with folder_below(path, root) as folder:
+        held = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        if local_stat(held, path.path).version != version:
+            raise FileNotFoundError(errno.ENOENT, "is another file by now", path.path)
+        _make_folders(os.path.dirname(target.path))
+        try:
+            os.rename(path.name, target.path, src_dir_fd=folder)
+        except OSError as error:
+            if error.errno == errno.EXDEV:
+                return False
+            raise
+        moved = os.lstat(target.path)
+        if (moved.st_dev, moved.st_ino) != (held.st_dev, held.st_ino):  # exchanged in between
+            _rename_to_free_name(target.path, path.name, folder)
+            raise FileNotFoundError(errno.ENOENT, "is another file by now", path.path)
     return True
+
+
+def put_back(source: Location, target: Location, root: Location) -> bool:
+    """Rename a file into a folder below a root, on the way to which there is no link.
+
+    Returns:
+        False when something has the name by now.
+
+    Raises:
+        OSError: the folder is gone or a link, or there is no right to.
+    """
+    with folder_below(target, root) as folder:
+        return _rename_to_free_name(source.path, target.name, folder)
+
+
+def _rename_to_free_name(source: str, name: str, folder: int) -> bool:
+    """Rename a file without replacing another one; return False when there is one.
+
+    A hard link would do without Linux's own call, but of other users' files the kernel refuses it.
+    """
+    if (rename_at := _renameat2()) is not None:
+        if rename_at(_HERE, os.fsencode(source), folder, os.fsencode(name), _NO_REPLACE) == 0:
+            return True
+        number = ctypes.get_errno()
+        if number == errno.EEXIST:
+            return False
+        if number not in (errno.EINVAL, errno.ENOSYS):  # the file system, or the kernel, has no such call
+            raise OSError(number, os.strerror(number), name)
+    try:
+        os.link(source, name, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    os.unlink(source)
+    return True
+
+
+@functools.cache
+def _renameat2() -> Callable[..., int] | None:
+    call = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if call is not None:
+        call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
+    return call
 
 
 def changed_at(path: Location, stat: FileStat) -> datetime:
@@ -476,7 +600,7 @@ def files_below(folder: Location) -> Iterator[tuple[Location, FileStat]]:
     if not folder.is_local:
         with suppress(FileNotFoundError):
             for name, info in folder.store.find(folder.path, detail=True).items():
-                if not name.endswith("/"):  # an empty object by which some tools show a folder
+                if not (name.endswith("/") and not info["size"]):  # by which some tools show a folder
                     yield Location(name, folder.protocol, folder.options), object_stat(info)
         return
     pending = [folder.path]

@@ -25,12 +25,13 @@ from sqlalchemy import Connection
 
 from include import import_types
 from include.importing import files, jobs, storage
-from include.importing.errors import FileRefused, SettingsError
+from include.importing.errors import FileRefused, NotAllDeleted, SettingsError
 from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, UPLOAD_RECORD, UPLOADS
 from include.importing.import_type import ImportType
 from include.importing.jobs import Job, State
 from include.importing.listing import EXTENSIONS
 from include.importing.mapping import ColumnMapping
+from include.importing.one_by_one import Failures
 from include.importing.places import is_ignored, suffix_of
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
@@ -337,17 +338,22 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
 
     One that nobody launched goes a day after its last use. A launched one is kept until its run has taken the file,
     for the job has its own copy then.
+
+    Raises:
+        NotAllDeleted: some could not be deleted; all others were.
     """
     deleted: dict[str, int] = {}
+    failures = Failures()
     with values_hidden(), runtime.engine.connect() as connection:
         for folder, newest in _folders(runtime).items():
-            upload = _read(folder)
-            is_expired = now - newest >= KEPT_FOR if upload is None else _is_expired(connection, upload, now)
-            if not is_expired:
-                continue
-            storage.delete_folder(folder)
-            if upload is not None:
-                deleted[upload.import_type] = deleted.get(upload.import_type, 0) + 1
+            with failures.guard(f"the upload {folder}"):
+                upload = _read(folder)
+                if now - newest >= KEPT_FOR if upload is None else _is_expired(connection, upload, now):
+                    storage.delete_folder(folder)
+                    if upload is not None:
+                        deleted[upload.import_type] = deleted.get(upload.import_type, 0) + 1
+    if failures:
+        raise NotAllDeleted(failures)
     return deleted
 
 

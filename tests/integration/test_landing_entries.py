@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ import pytest
 
 from include.importing import landing, storage
 from include.importing.listing import Listing, _entries
+from include.importing.runtime import ROOT
 from tests.imports import CARD_HEADER, Site
 
 pytestmark = pytest.mark.integration
@@ -288,7 +291,7 @@ def test_x12_the_size_of_settings_is_bounded(stocked: Site, monkeypatch: pytest.
     refused = stocked.run("gift_cards", arrival.url)
     assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.settings")
     assert "65,536 bytes" in (refused.reason or {})["message"]
-    assert max(read) <= 65_537
+    assert all(length <= 65_537 for length in read)
 
 
 def test_x11_settings_that_are_not_utf8_refuse_with_the_byte(stocked: Site):
@@ -303,3 +306,93 @@ def test_entries_of_hidden_folders_are_not_even_looked_at(stocked: Site):
     hidden.mkdir()
     (hidden / "q").symlink_to("q")
     assert list(_entries(stocked.runtime.landing)) == []
+
+
+def test_x12_a_writer_that_comes_while_a_lease_is_held_ends_nobody(tmp_path: Path):
+    """The kernel tells the holder by a signal, which would end the process unless another one is chosen."""
+    path = tmp_path / "a.csv"
+    path.write_text("1")
+    script = (
+        "import os, sys\n"
+        "while True:\n"
+        "    try: os.close(os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK))\n"
+        "    except BlockingIOError: pass\n"
+    )
+    looking = (
+        "import sys, time\n"
+        "from include.importing.storage import has_writer\n"
+        "end = time.monotonic() + 6\n"
+        "while time.monotonic() < end: has_writer(sys.argv[1])\n"
+    )
+    writers = [subprocess.Popen([sys.executable, "-c", script, str(path)]) for _ in range(2)]
+    try:
+        looked = subprocess.run([sys.executable, "-c", looking, str(path)], cwd=ROOT, check=False)
+        assert [writer.poll() for writer in writers] == [None, None]
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+    assert looked.returncode == 0
+
+
+def test_x12_a_file_whose_settings_cannot_be_read_waits_for_them(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    stocked.drop("gift_cards", "mine.csv", CARD)
+    stocked.drop("gift_cards", "theirs.csv", CARD, {"dry_run": True})
+    sidecar = str(stocked.folder / "landing" / "gift_cards" / "theirs.csv.settings.yaml")
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, *a, **k: str(path) != sidecar and real(path, *a, **k))
+    listing = look(stocked)
+    assert [arrival.file_name for arrival in listing.ready] == ["mine.csv"]
+    assert [(entry.arrival.file_name, "can't be read" in entry.reason) for entry in listing.waiting] == [
+        ("theirs.csv", True)
+    ]
+    assert [entry.file_name for entry in listing.unusable] == ["theirs.csv.settings.yaml"]
+
+
+@pytest.mark.parametrize("settings", [{"release": "0 0 29 2 *"}, {"settle_seconds": 86_400}])
+def test_x14_a_file_that_its_own_settings_hold_holds_no_other_senders(stocked: Site, settings: dict[str, object]):
+    """Only what still settles by the usual time goes before: else one sender could stop a type for years."""
+    first = stocked.drop("customers", "a.csv", "ExternalId\n1\n", settings)
+    os.utime(first, (10**9, 10**9))
+    stocked.drop("customers", "b.csv", "ExternalId\n2\n")
+    ready = {arrival.file_name for arrival in look(stocked).ready}
+    assert "b.csv" in ready
+
+
+def test_x22_settings_that_are_new_take_a_listing_so_long_and_no_longer(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    for number in range(20):
+        stocked.drop("gift_cards", f"{number}.csv", CARD, {"settle_seconds": 1 + number})
+    monkeypatch.setattr("include.importing.listing.MOST_READING_SECONDS", 0.0)
+    unread = look(stocked)
+    assert unread.ready == []
+    assert {entry.reason for entry in unread.waiting} == {
+        "its settings can't be read: there are very many, and a later listing reads them"
+    }
+    monkeypatch.setattr("include.importing.listing.MOST_READING_SECONDS", 5.0)
+    assert len(look(stocked).ready) == 20
+    monkeypatch.setattr("include.importing.listing.MOST_READING_SECONDS", 0.0)
+    assert len(look(stocked).ready) == 20, "what was read is remembered"
+
+
+def test_x12_a_file_that_goes_while_its_folder_is_looked_at_stops_nothing(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+):
+    path = stocked.drop("gift_cards", "gone.csv", CARD)
+    stocked.drop("gift_cards", "stays.csv", CARD)
+
+    def removal_right(_: storage.Location) -> None:
+        path.unlink(missing_ok=True)
+
+    monkeypatch.setattr(storage, "removal_right", removal_right)
+    assert [arrival.file_name for arrival in look(stocked).ready] == ["stays.csv"]
+
+
+def test_x12_entries_whose_names_are_shown_alike_are_reported_each(stocked: Site):
+    folder = stocked.folder / "landing" / "gift_cards" / ("x" * 200) / ("y" * 200)
+    folder.mkdir(parents=True)
+    for number in range(3):
+        (folder / f"{number}.csv").symlink_to("/etc/passwd")
+    listing = look(stocked)
+    assert len({entry.url for entry in listing.unusable}) == 1
+    assert len(landing.record_unusable(stocked.runtime, listing.unusable)) == 3
+    assert landing.record_unusable(stocked.runtime, look(stocked).unusable) == []

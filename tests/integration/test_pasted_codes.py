@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from include import cli
-from include.importing import importer, landing
+from include.importing import importer, listing
 from tests.imports import Site, contents
 
 pytestmark = pytest.mark.integration
@@ -125,7 +125,7 @@ def test_pc01_a_paste_that_is_killed_before_its_import_is_picked_up_with_its_set
     with pytest.raises(AssertionError, match="Stopped"):  # what the command prints instead of a result
         paste("A1\n", "--set", "pool=a")
     monkeypatch.undo()
-    (arrival,) = landing.arrivals(site.runtime)
+    (arrival,) = listing.arrivals(site.runtime)
     assert arrival.import_type == "promo_codes"
     assert site.run("promo_codes", arrival.url).rows.inserted == 1
     assert (codes(site), contents(site.folder / "landing" / "promo_codes")) == ({"A1": "a"}, {})

@@ -309,7 +309,7 @@ def test_x21_a_settings_file_beside_a_file_may_be_no_link_out_either(place: Site
 
 
 def test_x21_the_settings_of_a_types_folder_hold_for_its_archive_and_roots_too(place: Site, tmp_path: Path):
-    (place.folder / "landing" / "customers" / "_settings.yaml").write_text("review: true\n")
+    (place.folder / "landing" / "customers" / "_settings.yaml").write_text("review: true\nlocked: [review]\n")
     for path in (
         place.folder / "archive" / "imported" / "customers" / "7" / "old.csv",
         tmp_path / "exports/people.csv",
@@ -317,7 +317,34 @@ def test_x21_the_settings_of_a_types_folder_hold_for_its_archive_and_roots_too(p
         asked = Request("customers", str(path), str(path), roots=(str(tmp_path / "exports"),))
         job = take_file(place.runtime, asked).job_id
         ((parameters,),) = place.query("SELECT parameters FROM ledger.import_job WHERE id = :job", job=job)
-        assert parameters["type_folder"] == "review: true\n"
+        assert parameters["landing_folder"] == "review: true\nlocked: [review]\n"
+
+
+def test_x21_a_root_above_the_importers_own_areas_opens_none_of_them(place: Site, tmp_path: Path):
+    (tmp_path / "by-link").symlink_to(place.folder)
+    for root in (tmp_path, place.folder, place.folder / "landing", tmp_path / "by-link"):
+        for path in (
+            place.folder / "landing" / "gift_cards" / "own.csv",
+            tmp_path / "by-link" / "landing" / "gift_cards" / "own.csv",
+            place.folder / "work" / "99" / "cards.csv",
+            place.folder / "archive" / "imported" / "gift_cards" / "7" / "old.csv",
+        ):
+            with pytest.raises(FileRefused, match=r"file\.(place|missing)"):
+                take_file(place.runtime, Request("customers", str(path), f"{root} {path}", roots=(str(root),)))
+
+
+def test_x21_a_root_may_be_in_a_store_though_the_areas_are_on_a_disk(place: Site):
+    runtime = replace(place.runtime, store_options={"key": "k", "secret": "s"})
+    source = places.permitted(runtime, "customers", "s3://partner/customers/a.csv", ("s3://partner/customers",))
+    assert (str(source.named), source.named.options) == ("s3://partner/customers/a.csv", {"key": "k", "secret": "s"})
+    for url in (
+        "s3://partner/other/a.csv",
+        "s3://partner/customers/../a.csv",
+        "s3://partner/customers",
+        "gs://partner/a",
+    ):
+        with pytest.raises(FileRefused, match=r"file\.place"):
+            places.permitted(runtime, "customers", url, ("s3://partner/customers",))
 
 
 @pytest.mark.parametrize(
@@ -330,6 +357,10 @@ def test_x21_the_settings_of_a_types_folder_hold_for_its_archive_and_roots_too(p
         ("simplecache::http://u:p@h/x", "simplecache:"),
         ("zip://in.csv::http://u:p@h/x", "zip://in.csv"),
         ("data:text/csv,secret", "data:text"),
+        ("//user:secret@host/x", "//…@host/x"),
+        ("/x/https://user:secret@host/p", "/x/https://…@host/p"),
+        ("s3://b/x#sig=secret", "s3://b/x"),
+        ("https%3A//user:secret@h", "https%3A//…@h"),
         ("/landing/a b.csv", "/landing/a b.csv"),
         ("/landing/a\nb.csv", "/landing/a\ufffdb.csv"),
     ],

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from include.importing import files, importer, jobs, landing, reporting, storage
-from include.importing.errors import FileRefused, FileUnsettled, SourceChanged
+from include.importing.errors import FileRefused, FileUnsettled, NotAllDeleted, SourceChanged
 from include.importing.importer import import_file
 from include.importing.landing import Request, take_file
 from include.importing.storage import Location
@@ -128,6 +128,13 @@ def test_x12_the_same_run_tried_again_reads_a_changed_file_anew(stocked: Site, m
     with pytest.raises(SourceChanged):
         importer.inspect_file(stocked.runtime, job)
     assert reporting.close_job(stocked.runtime, job, failure="inspect_file failed").state == "failed"
+    with pytest.raises(FileUnsettled, match="settling"):
+        take_file(stocked.runtime, asked)
+    os.utime(path, (1, 1))
+    with path.open("a"), pytest.MonkeyPatch.context() as leases:
+        leases.setattr(storage, "has_writer", lambda _: True)
+        with pytest.raises(FileUnsettled, match="open for writing"):
+            take_file(stocked.runtime, asked)
     done = import_file(stocked.runtime, asked)
     assert (done.job, done.state) == (job, "completed")
     assert loaded(stocked) == [("77", 15), ("78", 20)]
@@ -160,9 +167,9 @@ def test_x12_what_is_written_after_the_load_is_reported_and_not_lost(
     assert summary(result)["warnings"] == result.warnings
     assert_ledger_has_the_archives_hash(stocked)
     if has_successor:
-        kept = stocked.folder / "archive" / "quarantine" / "gift_cards" / str(result.job) / "written-on" / "slow.csv"
+        kept = stocked.folder / "archive" / "quarantine" / "gift_cards" / f"{result.job}-returned" / "slow.csv"
         assert kept.read_text() == FIRST + MORE
-        assert str(kept) in result.warnings[0]["message"]
+        assert "is kept in the quarantine" in result.warnings[0]["message"]
     else:
         monkeypatch.setattr(importer, "write_report", real)
         again = import_file(stocked.runtime, request(ready(stocked)[0], "the next run"))
@@ -191,8 +198,8 @@ def test_x12_a_bucket_object_that_is_replaced_while_it_is_copied_comes_again(
         sink.write(FIRST.encode())
     real = storage.copy
 
-    def replaced(source: Location, target: Location) -> None:
-        real(source, target)
+    def replaced(source: Location, target: Location, root: Location | None = None) -> None:
+        real(source, target, root)
         if source == path and path.stat().size_bytes == len(FIRST):
             with storage.written_whole(path) as sink:
                 sink.write((FIRST + MORE).encode())
@@ -252,14 +259,14 @@ def test_x20_a_source_that_cannot_be_removed_is_known_before_it_is_copied(
 ):
     """Of an immutable file, say, no right and no mount speaks: renaming it fails."""
     path = stocked.drop("gift_cards", "kept.csv", FIRST)
-    real = os.replace
+    real = os.rename
 
-    def replace_file(source: str, target: str) -> None:
-        if source == str(path):
+    def rename(source: str, target: str, **folders: int) -> None:
+        if source == path.name:
             raise PermissionError(1, "Operation not permitted", source)
-        real(source, target)
+        real(source, target, **folders)
 
-    monkeypatch.setattr(storage.os, "replace", replace_file)
+    monkeypatch.setattr(storage.os, "rename", rename)
     for _ in range(2):
         with pytest.raises(FileRefused, match="can't be removed"):
             take_file(stocked.runtime, stocked.request("gift_cards", path))
@@ -347,3 +354,176 @@ def test_x20_what_a_file_is_taken_as_is_the_jobs_own(stocked: Site):
         job = jobs.get(connection, job_id)
     other = replace(job, launched_at=job.launched_at + timedelta(seconds=1))
     assert files.taken_path(stocked.runtime, job) != files.taken_path(stocked.runtime, other)
+
+
+# -- what may change between a look and the next
+
+
+def test_x12_a_file_dropped_again_that_looks_alike_is_left_to_its_own_job(stocked: Site):
+    """`cp -p` and `rsync -t` keep times, and two files may have one size. A task is repeated after a kill."""
+    settings = {"settle_seconds": 1}
+    path = stocked.drop("gift_cards", "cards.csv", FIRST, settings)
+    os.utime(path, (1, 1))
+    asked = request(ready(stocked)[0])
+    first = take_file(stocked.runtime, asked).job_id
+    stocked.drop("gift_cards", "cards.csv", FIRST.replace("77", "79"), settings)
+    os.utime(path, (1, 1))
+    sidecar = path.with_name("cards.csv.settings.yaml")
+    assert take_file(stocked.runtime, asked).job_id == first
+    assert path.read_text() == FIRST.replace("77", "79")
+    assert sidecar.exists()
+    assert import_file(stocked.runtime, asked).state == "completed"
+    assert path.exists()
+    assert import_file(stocked.runtime, request(ready(stocked)[0], "the next run")).state == "completed"
+    assert loaded(stocked) == [("77", 15), ("79", 15)]
+
+
+def taken_promo_file(site: Site) -> tuple[Path, int]:
+    """Take a file out of a pool's folder; return that folder and the job."""
+    path = site.drop("promo_codes/SUMMER", "evil.csv", "Code\nX1\n")
+    return path.parent, take_file(site.runtime, site.request("promo_codes", path)).job_id
+
+
+def grow_taken(site: Site, job: int) -> None:
+    (taken,) = (site.folder / "work" / str(job)).glob("taken-*/evil.csv")
+    write_on(taken, "X2\n")
+
+
+@pytest.mark.parametrize("target", ["dags", "landing/gift_cards"])
+def test_x21_a_file_is_never_put_back_through_a_folder_that_became_a_link(stocked: Site, target: str):
+    folder, job = taken_promo_file(stocked)
+    grow_taken(stocked, job)
+    elsewhere = stocked.folder / target
+    elsewhere.mkdir(parents=True, exist_ok=True)
+    folder.rmdir()
+    folder.symlink_to(elsewhere)
+    result = reporting.close_job(stocked.runtime, job, failure="a task failed")
+    assert list(elsewhere.iterdir()) == []
+    assert "It can't be put back into its folder: it is kept in the quarantine" in (result.reason or {})["message"]
+    kept = stocked.folder / "archive" / "quarantine" / "promo_codes" / f"{job}-returned" / "evil.csv"
+    assert kept.read_text() == "Code\nX1\nX2\n"
+    assert stocked.job(job)["archive_url"] == str(kept)
+
+
+@pytest.mark.parametrize("moment", ["is_link", "take_out"])
+def test_x21_a_folder_that_becomes_a_link_between_look_and_take_gives_nothing_away(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    path = stocked.drop("promo_codes/SUMMER", "x.csv", "Code\nX1\n")
+    elsewhere = stocked.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "x.csv").write_text("Code\nX9\n")
+    for file in (path, elsewhere / "x.csv"):
+        os.utime(file, (1, 1))
+    real = getattr(storage, moment)
+
+    def exchanged(*args: Any) -> Any:
+        if not path.parent.is_symlink():
+            path.parent.rename(stocked.folder / "aside")
+            path.parent.symlink_to(elsewhere)
+        return real(*args)
+
+    monkeypatch.setattr(storage, moment, exchanged)
+    with pytest.raises((FileUnsettled, FileRefused)):
+        take_file(stocked.runtime, stocked.request("promo_codes", path))
+    assert (elsewhere / "x.csv").read_text() == "Code\nX9\n"
+    work = contents(stocked.folder / "work")
+    assert not any("x.csv" in name for name in work)
+
+
+def test_x21_a_link_that_takes_a_files_place_between_look_and_take_is_not_followed(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch
+):
+    path = stocked.drop("gift_cards", "cards.csv", FIRST)
+    secret = stocked.folder / "keys.json"
+    secret.write_text(FIRST.replace("77", "99"))
+    real = storage.take_out
+
+    def exchanged(*args: Any) -> Any:
+        path.unlink()
+        path.symlink_to(secret)
+        return real(*args)
+
+    monkeypatch.setattr(storage, "take_out", exchanged)
+    with pytest.raises(FileUnsettled):
+        take_file(stocked.runtime, stocked.request("gift_cards", path))
+    assert path.is_symlink()
+    assert secret.exists()
+    assert contents(stocked.folder / "work") == {}
+
+
+def test_x12_a_file_is_put_back_without_hard_links(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    """Of other users' files Linux refuses them (`fs.protected_hardlinks`)."""
+    path = stocked.drop("gift_cards", "cards.csv", FIRST)
+    job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
+    (taken,) = (stocked.folder / "work" / str(job)).glob("taken-*/cards.csv")
+    write_on(taken)
+
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(storage.os, "link", refused)
+    reporting.close_job(stocked.runtime, job, failure="a task failed")
+    assert path.read_text() == FIRST + MORE
+
+
+def test_x12_a_file_without_a_copy_is_kept_and_named_when_its_name_is_taken(stocked: Site):
+    path = stocked.drop("gift_cards", "cards.csv", FIRST)
+    asked = stocked.request("gift_cards", path)
+    with pytest.MonkeyPatch.context() as patched:
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr(storage, "copy", killed)
+        with pytest.raises(KeyboardInterrupt):
+            take_file(stocked.runtime, asked)
+    assert not path.exists()
+    stocked.drop("gift_cards", "cards.csv", FIRST.replace("77", "78"))
+    (job,) = stocked.query("SELECT max(id) FROM ledger.import_job")[0]
+    closed = reporting.close_job(stocked.runtime, job, failure="Its run ended.")
+    assert "Another file has its name by now: it is kept in the quarantine." in (closed.reason or {})["message"]
+    kept = Path(stocked.job(job)["archive_url"])
+    assert kept.read_text() == FIRST
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=29))
+    assert kept.exists()
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=31))
+    assert not kept.exists()
+
+
+def test_x01_a_file_of_no_type_whose_refusal_was_killed_is_refused_when_its_job_is_closed(stocked: Site):
+    (stocked.folder / "landing" / "stray.csv").write_text(FIRST)
+    listing = landing.list_landing(stocked.runtime, datetime.now(UTC) + LATER)
+    with pytest.MonkeyPatch.context() as patched:
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patched.setattr(jobs, "refuse", killed)
+        with pytest.raises(KeyboardInterrupt):
+            landing.refuse_arrival(stocked.runtime, listing.ready[0], run_key="a tick")
+    (job,) = stocked.query("SELECT max(id) FROM ledger.import_job")[0]
+    closed = reporting.close_job(stocked.runtime, job, failure="The command ended.")
+    assert (closed.state, (closed.reason or {})["rule"]) == ("refused", "file.unknown_type")
+    assert Path(stocked.job(job)["archive_url"]).read_text() == FIRST
+
+
+def test_x20_retention_goes_on_behind_what_it_cannot_delete(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    first = stocked.load("gift_cards", f"{CARD_HEADER}\n1,flexible_gift,1\n")
+    second = stocked.load("gift_cards", f"{CARD_HEADER}\n2,flexible_gift,1\n")
+    stray = stocked.folder / "archive" / "imported" / "customers" / "9000" / "x.csv"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("x")
+    real = storage.delete_folder
+
+    def delete_folder(folder: Location) -> None:
+        if folder.path.endswith(f"/imported/gift_cards/{first.job}"):
+            raise PermissionError(13, "Permission denied", folder.path)
+        real(folder)
+
+    monkeypatch.setattr(storage, "delete_folder", delete_folder)
+    with pytest.raises(NotAllDeleted, match=f"the files of job {first.job}: Permission denied"):
+        reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
+    assert stocked.job(second)["archive_url"] is None
+    assert stocked.job(first)["archive_url"] is not None
+    assert not stray.exists()
