@@ -326,10 +326,6 @@ def is_load(*_: Any, **values: Any) -> bool:
     return "loaded_at" in values
 
 
-def is_taken(_: Location, target: Location) -> bool:
-    return "/taken-" in target.path
-
-
 def is_rejected_file(_: Any, target: str) -> bool:
     return Path(target).stem.endswith(".rejected")
 
@@ -342,7 +338,7 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     # Taking.
     "before the job is opened": lambda stop: before(importer, "take_file", stop),
     "claimed, not yet brought": lambda stop: before(landing, "_bring", stop),
-    "out of landing, not yet copied": lambda stop: after(storage, "rename", stop, is_taken),
+    "out of landing, not yet copied": lambda stop: after(storage, "take_out", stop),
     "half copied into work": lambda stop: within_writing("work", stop),
     "copied into work, source not yet deleted": lambda stop: after(storage, "copy", stop),
     "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
