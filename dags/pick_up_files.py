@@ -14,8 +14,8 @@ A job that was left open (its run was deleted, or the warehouse was away when it
 begin with `.` or end in `.part`, `.tmp`, `.filepart` or `.crdownload` are files still being written. If the triggerer
 is down, the next five-minute run takes the file.
 *This DAG is red*: the log names the files that could not be started; the others were, and the next run tries again.
-*An entry can't be imported* (a named pipe, a link out of the area, a file that can't be read or removed): it stays where
-it is and stops nothing; the log, the history and one mail name it with its reason.
+*An entry can't be imported* (a named pipe, a link out of the area, a file that can't be read or removed): it stays
+where it is and stops nothing; the log, the history and one mail name it with its reason.
 *A run has ended, but its file still lies in landing*: it is started again, after a minute at first, an hour at last.
 """
 
