@@ -548,14 +548,10 @@ _HISTORY = sa.text(
 )
 _LAUNCHES = sa.text(
     """
-    SELECT job.id AS job, job.state, job.launched_at, job.launched_by, job.dag_run_id, job.finished_at,
-           coalesce(reject.reasons, job.refusal_message) AS reason
-    FROM ledger.import_job AS job
-    LEFT JOIN LATERAL (
-        SELECT reasons FROM ledger.reject WHERE job_id = job.id ORDER BY line LIMIT 1
-    ) AS reject ON true
-    WHERE job.import_type = 'promo_code_pools' AND starts_with(job.dag_run_id, :run_ids)
-    ORDER BY job.id DESC
+    SELECT job, state, launched_at, launched_by, dag_run_id, finished_at, reason
+    FROM ledger.promo_code_pool_launch
+    WHERE starts_with(dag_run_id, :run_ids)
+    ORDER BY job DESC
     LIMIT :limit
     """
 )

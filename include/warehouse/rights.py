@@ -60,6 +60,7 @@ TABLE_RIGHTS: Mapping[str, Rights] = MappingProxyType(
         "ledger.customer_change": {_I: "INSERT, SELECT"},
         "ledger.promo_code_generation": {_I: "INSERT, SELECT, UPDATE", _P: "SELECT"},
         "ledger.promo_code_upload": {_I: "INSERT, SELECT", _P: "SELECT"},
+        "ledger.promo_code_pool_launch": _READ,
         "ledger.promo_code_alert": {_I: "INSERT, SELECT, UPDATE", _P: "SELECT"},
         # --- what the project settings name
         "loyalty.brand": _REFERENCE,

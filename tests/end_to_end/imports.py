@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import re
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -245,6 +250,15 @@ class Imports:
         self.wait_for_run(f"import_{import_type}", run_id)
         (job,) = self.query("SELECT * FROM ledger.import_job WHERE dag_run_id = :run_id", run_id=run_id)
         return job
+
+
+@functools.cache
+def exports() -> Path:
+    """Return a folder outside the landing area whose files runs may name (X-21)."""
+    folder = Path(tempfile.mkdtemp(prefix="exports-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    folder.chmod(0o755)
+    return folder
 
 
 def _run_path(dag_id: str, run_id: str) -> str:

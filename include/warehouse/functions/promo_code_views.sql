@@ -164,3 +164,20 @@ CROSS JOIN LATERAL (
     FROM loyalty.promo_code_format_use AS part
     WHERE part.format = format.name
 ) AS use;
+
+-- Imports of promo code pools, and why one did nothing: what the page of a pool says of its launches. Those who may not
+-- read the reasons of all rejects, which quote cells, may read these, which are about pools alone.
+CREATE OR REPLACE VIEW ledger.promo_code_pool_launch AS
+SELECT
+    job.id AS job,
+    job.state,
+    job.launched_at,
+    job.launched_by,
+    job.dag_run_id,
+    job.finished_at,
+    coalesce(reject.reasons, job.refusal_message) AS reason
+FROM ledger.import_job AS job
+LEFT JOIN LATERAL (
+    SELECT reasons FROM ledger.reject WHERE job_id = job.id ORDER BY line LIMIT 1
+) AS reject ON true
+WHERE job.import_type = 'promo_code_pools';

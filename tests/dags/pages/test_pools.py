@@ -752,7 +752,7 @@ def test_pp02_the_rules_of_the_import_hold_for_a_launch_and_their_reasons_are_sh
 def test_a_launch_whose_file_can_not_be_written_starts_nothing(
     browse: Browse, pools: Any, synced: None, folders: Any
 ) -> None:
-    (folders.landing / "promo_code_pools").write_text("a file where the folder should be")
+    (folders.work / "uploads").write_text("a file where the folder should be")
     answer = send(browse("user"), "launch", pool="draft", token="0" * 16, description="For the summer")
     assert (answer.status_code, "could not be written" in words(answer.text)) == (422, True)
     assert started_runs() == []

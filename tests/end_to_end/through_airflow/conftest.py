@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 from upath import UPath
 
 from include.stack.settings import PROJECT
-from tests.end_to_end.imports import LOCATIONS, SETTLES_SOON, Imports, pools, watched
+from tests.end_to_end.imports import LOCATIONS, SETTLES_SOON, Imports, exports, pools, watched
 from tests.end_to_end.stack import running_stack
 
 NOTICES_DEAD_WORKERS_SOON = {
@@ -36,7 +37,9 @@ def imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imports]:
     dags = tmp_path_factory.mktemp("dags") / "dags"
     shutil.copytree(PROJECT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     (dags / "follow_gift_cards.py").write_text(FOLLOWER)
-    with running_stack(dags=dags, extra_environment=NOTICES_DEAD_WORKERS_SOON) as stack:
+    roots = json.dumps({name: [str(exports())] for name in ("customers", "promo_codes")})
+    environment = NOTICES_DEAD_WORKERS_SOON | {"AIRFLOW_VAR_IMPORT_ROOTS": roots}
+    with running_stack(dags=dags, extra_environment=environment) as stack:
         folders = {name: UPath(str(stack.settings.home / name)) for name in LOCATIONS}
         with watched(stack, folders) as found:
             yield found

@@ -8,10 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from upath import UPath
 
 from include.warehouse.roles import Role
-from tests.end_to_end.imports import SETTLES_SOON, STAGES, Imports
+from tests.end_to_end.imports import SETTLES_SOON, STAGES, Imports, exports
 from tests.end_to_end.leaks import (
     AIRFLOW_TABLES,
     COMPONENT_LOGS,
@@ -99,7 +98,7 @@ def jobs(imports: Imports) -> Jobs:
     imports.drop("customers", "customers.csv", FIRST, SETTLES_SOON)
     found["customers.csv"] = imports.wait_for_job("customers.csv")
 
-    by_hand = UPath(str(imports.stack.settings.home / "edits.csv"))
+    by_hand = exports() / "edits.csv"
     by_hand.write_bytes(EDITS)
     form = {
         "file": str(by_hand),

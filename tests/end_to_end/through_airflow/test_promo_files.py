@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from include.warehouse.roles import Role
-from tests.end_to_end.imports import SETTLES_SOON, STAGES, Imports
+from tests.end_to_end.imports import SETTLES_SOON, STAGES, Imports, exports
 from tests.end_to_end.leaks import (
     AIRFLOW_TABLES,
     COMPONENT_LOGS,
@@ -120,7 +120,7 @@ def later(imports: Imports, jobs: dict[str, dict[str, Any]]) -> Jobs:
     corrected = corrected.replace(b"31.02.2099", b"28.02.2099").replace(b",too many", b"")
     imports.drop("promo_codes", "by_column.rejected.csv", corrected, SETTLES_SOON)
     imports.drop("promo_code_pools", "promo_pools_later.csv", POOLS_LATER, SETTLES_SOON)
-    by_hand = imports.stack.settings.home / "by_hand.csv"
+    by_hand = exports() / "by_hand.csv"
     by_hand.write_text("\n".join(["Code,Available-till", f"{CANARY}01,2099-06-30", f"{CANARY}06,2099-06-30", ""]))
     for name in ("by_column.rejected.csv", "promo_pools_later.csv"):
         jobs[name] = imports.wait_for_job(name)
