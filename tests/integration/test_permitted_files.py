@@ -63,14 +63,18 @@ def touched(events: list[tuple[str, tuple[Any, ...]]]) -> tuple[set[str], set[st
     """Return the real paths, but for Python's own modules and the project's defaults, and the addresses."""
     paths: set[str] = set()
     addresses: set[str] = set()
+    opened = "/"
     for event, arguments in events:
         if event in OF_ADDRESSES:
             addresses.add(f"{event}{arguments}")
             continue
         for argument in arguments[: 2 if event in ("os.rename", "os.link", "os.symlink", "shutil.copyfile") else 1]:
             if isinstance(argument, str | bytes | os.PathLike):
-                path = os.path.realpath(os.fsdecode(argument))
-                if not path.startswith(OF_PYTHON):
+                # A name without a folder is in the one that was opened before: events don't have its descriptor.
+                path = os.path.realpath(os.path.join(opened, os.fsdecode(argument)))
+                if event == "open":
+                    opened = path
+                if not path.startswith(OF_PYTHON) and not os.path.isdir(path):
                     paths.add(path)
     return paths, addresses
 
