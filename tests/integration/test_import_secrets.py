@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -196,10 +197,8 @@ def test_a_cvv_in_another_column_is_in_no_sentence(stocked: Site, header: str, r
     """X-20: columns shifted by one, or swapped, put CVVs where a rule quotes the cell."""
     result = stocked.cards(row.format(n=NUMBER), header=header)
     assert result.rows.rejected == 1
-    for column, text in told_columns(stocked):
-        assert "777" not in text, column
-        assert "778" not in text, column
-        assert "\uff17" not in text, column
+    code = re.compile(r"(?<![0-9a-f.])77[789](?![0-9a-f])|\uff17")  # not as a part of a hash or of a time
+    assert [(column, text) for column, text in told_columns(stocked) if code.search(text)] == []
     (sentence,) = reasons(result).values()
     assert [part for part in told if part not in sentence] == []
 
