@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from include.importing import landing
 from include.importing.runtime import Runtime
+from include.importing.storage import area
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
 
@@ -37,8 +38,8 @@ def measure_landing(bench: Bench) -> None:
             fill(folder / "landing" / "gift_cards", size, is_odd=is_odd)
             with bench.database() as database:
                 engine = create_warehouse_engine(bench.server.url(database, Role.IMPORTER))
-                areas = (folder / name for name in ("landing", "work", "reports", "archive"))
-                measure(bench.samples, name_of(size, is_odd), Runtime(engine, *areas), size)  # type: ignore[arg-type]
+                areas = (area(folder / name) for name in ("landing", "work", "reports", "archive"))
+                measure(bench.samples, name_of(size, is_odd), Runtime(engine, *areas), size)
                 engine.dispose()
             shutil.rmtree(folder)
 
