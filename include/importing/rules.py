@@ -238,10 +238,16 @@ class ExpectColumnValuesToBeReadable(RowRule):
         problems: the codes of `<column>__problem` that break this rule; every code when absent.
         other_than: codes that are left to other rules, in place of `problems`: one of a field's rules should be of
             this form, so that no code is left to none.
+        left_to_range: codes that break the field's range, and are left to its rule.
+
+    A message may say `{character}`: the first character that nobody can see, and its place (X-16).
     """
 
     problems: list[StrictStr] | None = None
     other_than: list[StrictStr] = Field(default_factory=list)
+    left_to_range: list[StrictStr] = Field(default_factory=list)
+
+    computed_places: ClassVar[frozenset[str]] = frozenset({"character"})
 
     @root_validator(skip_on_failure=True)
     def _not_both(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -256,7 +262,12 @@ class ExpectColumnValuesToBeReadable(RowRule):
             return _no_row(frame)
         if self.problems is not None:
             return pc.is_in(problem, pa.array(self.problems, problem.type))
-        return pc.and_not(pc.is_valid(problem), pc.is_in(problem, pa.array(self.other_than, problem.type)))
+        others = pa.array([*self.other_than, *self.left_to_range], problem.type)
+        return pc.and_not(pc.is_valid(problem), pc.is_in(problem, others))
+
+    def fill_place(self, place: str, sent: Column) -> Column:
+        """Return such as `U+200B ZERO WIDTH SPACE as its last character`."""
+        return damage.describe_invisible(sent)
 
     def may_fail(self, frame: pd.DataFrame) -> bool:
         """Whether any cell has a problem at all."""
@@ -266,21 +277,6 @@ class ExpectColumnValuesToBeReadable(RowRule):
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""
         return super().columns_read() | {f"{self.column}__problem"}
-
-
-class ExpectColumnValuesToHaveNoInvisibleCharacters(ExpectColumnValuesToBeReadable):
-    """The cell has no character that nobody can see or type; `{character}` names the first, and its place.
-
-    Source: X-16.
-    """
-
-    problems: list[StrictStr] | None = Field(default_factory=lambda: ["invisible_character"])
-
-    computed_places: ClassVar[frozenset[str]] = frozenset({"character"})
-
-    def fill_place(self, place: str, sent: Column) -> Column:
-        """Return such as `U+200B ZERO WIDTH SPACE as its last character`."""
-        return damage.describe_invisible(sent)
 
 
 class ExpectColumnValuesToBeNoErrorValues(RowRule):

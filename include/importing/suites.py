@@ -272,6 +272,8 @@ def sentences(
         One sentence per `result.rows`, in that order.
     """
     rule, rows = result.rule, pa.array(result.rows)
+    if not len(rows):
+        return []
     parts: list[Any] = []
     for literal, place in _parsed(rule.message):
         parts.append(literal)
