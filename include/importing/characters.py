@@ -47,8 +47,8 @@ EMOJI_SEQUENCE = f"(?:{_FLAG}|{_KEYCAP}|{_EMOJI}(?:\u200d{_EMOJI})*)"
 """An emoji with the invisible characters that are part of it."""
 BEFORE_INVISIBLE = f"(?s)^(?P<before>(?:{EMOJI_SEQUENCE}|{_VISIBLE})*)(?P<invisible>{INVISIBLE})"
 """The first invisible character of a text that has one, and what comes before it."""
-SOMETHING_TO_READ = f"[\\pL\\pN]|{_PICTOGRAPH}"
-"""A letter, a digit or an emoji; for RE2 alone."""
+SOMETHING_TO_READ = f"[\\pL\\pN\\p{{Sc}}]|{_PICTOGRAPH}"
+"""A letter, a digit, a currency sign or an emoji; for RE2 alone."""
 
 _FIRST = re.compile(f"{EMOJI_SEQUENCE}|({INVISIBLE})")
 

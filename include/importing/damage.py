@@ -186,7 +186,9 @@ def describe_invisible(texts: pa.StringArray) -> pa.StringArray:
     places[is_found, 0] = pc.utf8_length(before.filter(pa.array(is_found))).to_numpy() + 1
     places[is_found, 1] = pc.utf8_length(texts.filter(pa.array(is_found))).to_numpy()
     distinct, which = np.unique(places, axis=0, return_inverse=True)
-    told = pa.array([f" as its {name_place(place, length)} character" for place, length in distinct.tolist()], pa.string())
+    told = pa.array(
+        [f" as its {name_place(place, length)} character" for place, length in distinct.tolist()], pa.string()
+    )
     return pc.binary_join_element_wise(names.take(found.indices), told.take(pa.array(which.ravel())), "")
 
 

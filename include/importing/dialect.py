@@ -24,6 +24,7 @@ _BOMS = {
     "utf-32-be": codecs.BOM_UTF32_BE,
     "gb18030": b"\x84\x31\x95\x33",
 }
+_UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 # The four bytes of UTF-32 begin with the two of UTF-16.
 _BY_LENGTH = sorted(_BOMS.items(), key=lambda entry: -len(entry[1]))
 _WINDOWS = {
@@ -199,20 +200,17 @@ def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) ->
         big_endian = _BOMS[f"{name}-be"]
         name += "-be" if beginning.startswith(big_endian) else "-le"
     marked, bom = next((entry for entry in _BY_LENGTH if beginning.startswith(entry[1])), (name, b""))
-    if marked != name:
-        raise _contradicted(marked, declared, utf8_only=utf8_only)
-    return name, bom
+    if marked == name:
+        return name, bom
+    if declared is None:
+        return name, b""  # no text in UTF-8 begins so, which the decoder says
+    raise _contradicted(marked, declared, utf8_only=utf8_only)
 
 
-def _contradicted(marked: str, declared: str | None, *, utf8_only: bool) -> FileRefused:
+def _contradicted(marked: str, declared: str, *, utf8_only: bool) -> FileRefused:
     """Say that a file begins with the byte order mark of another encoding. Source: X-03."""
     spoken = marked.upper().removesuffix("-LE").removesuffix("-BE")
     found = f"The file begins with the byte order mark of {marked.upper()}"
-    if declared is None:
-        advice = "the file saved as UTF-8" + ("" if utf8_only else f", or the setting `encoding: {spoken.lower()}`")
-        return FileRefused(
-            "file.encoding", f"{found}; without a declared encoding it is read as UTF-8. Expected: {advice}."
-        )
     advice = "the file saved as UTF-8" if utf8_only else f"the setting `encoding: {spoken.lower()}`"
     if marked == "utf-8":
         advice = "no declaration, for UTF-8 needs none"
@@ -232,8 +230,8 @@ def undecodable(
 ) -> FileRefused:
     """Say where a file stops being what it should be, and what to do. Source: X-03."""
     found = f"The file is not valid {encoding.upper()} at byte offset {error.offset}, on line {line}."
-    if beginning[1:2] == b"\0" or beginning[:1] == b"\0":
-        found += " It looks like a UTF-16 file."
+    if not is_declared and (beginning.startswith(_UTF16_BOMS) or b"\0" in beginning[:4]):
+        found += " It begins like a UTF-16 file."
     if utf8_only:
         advice = "Expected: the file saved as UTF-8."
     elif is_declared:

@@ -132,11 +132,11 @@ def read_field(cells: pa.StringArray, field: Field, options: ReadOptions) -> dic
     A blank cell is read as the field's default, if it has one.
 
     Returns:
-        For text: `<name>` alone, trimmed and composed (NFC). For every other kind `<name>` (null when blank or unreadable), `<name>__sent`
-        (the trimmed text, null when blank) and `<name>__problem` (a key of `REASONS`, or null). Types: identifier,
-        enum, email and phone string; boolean bool; decimal decimal128(18, 2); integer int64; date date32; datetime
-        timestamp(us, UTC). A field that can be erased has `<name>__clear` (bool, never null) as well; where that is
-        true the value is null and there is no problem.
+        For text: `<name>` alone, trimmed and composed (NFC). For every other kind `<name>` (null when blank or
+        unreadable), `<name>__sent` (the trimmed text, null when blank) and `<name>__problem` (a key of `REASONS`, or
+        null). Types: identifier, enum, email and phone string; boolean bool; decimal decimal128(18, 2); integer int64;
+        date date32; datetime timestamp(us, UTC). A field that can be erased has `<name>__clear` (bool, never null) as
+        well; where that is true the value is null and there is no problem.
 
     Raises:
         ConfigurationError: the field's default can't be read, a synonym means no choice, the phone region is unknown.

@@ -216,11 +216,14 @@ class RowRule(ColumnMapExpectation, ABC):
 
 
 class ExpectColumnValuesToBePresent(RowRule):
-    """The sender filled the cell, with whatever. Source: X-04, X-16."""
+    """The sender filled the cell, with whatever but `%CLEAR%`. Source: X-04, X-16."""
 
     def failing(self, frame: pd.DataFrame) -> Column:
-        """Blank cells."""
-        return pc.is_null(_sent(frame, self.column))
+        """Blank cells, and cells that erase."""
+        is_blank = pc.is_null(_sent(frame, self.column))
+        if f"{self.column}__clear" in frame.columns:
+            is_blank = pc.or_(is_blank, _column(frame, f"{self.column}__clear"))
+        return is_blank
 
 
 class ExpectColumnValuesToBeAbsent(RowRule):
