@@ -185,7 +185,7 @@ def test_x16_a_rejected_file_that_is_dropped_back_gets_the_same_verdict(site: Si
     }
     assert rejects(result) == expected
     again = site.load("promo_codes", rejected_file(result))
-    assert list(rejects(again).values()) == list(expected.values())
+    assert list(rejects(again).values()) == [expected[line] for line in sorted(expected)]
     assert counts(again) == {"read": 8, "rejected": 8}
 
 
