@@ -101,6 +101,8 @@ def edges(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
     """Return the first and the last byte of each text, 0 where it is blank or null."""
     seen = view(texts)
     filled = seen.ends > seen.starts
+    if texts.null_count:
+        filled &= flags(texts.is_valid())
     if filled.all():
         return seen.data[seen.starts], seen.data[seen.ends - 1]
     first, last = (np.zeros(len(texts), dtype=np.uint8) for _ in range(2))

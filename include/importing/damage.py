@@ -103,8 +103,8 @@ _IN_LANGUAGES = """
     #N/B #WAARDE! #VERW! #NAAM? #GETAL! #LEEG! #DEEL/0! #OVERLOOP! #OVERLOPEN! #BEREKENEN!
     #N/D! #ARG! #ADR! #NAZWA? #LICZBA! #ZERO! #DZIEL/0! #ROZLANIE! #OBL!
     #Н/Д #ЗНАЧ! #ССЫЛКА! #ИМЯ? #ЧИСЛО! #ПУСТО! #ДЕЛ/0! #ПЕРЕНОС! #ВЫЧИСЛ!
-    #SAKNAS! #VÄRDEFEL! #REFERENS! #NAMN? #OGILTIGT! #SKÄRNING! #DIVISION/0! #SPILL!
-    #I/T #VÆRDI! #REFERENCE! #NAVN? #NUMMER! #VERDI! #NUM! #OVERLØB!
+    #SAKNAS! #VÄRDEFEL! #REFERENS! #NAMN? #OGILTIGT! #SKÄRNING! #DIVISION/0!
+    #I/T #VÆRDI! #REFERENCE! #NAVN? #NUMMER! #VERDI! #OVERLØB!
     #PUUTTUU #PUUTTUU! #ARVO! #VIITTAUS! #NIMI? #LUKU! #TYHJÄ! #JAKO/0! #NIHIL!
     #HODNOTA! #ODKAZ! #NÁZEV? #ČÍSLO! #DĚLENÍ_NULOU! #NENÍ_K_DISPOZICI
     #HIÁNYZIK #ÉRTÉK! #HIV! #NÉV? #SZÁM! #NULLA! #ZÉRÓOSZTÓ!
@@ -144,11 +144,12 @@ def read_identifiers(texts: pa.StringArray) -> Reading:
     """Read trimmed texts as identifiers: a damaged one has the first of `PROBLEMS` that it has, and no value."""
     raw = all_bytes(texts)
     codes = np.full(len(texts), -1, dtype=np.int8)
-    for code, found in reversed(list(enumerate((
-        has_invisible(texts, raw), is_error_value(texts, raw), *changed_numbers(texts, raw),
-        is_single_quoted(texts, raw),
-    )))):  # fmt: skip
-        codes[found] = code
+    with_exponent, with_marks = changed_numbers(texts, raw)
+    found = (
+        has_invisible(texts, raw), is_error_value(texts, raw), with_exponent, with_marks, is_single_quoted(texts, raw),
+    )  # fmt: skip
+    for code in reversed(range(len(PROBLEMS))):
+        codes[found[code]] = code
     return Reading(without(texts, codes >= 0), coded_column(codes, PROBLEMS))
 
 
@@ -218,12 +219,8 @@ def is_error_value(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
             few = texts.take(pa.array(suspects))
             found[suspects] = flags(pc.is_in(pc.utf8_upper(few), value_set=_ERRORS)) | matches(few, "^#+$")
     if b":" in raw:
-        found |= matching_among(texts, _begins_with(texts, b"eEfF"), _OFFICE_ERROR)
+        found |= matching_among(texts, np.isin(edges(texts)[0], list(b"eEfF")), _OFFICE_ERROR)
     return found
-
-
-def _begins_with(texts: pa.StringArray, characters: bytes) -> Rows:
-    return np.isin(edges(texts)[0], np.frombuffer(characters, np.uint8))
 
 
 def changed_numbers(texts: pa.StringArray, raw: bytes | None = None, marks: str = WITH_MARKS) -> tuple[Rows, Rows]:
