@@ -178,6 +178,7 @@ def describe_invisible(texts: pa.StringArray) -> pa.StringArray:
 
     Such as `U+200B ZERO WIDTH SPACE as its last character`.
     """
+    texts = without(texts, ~has_invisible(texts))  # the pattern would cut an emoji, for want of anything else
     parts = pc.extract_regex(texts, BEFORE_INVISIBLE)
     before, found = parts.field("before"), parts.field("invisible")
     is_found = flags(parts.is_valid())
