@@ -111,6 +111,12 @@ def edges(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
     return first, last
 
 
+def longest(texts: pa.StringArray) -> int:
+    """Return how many bytes the longest text has; a null may count with bytes that it no longer has."""
+    seen = view(texts)
+    return int((seen.ends - seen.starts).max()) if len(seen.starts) else 0
+
+
 def no_rows(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
     """Flag no text of a column."""
     return np.zeros(len(texts), dtype=np.bool_)
