@@ -101,12 +101,20 @@ def edges(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.
     """Return the first and the last byte of each text, 0 where it is blank or null."""
     seen = view(texts)
     filled = seen.ends > seen.starts
+    if texts.null_count:
+        filled &= flags(texts.is_valid())
     if filled.all():
         return seen.data[seen.starts], seen.data[seen.ends - 1]
     first, last = (np.zeros(len(texts), dtype=np.uint8) for _ in range(2))
     first[filled] = seen.data[seen.starts[filled]]
     last[filled] = seen.data[seen.ends[filled] - 1]
     return first, last
+
+
+def longest(texts: pa.StringArray) -> int:
+    """Return how many bytes the longest text has; a null may count with bytes that it no longer has."""
+    seen = view(texts)
+    return int((seen.ends - seen.starts).max()) if len(seen.starts) else 0
 
 
 def no_rows(texts: pa.StringArray) -> npt.NDArray[np.bool_]:

@@ -50,7 +50,7 @@ from great_expectations.validator.metric_configuration import MetricConfiguratio
 from great_expectations.validator.validator import ValidationDependencies
 
 from include.importing import damage
-from include.importing.cells import WHITE_SPACE, all_bytes, contains_byte, edges
+from include.importing.cells import WHITE_SPACE, all_bytes, contains_byte, edges, flags, longest, view
 from include.importing.characters import SOMETHING_TO_READ
 
 Column: TypeAlias = pa.Array
@@ -225,6 +225,10 @@ class ExpectColumnValuesToBePresent(RowRule):
             is_blank = pc.or_(is_blank, _column(frame, f"{self.column}__clear"))
         return is_blank
 
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any cell is blank, or can be erased."""
+        return _sent(frame, self.column).null_count > 0 or f"{self.column}__clear" in frame.columns
+
 
 class ExpectColumnValuesToBeAbsent(RowRule):
     """The sender left the cell blank; meant to be used with `when_column`."""
@@ -343,22 +347,29 @@ class ExpectColumnValuesToNotBeRounded(RowRule):
 
     def applies_to(self, frame: pd.DataFrame) -> int:
         """Count the rows that the share is of."""
-        return int(pc.sum(self._is_long(_column(frame, self.column))).as_py() or 0)
+        return int(self._are_long(_column(frame, self.column)).sum())
 
     def failing(self, frame: pd.DataFrame) -> Column:
         """Numbers that end as a rounded one does."""
         texts = _column(frame, self.column)
-        is_rounded = pc.equal(pc.binary_length(pc.utf8_rtrim(pc.utf8_slice_codeunits(texts, 15), "0")), 0)
-        return pc.and_(is_rounded, self._is_long(texts))
+        seen, is_rounded = view(texts), self._are_long(texts)
+        for place in range(15, 20):
+            rows = np.flatnonzero(is_rounded & (seen.ends - seen.starts > place))
+            is_rounded[rows] = seen.data[seen.starts[rows] + place] == ord("0")
+        return pa.array(is_rounded)
 
     def may_fail(self, frame: pd.DataFrame) -> bool:
         """Whether any text is so long."""
-        return bool(pc.any(pc.greater_equal(pc.binary_length(_column(frame, self.column)), 16)).as_py())
+        return longest(_column(frame, self.column)) >= 16
 
-    def _is_long(self, texts: Column) -> Column:
-        lengths = pc.binary_length(texts)
-        is_long = pc.and_(pc.greater_equal(lengths, 16), pc.less_equal(lengths, 20))
-        return pc.and_(is_long, pc.ascii_is_decimal(texts))
+    def _are_long(self, texts: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Tell which texts are numbers of 16 to 20 digits."""
+        seen = view(texts)
+        lengths = seen.ends - seen.starts
+        are_long = (lengths >= 16) & (lengths <= 20)
+        if texts.null_count or all_bytes(texts).translate(None, b"0123456789"):
+            are_long &= flags(pc.ascii_is_decimal(texts))
+        return are_long
 
 
 class ExpectColumnValuesToBeInRange(RowRule):
@@ -416,6 +427,10 @@ class ExpectColumnValueCharactersToBeAtMost(RowRule):
         """Longer texts."""
         return pc.greater(pc.utf8_length(_column(frame, self.column)), self.max_characters)
 
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any text has more bytes than it may have characters."""
+        return longest(_column(frame, self.column)) > self.max_characters
+
 
 class ExpectColumnValueBytesToBeAtMost(RowRule):
     """Text of at most `max_bytes` bytes in UTF-8: an index entry of PostgreSQL holds no more than about 2,700."""
@@ -425,6 +440,10 @@ class ExpectColumnValueBytesToBeAtMost(RowRule):
     def failing(self, frame: pd.DataFrame) -> Column:
         """Larger texts."""
         return pc.greater(pc.binary_length(_column(frame, self.column)), self.max_bytes)
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any text has more bytes."""
+        return longest(_column(frame, self.column)) > self.max_bytes
 
 
 class ExpectColumnValuesToBeKnown(RowRule):

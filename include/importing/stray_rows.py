@@ -148,7 +148,7 @@ def _are_lines_of_programs(texts: pa.StringArray) -> Rows:
     if not len(seen.data):
         return no_rows(texts)
     last_byte = len(seen.data) - 1
-    filled = seen.ends > seen.starts
+    filled = (seen.ends > seen.starts) & flags(texts.is_valid())
     first = seen.data[np.minimum(seen.starts, last_byte)]
     second = seen.data[np.minimum(seen.starts + 1, last_byte)]
     suspects = _IS_SYMBOL[first] & filled

@@ -84,13 +84,13 @@ def test_gp01_the_sample_of_pools_is_the_example_of_the_source_byte_for_byte():
 def test_the_fields_of_pools_and_which_need_a_column():
     pools = IMPORT_TYPES["gift_card_pools"]
     assert {each.name: (each.kind, each.required) for each in pools.fields} == {
-        "name": (Kind.TEXT, True),
+        "name": (Kind.IDENTIFIER, True),
         "system_name": (Kind.IDENTIFIER, True),
         "supports_arbitrary_value": (Kind.BOOLEAN, True),
         "supports_partial_redemption": (Kind.BOOLEAN, True),
         "product_external_id": (Kind.IDENTIFIER, True),
-        "product_external_system": (Kind.TEXT, True),
-        "brand": (Kind.TEXT, True),
+        "product_external_system": (Kind.IDENTIFIER, True),
+        "brand": (Kind.IDENTIFIER, True),
         "cvv_required": (Kind.BOOLEAN, True),
         "card_value": (Kind.DECIMAL, False),
         "expiration_type": (Kind.ENUM, False),
@@ -121,7 +121,7 @@ def test_the_fields_of_gift_cards_and_which_need_a_column():
     assert {each.name: (each.kind, each.required) for each in cards.fields} == {
         "card_number": (Kind.IDENTIFIER, True),
         "pool_system_name": (Kind.IDENTIFIER, True),
-        "cvv": (Kind.TEXT, False),
+        "cvv": (Kind.IDENTIFIER, False),
         "balance": (Kind.DECIMAL, True),
         "point_of_contact": (Kind.IDENTIFIER, False),
         "purchased_at": (Kind.DATETIME, False),

@@ -28,8 +28,9 @@ def read(field: Field, *cells: str) -> dict[str, list[object]]:
 
 def test_section_4_the_fields_of_pools():
     assert {each.name: each.kind for each in POOLS.fields} == {
-        "system_id": Kind.IDENTIFIER, "name": Kind.TEXT, "description": Kind.TEXT, "campaign": Kind.TEXT,
-        "parameter_name": Kind.TEXT, "fill_method": Kind.ENUM, "format": Kind.TEXT, "quantity": Kind.INTEGER,
+        "system_id": Kind.IDENTIFIER, "name": Kind.IDENTIFIER, "description": Kind.TEXT, "campaign": Kind.TEXT,
+        "parameter_name": Kind.IDENTIFIER, "fill_method": Kind.ENUM, "format": Kind.IDENTIFIER,
+        "quantity": Kind.INTEGER,
         "auto_generate": Kind.BOOLEAN, "top_up_threshold": Kind.INTEGER, "notify_below": Kind.INTEGER,
         "lead_hours": Kind.INTEGER, "issue_check": Kind.BOOLEAN, "assigned_validity_days": Kind.INTEGER,
         "processing": Kind.ENUM, "multi_use": Kind.BOOLEAN, "launch": Kind.BOOLEAN,

@@ -65,8 +65,8 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
             "action encoding delimiter mapping review review_reject_share review_changed_share review_header_change "
             "review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
             "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
-            "take_action_template_from_file segment on_invalid_optional slash_dates rejects_verbatim settle_seconds "
-            "retention_days release after locked",
+            "take_action_template_from_file segment on_invalid_optional slash_dates phone_region rejects_verbatim "
+            "settle_seconds retention_days release after locked",
         )
     )
 
@@ -672,7 +672,7 @@ OF_THE_ROWS = {
     "action": "add_and_edit", "encoding": "cp1251", "delimiter": ";", "mapping": {"a": None}, "strict_sold_cards": True,
     "pool": "p", "on_existing": "update_dates", "data_source": "d", "point_of_contact": "p",
     "take_point_of_contact_from_file": True, "take_action_template_from_file": True, "segment": "s",
-    "on_invalid_optional": "drop_value", "slash_dates": "day_first",
+    "on_invalid_optional": "drop_value", "slash_dates": "day_first", "phone_region": "DE",
 }  # fmt: skip
 OF_THE_RUN = {
     "review": True, "review_reject_share": 0.5, "review_changed_share": 0.5, "review_header_change": True,
@@ -694,6 +694,31 @@ def test_x13_settings_that_bear_on_the_rows_change_the_fingerprint(key, value):
 @pytest.mark.parametrize(("key", "value"), OF_THE_RUN.items())
 def test_x13_settings_of_the_run_leave_the_fingerprint_alone(key, value):
     assert fingerprint_settings(ImportSettings(**{key: value})) == fingerprint_settings(ImportSettings())
+
+
+def test_x13_fingerprints_that_the_ledger_holds_stay_those_of_imports_without_younger_settings():
+    assert "phone_region" not in fingerprint_settings(ImportSettings())
+
+
+@pytest.mark.parametrize("key", ["pool", "data_source", "point_of_contact", "segment"])
+def test_x16_names_are_composed_and_hold_no_character_that_nobody_sees(key):
+    import_type = "promo_codes" if key == "pool" else "customers"
+    assert getattr(resolve(import_type, folder={key: " Cafe\u0301 "}), key) == "Caf\u00e9"
+    assert getattr(resolve(import_type, folder={key: "\u2764\ufe0f"}), key) == "\u2764\ufe0f"
+    assert "contains U+200D ZERO WIDTH JOINER as its 2nd character" in wrong(import_type, folder={key: "a\u200db"})
+    assert "contains U+0007 ALERT as its last character" in wrong(import_type, folder={key: "ab\a"})
+
+
+def test_pc02_a_folders_name_is_compared_composed():
+    assert resolve("promo_codes", folder={"pool": "Caf\u00e9"}, folder_name="Cafe\u0301").pool == "Caf\u00e9"
+
+
+@pytest.mark.parametrize(("given", "region"), [("DE", "DE"), (" gb ", "GB")])
+def test_a_phone_region_is_one_that_numbers_are_known_for(given, region):
+    """Source: value formats."""
+    assert resolve("customers", folder={"phone_region": given}).phone_region == region
+    assert "phone_region: 'XX' is no region" in wrong("customers", folder={"phone_region": "XX"})
+    assert "only customers have this setting" in wrong("gift_cards", folder={"phone_region": "DE"})
 
 
 def test_x13_the_fingerprint_does_not_depend_on_the_order_of_keys():

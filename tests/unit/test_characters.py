@@ -1,0 +1,140 @@
+"""Which characters nobody can see, and what composed text is. Source: X-16."""
+
+import sys
+import unicodedata
+
+import pyarrow as pa
+import pytest
+
+from include.importing import characters, damage, stray_rows
+
+pytestmark = pytest.mark.unit
+
+EVERY = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+
+
+def test_x16_controls_formats_private_use_and_noncharacters_are_all_among_the_invisible_and_no_letter_is() -> None:
+    found = damage.has_invisible(pa.array([f"a{character}b" for character in EVERY]))
+    invisible = {character for character, is_invisible in zip(EVERY, found.tolist(), strict=True) if is_invisible}
+    categories = {character: unicodedata.category(character) for character in EVERY}
+    wanted = {character for character, category in categories.items() if category in ("Cc", "Cf", "Co", "Zl", "Zp")}
+    assert wanted <= invisible
+    assert {chr(plane << 16 | last) for plane in range(17) for last in (0xFFFE, 0xFFFF)} <= invisible
+    fillers = set(
+        "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180f\u2800\u3164\uffa0\ufe00\ufe0f\ufffc\ufffd\U000e0100\U000e01ef"
+    )
+    assert fillers <= invisible
+    others = {categories[character] for character in invisible - wanted}
+    assert others <= {"Cn", "Lo", "Mn", "So"}
+    assert {character for character in invisible if categories[character] == "Lo"} == set("\u115f\u1160\u3164\uffa0")
+    assert not invisible & {character for character in EVERY if categories[character] in ("Zs", "Nd", "Lu", "Ll", "Sc")}
+
+
+def test_x16_the_verdict_in_python_is_that_over_a_column() -> None:
+    texts = [f"a{character}" for character in EVERY[:0x3200]] + [
+        "\u2764\ufe0f",
+        "\u2764\ufe0fa\u200d",
+        "1\ufe0f\u20e3\ufe0f",
+        "",
+    ]
+    in_python = [characters.describe_invisible(text) for text in texts]
+    assert damage.describe_invisible(pa.array(texts)).to_pylist() == in_python
+    assert damage.has_invisible(pa.array(texts)).tolist() == [told is not None for told in in_python]
+
+
+def test_x16_every_control_has_its_name_and_places_are_counted_in_words() -> None:
+    assert characters.name_character("\x1f") == "U+001F INFORMATION SEPARATOR ONE"
+    assert characters.name_character("\x7f") == "U+007F DELETE"
+    assert characters.name_character("\x80") == "U+0080 PADDING CHARACTER"
+    assert characters.name_character("\x85") == "U+0085 NEXT LINE"
+    assert characters.name_character("\x9f") == "U+009F APPLICATION PROGRAM COMMAND"
+    assert characters.name_character("\U0001fffe") == "U+1FFFE (a noncharacter)"
+    assert [characters.name_place(place, 99) for place in (1, 2, 3, 4, 11, 12, 13, 21, 22, 99)] == [
+        *["1st", "2nd", "3rd", "4th", "11th", "12th", "13th", "21st", "22nd", "last"]
+    ]
+    assert characters.name_place(1, 1) == "1st"
+
+
+def test_x16_text_is_composed_whatever_it_begins_with() -> None:
+    marks = [character for character in EVERY if unicodedata.combining(character)]
+    alone = [character for character in EVERY if unicodedata.normalize("NFC", character) != character]
+    pairs = [unicodedata.normalize("NFD", character) for character in EVERY[:0x3100]]
+    for texts in (marks, alone, pairs, [f"e{mark}" for mark in marks], ["abc", "\u00e9", "\u0439", "\u4e2d"]):
+        assert len(texts) >= 4
+        for text in texts:
+            column = pa.array([text, None, "a"])
+            assert damage.compose(column).to_pylist() == [unicodedata.normalize("NFC", text), None, "a"], ascii(text)
+
+
+def test_a_composed_column_is_not_copied() -> None:
+    column = pa.array(["Anna", "M\u00fcller", "\u0410\u043d\u043d\u0430", "\u4e2d\u6587"])
+    assert damage.compose(column) is column
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            "----------",
+            "(3 rows affected)",
+            "(1 row)",
+            "Total: 5",
+            "Total",
+            "TOTAL:",
+            "# made by x",
+            "-- x",
+            "--",
+            "; y",
+        ],
+        *[
+            "3 rows selected.",
+            "(5 Zeilen)",
+            "3 rows in set (0.00 sec)",
+            "Sum 5",
+            "+-----+",
+            "\u2500\u2500\u2500",
+            "count: 3",
+        ],
+        *["Rows: 7", "- -", "Grand Total", "\\.", "#Fields: a b", "(12 lignes)", "Summe: 12,50", "sep=;", "1,234 rows"],
+    ],
+)
+def test_pc04a_lines_of_programs_are_no_data(text: str) -> None:
+    assert stray_rows.are_not_data([pa.array(["A-1", text, "B"])]).tolist() == [False, True, False]
+    beside = pa.array(["", "", "x"])
+    assert stray_rows.are_not_data([pa.array([text, text, text]), beside]).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *[
+            "TOTAL",
+            "TOTAL5",
+            "SUMMER",
+            "SUM-5",
+            "2 items free",
+            "#SALE",
+            "#1",
+            "#1 FAN",
+            "(A)",
+            "-5",
+            "COUNT",
+            "Count",
+            "Totals-1",
+        ],
+        *["7700 0000 0000 0011", "ROWS", "3 rowsX", "EOFX", "A--", "Anna Total", "5", "\u00e9", "-", "Totality"],
+    ],
+)
+def test_pc04a_what_may_be_a_code_is_data(text: str) -> None:
+    assert stray_rows.are_not_data([pa.array([text, "with blank", "x:y"])]).tolist() == [False] * 3
+    assert stray_rows.are_not_data([pa.array([text])]).tolist() == [False]
+
+
+def test_pc04a_a_customer_named_total_is_one() -> None:
+    names = pa.array(["Total", "Total", "----", "Total: 5"])
+    assert stray_rows.are_not_data([names, pa.array(["a@b.de", "x", "a@b.de", "1@2.de"])]).tolist() == [False] * 4
+
+
+def test_x15_a_row_repeats_the_header_where_all_its_columns_do() -> None:
+    texts = {"a": pa.array(["A", "A", "x", "a"]), "b": pa.array([" B ", "C", "B", "B"])}
+    assert stray_rows.repeat_header(texts, {"a": " A", "b": "B"}).tolist() == [True, False, False, False]
