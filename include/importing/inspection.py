@@ -17,12 +17,12 @@ from include.importing import chunk_plan, jobs, records, settings, staging
 from include.importing.chunk_plan import TOO_BIG, Inspection, check_size
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
+from include.importing.file_names import EXTENSIONS
 from include.importing.files import check_unchanged, source_path, text_path
 from include.importing.header_changes import HeaderChange, compare_headers
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import settings_layers
-from include.importing.listing import EXTENSIONS
 from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns, propose_columns
 from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import Chunk
