@@ -28,6 +28,7 @@ from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
+from include.importing.settings_files import named_folder
 from include.importing.stages import stage
 from include.importing.storage import Location, written_whole
 from include.importing.uploads import dropped_place
@@ -258,10 +259,11 @@ def look_at(
     known = {} if known is None else known
 
     def resolve(origins: Sequence[int]) -> ImportSettings:
-        inherited = _inherited_settings(connection, import_type, origins)
-        chosen = settings.resolve(
-            import_type.name, inherited=inherited, **layers, defaults_file=runtime.defaults_file
-        )  # fmt: skip
+        given = {**layers, "inherited": _inherited_settings(connection, import_type, origins)}
+        chosen = settings.resolve(import_type.name, **given, defaults_file=runtime.defaults_file)
+        if import_type.folder_setting is not None and layers.get("folder_name") is None:  # what its folder locks
+            given["named_folder"] = named_folder(runtime, import_type, getattr(chosen, import_type.folder_setting))
+            chosen = settings.resolve(import_type.name, **given, defaults_file=runtime.defaults_file)
         known.update(
             settings=chosen.model_dump(mode="json"), action=chosen.action, is_dry_run=chosen.dry_run
         )  # fmt: skip

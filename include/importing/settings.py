@@ -472,6 +472,7 @@ def resolve(
     parameters: GivenSettings | Mapping[str, object] | None = None,
     *,
     landing_folder: GivenSettings | Mapping[str, object] | None = None,
+    named_folder: GivenSettings | Mapping[str, object] | None = None,
     folder_name: str | None = None,
     defaults_file: Path = IMPORTS_YAML,
 ) -> ImportSettings:
@@ -499,6 +500,8 @@ def resolve(
         parameters: None and "" mean that a form's field was left alone.
         landing_folder: of `_settings.yaml` in the type's landing folder, for a file that lies elsewhere: only what it
             locks holds.
+        named_folder: of `_settings.yaml` in the folder of the pool that the settings name, for a file that is not in
+            it: only what it locks holds.
         folder_name: of the folder below the type's own in which the file lies.
         defaults_file: as `load_defaults` reads it.
 
@@ -516,6 +519,7 @@ def resolve(
         ("folder", _locked_part(_as_given(landing_folder, "the landing folder's settings"), declared)),
         ("folder", _as_given(type_folder, "the type folder's settings")),
         ("folder", _as_given(folder, "the folder's settings")),
+        ("folder", _locked_part(_as_given(named_folder, "the pool folder's settings"), declared, of_its_name=True)),
     ]
     for_the_file = [
         ("sidecar", _as_given(sidecar, "the file's settings")),
@@ -545,10 +549,19 @@ def resolve(
     return ImportSettings(**values, given_by=given_by, derived=dict(taken_over.derived))
 
 
-def _locked_part(given: GivenSettings, import_type: ImportType) -> GivenSettings:
-    """Return the settings that given ones lock, and that they do."""
-    locked = {"locked", *_validated(given, import_type).get("locked", ())}
-    return replace(given, values={key: given.values[key] for key in given.values if key in locked}, checked=None)
+def _locked_part(given: GivenSettings, import_type: ImportType, *, of_its_name: bool = False) -> GivenSettings:
+    """Return the settings that given ones lock, and that they do.
+
+    Args:
+        of_its_name: they are of the folder that the settings name: that name itself is locked by nobody.
+    """
+    locks = [
+        key
+        for key in _validated(given, import_type).get("locked", ())
+        if not of_its_name or key != import_type.folder_setting
+    ]
+    values = {key: given.values[key] for key in given.values if key in locks}
+    return replace(given, values=values | ({"locked": locks} if locks else {}), checked=None)
 
 
 class _Merged:

@@ -22,9 +22,10 @@ from include.importing.file_names import (
     Obstacle,
     SettingsNames,
 )
-from include.importing.places import OutOfPlace, content_of, place_of
+from include.importing.import_type import ImportType
+from include.importing.places import OutOfPlace, content_of, is_hidden, name_mistake, place_of
 from include.importing.runtime import Runtime
-from include.importing.settings import LARGEST_SETTINGS_BYTES, MOST_MISTAKES
+from include.importing.settings import LARGEST_SETTINGS_BYTES, MOST_MISTAKES, GivenSettings
 from include.importing.storage import NO_SUCH_FILE, Location, NotARegularFile, names_in, open_below
 from include.located_yaml import shown
 
@@ -32,8 +33,13 @@ SettingsText = str | dict[str, str] | None
 """Text of a settings file; `{"mistake": sentence}` when it is no text; None without a file."""
 
 
-def read_layers(texts: Mapping[str, SettingsText], file_name: str) -> dict[str, Any]:
+def read_layers(
+    texts: Mapping[str, SettingsText], file_name: str, called: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Read what `given_texts` returned, for `settings.resolve`.
+
+    Args:
+        called: what messages call some of them.
 
     Raises:
         SettingsError: one can't be read.
@@ -43,7 +49,7 @@ def read_layers(texts: Mapping[str, SettingsText], file_name: str) -> dict[str, 
         "type_folder": f"{FOLDER_SETTINGS} of the folder above",
         "folder": FOLDER_SETTINGS,
         "sidecar": f"{file_name}{SIDECAR_SUFFIX}",
-    }
+    } | dict(called or {})
     layers: dict[str, Any] = {}
     for layer, name in names.items():
         text = texts.get(layer)
@@ -162,6 +168,26 @@ def folder_text(runtime: Runtime, import_type: str) -> SettingsText:
         OSError: it is there and can't be read, or the folder can't be listed.
     """
     return _folder_text(runtime, import_type, SettingsNames(names_in(runtime.landing / import_type)))
+
+
+def named_folder(runtime: Runtime, import_type: ImportType, name: object) -> GivenSettings | None:
+    """Read the settings file of the folder that a setting names, such as a pool's, for `settings.resolve` (X-21).
+
+    Raises:
+        SettingsError: it is wrong.
+        OSError: it can't be read.
+    """
+    if not isinstance(name, str) or "/" in name or "\0" in name or is_hidden(name) or name in (".", ".."):
+        return None
+    for form in ("NFC", "NFD"):
+        folder = f"{import_type.name}/{unicodedata.normalize(form, name)}"
+        if name_mistake(folder) is None:
+            text = _folder_text(runtime, folder, SettingsNames(names_in(runtime.landing / folder)))
+            if text is not None:
+                return read_layers({"folder": text}, "", {"folder": f"{FOLDER_SETTINGS} of the folder {name}"})[
+                    "folder"
+                ]
+    return None
 
 
 def folder_of(relative: str) -> str:

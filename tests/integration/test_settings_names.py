@@ -266,6 +266,36 @@ def test_x16_a_pool_s_folder_and_setting_are_the_pool_in_any_unicode_form(site: 
     assert site.run("promo_codes", path).state == "completed"
 
 
+@pytest.mark.parametrize("folder", ["spring", "caf\u00e9", "cafe\u0301"])
+@pytest.mark.parametrize("place", ["type folder", "elsewhere"])
+def test_x21_what_a_pool_s_folder_locks_holds_for_files_that_name_the_pool(
+    site: Site, tmp_path: Path, folder: str, place: str
+):
+    site.load("promo_code_pools", POOLS)
+    site.drop(f"promo_codes/{folder}", "_settings.yaml", "dry_run: true\ndelimiter: ';'\nlocked: [dry_run, pool]\n")
+    pool = unicodedata.normalize("NFC", folder)
+    text = "Code,issue_end\nA1,2030-01-01\n"
+    if place == "elsewhere":
+        path = tmp_path / "a.csv"
+        path.write_text(text)
+    else:
+        path = site.drop("promo_codes", "a.csv", text)
+    assert site.job(site.run("promo_codes", path, pool=pool))["is_dry_run"], "and no other setting of it"
+    path = tmp_path / "b.csv"
+    path.write_text(text)
+    refused = site.run("promo_codes", path, pool=pool, dry_run=False)
+    assert (
+        f"dry_run: is locked by _settings.yaml of the folder {pool} and stays true" in (refused.reason or {})["message"]
+    )
+    assert site.run("promo_codes", path, pool="spring" if pool != "spring" else "caf\u00e9").state == "completed"
+
+
+def test_x21_a_pool_that_names_no_folder_is_none(site: Site):
+    for pool in ("..", "a/b", ".hidden", "x" * 300):
+        path = site.drop("promo_codes", "a.csv", "Code\nA1\n")
+        assert (site.run("promo_codes", path, pool=pool).reason or {})["rule"] == "file.unknown_pool"
+
+
 @pytest.fixture
 def bucket(stocked: Site):
     """A site whose areas are in a bucket, and the bucket's file system."""
