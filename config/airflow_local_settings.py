@@ -17,7 +17,6 @@ LOADED = (
     "include.promo_codes.top_up",  # and generation with it
     "include.warehouse.cvv",
     "jinja2.ext",
-    "upath.implementations.local",
     # Airflow's own part of a task's start (3.3.2): the process around it, the task decorators, the kinds of assets.
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",

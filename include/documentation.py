@@ -25,7 +25,7 @@ _MARKS = "<!-- {name}: made by `make docs` -->\n{content}<!-- end of {name} -->"
 _KINDS = {
     Kind.TEXT: "text",
     Kind.IDENTIFIER: "text",
-    Kind.BOOLEAN: "`true`/`false`, `yes`/`no`, `1`/`0`",
+    Kind.BOOLEAN: "`true`/`false`, `t`/`f`, `yes`/`no`, `y`/`n`, `on`/`off`, `1`/`0`",
     Kind.DECIMAL: "decimal, at most 2 places",
     Kind.INTEGER: "whole number",
     Kind.DATE: "date",
@@ -37,6 +37,12 @@ _READER_RULES = (
     ("row.ragged", "The row has another number of cells than the header.", "X-15"),
     ("row.nul", "The row holds a NUL byte.", "X-15"),
     ("row.text_after_quote", "Text follows a closing quote.", "X-15"),
+    ("row.repeated_header", "The row repeats the header.", "X-15"),
+    (
+        "row.not_data",
+        "The row is a line of a database client or a spreadsheet: a ruler, a count, a total, a comment.",
+        "PC-04a",
+    ),
 )
 
 

@@ -243,7 +243,8 @@ _FIELDS = (
         aliases=("Phone",),
         sensitive=True,
         clearable=True,
-        description="Identifies the customer; stored in international form, by the project's `default_phone_region`.",
+        description="Identifies the customer; stored in international form, by the setting `phone_region`, else "
+        "the project's `default_phone_region`.",
     ),
     Field(
         "is_mobile_phone_confirmed",
@@ -294,7 +295,7 @@ _FIELDS = (
         sensitive=True,
         clearable=True,
         is_droppable=True,
-        description="Not in the future.",
+        description="Not in the future, and not before 1900.",
     ),
     Field(
         "is_subscribed",
@@ -386,12 +387,12 @@ CUSTOMERS = ImportType(
         ),
         (
             "IsSubscribedBy<Channel>",
-            "`true`/`false`, `yes`/`no`, `1`/`0`; `%CLEAR%`",
+            "as `IsSubscribed`; `%CLEAR%`",
             "Subscription on one of `channels`.",
         ),
         (
             "IsSubscribedBy<Channel>On<Topic>",
-            "`true`/`false`, `yes`/`no`, `1`/`0`; `%CLEAR%`",
+            "as `IsSubscribed`; `%CLEAR%`",
             "Subscription to one of `topics` on one of `channels`.",
         ),
     ),

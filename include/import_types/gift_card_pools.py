@@ -18,6 +18,7 @@ GIFT_CARD_POOLS = ImportType(
         Field(
             "name",
             "Gift card pool name",
+            Kind.IDENTIFIER,
             aliases=("pool_name", "PoolName"),
             required=True,
             description="Name that people see.",
@@ -57,6 +58,7 @@ GIFT_CARD_POOLS = ImportType(
         Field(
             "product_external_system",
             "External system of the technical product",
+            Kind.IDENTIFIER,
             aliases=("external_system", "ExternalSystem"),
             required=True,
             description="Owner of the technical product, one of the project's external systems.",
@@ -64,6 +66,7 @@ GIFT_CARD_POOLS = ImportType(
         Field(
             "brand",
             "Brand of the technical product",
+            Kind.IDENTIFIER,
             aliases=("Brand",),
             required=True,
             description="One of the project's brands.",

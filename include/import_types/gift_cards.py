@@ -61,7 +61,7 @@ GIFT_CARDS = ImportType(
         Field(
             "cvv",
             "Gift card CVV",
-            Kind.TEXT,
+            Kind.IDENTIFIER,
             aliases=("Card CVV",),
             sensitive=True,
             is_secret=True,

@@ -76,6 +76,7 @@ PROMO_CODE_POOLS = ImportType(
         Field(
             "name",
             "Pool name",
+            Kind.IDENTIFIER,
             aliases=("Promo code pool name",),
             required=True,
             clearable=True,
@@ -91,6 +92,7 @@ PROMO_CODE_POOLS = ImportType(
         Field(
             "parameter_name",
             "Parameter name in the message template builder",
+            Kind.IDENTIFIER,
             aliases=("Parameter name",),
             clearable=True,
             description="Identifier of the code in message templates.",
@@ -106,6 +108,7 @@ PROMO_CODE_POOLS = ImportType(
         Field(
             "format",
             "Promo code format",
+            Kind.IDENTIFIER,
             clearable=True,
             description="Format of generated codes, one of the project's.",
         ),

@@ -7,7 +7,7 @@ is found once a shape instead of once a cell), and the pair of columns that ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +91,38 @@ def contains_byte(texts: pa.StringArray, character: str) -> bool:
     return bool((seen.data[seen.starts[0] : seen.ends[-1]] == ord(character)).any())
 
 
+def all_bytes(texts: pa.StringArray) -> bytes:
+    """Return the bytes of all texts of a column, one behind the other."""
+    seen = view(texts)
+    return seen.data[seen.starts[0] : seen.ends[-1]].tobytes() if len(seen.starts) else b""
+
+
+def edges(texts: pa.StringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    """Return the first and the last byte of each text, 0 where it is blank or null."""
+    seen = view(texts)
+    filled = seen.ends > seen.starts
+    if filled.all():
+        return seen.data[seen.starts], seen.data[seen.ends - 1]
+    first, last = (np.zeros(len(texts), dtype=np.uint8) for _ in range(2))
+    first[filled] = seen.data[seen.starts[filled]]
+    last[filled] = seen.data[seen.ends[filled] - 1]
+    return first, last
+
+
+def no_rows(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
+    """Flag no text of a column."""
+    return np.zeros(len(texts), dtype=np.bool_)
+
+
+def matching_among(texts: pa.StringArray, suspects: npt.NDArray[np.bool_], pattern: str) -> npt.NDArray[np.bool_]:
+    """Tell which of the flagged texts match an RE2 pattern; the others are not looked at."""
+    found = no_rows(texts)
+    rows = np.flatnonzero(suspects)
+    if len(rows):
+        found[rows] = matches(texts.take(pa.array(rows)), pattern)
+    return found
+
+
 def replace_byte(texts: pa.StringArray, old: str, new: str) -> pa.StringArray:
     """Replace one ASCII character by another one; the same object when it stands nowhere in the column."""
     if not contains_byte(texts, old):
@@ -137,6 +169,13 @@ def _blank_to_null(cells: pa.StringArray) -> pa.StringArray:
 def without(texts: pa.StringArray, rows: npt.NDArray[np.bool_]) -> pa.StringArray:
     """Return the texts with the flagged ones set to null; the same object when none is."""
     return pc.if_else(pa.array(~rows), texts, pa.scalar(None, texts.type)) if rows.any() else texts
+
+
+def replace_rows(
+    texts: pa.StringArray, rows: npt.NDArray[np.bool_], change: Callable[[pa.StringArray], pa.StringArray]
+) -> pa.StringArray:
+    """Return the texts with the flagged ones changed; the same object when none is."""
+    return pc.replace_with_mask(texts, pa.array(rows), change(texts.filter(pa.array(rows)))) if rows.any() else texts
 
 
 def marked(rows: npt.NDArray[np.bool_], problem: str) -> pa.StringArray:

@@ -34,6 +34,11 @@ HEAD_BYTES = 1 << 20  # the header and the rows that the delimiter is sniffed fr
 MAX_RECORD_BYTES = 16 << 20
 """A longer record is two quotes with half a file between them, and would have to be held in memory as a whole."""
 TOO_BIG = "file.too_big"
+NO_FINAL_LINE_END = "file.no_final_line_end"
+_NO_FINAL_LINE_END = (
+    "The last row has no line end: the file may have been cut off. Compare the last row with where it comes from; a "
+    "file that is complete ends with a line end."
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Inspection:
         header_offset: of the header record in the UTF-8 text.
         header_bytes: its length there, without its line end.
         chunks: none when the file holds a header only.
+        warnings: rule and sentence of what a person should know of the file's bytes (X-03, X-12).
     """
 
     size_bytes: int
@@ -57,6 +63,7 @@ class Inspection:
     header_bytes: int
     chunks: tuple[Chunk, ...]
     is_header_only: bool
+    warnings: tuple[tuple[str, str], ...] = ()
 
 
 def check_size(size_bytes: int, max_bytes: int) -> None:
@@ -111,9 +118,8 @@ def inspect(
     intake = _Intake(source, max_bytes, read_bytes)
     beginning = intake.read()
     codec, bom = find_encoding(encoding, beginning, utf8_only=utf8_only)
-    text_pieces = _decode(
-        intake, beginning[len(bom) :], make_decoder(codec, len(bom)), text_out if codec != "utf-8" else None
-    )
+    decoder = make_decoder(codec, len(bom))
+    text_pieces = _decode(intake, beginning[len(bom) :], decoder, text_out if codec != "utf-8" else None)
     reading: _Head | _ChunkPlan
     reading = head = _Head(len(bom) if codec == "utf-8" else 0)
     try:
@@ -139,6 +145,9 @@ def inspect(
             beginning=beginning,
         ) from None
     chunks = plan.finish()
+    warnings = list(decoder.warnings)
+    if plan.ends_in_record:
+        warnings.append((NO_FINAL_LINE_END, _NO_FINAL_LINE_END))
     return Inspection(
         size_bytes=intake.size_bytes,
         sha256=intake.digest.hexdigest(),
@@ -148,6 +157,7 @@ def inspect(
         header_bytes=header.length,
         chunks=chunks,
         is_header_only=not chunks,
+        warnings=tuple(warnings),
     )
 
 
@@ -303,6 +313,8 @@ class _ChunkPlan:
         self._line = line  # on which the held text begins
         self._opened_line: int | None = None  # of the quote that a stand-in begins with
         self._has_records = False
+        self.ends_in_record = False
+        """Whether the last record has no line end; known once the plan is finished."""
         self._dropped_bytes = 0  # of the record that a stand-in stands for
         self._long_line: int | None = None  # on which the first record begins that is too long
         self._record_line = line  # on which the held record begins
@@ -339,6 +351,10 @@ class _ChunkPlan:
         self._note_records(self._held, found)
         if not self._has_records:
             return ()
+        is_ended = not self._held or found.ends[-1] < len(self._held)
+        self.ends_in_record = not is_ended and not is_blank_line(
+            self._held[int(found.nexts[-2]) if len(found.nexts) > 1 else 0 :], self._delimiter
+        )
         if self._chunk_start < self._end:
             self._close_chunk(self._end, self._line)
         return tuple(self._chunks)

@@ -1,6 +1,7 @@
 """Dates and date-times. Source: value formats.
 
-A value is a day, an optional time after one blank or `T`, and behind a time an optional `Z` or `±hh:mm`:
+A value is a day, an optional time after one blank or `T`, and behind a time, or a blank after it, an optional `Z`,
+`UTC`, `±hh`, `±hhmm` or `±hh:mm`:
 
     2024-02-29   2024-2-9   2024.02.29   29.02.2024   9.2.2024        always
     02/29/2024   02/29/24                                             slash_dates: month_first
@@ -11,8 +12,8 @@ Decided where the requirement leaves it open:
 
 - One and two digits may be mixed where single digits are allowed at all (`2024-2-09`, `09.2.2024`); `yyyy.MM.dd` and
   the slash forms have two digits always.
-- An offset belongs to a time: a day alone has none. It is at most ±15:59, as in PostgreSQL; `z` and `t` are not `Z` and
-  `T`.
+- An offset belongs to a time: a day alone has none. It is at most ±15:59, as in PostgreSQL; `z`, `t` and `utc` are
+  not `Z`, `T` and `UTC`.
 - Fractions have one to nine digits; what is beyond microseconds is cut off, not rounded, so that no value moves into
   the next second.
 - Hours are 0-23 and seconds 0-59. `24:00` and the leap second `:60` are denied like 30 February: rolling them over
@@ -55,7 +56,7 @@ _SLASH_DAYS: Mapping[str, str] = {
 }
 _TIME = (
     r"(?:[ T](?P<hour>00?):(?P<minute>00)(?::(?P<second>00)(?:\.(?P<fraction>0{1,9}))?)?"
-    r"(?:Z|(?P<sign>[+-])(?P<offset_hour>00):(?P<offset_minute>00))?)?"
+    r"(?: ?(?:Z|UTC|(?P<sign>[+-])(?P<offset_hour>00)(?::?(?P<offset_minute>00))?))?)?"
 )
 
 _LAST_YEAR = 9999
@@ -198,7 +199,8 @@ def _read_layout(
         moments.microseconds[rows] = microseconds
         moments.has_time[rows] = True
     if layout["sign"]:
-        offset_hour, offset_minute = number("offset_hour"), number("offset_minute")
+        offset_hour = number("offset_hour")
+        offset_minute = number("offset_minute") if layout["offset_minute"] else np.zeros_like(offset_hour)
         is_possible &= (offset_hour <= 15) & (offset_minute <= 59)
         sign = 1 if layout["sign"] == "+" else -1
         moments.offset_minutes[rows] = sign * (offset_hour * 60 + offset_minute)

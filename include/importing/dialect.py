@@ -22,8 +22,18 @@ _BOMS = {
     "utf-16-be": codecs.BOM_UTF16_BE,
     "utf-32-le": codecs.BOM_UTF32_LE,
     "utf-32-be": codecs.BOM_UTF32_BE,
+    "gb18030": b"\x84\x31\x95\x33",
 }
 _UTF16_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+# The four bytes of UTF-32 begin with the two of UTF-16.
+_BY_LENGTH = sorted(_BOMS.items(), key=lambda entry: -len(entry[1]))
+_WINDOWS = {
+    "iso8859-1": "windows-1252", "iso8859-2": "windows-1250", "iso8859-5": "windows-1251", "iso8859-6": "windows-1256",
+    "iso8859-7": "windows-1253", "iso8859-8": "windows-1255", "iso8859-9": "windows-1254", "iso8859-13": "windows-1257",
+    "iso8859-15": "windows-1252",
+}  # fmt: skip
+"""What a file is likely to be that is declared as the one, and has characters where that one has controls."""
+_CONTROLS = re.compile(rb"[\x80-\x9f]")
 # Their bytes mean one thing or another depending on what came before, so one record can't be given back on its own; the
 # last five are no encodings of files.
 _WITHOUT_WAY_BACK = re.compile(
@@ -71,7 +81,13 @@ class Undecodable(Exception):
 
 
 class Decoder(Protocol):
-    """Turns a source's bytes, piece by piece, into UTF-8 text; a character may be cut by the end of a piece."""
+    """Turns a source's bytes, piece by piece, into UTF-8 text; a character may be cut by the end of a piece.
+
+    Args:
+        warnings: rule and sentence of what a person should know of the encoding, once all pieces are decoded (X-03).
+    """
+
+    warnings: list[tuple[str, str]]
 
     def decode(self, piece: bytes, *, is_final: bool) -> bytes:
         """Return the text of a piece; raise `Undecodable` or, where the way back differs, `FileRefused`."""
@@ -85,6 +101,7 @@ class Utf8Decoder:
     """
 
     def __init__(self, offset: int) -> None:
+        self.warnings: list[tuple[str, str]] = []
         self._offset = offset
         self._unfinished = b""
 
@@ -111,6 +128,7 @@ class Transcoder:
     """
 
     def __init__(self, encoding: str, offset: int) -> None:
+        self.warnings: list[tuple[str, str]] = []
         self._encoding = encoding
         self._end = offset
         self._decoder = codecs.getincrementaldecoder(encoding)()
@@ -119,6 +137,8 @@ class Transcoder:
     def decode(self, piece: bytes, *, is_final: bool) -> bytes:
         """Return the piece as UTF-8, an unfinished character held back for the next one."""
         sent = self._unfinished + piece
+        if self._encoding in _WINDOWS and not self.warnings and (control := _CONTROLS.search(piece)):
+            self._warn_of_control(self._end + control.start(), piece[control.start()])
         self._end += len(piece)
         try:
             text = self._decoder.decode(piece, is_final)
@@ -135,6 +155,14 @@ class Transcoder:
             )
         return text.encode()
 
+    def _warn_of_control(self, offset: int, byte: int) -> None:
+        told = (
+            f"The byte {byte:02X} at byte offset {offset} is a control character in the declared encoding "
+            f"{self._encoding}, which nobody can see. In {_WINDOWS[self._encoding]} it is a letter or a sign: if the "
+            f"file comes from a Windows program, declare `encoding: {_WINDOWS[self._encoding]}` and import it again."
+        )
+        self.warnings.append(("file.control_bytes", told))
+
 
 def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) -> tuple[str, bytes]:
     """Settle the codec and the byte order mark of a file.
@@ -148,8 +176,8 @@ def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) ->
         utf8_only: the import type takes nothing else.
 
     Raises:
-        FileRefused: `file.encoding` for an unknown encoding or one that this type does not take,
-            `file.encoding_not_reversible` for one with shift sequences.
+        FileRefused: `file.encoding` for an unknown encoding, one that this type does not take, or a byte order mark of
+            another one; `file.encoding_not_reversible` for one with shift sequences.
 
     Source: X-03.
     """
@@ -171,8 +199,25 @@ def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) ->
     if name in ("utf-16", "utf-32"):
         big_endian = _BOMS[f"{name}-be"]
         name += "-be" if beginning.startswith(big_endian) else "-le"
-    bom = _BOMS.get(name, b"")
-    return name, bom if bom and beginning.startswith(bom) else b""
+    marked, bom = next((entry for entry in _BY_LENGTH if beginning.startswith(entry[1])), (name, b""))
+    if marked == name:
+        return name, bom
+    if declared is None:
+        return name, b""  # no text in UTF-8 begins so, which the decoder says
+    raise _contradicted(marked, declared, utf8_only=utf8_only)
+
+
+def _contradicted(marked: str, declared: str, *, utf8_only: bool) -> FileRefused:
+    """Say that a file begins with the byte order mark of another encoding. Source: X-03."""
+    spoken = marked.upper().removesuffix("-LE").removesuffix("-BE")
+    found = f"The file begins with the byte order mark of {marked.upper()}"
+    advice = "the file saved as UTF-8" if utf8_only else f"the setting `encoding: {spoken.lower()}`"
+    if marked == "utf-8":
+        advice = "no declaration, for UTF-8 needs none"
+    return FileRefused(
+        "file.encoding",
+        f"{found}, but its settings declare the encoding “{declared}”. Expected: {advice}, or a file in that encoding.",
+    )
 
 
 def make_decoder(encoding: str, offset: int) -> Decoder:
@@ -185,12 +230,12 @@ def undecodable(
 ) -> FileRefused:
     """Say where a file stops being what it should be, and what to do. Source: X-03."""
     found = f"The file is not valid {encoding.upper()} at byte offset {error.offset}, on line {line}."
-    if beginning.startswith(_UTF16_BOMS) and not is_declared:
+    if not is_declared and (beginning.startswith(_UTF16_BOMS) or b"\0" in beginning[:4]):
         found += " It begins like a UTF-16 file."
-    if is_declared:
-        advice = "Expected: the encoding that the settings declare, or settings that declare the file's encoding."
-    elif utf8_only:
+    if utf8_only:
         advice = "Expected: the file saved as UTF-8."
+    elif is_declared:
+        advice = "Expected: the encoding that the settings declare, or settings that declare the file's encoding."
     else:
         advice = "Expected: the file saved as UTF-8, or settings that declare its encoding."
     return FileRefused("file.encoding", f"{found} {advice}")

@@ -23,7 +23,13 @@ from include.importing.header_changes import HeaderChange, compare_headers
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import settings_layers
-from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns, propose_columns
+from include.importing.mapping import (
+    ColumnMapping,
+    columns_named,
+    map_columns,
+    origin_columns,
+    propose_columns,
+)
 from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import Chunk
 from include.importing.runtime import Runtime
@@ -36,6 +42,8 @@ from include.located_yaml import describe
 
 MOST_CHUNKS = 300
 """Airflow maps 1,024 tasks (`core.max_map_length`); a file's UTF-8 copy can be three times as long as the file."""
+MOST_SKIPPED = 10
+"""So many skipped columns get a warning of their own: a file may have 100,000."""
 CORRECTABLE = (
     "file.missing_header", "file.ambiguous_mapping", "file.required_column", "file.required_switched_off",
     "file.settings",
@@ -229,6 +237,7 @@ class Looked:
         found = skipped_columns(mapping, import_type, runtime) if mapping else []
         if self.inspection.is_header_only:
             found.append(("file.header_only", "The file has a header and no rows."))
+        found += self.inspection.warnings
         if self.unreadable_origins:
             told = f"{self.unreadable_origins:,} cells of the column _job hold no job number"
             found.append(("file.unreadable_origin", f"{told}: earlier rejects of these rows stay open."))
@@ -299,7 +308,15 @@ def skipped_columns(mapping: ColumnMapping, import_type: ImportType, runtime: Ru
     def explain(header: str) -> tuple[str, str] | None:
         return import_type.explain_unmatched(header, runtime.project) if import_type.explain_unmatched else None
 
-    return mapping.skipped_messages(explain)
+    by_rule: dict[str, list[tuple[str, str]]] = {}
+    for rule, sentence in mapping.skipped_messages(explain):
+        by_rule.setdefault(rule, []).append((rule, sentence))
+    told = []
+    for rule, messages in by_rule.items():
+        told += messages[:MOST_SKIPPED]
+        if (others := len(messages) - MOST_SKIPPED) > 0:
+            told.append((rule, f"{others:,} more columns are not imported either; the job's mapping lists them all."))
+    return told
 
 
 def dialect_of(job: Job) -> Dialect:
@@ -332,13 +349,19 @@ def _scan(
     with source.open_whole() as stream, target as text_out:
         return chunk_plan.inspect(
             stream,
-            encoding=chosen.encoding,
+            encoding=_declared_encoding(chosen),
             delimiter=chosen.delimiter,
             text_out=text_out,
             utf8_only=import_type.utf8_only,
             max_bytes=chosen.max_file_bytes,
             chunk_bytes=max(runtime.chunk_bytes, -(-source.stat().size_bytes // MOST_CHUNKS)),
         )
+
+
+def _declared_encoding(chosen: ImportSettings) -> str | None:
+    """Return the encoding that somebody declared; None where nobody did: advice differs (X-03)."""
+    is_declared = chosen.encoding != "utf-8" or "encoding" in chosen.given_by
+    return chosen.encoding if is_declared else None
 
 
 def _guess_origins(connection: Connection, import_type: ImportType, source: Location) -> tuple[int, ...]:

@@ -20,10 +20,12 @@ from include.importing.errors import FileRefused, SuiteError
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping
+from include.importing.rule_sentences import masked_sentences
 from include.importing.runtime import Runtime
 from include.importing.spooling import temporary_file
 from include.importing.stages import repeat_on_conflict, stage, values_hidden
-from include.importing.validation import FIRST_LINES, refuse_other_project, stage_chunk
+from include.importing.suites import Share
+from include.importing.validation import FIRST_LINES, WRAPPED_CELLS, refuse_other_project, stage_chunk
 from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
 
@@ -32,6 +34,10 @@ SUSPICIOUS_SHARE = 0.9
 """A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
 SUSPICIOUS_REJECTS = 100
 """… when there are at least so many."""
+_WRAPPED_CELLS = (
+    'Cells of these rows are written as ="…", which a spreadsheet calculates: they were read as the text between the '
+    "quotes. Have the export write plain text."
+)
 
 _PREPARE = """
 SET LOCAL work_mem = '256MB';
@@ -277,7 +283,7 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             cursor.execute(_REJECT, {"job_id": job.id})
             cursor.execute(_NOT_FOUND, {"job_id": job.id})
             cursor.execute(_FORGET_DROPPED, {"job_id": job.id})
-        _tally_rules(connection, cursor, job)
+        _tally_rules(runtime, connection, cursor, job)
         cursor.execute("SELECT outcome, sum(rows)::bigint FROM load_count GROUP BY outcome")
         outcomes = dict(cursor.fetchall())
         cursor.execute("DROP VIEW IF EXISTS pg_temp.staged_row, pg_temp.staged, pg_temp.staged_reject")
@@ -359,9 +365,10 @@ def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
     )
 
 
-def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
+def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: Job) -> None:
     """Write the counts per rule, from the chunks and from the load, and the warnings that follow from them."""
     tallies: dict[tuple[str, str], tuple[int, list[int]]] = {}
+    shares: dict[tuple[str, str], tuple[Share, int]] = {}
     for evidence in jobs.evidence(connection, job.id):
         for key, tally in evidence.items():
             if tally.get("drops"):
@@ -369,6 +376,12 @@ def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
             rule, severity = key.split(" ")
             rows, lines = tallies.get((rule, severity), (0, []))
             tallies[rule, severity] = (rows + tally["failed"], [*lines, *tally["lines"]][:FIRST_LINES])
+            if tally.get("share"):
+                _, evaluated = shares.get((rule, severity), (None, 0))
+                shares[rule, severity] = (Share(**tally["share"]), evaluated + tally["evaluated"])
+    for told, (share, evaluated) in shares.items():  # what only the file as a whole can tell
+        if not share.is_exceeded(tallies[told][0], evaluated):
+            del tallies[told]
     cursor.execute(_DROPPED_BY_RULE, {"job_id": job.id, "lines": FIRST_LINES})
     dropped = {rule: (rows, lines) for rule, rows, lines in cursor.fetchall()}
     tallies |= {(rule, "warning"): counted for rule, counted in dropped.items()}
@@ -380,7 +393,9 @@ def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
         for (rule, severity), (rows, lines) in tallies.items()
         if rows
     ]
-    sentences = {rule.id: rule.message for rule in import_types.get(job.import_type).load_rules}
+    sentences = {WRAPPED_CELLS: _WRAPPED_CELLS} | masked_sentences(
+        job.import_type, runtime.suites, runtime.project_file
+    )
     connection.execute(sa.delete(JOB_RULE).where(JOB_RULE.c.job_id == job.id))
     if counted:
         connection.execute(sa.insert(JOB_RULE), counted)
@@ -402,7 +417,7 @@ def _warnings(
 
     Args:
         dropped: rules that cost the value alone.
-        sentences: of rules of the load.
+        sentences: of the rules; in place of what they quote of a row they have an ellipsis.
     """
     warnings = []
     for each in counted:
@@ -410,7 +425,7 @@ def _warnings(
             told = f"{each['rows']:,} {'row' if each['rows'] == 1 else 'rows'}"
             told += " loaded without this value" if each["rule"] in dropped else ""
             told += f", first on line {each['first_lines'][0]}"
-            if each["rule"] in sentences:
+            if each["rule"] in sentences and each["rule"] not in dropped:
                 told += f". {sentences[each['rule']]}"
             warnings.append({"rule": each["rule"], "rows": each["rows"], "message": told})
     rejected = _rejected(connection, job_id)

@@ -6,27 +6,30 @@ which the suite has the sentence.
 
 Decided where the requirement leaves it open:
 
-- Only the ASCII digits are digits.
+- Only the ASCII digits are digits; in phones those of all scripts are, as for the library.
 - Decimal: "at most 16 digits before and 2 after" allows none on one side: `.5` and `5.` are read, a lone mark isn't.
   A leading minus is read (the range rule decides), a plus isn't. `-0` is 0. Digits count as written: leading and
   trailing zeros too.
 - Integer: at most 18 digits (what a 64-bit number surely holds); a leading minus is read, as in decimals, so that the
   range rule names the problem.
-- Mangled by a spreadsheet is a number with an exponent as spreadsheets write it, `E+` and digits: `12E5` is an
-  identifier.
+- What damages an identifier, and which numbers are changed ones, is decided in `include.importing.damage`: `12E5` is
+  an identifier. Booleans and whole numbers with a decimal mark, thousands marks or an exponent (`1.0`, `2,000`) are
+  changed numbers too: what they were is clear, but what else the program changed is not.
+- A phone begins with a digit, `+` or `(`, and has at most one `+`.
 - Enumerations and booleans compare without case, over the stored spellings and the field's synonyms.
 - `%CLEAR%` is written so, in capitals; only fields that can be erased know it.
 
 Problem codes are the keys of `REASONS`; they are raised by kind as follows.
 
-    identifier    spreadsheet_number
-    boolean       not_boolean
+    identifier    invisible_character, error_value, spreadsheet_number, changed_number, single_quotes
+    boolean       not_boolean, changed_number
     decimal       not_decimal, too_many_decimals, too_many_digits
-    integer       not_integer, too_many_digits
+    integer       not_integer, too_many_digits, changed_number
     date, -time   not_date, impossible_date, slash_date
     enum          unknown_choice
-    email         not_email, email_too_long
-    phone         not_phone, invalid_phone, spreadsheet_number
+    email         not_email, email_too_long, invisible_character
+    phone         not_phone, invalid_phone, spreadsheet_number, changed_number, invisible_character,
+                  phone_characters
 """
 
 from __future__ import annotations
@@ -40,15 +43,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from include.importing import damage
 from include.importing.cells import (
     Reading,
+    all_bytes,
     coded_column,
-    contains_byte,
+    edges,
     flags,
     marked,
     matches,
+    matching_among,
     replace_byte,
     trim,
+    view,
     without,
 )
 from include.importing.dates import DateForms, SlashDates, read_dates, read_datetimes
@@ -58,11 +65,16 @@ from include.importing.import_type import Field, Kind
 from include.importing.phones import read_phones
 
 REASONS: Mapping[str, str] = {
-    "not_boolean": "is not true/false, yes/no or 1/0",
+    "not_boolean": "is not true/false, t/f, yes/no, y/n, on/off or 1/0",
     "not_decimal": "is not a number: digits with a point or a comma as decimal mark and nothing else",
     "too_many_decimals": "has more than 2 digits behind the decimal mark",
     "too_many_digits": "has more digits than can be kept (16 before the decimal mark, 18 in a whole number)",
     "spreadsheet_number": "was changed to a rounded number by a spreadsheet; its digits are lost",
+    "changed_number": "is a number that a program has changed, by a decimal mark, thousands marks or an exponent",
+    "invisible_character": "has a character that can't be seen",
+    "error_value": "is an error value of a spreadsheet",
+    "single_quotes": "is in single quotes, which are no quotes here",
+    "phone_characters": "has more than digits, blanks and + - . ( ) /",
     "not_integer": "is not a whole number: digits only",
     "not_date": "is not a date in a known form, such as 2024-02-29 or 29.02.2024 13:45",
     "impossible_date": "is a day or a time that doesn't exist",
@@ -78,15 +90,21 @@ DECIMAL = pa.decimal128(18, 2)
 CLEAR = "%CLEAR%"
 """The cell that erases a value. Source: PP-02, CU-04."""
 
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+_BOOLEANS = {"true": True, "t": True, "yes": True, "y": True, "on": True, "1": True} | {
+    "false": False, "f": False, "no": False, "n": False, "off": False, "0": False,
+}  # fmt: skip
+_CHANGED_BOOLEAN = r"^[+-]?[01][.,]0*$"
 _DECIMAL = r"^-?(?:[0-9]{1,16}(?:\.[0-9]{0,2})?|\.[0-9]{1,2})$"
 _UNREADABLE_DECIMALS = {
     "too_many_decimals": r"^-?[0-9]*\.[0-9]{3,}$",
     "too_many_digits": r"^-?[0-9]{17,}(?:\.[0-9]{0,2})?$",
 }
 _INTEGER = r"^-?[0-9]{1,18}$"
-_UNREADABLE_INTEGERS = {"too_many_digits": r"^-?[0-9]{19,}$"}
-_SPREADSHEET_NUMBER = r"^-?[0-9]+(?:[.,][0-9]+)?[eE]\+[0-9]+$"
+_CHANGED_INTEGER = f"{damage.WITH_EXPONENT}|{damage.WITH_MARKS}"
+_UNREADABLE_INTEGERS = {"too_many_digits": r"^-?[0-9]{19,}$", "changed_number": _CHANGED_INTEGER}
+_WIDE_BLANKS = r"\x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}"
+_PHONE = rf"^[(]?[ ]*[+]?[ ]*[(]?[ ]*\p{{Nd}}[\p{{Nd}} \-.()/{_WIDE_BLANKS}]*$"
+_PHONE_BYTES = b"0123456789 +-.()/"
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,7 @@ class ReadOptions:
 
     Args:
         slash_dates: the import's setting.
-        phone_region: the project's `default_phone_region`.
+        phone_region: the import's setting, else the project's `default_phone_region`.
         today: the job's day, for two-digit years.
     """
 
@@ -114,16 +132,16 @@ def read_field(cells: pa.StringArray, field: Field, options: ReadOptions) -> dic
     A blank cell is read as the field's default, if it has one.
 
     Returns:
-        For text: `<name>` alone, trimmed. For every other kind `<name>` (null when blank or unreadable), `<name>__sent`
-        (the trimmed text, null when blank) and `<name>__problem` (a key of `REASONS`, or null). Types: identifier,
-        enum, email and phone string; boolean bool; decimal decimal128(18, 2); integer int64; date date32; datetime
-        timestamp(us, UTC). A field that can be erased has `<name>__clear` (bool, never null) as well; where that is
-        true the value is null and there is no problem.
+        For text: `<name>` alone, trimmed and composed (NFC). For every other kind `<name>` (null when blank or
+        unreadable), `<name>__sent` (the trimmed text, null when blank) and `<name>__problem` (a key of `REASONS`, or
+        null). Types: identifier, enum, email and phone string; boolean bool; decimal decimal128(18, 2); integer int64;
+        date date32; datetime timestamp(us, UTC). A field that can be erased has `<name>__clear` (bool, never null) as
+        well; where that is true the value is null and there is no problem.
 
     Raises:
         ConfigurationError: the field's default can't be read, a synonym means no choice, the phone region is unknown.
     """
-    sent = trim(cells)
+    sent = damage.compose(trim(cells))
     texts, clear = sent, {}
     if field.clearable:
         is_clear = flags(pc.equal(sent, CLEAR))
@@ -180,9 +198,9 @@ def _read(sent: pa.StringArray, field: Field, options: ReadOptions) -> Reading:
     """Read trimmed texts as what the field is; text itself has nothing to be read."""
     match field.kind:
         case Kind.IDENTIFIER:
-            return _read_identifiers(sent)
+            return damage.read_identifiers(sent)
         case Kind.BOOLEAN:
-            return _read_words(sent, _BOOLEANS, pa.bool_(), "not_boolean")
+            return _read_booleans(sent)
         case Kind.DECIMAL:
             return _read_decimals(sent)
         case Kind.INTEGER:
@@ -194,31 +212,64 @@ def _read(sent: pa.StringArray, field: Field, options: ReadOptions) -> Reading:
         case Kind.ENUM:
             return _read_words(sent, _choices(field), pa.string(), "unknown_choice")
         case Kind.EMAIL:
-            return read_emails(sent)
+            return _read_emails(sent)
         case Kind.PHONE:
             return _read_phones(sent, options.phone_region)
         case Kind.TEXT:
             return Reading(sent, pa.nulls(len(sent), pa.string()))
 
 
-def _read_identifiers(sent: pa.StringArray) -> Reading:
-    mangled = _spreadsheet_numbers(sent)
-    return Reading(without(sent, mangled), marked(mangled, "spreadsheet_number"))
+def _read_emails(sent: pa.StringArray) -> Reading:
+    """Read e-mail addresses; one that looks perfect, but has a character that can't be seen, says so (X-16)."""
+    invisible = damage.has_invisible(sent)
+    reading = read_emails(without(sent, invisible))
+    return _with_problem(reading, invisible, "invisible_character")
 
 
 def _read_phones(sent: pa.StringArray, region: str) -> Reading:
-    # To the library 1.23E+15 is a number with letters: it would be called invalid, which helps nobody.
-    mangled = _spreadsheet_numbers(sent)
-    reading = read_phones(without(sent, mangled), region)
-    if not mangled.any():
+    """Read phone numbers. The library would drop what is no digit, and make another number of it."""
+    rounded, marked_ = damage.changed_numbers(sent, marks=damage.WITH_DECIMAL_MARK)
+    changed = rounded | marked_
+    invisible = damage.has_invisible(sent) & ~changed
+    others = _other_than_phones(sent) & ~changed & ~invisible
+    reading = read_phones(without(sent, changed | invisible | others), region)
+    for rows, problem in (
+        (rounded, "spreadsheet_number"), (marked_, "changed_number"), (invisible, "invisible_character"),
+        (others, "phone_characters"),
+    ):  # fmt: skip
+        reading = _with_problem(reading, rows, problem)
+    return reading
+
+
+def _other_than_phones(sent: pa.StringArray) -> npt.NDArray[np.bool_]:
+    """Tell which texts have another form than a phone number."""
+    raw = all_bytes(sent)
+    first, _ = edges(sent)
+    seen = view(sent)
+    second = seen.data[np.minimum(seen.starts + 1, max(len(seen.data) - 1, 0))] if len(raw) else first
+    begins_with_plus = first == ord("+")
+    suspects = flags(sent.is_valid())
+    if not raw.translate(None, _PHONE_BYTES) and raw.count(b"+") == begins_with_plus.sum():
+        suspects &= ~(_is_digit(first) | begins_with_plus & _is_digit(second))
+    return suspects & ~matching_among(sent, suspects, _PHONE)
+
+
+def _is_digit(characters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:
+    return characters - np.uint8(ord("0")) < 10
+
+
+def _with_problem(reading: Reading, rows: npt.NDArray[np.bool_], problem: str) -> Reading:
+    """Return the reading with a problem at the flagged rows, which have neither value nor problem yet."""
+    if not rows.any():
         return reading
-    return Reading(reading.values, pc.coalesce(marked(mangled, "spreadsheet_number"), reading.problems))
+    return Reading(reading.values, pc.coalesce(marked(rows, problem), reading.problems))
 
 
-def _spreadsheet_numbers(sent: pa.StringArray) -> npt.NDArray[np.bool_]:
-    if not contains_byte(sent, "+"):
-        return np.zeros(len(sent), dtype=np.bool_)
-    return matches(sent, _SPREADSHEET_NUMBER)
+def _read_booleans(sent: pa.StringArray) -> Reading:
+    reading = _read_words(sent, _BOOLEANS, pa.bool_(), "not_boolean")
+    if reading.problems.null_count == len(reading.problems):
+        return reading
+    return _with_problem(reading, matches(sent, _CHANGED_BOOLEAN), "changed_number")
 
 
 def _read_decimals(sent: pa.StringArray) -> Reading:

@@ -2,11 +2,10 @@
 
 The `phonenumbers` library decides, at about 70 µs a number. Its rules are regular expressions, so most numbers are
 decided by the library's own metadata over the whole column at once: digits with the usual punctuation, in international
-form or in the default region's national form. Whatever needs more than these (extensions, vanity letters, `00` or
-`011`, carrier codes, national prefixes that rewrite the number, unknown calling codes) goes to the library itself. The
-tests hold the verdicts equal.
+form or in the default region's national form. Whatever needs more than these (`00` or `011`, carrier codes, national
+prefixes that rewrite the number, unknown calling codes) goes to the library itself. The tests hold the verdicts equal.
 
-As in the library an extension is no part of E.164 and is dropped.
+Extensions and letters, which the library drops or dials, are denied before (`include.importing.parsing`).
 """
 
 from __future__ import annotations

@@ -23,18 +23,22 @@ import pyarrow as pa
 import pyarrow.csv
 
 from include.importing.dialect import Dialect, is_blank
-from include.importing.scan import Ints, Scan, count_cells, scan
+from include.importing.scan import Ints, Scan, cells_before, count_cells, scan
 
 MAX_BLOCK_RECORDS = 30_000
 RAGGED = "row.ragged"
 NUL = "row.nul"
 TEXT_AFTER_QUOTE = "row.text_after_quote"
-# Sentences for the sender, with the places {cells} (of the row) and {columns} (of the header).
+REPEATED_HEADER = "row.repeated_header"
+NOT_DATA = "row.not_data"
+# Sentences for the sender, with the places {cells} (of the row), {columns} (of the header) and {column} (which cell).
 ROW_RULES = {
     RAGGED: "The row has {cells} cells, the header has {columns}.",
-    NUL: "The row contains a NUL byte.",
-    TEXT_AFTER_QUOTE: 'After a closing quote (") comes more text; expected: the delimiter or the end of the line. '
-    "A quote inside a quoted cell is written twice.",
+    NUL: "The row contains a NUL byte, in {column}.",
+    TEXT_AFTER_QUOTE: 'In {column} more text comes after a closing quote ("); expected: the delimiter or the end of '
+    "the line. A quote inside a quoted cell is written twice.",
+    REPEATED_HEADER: "The row repeats the header of the file: it is no data. Remove it.",
+    NOT_DATA: "The row is no data but a line that a program has added, such as a ruler, a count or a total: remove it.",
 }
 
 # The first bytes of Unicode White_Space in UTF-8.
@@ -72,6 +76,7 @@ class Block:
         cells: of each record.
         has_quotes: some cell is quoted.
         problems: row rule to the ascending positions of the records that break it; no empty entries.
+        columns: of the rules that are about one column of a record: its number, from 0, for each of those positions.
         blank_starts: of lines that hold white space only.
         blank_ends: of the same lines.
     """
@@ -84,6 +89,7 @@ class Block:
     cells: npt.NDArray[np.int32]
     has_quotes: bool
     problems: dict[str, Ints]
+    columns: dict[str, Ints]
     blank_starts: Ints
     blank_ends: Ints
 
@@ -239,10 +245,8 @@ def _part(block: Block, first: int, last: int) -> Block:
     start = int(block.starts[first]) if first else 0
     end = int(block.starts[last]) if last < len(block.starts) else len(block.data)
     low, high = np.searchsorted(block.blank_starts, (start, end))
-    problems = {
-        rule: positions[np.searchsorted(positions, first) : np.searchsorted(positions, last)] - first
-        for rule, positions in block.problems.items()
-    }
+    parts = {rule: slice(*np.searchsorted(places, (first, last))) for rule, places in block.problems.items()}
+    problems = {rule: positions[parts[rule]] - first for rule, positions in block.problems.items()}
     return Block(
         data=block.data[start:end],
         offset=block.offset + start,
@@ -252,6 +256,7 @@ def _part(block: Block, first: int, last: int) -> Block:
         cells=block.cells[first:last],
         has_quotes=block.has_quotes,
         problems={rule: positions for rule, positions in problems.items() if len(positions)},
+        columns={rule: columns[parts[rule]] for rule, columns in block.columns.items() if len(problems[rule])},
         blank_starts=block.blank_starts[low:high] - start,
         blank_ends=block.blank_ends[low:high] - start,
     )
@@ -269,9 +274,15 @@ def _make_block(data: bytes, offset: int, line: int, found: Scan, delimiter: int
     if not is_row.all():
         starts, ends, lines, cells = starts[is_row], ends[is_row], lines[is_row], cells[is_row]
     problems = {RAGGED: np.flatnonzero(cells != columns)}
+    places = {}
     if b"\0" in data:
-        problems[NUL] = _records_at(np.flatnonzero(np.frombuffer(data, np.uint8, length) == 0), starts)
-    problems[TEXT_AFTER_QUOTE] = _records_at(found.text_after_quote[found.text_after_quote < length], starts)
+        places[NUL] = np.flatnonzero(np.frombuffer(data, np.uint8, length) == 0)
+    places[TEXT_AFTER_QUOTE] = found.text_after_quote[found.text_after_quote < length]
+    in_columns = {}
+    for rule, at in places.items():
+        if len(at):
+            problems[rule], firsts = np.unique(np.searchsorted(starts, at, side="right") - 1, return_index=True)
+            in_columns[rule] = cells_before(data, delimiter, found, starts[problems[rule]], at[firsts])
     return Block(
         data=memoryview(data)[:length],
         offset=offset,
@@ -281,6 +292,7 @@ def _make_block(data: bytes, offset: int, line: int, found: Scan, delimiter: int
         cells=cells,
         has_quotes=found.quotes is not None and bool(found.quotes[:length].any()),
         problems={rule: positions for rule, positions in problems.items() if len(positions)},
+        columns=in_columns,
         blank_starts=blank_starts,
         blank_ends=blank_ends,
     )
@@ -292,11 +304,6 @@ def _white_lines(data: bytes, starts: Ints, ends: Ints, cells: npt.NDArray[np.in
     candidates = candidates[_MAY_BE_BLANK[np.frombuffer(data, np.uint8)[starts[candidates]]]]
     blanks = [record for record in candidates.tolist() if is_blank(data[starts[record] : ends[record]])]
     return np.array(blanks, np.int64)
-
-
-def _records_at(places: Ints, starts: Ints) -> Ints:
-    """Return the positions of the records that hold the places, each once."""
-    return np.unique(np.searchsorted(starts, places, side="right") - 1)
 
 
 def _without(block: Block, malformed: Ints) -> bytes | memoryview:

@@ -416,12 +416,15 @@ def _records(text: BinaryIO, rejects: pa.RecordBatch) -> pa.Array:
 def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, Any] | None:
     """Return the verdict of the suite in the shape of GX's own validation results, without any value (X-20)."""
     totals: dict[tuple[str, str], list[int]] = {}
+    shares: dict[tuple[str, str], dict[str, Any]] = {}
     for evidence in jobs.evidence(connection, job.id):
         for key, tally in evidence.items():
             rule, severity = key.split(" ")
             total = totals.setdefault((rule, severity), [0, 0])
             total[0] += tally["evaluated"]
             total[1] += tally["failed"]
+            if tally.get("share"):
+                shares[rule, severity] = tally["share"]
     if not totals:  # a file of no import type among them, for which there is no suite
         return None
     suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
@@ -429,7 +432,7 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
     configurations = {entry["meta"]["rule"]: entry for entry in expand_entries(suite["expectations"], fields)}
     results: list[dict[str, Any]] = [
         {
-            "success": failed == 0,
+            "success": failed == 0 or _is_below(shares.get((rule, severity)), failed, evaluated),
             "expectation_config": configurations.get(rule, {"meta": {"rule": rule}}) | {"severity": severity},
             "result": {
                 "element_count": evaluated,
@@ -452,6 +455,11 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
             "unsuccessful_expectations": len(results) - successes,
         },
     }
+
+
+def _is_below(share: Mapping[str, Any] | None, failed: int, evaluated: int) -> bool:
+    """Tell whether too few rows break a rule that is about the file's rows together, for it to say something."""
+    return share is not None and (evaluated < share["of_at_least"] or failed <= share["above"] * evaluated)
 
 
 def _write_summary(runtime: Runtime, connection: Connection, job_id: int) -> None:

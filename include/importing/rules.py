@@ -17,6 +17,7 @@ where `f` is typed), `f__problem` (why the text could not be read, else null) an
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import reduce
 from typing import Any, ClassVar, TypeAlias, cast
@@ -48,8 +49,17 @@ from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.metric_configuration import MetricConfiguration
 from great_expectations.validator.validator import ValidationDependencies
 
+from include.importing import damage
+from include.importing.cells import WHITE_SPACE, all_bytes, contains_byte, edges
+from include.importing.characters import SOMETHING_TO_READ
+
 Column: TypeAlias = pa.Array
 Number: TypeAlias = StrictInt | StrictFloat | StrictStr
+
+
+IS_ASCII_WORD = np.zeros(256, dtype=np.bool_)
+"""The bytes of ASCII letters and digits."""
+IS_ASCII_WORD[[byte for byte in range(128) if chr(byte).isalnum()]] = True
 
 
 def _column(frame: pd.DataFrame, name: str) -> Column:
@@ -120,13 +130,16 @@ class RowRule(ColumnMapExpectation, ABC):
 
     `when_column` and `when_value` limit any rule to the rows whose `when_column` equals `when_value`; where the
     condition's cell is blank or unreadable, the rule does not apply. (GX's `row_condition` works too, at the price of
-    a copy of the frame.)
+    a copy of the frame.) `unless_present` exempts the rows in which one of these columns has a value.
     """
 
     when_column: StrictStr | None = None
     when_value: StrictBool | StrictInt | StrictStr | None = None
+    unless_present: list[StrictStr] = Field(default_factory=list)
 
     map_metric: ClassVar[str | None] = RowRuleMetric.condition_metric_name
+    computed_places: ClassVar[frozenset[str]] = frozenset()
+    """Places of a message that the rule itself can fill in: see `fill_place`."""
 
     @root_validator(skip_on_failure=True)
     def _judges_rows_one_by_one(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -145,11 +158,21 @@ class RowRule(ColumnMapExpectation, ABC):
         failing = self.failing(frame)
         if self.when_column is not None:
             failing = pc.and_(failing, pc.equal(_column(frame, self.when_column), self.when_value))
+        for name in self.unless_present:
+            failing = pc.and_(failing, pc.is_null(_column(frame, name)))
         return np.asarray(pc.fill_null(failing, False).to_numpy(zero_copy_only=False))
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""
-        return {self.column} | ({self.when_column} if self.when_column is not None else set())
+        return {self.column, *self.unless_present} | ({self.when_column} if self.when_column is not None else set())
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Ask something cheap first: False where surely no row of the frame breaks the rule, so GX need not ask it."""
+        return len(frame) > 0
+
+    def fill_place(self, place: str, sent: Column) -> Column:
+        """Return what a message says of each of some cells, as they were sent, at one of `computed_places`."""
+        raise NotImplementedError(place)
 
     def get_validation_dependencies(
         self,
@@ -193,11 +216,14 @@ class RowRule(ColumnMapExpectation, ABC):
 
 
 class ExpectColumnValuesToBePresent(RowRule):
-    """The sender filled the cell, with whatever. Source: X-04, X-16."""
+    """The sender filled the cell, with whatever but `%CLEAR%`. Source: X-04, X-16."""
 
     def failing(self, frame: pd.DataFrame) -> Column:
-        """Blank cells."""
-        return pc.is_null(_sent(frame, self.column))
+        """Blank cells, and cells that erase."""
+        is_blank = pc.is_null(_sent(frame, self.column))
+        if f"{self.column}__clear" in frame.columns:
+            is_blank = pc.or_(is_blank, _column(frame, f"{self.column}__clear"))
+        return is_blank
 
 
 class ExpectColumnValuesToBeAbsent(RowRule):
@@ -215,10 +241,16 @@ class ExpectColumnValuesToBeReadable(RowRule):
         problems: the codes of `<column>__problem` that break this rule; every code when absent.
         other_than: codes that are left to other rules, in place of `problems`: one of a field's rules should be of
             this form, so that no code is left to none.
+        left_to_range: codes that break the field's range, and are left to its rule.
+
+    A message may say `{character}`: the first character that nobody can see, and its place (X-16).
     """
 
     problems: list[StrictStr] | None = None
     other_than: list[StrictStr] = Field(default_factory=list)
+    left_to_range: list[StrictStr] = Field(default_factory=list)
+
+    computed_places: ClassVar[frozenset[str]] = frozenset({"character"})
 
     @root_validator(skip_on_failure=True)
     def _not_both(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -233,11 +265,100 @@ class ExpectColumnValuesToBeReadable(RowRule):
             return _no_row(frame)
         if self.problems is not None:
             return pc.is_in(problem, pa.array(self.problems, problem.type))
-        return pc.and_not(pc.is_valid(problem), pc.is_in(problem, pa.array(self.other_than, problem.type)))
+        others = pa.array([*self.other_than, *self.left_to_range], problem.type)
+        return pc.and_not(pc.is_valid(problem), pc.is_in(problem, others))
+
+    def fill_place(self, place: str, sent: Column) -> Column:
+        """Return such as `U+200B ZERO WIDTH SPACE as its last character`."""
+        return damage.describe_invisible(sent)
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any cell has a problem at all."""
+        problem = _column(frame, f"{self.column}__problem")
+        return problem.null_count < len(problem)
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""
         return super().columns_read() | {f"{self.column}__problem"}
+
+
+class ExpectColumnValuesToBeNoErrorValues(RowRule):
+    """Text that is not what a spreadsheet shows in place of a value, such as `#N/A`. Source: X-16."""
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Error values."""
+        return pa.array(damage.is_error_value(_column(frame, self.column)))
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any character of an error value is there."""
+        texts = _column(frame, self.column)
+        return contains_byte(texts, "#") or contains_byte(texts, ":")
+
+
+class ExpectColumnValuesToHaveALetterOrDigit(RowRule):
+    """The text has a letter, a digit or an emoji. Source: PC-04a."""
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Texts of nothing but punctuation."""
+        texts = _column(frame, self.column)
+        return pc.invert(pc.match_substring_regex(texts, SOMETHING_TO_READ))
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any text does not begin with an ASCII letter or digit."""
+        texts = _column(frame, self.column)
+        return not IS_ASCII_WORD[edges(texts)[0]].all()
+
+
+class ExpectColumnValuesToHaveNoBlankInside(RowRule):
+    """The text has no White_Space between its characters. Source: PC-04a."""
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Texts with a blank."""
+        return pc.match_substring_regex(_column(frame, self.column), f"[{WHITE_SPACE}]")
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether a blank is there, or a character beyond ASCII."""
+        texts = _column(frame, self.column)
+        return contains_byte(texts, " ") or not all_bytes(texts).isascii()
+
+
+class ExpectColumnValuesToNotBeginWithApostrophe(RowRule):
+    """The cell does not begin with `'`, with which a spreadsheet marks a text. Source: X-16."""
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Cells that do; those that end with it too are single-quoted, which is another rule's affair."""
+        return pc.starts_with(_column(frame, self.column), "'")
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether an apostrophe is there."""
+        return contains_byte(_column(frame, self.column), "'")
+
+
+class ExpectColumnValuesToNotBeRounded(RowRule):
+    """The digits behind the fifteenth are not all 0, as where a spreadsheet has rounded. Source: X-16.
+
+    One number tells nothing. `meta.share` of the suite says which share of the file's numbers does: of those of 16
+    to 20 digits, which are the rows that this rule applies to.
+    """
+
+    def applies_to(self, frame: pd.DataFrame) -> int:
+        """Count the rows that the share is of."""
+        return int(pc.sum(self._is_long(_column(frame, self.column))).as_py() or 0)
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Numbers that end as a rounded one does."""
+        texts = _column(frame, self.column)
+        is_rounded = pc.equal(pc.binary_length(pc.utf8_rtrim(pc.utf8_slice_codeunits(texts, 15), "0")), 0)
+        return pc.and_(is_rounded, self._is_long(texts))
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any text is so long."""
+        return bool(pc.any(pc.greater_equal(pc.binary_length(_column(frame, self.column)), 16)).as_py())
+
+    def _is_long(self, texts: Column) -> Column:
+        lengths = pc.binary_length(texts)
+        is_long = pc.and_(pc.greater_equal(lengths, 16), pc.less_equal(lengths, 20))
+        return pc.and_(is_long, pc.ascii_is_decimal(texts))
 
 
 class ExpectColumnValuesToBeInRange(RowRule):
@@ -248,6 +369,8 @@ class ExpectColumnValuesToBeInRange(RowRule):
         max_value: upper bound, likewise.
         strict_min: the lower bound itself breaks the rule.
         strict_max: the upper bound itself breaks the rule.
+
+    A whole number of more digits than can be kept is above any upper bound.
     """
 
     min_value: Number | None = None
@@ -279,7 +402,9 @@ class ExpectColumnValuesToBeInRange(RowRule):
             outside.append((pc.less_equal if self.strict_min else pc.less)(values, _decimal(self.min_value)))
         if self.max_value is not None:
             outside.append((pc.greater_equal if self.strict_max else pc.greater)(values, _decimal(self.max_value)))
-        return reduce(pc.or_, outside)
+            if f"{self.column}__problem" in frame.columns:
+                outside.append(pc.equal(_column(frame, f"{self.column}__problem"), "too_many_digits"))
+        return reduce(pc.or_kleene, (pc.fill_null(each, False) for each in outside))
 
 
 class ExpectColumnValueCharactersToBeAtMost(RowRule):
@@ -346,6 +471,25 @@ class ExpectColumnValuesToNotBeAfterColumn(RowRule):
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""
         return super().columns_read() | {self.other_column}
+
+
+class ExpectColumnValuesToNotBeBefore(RowRule):
+    """The day is not before a certain one. Source: value formats.
+
+    Args:
+        earliest: the first day that is allowed, `yyyy-MM-dd`.
+    """
+
+    earliest: StrictStr
+
+    @validator("earliest")
+    def _is_a_day(cls, earliest: str) -> str:
+        date.fromisoformat(earliest)
+        return earliest
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Earlier days."""
+        return pc.less(_column(frame, self.column), pa.scalar(date.fromisoformat(self.earliest), pa.date32()))
 
 
 class ExpectColumnValuesToBeAfterColumn(RowRule):

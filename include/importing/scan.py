@@ -96,6 +96,15 @@ def count_cells(text: bytes, delimiter: int, found: Scan) -> npt.NDArray[np.int3
     return (np.diff(delimiters_before, prepend=0) + 1).astype(np.int32)
 
 
+def cells_before(text: bytes, delimiter: int, found: Scan, starts: Ints, places: Ints) -> Ints:
+    """Count the cells that end between the start of a record and a place in it: the number of the place's cell."""
+    is_delimiter = np.frombuffer(text, np.uint8) == delimiter
+    if found.inside is not None:
+        is_delimiter &= ~found.inside
+    delimiters = np.flatnonzero(is_delimiter)
+    return np.searchsorted(delimiters, places) - np.searchsorted(delimiters, starts)
+
+
 def count_line_ends(text: bytes) -> int:
     """Count physical lines: LF, CR and CRLF each end one."""
     return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from include import import_types
+from include.importing.characters import describe_invisible
 from include.importing.cron import check_cron
 from include.importing.cron import next_release as next_release  # of `ImportSettings.release`
 from include.importing.errors import ConfigurationError, SettingsError
@@ -55,6 +56,7 @@ _ONLY_FOR = {
     "take_point_of_contact_from_file": ("customers",),
     "take_action_template_from_file": ("customers",),
     "segment": ("customers",),
+    "phone_region": ("customers",),
     "on_invalid_optional": ("customers",),
     "review_changed_share": ("customers",),
 }
@@ -62,7 +64,7 @@ _ONLY_FOR = {
 _BEARING = (
     "action", "encoding", "delimiter", "mapping", "strict_sold_cards", "pool", "on_existing", "data_source",
     "point_of_contact", "take_point_of_contact_from_file", "take_action_template_from_file", "segment",
-    "on_invalid_optional", "slash_dates",
+    "on_invalid_optional", "slash_dates", "phone_region",
 )  # fmt: skip
 """Settings that bear on what is loaded (X-13); the others only bear on when and how the import goes."""
 
@@ -116,6 +118,22 @@ def _canonical_delimiter(text: str) -> str:
     return delimiter
 
 
+def _name(text: str) -> str:
+    """Return a name in the form in which cells are compared with it (X-16)."""
+    name = unicodedata.normalize("NFC", text)
+    if invisible := describe_invisible(name):
+        raise ValueError(f"contains {invisible}, which nobody can see; remove it")
+    return name
+
+
+def _phone_region(text: str) -> str:
+    from phonenumbers import SUPPORTED_REGIONS  # which no DAG needs when it is parsed
+
+    if text.upper() not in SUPPORTED_REGIONS:
+        raise ValueError(f"{quoted(text)} is no region that phone numbers are known for; two letters such as US or DE")
+    return text.upper()
+
+
 def _names_of_settings(given: list[str]) -> list[str]:
     for name in given:
         if name not in SETTINGS or name == "locked":
@@ -137,15 +155,13 @@ def _waits(given: object) -> object:
     return given
 
 
-def _composed(text: str) -> str:
-    return unicodedata.normalize("NFC", text)  # as names of pools and the like are stored (X-16)
-
-
-Text = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000), AfterValidator(_composed)
-]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
+EntryName = Annotated[Text, AfterValidator(_name)]
 # A key of the warehouse: an index row of PostgreSQL holds 2,700 bytes.
-SegmentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)]
+SegmentName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250), AfterValidator(_name)
+]
+PhoneRegion = Annotated[Text, AfterValidator(_phone_region)]
 Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
 Cron = Annotated[str, AfterValidator(check_cron)]
@@ -202,16 +218,16 @@ class ImportSettings(BaseModel):
     strict_sold_cards: bool = Field(
         False, description="Reject cards of which only some of purchase date, point of contact and CanBeUsed are given."
     )
-    pool: Text | None = Field(None, description="The pool that codes go to, by its system id.")
+    pool: EntryName | None = Field(None, description="The pool that codes go to, by its system id.")
     on_existing: Literal["reject", "update_dates"] = Field(
         "reject",
         description="What becomes of a code that is there already, unused, with other dates. update_dates gives it the "
         "row's: a blank cell opens the window, a date without a column stays.",
     )
-    data_source: Text | None = Field(
+    data_source: EntryName | None = Field(
         None, description="Where the data comes from. The project's default data source when left out."
     )
-    point_of_contact: Text | None = Field(
+    point_of_contact: EntryName | None = Field(
         None, description="The point of contact of the changes. The data source's when left out."
     )
     take_point_of_contact_from_file: bool = Field(
@@ -226,6 +242,11 @@ class ImportSettings(BaseModel):
     )
     slash_dates: Literal["refuse", "month_first", "day_first"] = Field(
         "refuse", description="How dates such as 03/04/2026 are read; by default they reject the row."
+    )
+    phone_region: PhoneRegion | None = Field(
+        None,
+        description="Region of phone numbers without a calling code, such as DE. The project's `default_phone_region` "
+        "when left out.",
     )
     rejects_verbatim: bool = Field(
         False, description="Write the rejected-rows file without the ' that keeps spreadsheets from running formulas."
@@ -512,6 +533,7 @@ def resolve(
         ConfigurationError: the defaults file is wrong.
     """
     declared = import_types.get(import_type)
+    folder_name = None if folder_name is None else unicodedata.normalize("NFC", folder_name)
     chosen = _as_given(parameters, "the run's parameters")
     filled_in = {key: value for key, value in chosen.values.items() if key not in SETTINGS or value not in (None, "")}
     before_the_file = [
@@ -650,6 +672,8 @@ def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
 def fingerprint_settings(settings: ImportSettings) -> str:
     """Return the settings that bear on what is loaded, and what follows from them, as canonical JSON (X-13)."""
     bearing = settings.model_dump(mode="json", include=set(_BEARING)) | settings.derived
+    if settings.phone_region is None:  # younger than fingerprints that the ledger holds
+        del bearing["phone_region"]
     return json.dumps(bearing, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -7,6 +7,9 @@ A suite is an ordinary GX expectation suite. Each expectation's `meta` says what
   `{line}`, or `{value}`: the field's cell as it was sent.
 - `source`: the requirement it comes from.
 - `critical_if`: optional; a boolean setting of the import that turns a warning into a reject.
+- `share`: optional, of a warning: `{"above": 0.9, "of_at_least": 20}`. It is given only where more than this share of
+  the file's rows that the rule applies to, and of at least so many, break it; the rule counts those rows
+  (`applies_to`).
 
 GX's severity says what a broken rule does: `critical` rejects the row, `warning` lets it load and reports it.
 
@@ -49,6 +52,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.validator import Validator
 
+from include.importing.damage import show_invisible
 from include.importing.errors import SuiteError
 from include.importing.import_type import Field
 from include.importing.rules import RowRule
@@ -92,6 +96,23 @@ _RESULT_FORMAT: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
+class Share:
+    """From which share of a file's rows on a rule says something.
+
+    Args:
+        above: share, 0 to 1, exclusive.
+        of_at_least: so many rows that the rule applies to.
+    """
+
+    above: float
+    of_at_least: int
+
+    def is_exceeded(self, failed: int, evaluated: int) -> bool:
+        """Tell whether the rows of a file are enough to say something."""
+        return evaluated >= self.of_at_least and failed > self.above * evaluated
+
+
+@dataclass(frozen=True)
 class Rule:
     """One rule of a suite.
 
@@ -102,6 +123,7 @@ class Rule:
         message: the sentence, with its places.
         source: requirement number.
         expectation: what GX runs.
+        share: of the file's rows; below it a warning says nothing.
     """
 
     id: str
@@ -110,6 +132,7 @@ class Rule:
     message: str
     source: str
     expectation: Expectation
+    share: Share | None = None
 
 
 @dataclass(frozen=True)
@@ -129,11 +152,13 @@ class RuleResult:
         rule: the rule.
         rows: positions in the frame of the rows that break the rule, ascending.
         evidence: what GX was asked and how many rows it counted; no values of rows (X-20).
+        evaluated: rows that the rule was applied to.
     """
 
     rule: Rule
     rows: np.ndarray[Any, np.dtype[np.int64]]
     evidence: dict[str, Any]
+    evaluated: int = 0
 
 
 def load_suite(
@@ -186,9 +211,13 @@ class Checker:
         self._validator = Validator(execution_engine=self._engine, expectation_suite=suite.expectations)
         self._validator.metrics_calculator.show_progress_bars = False
         self._configurations = suite.expectations.expectation_configurations
+        self._rules = {rule.id: rule for rule in suite.rules}
 
     def check(self, frame: pd.DataFrame) -> list[RuleResult]:
         """Judge every row of a frame by every rule.
+
+        GX is asked for the rules that a row may break: of a rule whose cheap question (`RowRule.may_fail`) says that
+        none does, the verdict is known.
 
         Args:
             frame: Arrow-backed columns as in `include.importing.rules`, RangeIndex from 0. Not modified.
@@ -201,19 +230,27 @@ class Checker:
         """
         if not isinstance(frame.index, pd.RangeIndex) or frame.index.start != 0 or frame.index.step != 1:
             raise SuiteError(f"Suite {self._suite.name} needs a frame numbered from 0: its positions are the result.")
+        asked = [each for each in self._configurations if _may_fail(self._rules[each.meta["rule"]], frame)]
+        if not asked:
+            return [_passed(rule, frame) for rule in self._suite.rules]
         self._engine.load_batch_data("block", frame)
         try:
             results = self._validator.graph_validate(
-                configurations=self._configurations,
+                configurations=asked,
                 runtime_configuration={"catch_exceptions": False, "result_format": dict(_RESULT_FORMAT)},
             )
         except Exception as error:
             # The error's text may quote values of the file: only its kind is passed on (X-20).
             raise SuiteError(f"Suite {self._suite.name} could not be evaluated: {_what_failed(error)}.") from None
         by_rule = {cast("Any", result.expectation_config).meta["rule"]: result for result in results}
-        if by_rule.keys() != {rule.id for rule in self._suite.rules} or len(results) != len(self._suite.rules):
-            raise SuiteError(f"Suite {self._suite.name} has {len(self._suite.rules)} rules, GX judged {len(results)}.")
-        return [_result(rule, by_rule[rule.id], len(frame)) for rule in self._suite.rules]
+        if by_rule.keys() != {each.meta["rule"] for each in asked} or len(results) != len(asked):
+            raise SuiteError(
+                f"GX was asked for {len(asked)} rules of suite {self._suite.name}, and judged {len(results)}."
+            )
+        return [
+            _result(rule, by_rule[rule.id], frame) if rule.id in by_rule else _passed(rule, frame)
+            for rule in self._suite.rules
+        ]
 
 
 def sentences(
@@ -235,13 +272,18 @@ def sentences(
         One sentence per `result.rows`, in that order.
     """
     rule, rows = result.rule, pa.array(result.rows)
+    if not len(rows):
+        return []
     parts: list[Any] = []
     for literal, place in _parsed(rule.message):
         parts.append(literal)
         if place is None:
             continue
         column = _column_of(place, rule.field, frame.columns)
-        if column is None:
+        if place in _computed_places(rule.expectation):
+            sent = pa.array(frame[_column_of("value", rule.field, frame.columns)]).take(rows)
+            parts.append(cast("RowRule", rule.expectation).fill_place(place, _one_array(sent)))
+        elif column is None:
             parts.append(_argument(rule.expectation, place))
         elif column.split("__")[0] in hidden:
             parts.append(HIDDEN)
@@ -308,7 +350,23 @@ def _rule(suite: str, expectation: Expectation, columns: set[str], settings: Map
     field = rule_id.partition(".")[0]
     _check_message(where, message, field, expectation, columns)
     severity = _severity(where, expectation, meta.get("critical_if"), settings)
-    return Rule(rule_id, field, severity, message, meta["source"], expectation)
+    share = _share(where, expectation, severity, meta.get("share"))
+    return Rule(rule_id, field, severity, message, meta["source"], expectation, share)
+
+
+def _share(where: str, expectation: Expectation, severity: str, declared: object) -> Share | None:
+    if declared is None:
+        return None
+    try:
+        share = Share(**cast("dict[str, Any]", declared))
+        is_share = 0 <= share.above < 1 and share.of_at_least > 0
+    except TypeError:
+        is_share = False
+    if not is_share or severity != "warning" or not hasattr(expectation, "applies_to"):
+        raise SuiteError(
+            f"{where}: share is {{above, of_at_least}} of a warning whose rule counts the rows that it applies to."
+        )
+    return share
 
 
 def _columns_read(expectation: Expectation) -> set[str]:
@@ -324,7 +382,12 @@ def _check_message(where: str, message: str, field: str, expectation: Expectatio
     except ValueError as error:
         raise SuiteError(f"{where}: its message can't be read: {error}.") from error
     for _, place in parsed:
-        is_known = place is None or _column_of(place, field, columns) or place in expectation.__fields__
+        is_known = (
+            place is None
+            or _column_of(place, field, columns)
+            or place in expectation.__fields__
+            or place in _computed_places(expectation)
+        )
         if not is_known:
             raise SuiteError(f"{where}: its message names {{{place}}}, neither a column nor an argument.")
 
@@ -355,7 +418,35 @@ def _what_failed(error: Exception) -> str:
     return f"{rule} on {on} raised {type(error.__cause__ or error).__name__}"
 
 
-def _result(rule: Rule, judged: ExpectationValidationResult, rows: int) -> RuleResult:
+def _may_fail(rule: Rule, frame: pd.DataFrame) -> bool:
+    return not isinstance(rule.expectation, RowRule) or rule.expectation.may_fail(frame)
+
+
+def _passed(rule: Rule, frame: pd.DataFrame) -> RuleResult:
+    """Return the verdict on a rule that surely no row breaks."""
+    evidence = {
+        "expectation_type": rule.expectation.expectation_type,
+        "success": True,
+        "element_count": len(frame),
+        "unexpected_count": 0,
+    }
+    return RuleResult(rule, np.empty(0, np.int64), evidence, _evaluated(rule, frame))
+
+
+def _evaluated(rule: Rule, frame: pd.DataFrame) -> int:
+    return int(cast("Any", rule.expectation).applies_to(frame)) if rule.share else len(frame)
+
+
+def _computed_places(expectation: Expectation) -> frozenset[str]:
+    return expectation.computed_places if isinstance(expectation, RowRule) else frozenset()
+
+
+def _one_array(values: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+
+
+def _result(rule: Rule, judged: ExpectationValidationResult, frame: pd.DataFrame) -> RuleResult:
+    rows = len(frame)
     positions, count = judged.result.get("unexpected_index_list"), judged.result.get("unexpected_count")
     if positions is None or len(positions) != count or judged.success is not (count == 0):
         raise SuiteError(
@@ -371,7 +462,7 @@ def _result(rule: Rule, judged: ExpectationValidationResult, rows: int) -> RuleR
         "element_count": judged.result["element_count"],
         "unexpected_count": count,
     }
-    return RuleResult(rule, found, evidence)
+    return RuleResult(rule, found, evidence, _evaluated(rule, frame))
 
 
 def _parsed(message: str) -> list[tuple[str, str | None]]:
@@ -418,6 +509,7 @@ def _quoted(values: pa.Array | pa.ChunkedArray, *, masks_codes: bool) -> pa.Arra
             is_long = pc.greater(pc.utf8_length(values), QUOTED_CHARACTERS)
             start = pc.utf8_slice_codeunits(values, 0, QUOTED_CHARACTERS)
             texts = pc.if_else(is_long, pc.binary_join_element_wise(start, "...", ""), values)
+        texts = show_invisible(_one_array(texts))
         # A line end inside a quoted cell would break the sentence's own line.
         texts = pc.replace_substring_regex(texts, r"[\x00-\x1f\x7f]+", " ")
         texts = pc.binary_join_element_wise("'", texts, "'", "")

@@ -16,20 +16,22 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include import import_types
-from include.importing import packing, parsing, records, staging
+from include.importing import damage, packing, parsing, records, staging, stray_rows
+from include.importing.cells import matches, trim
 from include.importing.dialect import Dialect
 from include.importing.errors import ConfigurationError, FileRefused
 from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType, Kind, Lookup
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
-from include.importing.mapping import ColumnMapping
+from include.importing.mapping import ColumnMapping, origin_columns
+from include.importing.names import one_line
 from include.importing.origins import ESCAPED, Origins, read_origins
-from include.importing.records import ROW_RULES, Block, Chunk
+from include.importing.records import RAGGED, ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
 from include.importing.stages import stage
-from include.importing.suites import Checker, Rule, RuleResult, load_suite, sentences
+from include.importing.suites import QUOTED_CHARACTERS, Checker, Rule, RuleResult, load_suite, sentences
 
 Positions = npt.NDArray[np.int64]
 Tell = Callable[[slice], Sequence[str]]
@@ -40,6 +42,7 @@ _TOLD_AT_ONCE = 100_000
 FIRST_LINES = 100
 """How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
 LAUNCHED_AT = "job__launched_at"
+WRAPPED_CELLS = "file.wrapped_cells"
 LINE = "line"
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
                  Kind.INTEGER: pa.int64()}  # fmt: skip
@@ -66,6 +69,7 @@ class RuleTally:
 
     Args:
         drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
+        share: of `evaluated`, that of the whole file, above which the rule says something; see `suites.Share`.
     """
 
     severity: str
@@ -73,6 +77,7 @@ class RuleTally:
     failed: int = 0
     lines: list[int] = field(default_factory=list)
     drops: bool = False
+    share: dict[str, Any] | None = None
 
     def add(self, evaluated: int, lines: Sequence[int] | Positions) -> None:
         """Count one block's verdict."""
@@ -183,6 +188,9 @@ class Judge:
         self.dialect = dialect
         self.mapping = mapping
         self._header = [column.header for column in mapping.columns]
+        self._file_order = sorted(mapping.field_indexes, key=mapping.field_indexes.__getitem__)
+        self._headers = {name: self._header[index] for name, index in mapping.field_indexes.items()}
+        self._ragged_stray = stray_rows.ragged_pattern(dialect.delimiter, len(origin_columns(self._header)))
         self.lookups = lookups
         self.launched_at = launched_at
         self.unescape = unescape
@@ -190,7 +198,7 @@ class Judge:
         self._settings = import_settings
         self._options = parsing.ReadOptions(
             slash_dates=import_settings.slash_dates,
-            phone_region=runtime.project.default_phone_region,
+            phone_region=import_settings.phone_region or runtime.project.default_phone_region,
             today=launched_at.date(),
         )
         suite = load_suite(
@@ -209,7 +217,8 @@ class Judge:
         for rule in suite.rules:
             drops = self._drops(rule)
             severity = "warning" if drops else rule.severity
-            self.tallies[rule.id, severity] = RuleTally(severity, drops=drops)
+            share = asdict(rule.share) if rule.share else None
+            self.tallies[rule.id, severity] = RuleTally(severity, drops=drops, share=share)
 
     @property
     def staging_columns(self) -> dict[str, str]:
@@ -218,7 +227,7 @@ class Judge:
 
     def judge(self, block: Block) -> Judged:
         """Return which records of a block are valid, and why the others are not."""
-        positions, fields = self._read(block)
+        positions, fields, strays = self._read(block)
         origins = read_origins(block, self.dialect, self._header)
         lines = block.lines[positions]
         columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
@@ -229,7 +238,7 @@ class Judge:
             copy=False,
         )
         failures = _Failures()
-        self._judge_records(block, failures)
+        self._judge_records(block, strays, failures)
         valid, dropped = self._check(frame, lines, positions, failures)
         rejects = failures.table(block, origins)
         dropped_values = _dropped_values(dropped, lines, fields)
@@ -240,12 +249,15 @@ class Judge:
         staged = self._staged(block, positions, valid, fields, origins)
         return Judged(frame, staged, rejects, dropped_values, len(block.starts))
 
-    def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array]]:
+    def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array], dict[str, Positions]]:
+        """Return the records that are data, their columns, and what is no data: row rule to records."""
         mapped = self.mapping.field_indexes
         positions, cells = records.read_cells(block, self.dialect, len(self._header), list(mapped.values()))
         texts = dict(zip(mapped, cells, strict=True))
         if self.unescape:
             texts = {name: pc.replace_substring_regex(text, ESCAPED, r"\1") for name, text in texts.items()}
+        texts = self._unwrap(block, positions, texts)
+        positions, texts, strays = self._without_strays(positions, texts)
         fields: dict[str, pa.Array] = {}
         for each in self.fields:
             if each.name in texts:
@@ -254,22 +266,74 @@ class Judge:
                 fields |= parsing.absent_field(each, len(positions))
             if each.setting is not None:
                 fields = parsing.with_setting(fields, each, getattr(self._settings, each.setting))
-        return positions, fields
+        return positions, fields, strays
+
+    def _unwrap(self, block: Block, positions: Positions, texts: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """Read `="…"` as the text in it, and count the rows for the file's warning (X-16)."""
+        if damage.WRAPPING not in bytes(block.data):
+            return texts
+        unwrapped, is_wrapped = {}, np.zeros(len(positions), dtype=np.bool_)
+        for name, text in texts.items():
+            unwrapped[name], rows = damage.unwrap(text)
+            is_wrapped |= rows
+        if is_wrapped.any():
+            tally = self.tallies.setdefault((WRAPPED_CELLS, "warning"), RuleTally("warning"))
+            tally.add(len(positions), block.lines[positions[is_wrapped]])
+        return unwrapped
+
+    def _without_strays(
+        self, positions: Positions, texts: dict[str, pa.Array]
+    ) -> tuple[Positions, dict[str, pa.Array], dict[str, Positions]]:
+        """Take out the rows that repeat the header or are lines of a program (X-15, PC-04a)."""
+        if not len(positions) or not texts:
+            return positions, texts, {}
+        first = self._file_order[0]
+        texts[first] = trim(texts[first])
+        in_order = {name: texts[name] for name in self._file_order}
+        strays: dict[str, npt.NDArray[np.bool_]] = {
+            records.REPEATED_HEADER: stray_rows.repeat_header(in_order, self._headers),
+            records.NOT_DATA: stray_rows.are_not_data(list(in_order.values())),
+        }
+        strays[records.NOT_DATA] &= ~strays[records.REPEATED_HEADER]
+        is_data = ~np.logical_or.reduce(list(strays.values()))
+        if is_data.all():
+            return positions, texts, {}
+        texts = {name: text.filter(pa.array(is_data)) for name, text in texts.items()}
+        return positions[is_data], texts, {rule: positions[rows] for rule, rows in strays.items() if rows.any()}
 
     def _launched_at(self, rows: int) -> pa.Array:
         return pa.repeat(pa.scalar(self.launched_at, pa.timestamp("us", "UTC")), rows)
 
-    def _judge_records(self, block: Block, failures: _Failures) -> None:
-        for rule, rows in block.problems.items():
+    def _judge_records(self, block: Block, strays: Mapping[str, Positions], failures: _Failures) -> None:
+        problems = {**block.problems, **strays}
+        if RAGGED in problems:
+            problems = self._without_ragged_strays(block, problems)
+        for rule, rows in problems.items():
             if len(rows) == 0:
                 continue
-            failures.add(rule, rows, self._tell_record(rule, block.cells[rows]))
+            failures.add(rule, rows, self._tell_record(rule, block.cells[rows], block.columns.get(rule)))
             tally = self.tallies.setdefault((rule, "critical"), RuleTally("critical"))
             tally.add(len(block.starts), block.lines[rows])
 
-    def _tell_record(self, rule: str, cells: npt.NDArray[np.int32]) -> Tell:
+    def _without_ragged_strays(self, block: Block, problems: dict[str, Positions]) -> dict[str, Positions]:
+        """Call a line that a program has added by its name, not by its number of cells (PC-04a)."""
+        rows = problems[RAGGED]
+        is_stray = matches(stray_rows.records_of(block.data, block.starts[rows], block.ends[rows]), self._ragged_stray)
+        if not is_stray.any():
+            return problems
+        not_data = np.union1d(problems.get(records.NOT_DATA, np.empty(0, np.int64)), rows[is_stray])
+        return {**problems, RAGGED: rows[~is_stray], records.NOT_DATA: not_data}
+
+    def _tell_record(self, rule: str, cells: npt.NDArray[np.int32], in_columns: Positions | None) -> Tell:
         columns = len(self._header)
-        return lambda part: [ROW_RULES[rule].format(cells=count, columns=columns) for count in cells[part]]
+        if in_columns is None:
+            return lambda part: [ROW_RULES[rule].format(cells=count, columns=columns) for count in cells[part]]
+        return lambda part: [ROW_RULES[rule].format(column=self._name_column(index)) for index in in_columns[part]]
+
+    def _name_column(self, index: int) -> str:
+        """Return what sentences call a column of the file, such as `column 3 (Card balance)`."""
+        name = one_line(self._header[index])[:QUOTED_CHARACTERS] if index < len(self._header) else ""
+        return f"column {index + 1} ({name})" if name else f"column {index + 1}"
 
     def _check(
         self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
@@ -287,7 +351,7 @@ class Judge:
             if self._drops(result.rule):
                 dropping.append(result)
                 continue
-            self.tallies[result.rule.id, result.rule.severity].add(len(frame), lines[result.rows])
+            self.tallies[result.rule.id, result.rule.severity].add(result.evaluated, lines[result.rows])
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
                 failures.add(result.rule.id, positions[result.rows], self._tell(result, frame))

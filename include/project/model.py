@@ -30,6 +30,12 @@ def _refuse_header_without_letters(name: str) -> str:
     return name
 
 
+def _refuse_long(name: str) -> str:
+    if len(name.encode()) > 64:
+        raise ValueError("must have at most 64 bytes in UTF-8: it stands beside a sender's identifier in a key")
+    return name
+
+
 def _refuse_slash(name: str) -> str:
     if "/" in name:
         raise ValueError("must not contain '/', which stands between channel and topic")
@@ -55,8 +61,10 @@ def _refuse_white_space(text: str) -> str:
     return text
 
 
-# Names are parts of keys, some beside a sender's identifier: an index row of PostgreSQL holds 2,700 bytes in all.
+# Names are parts of keys: an index row of PostgreSQL holds 2,700 bytes in all. Those of systems stand beside a sender's
+# identifier, which may have 2,600 of them.
 Name = Annotated[str, Field(max_length=250), AfterValidator(_refuse_blank)]
+SystemName = Annotated[Name, AfterValidator(_refuse_long)]
 HeaderName = Annotated[Name, AfterValidator(_refuse_header_without_letters)]
 ChannelName = Annotated[HeaderName, AfterValidator(_refuse_slash)]
 CodeText = Annotated[str, AfterValidator(_refuse_white_space)]
@@ -164,12 +172,12 @@ class Project(_Entry):
     model_config = ConfigDict(strict=False)
 
     brands: tuple[Name, ...] = ()
-    external_systems: tuple[Name, ...] = ()
+    external_systems: tuple[SystemName, ...] = ()
     points_of_contact: tuple[PointOfContact, ...] = ()
     data_sources: tuple[DataSource, ...] = ()
     channels: tuple[ChannelName, ...] = ()
     topics: tuple[HeaderName, ...] = ()
-    external_identities: tuple[HeaderName, ...] = ()
+    external_identities: tuple[Annotated[HeaderName, AfterValidator(_refuse_long)], ...] = ()
     custom_fields: tuple[CustomField, ...] = ()
     action_templates: tuple[ActionTemplate, ...] = ()
     segments: tuple[Name, ...] = ()

@@ -59,6 +59,8 @@ def prepare_server(admin_url: str, logins: Mapping[Role, Login], databases: Mapp
     for name, role in databases.items():
         with contextlib.closing(psycopg2.connect(in_database(admin_url, name))) as connection, connection:
             _give_away(connection, logins, is_warehouse=role is Role.OWNER)
+            if role is Role.OWNER:
+                withhold_functions(connection, logins[role].name)
 
 
 def make_database(
@@ -230,6 +232,31 @@ def _give_away(connection: Connection, logins: Mapping[Role, Login], *, is_wareh
         cursor.execute(_MISPLACED, {"schemas": schemas, "is_warehouse": is_warehouse, "owner": owner, "stager": stager})
         for kind, name, wanted in cursor.fetchall():
             cursor.execute(sql.SQL(f"ALTER {kind} {name} OWNER TO {{}}").format(sql.Identifier(wanted)))
+
+
+# PostgreSQL lets everybody take advisory locks, which loads and top-ups wait for, and store large objects without end.
+_WITHHELD = """
+SELECT oid::regprocedure::text, proname ~ '^pg_(try_)?advisory_' AS is_lock
+FROM pg_proc
+WHERE pronamespace = 'pg_catalog'::regnamespace
+  AND (proname ~ '^(pg_(try_)?advisory_|lo_)' OR proname IN ('loread', 'lowrite'))
+  AND pg_has_role(proowner, 'USAGE')
+  AND (has_function_privilege('public', oid, 'EXECUTE') OR NOT has_function_privilege(%(owner)s, oid, 'EXECUTE'))
+ORDER BY 1
+"""
+
+
+def withhold_functions(connection: Connection, owner: str) -> None:
+    """Keep a warehouse's advisory locks for the owner and importers, and its large objects for nobody.
+
+    The functions belong to the server's superuser: another administrator can't take them from PUBLIC, and they stay.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_WITHHELD, {"owner": owner})
+        for function, is_lock in cursor.fetchall():
+            _run(cursor, f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC")
+            if is_lock:
+                _run(cursor, f"GRANT EXECUTE ON FUNCTION {function} TO {{}}, {{}}", owner, GROUPS[Role.IMPORTER])
 
 
 def _run(cursor: Any, statement: str, *names: str) -> None:

@@ -206,6 +206,9 @@ class EmbeddedServer:
             connection.autocommit = True
             is_warehouse = owner is Role.OWNER
             bootstrap.make_database(connection, name, LOGINS[owner], is_warehouse=is_warehouse, template=template)
+        if is_warehouse:
+            with contextlib.closing(psycopg2.connect(self.admin_url(name))) as connection, connection:
+                bootstrap.withhold_functions(connection, LOGINS[owner])
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, ending its connections."""

@@ -223,6 +223,17 @@ SERVER = {
     "SET SESSION AUTHORIZATION postgres": DENIED,
     "CREATE EXTENSION file_fdw": DENIED,
 }
+OBJECTS = {
+    "SELECT lo_create(0)": DENIED,
+    "SELECT lo_from_bytea(0, 'x')": DENIED,
+}
+"""What everybody may in a database as PostgreSQL makes it."""
+LOCKS = {
+    "SELECT pg_advisory_lock(1)": DENIED,
+    "SELECT pg_try_advisory_xact_lock(7310588, 1)": DENIED,
+    "SELECT pg_advisory_unlock_all()": DENIED,
+}
+"""What would hold loads and top-ups up."""
 """What nobody may do who is no superuser; two dozen ways round every guard begin here."""
 STRUCTURE = {
     "ALTER TABLE loyalty.gift_card DISABLE TRIGGER ALL": DENIED,
@@ -307,7 +318,7 @@ READING = {
 }
 """What the pages and shops may not, and the importer may."""
 FORBIDDEN: Mapping[Role, Mapping[str, str]] = {
-    Role.IMPORTER: SERVER | STRUCTURE | MONEY | CODES | PEOPLE | {
+    Role.IMPORTER: SERVER | OBJECTS | STRUCTURE | MONEY | CODES | PEOPLE | {
         "SELECT loyalty.sell_gift_card('unsold', now(), 'site-main')": DENIED,
         "SELECT loyalty.redeem_gift_card('paid', 1)": DENIED,
         "SELECT loyalty.block_gift_card('paid')": DENIED,
@@ -317,12 +328,12 @@ FORBIDDEN: Mapping[Role, Mapping[str, str]] = {
         "SELECT loyalty.note_first_issue('C-1', 'me', now())": DENIED,
         "SELECT loyalty.outdate_promo_code_stock('summer')": DENIED,
     },
-    Role.PAGES: SERVER | STRUCTURE | MONEY | CODES | PEOPLE | READING | {
+    Role.PAGES: SERVER | OBJECTS | LOCKS | STRUCTURE | MONEY | CODES | PEOPLE | READING | {
         "SELECT loyalty.redeem_gift_card('paid', 1)": DENIED,
         "SELECT loyalty.issue_promo_code('summer', 'me')": DENIED,
         "INSERT INTO loyalty.gift_card (card_number, pool_system_name, balance) VALUES ('mine', 'gifts', 1)": DENIED,
     },
-    Role.SHOP: SERVER | STRUCTURE | MONEY | CODES | PEOPLE | READING | {
+    Role.SHOP: SERVER | OBJECTS | LOCKS | STRUCTURE | MONEY | CODES | PEOPLE | READING | {
         "SELECT balance FROM loyalty.gift_card": DENIED,
         "SELECT * FROM loyalty.promo_code_state": DENIED,
         "SELECT * FROM loyalty.promo_code_pool": DENIED,
@@ -331,7 +342,7 @@ FORBIDDEN: Mapping[Role, Mapping[str, str]] = {
         "SELECT loyalty.promo_code_generation_state(1, 'running')": DENIED,
         "SELECT nextval('loyalty.promo_code_take_1')": DENIED,
     },
-    Role.OWNER: SERVER | {
+    Role.OWNER: SERVER | OBJECTS | {
         "UPDATE loyalty.gift_card SET balance = 0 WHERE card_number = 'paid'": REFUSED,
         SETTING.format("payment 0.01") + "UPDATE loyalty.gift_card SET balance = 0 WHERE card_number = 'paid'": REFUSED,
         SETTING.format("payment 99.99") + "UPDATE loyalty.gift_card SET balance = 1 WHERE card_number = 'paid'": (

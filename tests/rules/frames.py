@@ -13,6 +13,13 @@ from include import import_types
 from include.importing import parsing
 from include.importing.import_type import Field, Kind
 
+DAMAGE = frozenset(
+    {
+        *("invisible_character", "error_value", "spreadsheet_number", "changed_number", "single_quotes"),
+        *("leading_apostrophe", "rounded", "blank_inside", "no_letter_or_digit", "phone_characters", "implausible"),
+    }
+)
+"""Rules about what a program has damaged, which all fields of a kind have: `test_damaged_values.py` tries them all."""
 DECIMAL = pa.decimal128(18, 2)
 TIMESTAMP = pa.timestamp("us", "UTC")
 LAUNCHED_AT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -24,6 +31,10 @@ def frame_of(**columns: pa.Array) -> pd.DataFrame:
     return pd.DataFrame(
         {name: pd.Series(pd.arrays.ArrowExtensionArray(values), copy=False) for name, values in columns.items()}
     )
+
+
+def is_about_damage(rule: str) -> bool:
+    return rule.partition(".")[2] in DAMAGE
 
 
 def texts(*values: str | None) -> pa.Array:

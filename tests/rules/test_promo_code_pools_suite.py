@@ -9,7 +9,7 @@ import pytest
 
 from include import import_types
 from include.importing.suites import Checker, load_suite, sentences
-from tests.rules.frames import read_rows
+from tests.rules.frames import is_about_damage, read_rows
 
 pytestmark = pytest.mark.rules
 
@@ -30,7 +30,9 @@ def broken(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     frame = read_rows("promo_code_pools", rows, LOOKUPS)
     found: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(load_suite(SUITE, columns=set(frame.columns), settings={})).check(frame):
-        assert result.rule.severity == "critical"
+        if result.rule.severity == "warning":
+            assert is_about_damage(result.rule.id)
+            continue
         for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
             found[row][result.rule.id] = sentence
     return found
@@ -47,7 +49,8 @@ def boolean_rule(field: str, label: str) -> tuple[str, dict[str, str], str]:
 
 def integer_rules(field: str, label: str) -> list[tuple[str, dict[str, str], str]]:
     sentence = f"{label} '{{}}' is not a whole number of at most 18 digits."
-    return [(f"{field}.not_integer", {field: cell}, sentence.format(cell)) for cell in ("2.0", "1" * 19)]
+    cells = ("two",) if field in ("lead_hours", "assigned_validity_days") else ("two", "1" * 19)
+    return [(f"{field}.not_integer", {field: cell}, sentence.format(cell)) for cell in cells]
 
 
 def too_long(field: str, label: str) -> tuple[str, dict[str, str], str]:
@@ -126,7 +129,9 @@ def test_a_pool_that_breaks_one_rule_is_told_that_and_nothing_else(
 
 def test_every_rule_of_the_suite_has_a_pool_above() -> None:
     rules = load_suite(SUITE, columns=set(read_rows("promo_code_pools", [BARE], LOOKUPS).columns), settings={}).rules
-    assert {rule.id for rule in rules} == {rule for rule, _, _ in REJECTED}
+    assert {rule.id for rule in rules if not is_about_damage(rule.id)} == {
+        rule for rule, _, _ in REJECTED if not is_about_damage(rule)
+    }
 
 
 def test_section_4_a_blank_row_lacks_its_name_alone() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include.importing.suites import Checker, load_suite, sentences
-from tests.rules.frames import read_rows
+from tests.rules.frames import is_about_damage, read_rows
 
 pytestmark = pytest.mark.rules
 
@@ -25,7 +25,9 @@ def broken(rows: Sequence[Mapping[str, str]], **settings: str) -> list[dict[str,
     frame = read_rows("promo_codes", rows, LOOKUPS, settings=settings)
     found: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(load_suite(SUITE, columns=set(frame.columns), settings={})).check(frame):
-        assert result.rule.severity == "critical"
+        if result.rule.severity == "warning":
+            assert is_about_damage(result.rule.id)
+            continue
         for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
             found[row][result.rule.id] = sentence
     return found
@@ -124,7 +126,10 @@ def test_pc02_a_column_that_disagrees_with_the_setting_is_told_both() -> None:
 
 def test_every_rule_of_the_suite_has_a_row_above() -> None:
     rules = load_suite(SUITE, columns=set(read_rows("promo_codes", [CODE], LOOKUPS).columns), settings={}).rules
-    assert {rule.id for rule in rules} == {rule for rule, _, _ in REJECTED} | {"pool.disagrees"}
+    tried = {rule for rule, _, _ in REJECTED} | {"pool.disagrees"}
+    assert {rule.id for rule in rules if not is_about_damage(rule.id)} == {
+        rule for rule in tried if not is_about_damage(rule)
+    }
 
 
 def test_pc03_a_window_that_is_open_at_one_side_is_never_empty() -> None:

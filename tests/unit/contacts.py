@@ -7,14 +7,24 @@ import phonenumbers
 import pyarrow as pa
 from email_validator import EmailNotValidError, validate_email
 
+from include.importing.cells import trim
+from include.importing.emails import read_emails
 from include.importing.import_type import Field, Kind
 from include.importing.parsing import ReadOptions, read_field
+from include.importing.phones import read_phones
 
 Verdict = tuple[str | None, str | None]
 
 
 def verdicts(kind: Kind, texts: list[str], region: str = "US") -> list[Verdict]:
-    """Each text's value and problem, as the importer has them."""
+    """Each text's value and problem, as the readers of contacts have them, which the libraries decide."""
+    trimmed = trim(pa.array(texts, pa.string()))
+    reading = read_emails(trimmed) if kind is Kind.EMAIL else read_phones(trimmed, region)
+    return list(zip(reading.values.to_pylist(), reading.problems.to_pylist(), strict=True))
+
+
+def read_contacts(kind: Kind, texts: list[str], region: str = "US") -> list[Verdict]:
+    """Each text's value and problem, as the importer has them, which denies what a program has damaged before."""
     options = ReadOptions(slash_dates="refuse", phone_region=region, today=date(2026, 5, 1))
     columns = read_field(pa.array(texts, pa.string()), Field("f", "F", kind), options)
     return list(zip(columns["f"].to_pylist(), columns["f__problem"].to_pylist(), strict=True))

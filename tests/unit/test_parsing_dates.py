@@ -46,14 +46,30 @@ def test_forms_of_a_date(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "hour", "microsecond"),
+    [
+        *[("2024-03-15 10:20:30+00", 10, 0), ("2024-03-15 10:20:30.5+02", 8, 500_000)],
+        *[("2024-03-15 10:20:30 -0500", 15, 0), ("2024-03-15T10:20:30.000+0000", 10, 0)],
+        *[("2024-03-15 10:20:30 UTC", 10, 0), ("2024-03-15T10:20:30UTC", 10, 0), ("2024-03-15 10:20:30 Z", 10, 0)],
+        *[("2024-03-15T10:20:30 +02:00", 8, 0), ("15.3.2024 10:20:30.123456789 +02", 8, 123_456)],
+    ],
+)
+def test_offsets_as_databases_and_shops_write_them(text: str, hour: int, microsecond: int) -> None:
+    """Source: value formats."""
+    expected = datetime(2024, 3, 15, hour, 20, 30, microsecond, tzinfo=UTC)
+    assert verdicts([text], Field("f", "F", Kind.DATETIME)) == [expected]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *["2024.2.9", "2024-002-09", "24-02-09", "09.02.24", "9.2.24", "09-02-2024", "2024/02/09", "2024_02_09"],
         *["20240209", "2024-02", "2024", "Feb 9 2024", "2024-02-09x", "x2024-02-09", "-2024-02-09", "+2024-02-09"],
         *["12024-02-09", "2024-02-09  10:00", "2024-02-09t10:00", "2024-02-09 10", "2024-02-09 10:0", "2024-02-09 "],
         *["2024-02-09 10:00:0", "2024-02-09 10:00:00.", "2024-02-09 10:00:00,5", "2024-02-09 10:00:00.1234567890"],
-        *["2024-02-09Z", "2024-02-09+01:00", "2024-02-09 10:00 Z", "2024-02-09 10:00z", "2024-02-09 10:00+1:00"],
-        *["2024-02-09 10:00+0100", "2024-02-09 10:00+01", "2024-02-09 10:00 +01:00", "2024-02-09 10:00 AM"],
+        *["2024-02-09Z", "2024-02-09+01:00", "2024-02-09 10:00  Z", "2024-02-09 10:00z", "2024-02-09 10:00+1:00"],
+        *["2024-02-09 10:00+010", "2024-02-09 10:00+1", "2024-02-09 10:00 + 01:00", "2024-02-09 10:00 AM"],
+        *["2024-02-09 10:00 utc", "2024-02-09 UTC", "2024-02-09 +01", "2024-02-09 10:00 UTC+1", "2024-02-09 10:00 GMT"],
         *["2024-02-09 10:00\u221201:00", "２０２４-02-09", "٢٠٢٤-02-09", "2024‐02‐09", "45000", "1707436800", "é"],
     ],
 )
@@ -172,7 +188,9 @@ _DAY_FORMS = [
     r"(?P<D>[0-9]{1,2})\.(?P<M>[0-9]{1,2})\.(?P<Y>[0-9]{4})",
     r"(?P<first>[0-9]{2})/(?P<second>[0-9]{2})/(?P<Y>[0-9]{4}|[0-9]{2})",
 ]
-_TIME_FORM = r"([ T](?P<h>[0-9]{1,2}):(?P<m>[0-9]{2})(:(?P<s>[0-9]{2})(\.(?P<f>[0-9]{1,9}))?)?(?P<z>Z|[+-]..:..)?)?"
+_TIME_FORM = (
+    r"([ T](?P<h>[0-9]{1,2}):(?P<m>[0-9]{2})(:(?P<s>[0-9]{2})(\.(?P<f>[0-9]{1,9}))?)?(?P<z> ?(?:Z|UTC|[+-].+))?)?"
+)
 
 
 def _reference(text: str, kind: Kind, slash_dates: str, two_digit_years: bool) -> object:
@@ -180,7 +198,8 @@ def _reference(text: str, kind: Kind, slash_dates: str, two_digit_years: bool) -
     if not found:
         return "not_date"
     part = found.groupdict()
-    if part["z"] and not re.fullmatch(r"Z|[+-][0-9]{2}:[0-9]{2}", part["z"]):
+    zone = (part["z"] or "").lstrip(" ").replace("UTC", "Z")
+    if zone and not re.fullmatch(r"Z|[+-][0-9]{2}(:?[0-9]{2})?", zone):
         return "not_date"
     if len(part["Y"]) == 2 and not two_digit_years:
         return "not_date"
@@ -194,11 +213,11 @@ def _reference(text: str, kind: Kind, slash_dates: str, two_digit_years: bool) -
         year = max(century + year for century in (1900, 2000) if century + year <= OPTIONS.today.year)
     try:
         offset = timedelta()
-        if part["z"] and part["z"] != "Z":
-            hours, minutes = int(part["z"][1:3]), int(part["z"][4:])
+        if zone and zone != "Z":
+            hours, minutes = int(zone[1:3]), int(zone[3:].strip(":") or 0)
             if hours > 15 or minutes > 59:
                 return "impossible_date"
-            offset = timedelta(hours=hours, minutes=minutes) * (-1 if part["z"][0] == "-" else 1)
+            offset = timedelta(hours=hours, minutes=minutes) * (-1 if zone[0] == "-" else 1)
         micro = int(((part["f"] or "0") + "000000")[:6])
         clock = [int(part[name] or 0) for name in "hms"]
         moment = datetime(year, int(part["M"]), int(part["D"]), *clock, micro, tzinfo=timezone(offset))
@@ -226,7 +245,8 @@ _CLOCK = st.builds(
     _digits(0, 25),
     st.sampled_from(["00", "07", "59", "60", "5"]),
     st.sampled_from(["", ":00", ":59", ":60", ":00.5", ":59.999999", ":01.123456789", ":01.", ":01.1234567890"]),
-    st.sampled_from(["", "Z", "z", "+00:00", "-00:01", "+05:30", "-15:59", "+16:00", "+1:00", "+01:60", "+0100", " Z"]),
+    st.sampled_from(["", "Z", "z", "+00:00", "-00:01", "+05:30", "-15:59", "+16:00", "+1:00", "+01:60", "+0100", " Z"])
+    | st.sampled_from(["+00", " +02", "-0530", " -05:30", " UTC", "UTC", "  Z", " utc", "+16", "+01600", "+00 "]),
 )
 _TEXTS = st.builds("{}{}".format, _DAY, st.just("") | _CLOCK) | st.text("0123456789-./: TZ+é", max_size=20)
 

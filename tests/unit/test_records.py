@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 from include.importing.dialect import Dialect, is_blank
 from include.importing.errors import FileRefused
 from include.importing.records import (
+    NOT_DATA,
     NUL,
     RAGGED,
+    REPEATED_HEADER,
     ROW_RULES,
     TEXT_AFTER_QUOTE,
     Block,
@@ -200,7 +202,19 @@ def test_a_row_has_every_problem_that_it_has():
 
 def test_every_problem_has_a_sentence_for_the_sender():
     assert ROW_RULES[RAGGED].format(cells=3, columns=9) == "The row has 3 cells, the header has 9."
-    assert set(ROW_RULES) == {RAGGED, NUL, TEXT_AFTER_QUOTE}
+    assert set(ROW_RULES) == {RAGGED, NUL, TEXT_AFTER_QUOTE, REPEATED_HEADER, NOT_DATA}
+
+
+def test_r3_a_record_says_in_which_column_it_breaks_a_rule():
+    """Source: X-15: every row rule that concerns a column names it, quotes and other columns aside."""
+    source = b'a,b,c\n1,"x,\n",\0\n"y"y,2,3\n1,2,3\n4,"z"z,"q"\n\0,\0,1\n'
+    inspection = look(source)
+    (block,) = read_blocks(io.BytesIO(source), inspection.chunks[0], inspection.dialect, 3)
+    placed = {rule: (block.lines[rows].tolist(), block.columns[rule].tolist()) for rule, rows in block.problems.items()}
+    assert placed == {
+        NUL: ([2, 7], [2, 0]),
+        TEXT_AFTER_QUOTE: ([4, 6], [0, 1]),
+    }
 
 
 def test_a_first_cell_that_begins_with_a_byte_order_mark_keeps_it():
