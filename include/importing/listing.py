@@ -109,7 +109,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Listing:
-    """The landing area at one moment; files in the order of arrival: by the second, then by name (X-14)."""
+    """The landing area at one moment; files in the order of arrival (X-14)."""
 
     ready: list[Arrival] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -261,7 +261,7 @@ class _Scan:
                 self._folders.setdefault(entry.folder, {})[entry.name] = entry
         usable = [entry for folder in self._folders for entry in self._usable(folder)]
         found = [arrival for entry in usable if (arrival := self._looked_at(entry, now)) is not None]
-        self.arrivals = sorted(found, key=_order)
+        self.arrivals = sorted(found, key=lambda arrival: _order(arrival, self._held[arrival.url].stat))
 
     def _usable(self, folder: str) -> Iterator[_Entry]:
         """Yield the entries of a folder that are no settings and not ignored; report what is odd of the others."""
@@ -459,12 +459,16 @@ class _Scan:
         return _pick_up(chosen)
 
 
-def _order(arrival: Arrival) -> tuple[Any, ...]:
-    """Return what files are ordered by: the second of their arrival, then their names in natural order (X-14).
+def _order(arrival: Arrival, stat: FileStat | None) -> tuple[Any, ...]:
+    """Return what files are ordered by: the second of their arrival, that of their last write, their names (X-14).
 
-    Files that are dropped at once, in whatever order a program lists them, are ordered by their names.
+    Files that a program drops at once come in whatever order it lists them: the time of writing that they bring along
+    counts, and where that is the same as well, names in natural order. A time that is in the future is no such time.
     """
-    return (int(arrival.arrived_at.timestamp()), natural_key(arrival.file_name), arrival.url)
+    written_at = arrival.arrived_at if stat is None else min(stat.modified_at, arrival.arrived_at)
+    return (
+        int(arrival.arrived_at.timestamp()), int(written_at.timestamp()), natural_key(arrival.file_name), arrival.url
+    )  # fmt: skip
 
 
 class _Queue:

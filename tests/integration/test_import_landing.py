@@ -361,6 +361,17 @@ def test_x14_files_that_come_at_once_are_ordered_by_the_numbers_in_their_names(s
     assert names_of(site) == ["c_1.csv", "c_9.csv", "c_10.csv", "C_11.csv", "c_100.csv"]
 
 
+def test_x14_files_that_come_at_once_are_ordered_by_the_time_of_writing_that_they_bring(site: Site):
+    """As from an archive; a time in the future is none."""
+    early_in_a_second()
+    now = datetime.now(UTC)
+    for name, at in (("b.csv", timedelta(days=2)), ("a.csv", timedelta(days=1)), ("c.csv", timedelta(days=3))):
+        put(site, "customers", name, "ExternalId\n1\n", now - at)
+    for name in ("0_10.csv", "0_9.csv"):
+        put(site, "customers", name, "ExternalId\n1\n", now + timedelta(days=30))
+    assert names_of(site) == ["c.csv", "b.csv", "a.csv", "0_9.csv", "0_10.csv"]
+
+
 def test_x14_two_dispatchers_and_later_listings_see_the_same_order(site: Site):
     """Nothing is remembered: what a disk keeps of an entry says when it came."""
     for name in ("b.csv", "a.csv"):
@@ -406,7 +417,7 @@ def test_x14_arrivals_are_compared_by_the_second_then_by_name(is_object: bool):
         )
         for name, seconds in came.items()
     ]  # fmt: skip
-    ordered = [arrival.file_name for arrival in sorted(arrivals, key=listing_order)]
+    ordered = [arrival.file_name for arrival in sorted(arrivals, key=lambda arrival: listing_order(arrival, None))]
     assert ordered == ["c_8.csv", "c_9.csv", "c_10.csv", "b.csv", "a.csv"]
 
 
