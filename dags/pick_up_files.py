@@ -11,8 +11,11 @@ A job that was left open (its run was deleted, or the warehouse was away when it
 `failed`: open jobs hold other files back.
 
 **At 3 a.m.** *A file isn't picked up*: the log of `start_imports` says what each waiting file waits for. Names that
-begin with `.` or end in `.part`, `.tmp`, `.filepart` or `.crdownload` are files still being written. If the triggerer
-is down, the next five-minute run takes the file.
+begin with `.` or `~`, or end in `.part`, `.tmp`, `.filepart` and the like, are files still being written; those that
+the setting `ignore` names are left alone. Both are in the history once they are a day old. If the triggerer is down,
+the next five-minute run takes the file.
+*A file waits for a name beside it*: that name resembles settings, and would not be read. Rename it to
+`_settings.yaml`, or to the file's name and `.settings.yaml`, or remove it.
 *This DAG is red*: the log names the files that could not be started; the others were, and the next run tries again.
 *An entry can't be imported* (a named pipe, a link out of the area, a file that can't be read or removed): it stays
 where it is and stops nothing; the log, the history and one mail name it with its reason.

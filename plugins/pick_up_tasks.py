@@ -126,19 +126,22 @@ def log_waiting(waiting: Sequence[Waiting]) -> None:
 def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> int:
     """Write entries that can't be imported into the history, and tell the subscribers: each once (X-01, X-12).
 
+    Of those that are ignored on purpose history and log are enough: markers and checksums would mean a mail a day.
+
     Returns:
         How many are new. The rest of very many comes with the next ticks.
     """
     from airflow.sdk import get_current_context
 
     from include.importing import landing
+    from include.importing.listing import IGNORED
     from notifications import UnusableNotifier
 
     fresh = landing.record_unusable(runtime, entries)
     for entry in fresh[:MOST_LOGGED]:
-        log.warning("%s can't be imported: it %s", entry.url, entry.reason)
-    if fresh:
-        UnusableNotifier(fresh).send(get_current_context())
+        log.warning("%s is not imported: it %s", entry.url, entry.reason)
+    if alarming := [entry for entry in fresh if entry.rule != IGNORED]:
+        UnusableNotifier(alarming).send(get_current_context())
     return len(fresh)
 
 

@@ -14,8 +14,6 @@ from include.importing.jobs import Job, State
 from include.importing.runtime import Runtime
 from include.importing.storage import Location
 
-SIDECAR_SUFFIX = ".settings.yaml"
-FOLDER_SETTINGS = "_settings.yaml"
 CHANGED = "file.changed"
 """Rule of a job whose file was written on after it had been taken, so that nothing of it was loaded."""
 CHANGED_LATER = "file.changed_after_load"

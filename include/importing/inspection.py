@@ -17,12 +17,12 @@ from include.importing import chunk_plan, jobs, records, settings, staging
 from include.importing.chunk_plan import TOO_BIG, Inspection, check_size
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
+from include.importing.file_names import EXTENSIONS
 from include.importing.files import check_unchanged, source_path, text_path
 from include.importing.header_changes import HeaderChange, compare_headers
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import settings_layers
-from include.importing.listing import EXTENSIONS
 from include.importing.mapping import (
     ColumnMapping,
     columns_named,
@@ -34,6 +34,7 @@ from include.importing.origins import peek_origin, read_origins, unescape
 from include.importing.records import Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
+from include.importing.settings_files import named_folder
 from include.importing.stages import stage
 from include.importing.storage import Location, written_whole
 from include.importing.uploads import dropped_place
@@ -267,10 +268,11 @@ def look_at(
     known = {} if known is None else known
 
     def resolve(origins: Sequence[int]) -> ImportSettings:
-        inherited = _inherited_settings(connection, import_type, origins)
-        chosen = settings.resolve(
-            import_type.name, inherited=inherited, **layers, defaults_file=runtime.defaults_file
-        )  # fmt: skip
+        given = {**layers, "inherited": _inherited_settings(connection, import_type, origins)}
+        chosen = settings.resolve(import_type.name, **given, defaults_file=runtime.defaults_file)
+        if import_type.folder_setting is not None and layers.get("folder_name") is None:  # what its folder locks
+            given["named_folder"] = named_folder(runtime, import_type, getattr(chosen, import_type.folder_setting))
+            chosen = settings.resolve(import_type.name, **given, defaults_file=runtime.defaults_file)
         known.update(
             settings=chosen.model_dump(mode="json"), action=chosen.action, is_dry_run=chosen.dry_run
         )  # fmt: skip

@@ -22,11 +22,12 @@ from include import import_types
 from include.importing import files, jobs, settings, staging, storage
 from include.importing.chunk_plan import check_size
 from include.importing.errors import ConfigurationError, FileRefused, FileUnsettled, SourceChanged
+from include.importing.file_names import EXTENSIONS, suffix_of
 from include.importing.jobs import JOB, Claim, Job, State
-from include.importing.listing import Arrival, Unusable, list_landing, still_growing
+from include.importing.listing import IGNORED, Arrival, Unusable, list_landing, still_growing
 from include.importing.places import UNKNOWN_TYPE, Source, permitted
 from include.importing.runtime import Runtime
-from include.importing.settings_files import given_texts, read_layers, read_text, sidecar_of
+from include.importing.settings_files import Neighbours, given_texts, look_beside, read_layers, read_text
 from include.importing.stages import stage, values_hidden
 from include.importing.storage import FileStat, Location, NotARegularFile
 
@@ -127,7 +128,8 @@ def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched
 def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusable]:
     """Write entries of the landing area that can't be imported into the history, each once (X-01, X-12).
 
-    They stay where they are: nothing is opened, moved or removed.
+    They stay where they are: nothing is opened, moved or removed. Those that are ignored on purpose are no fault of
+    anybody's: they are cancelled, not refused.
 
     Returns:
         The entries that are new there, of very many the first thousand.
@@ -148,7 +150,8 @@ def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusa
 
 def _refused_row(run_key: str, entry: Unusable, now: datetime) -> dict[str, Any]:
     return {
-        "run_key": run_key, "import_type": entry.import_type or UNKNOWN_TYPE, "state": State.REFUSED,
+        "run_key": run_key, "import_type": entry.import_type or UNKNOWN_TYPE,
+        "state": State.CANCELLED if entry.rule == IGNORED else State.REFUSED,
         "launched_at": now, "launched_by": UNUSABLE_LAUNCHER, "source_url": entry.url,
         "source_version": entry.version, "file_name": entry.file_name, "arrived_at": now, "parameters": {},
         "is_dry_run": False, "refusal_rule": entry.rule, "refusal_message": f"{entry.file_name} {entry.reason}.",
@@ -183,14 +186,32 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: So
         raise refusal
     if request.listed_version is not None and source.is_dropped:
         _check_settled(source, request.listed_version, stat.version)
+    neighbours, now = look_beside(runtime, source.named), runtime.clock()
+    if request.import_type in import_types.IMPORT_TYPES and suffix_of(source.named.name) in EXTENSIONS:
+        _check_settings_names(source, neighbours)
     return jobs.claim(
         connection,
         Claim(
-            request.run_key, request.import_type, source.url, stat.version, source.named.name, stat.modified_at,
-            request.launched_by, _given(runtime, request, source), request.dag_id, request.dag_run_id, stat.size_bytes,
+            request.run_key, request.import_type, source.url, stat.version, source.named.name, stat.arrived_at(now),
+            request.launched_by, _given(runtime, request, source, neighbours), request.dag_id, request.dag_run_id,
+            stat.size_bytes,
         ),
-        now=runtime.clock(),
+        now=now,
     )  # fmt: skip
+
+
+def _check_settings_names(source: Source, neighbours: Neighbours) -> None:
+    """Look whether a name beside a file only resembles its settings: never may it load without them (X-11).
+
+    Raises:
+        FileUnsettled, FileRefused: there is one; a dropped file waits until it is gone.
+    """
+    obstacle = neighbours.obstacle(source.named.name)
+    if obstacle is None:
+        return
+    if source.is_dropped:
+        raise FileUnsettled(f"{source.named.name} waits: {obstacle}")
+    raise FileRefused("file.settings", f"Beside {source.named.name}, {obstacle}.")
 
 
 def _check_settled(source: Source, listed: str, now: str) -> None:
@@ -205,11 +226,9 @@ def _check_settled(source: Source, listed: str, now: str) -> None:
         raise FileUnsettled(f"{source.named.name} is open for writing in another program: it waits")
 
 
-def _given(runtime: Runtime, request: Request, source: Source) -> dict[str, Any]:
-    given = {
-        "run": dict(request.parameters),
-        **given_texts(runtime, source.named, request.import_type, root=source.root),
-    }
+def _given(runtime: Runtime, request: Request, source: Source, neighbours: Neighbours | None = None) -> dict[str, Any]:
+    texts = given_texts(runtime, source.named, request.import_type, root=source.root, neighbours=neighbours)
+    given = {"run": dict(request.parameters), **texts}
     return given if request.sidecar is None else given | {"sidecar": request.sidecar}
 
 
@@ -326,8 +345,8 @@ def _check_grown(source: Source, content: Location, stat: FileStat, settle_secon
         FileUnsettled: it has not.
     """
     if source.is_dropped and not stat.is_object:
-        age_seconds = (runtime.clock() - stat.modified_at).total_seconds()
-        if (reason := still_growing(content, age_seconds, settle_seconds)) is not None:
+        reason = still_growing(content, stat.age_seconds(runtime.clock()), settle_seconds)
+        if reason is not None:
             raise FileUnsettled(f"{source.named.name} waits: {reason}")
 
 
@@ -384,11 +403,12 @@ def _remove_taken(runtime: Runtime, connection: Connection, job: Job, source: So
         return
     if not files.taken_path(runtime, job).exists() and _is_there(source, job.source_version):
         _remove(runtime, job, source.named)
-    # Another sidecar than the job's announces another file of this name.
-    sidecar = sidecar_of(source.named)
-    text = None if source.named.exists() else read_text(sidecar, runtime.landing, is_dropped=True)
-    if text is not None and text == job.parameters.get("sidecar"):
-        storage.remove_below(sidecar, runtime.landing)
+    if job.parameters.get("sidecar") is not None and not source.named.exists():
+        for name in look_beside(runtime, source.named).beside.sidecars(source.named.name):
+            sidecar = source.named.with_name(name)
+            # Another sidecar than the job's announces another file of this name.
+            if read_text(sidecar, runtime.landing, is_dropped=True) == job.parameters["sidecar"]:
+                storage.remove_below(sidecar, runtime.landing)
     jobs.update(connection, job.id, parameters={**job.parameters, _IS_REMOVED: True})
 
 
@@ -406,7 +426,7 @@ def _remove(runtime: Runtime, job: Job, named: Location) -> None:
         FileRefused: there is no right to; no copy is kept, for each later attempt would make another.
     """
     try:
-        storage.remove_below(named, runtime.landing)
+        storage.remove_version(named, runtime.landing, job.source_version)
     except PermissionError as error:
         files.delete_copies(runtime, job)
         message = f"{job.file_name} can't be removed from the landing area: {error.strerror or error}."

@@ -23,36 +23,40 @@ import sqlalchemy as sa
 from include import import_types
 from include.importing import settings, storage
 from include.importing.errors import SettingsError
-from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
-from include.importing.jobs import JOB, State
-from include.importing.places import (
-    OutOfPlace,
-    content_of,
-    is_hidden,
-    is_ignored,
-    name_mistake,
-    place_of,
+from include.importing.file_names import (
+    EXTENSIONS,
+    SettingsNames,
+    is_settings,
+    is_unfinished,
+    matches,
+    natural_key,
     suffix_of,
-    visible,
 )
+from include.importing.jobs import JOB, State
+from include.importing.places import OutOfPlace, content_of, is_hidden, name_mistake, place_of, visible
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
-from include.importing.settings_files import landing_places, read_layers, read_text
+from include.importing.settings_files import Neighbours, folder_of, read_layers, read_text, two_files
 from include.importing.stages import values_hidden
 from include.importing.storage import FileStat, Location, NotARegularFile
 
-EXTENSIONS = (".csv", ".txt")
-"""In any letter case (X-01)."""
 SETTLING = "settling"
 UNREADABLE = "file.unreadable"
+IGNORED = "file.ignored"
+"""Rule of entries that are ignored on purpose: they are listed once, and no alarm."""
 UNENDED_SETTLE_SECONDS = 60
 """How long a file without a line end at its end must be unchanged: it may have been cut off."""
 _UNUSABLE_AFTER_SECONDS = 60
 """How long an entry that can't be used is left to whoever is still making it."""
+_STALE_AFTER_SECONDS = 3600
+"""How long settings may be without their file, or unfinished, before they are reported (X-11)."""
+_IGNORED_AFTER_SECONDS = 86_400
+"""How old an ignored file is when it is listed (X-12)."""
 _MOST_REMEMBERED = 50_000
 MOST_READING_SECONDS = 3.0
 """Of a listing, for settings files that were not read before: 64 KiB of nonsense take half a second."""
 _LATEST = datetime(9999, 1, 1, tzinfo=UTC)
+_LONGEST_HOLD = timedelta(seconds=UNENDED_SETTLE_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Arrival:
         import_type: by its folder, or the folder above it (PC-02); None when no type has that folder (X-01).
         folder: relative to the landing area.
         version: distinguishes this arrival from others of the same name.
-        arrived_at: its last write, UTC.
+        arrived_at: the later of its last write and its coming to this place, UTC; never in the future.
     """
 
     import_type: str | None
@@ -105,7 +109,7 @@ class Unusable:
 
 @dataclass(frozen=True)
 class Listing:
-    """The landing area at one moment; files in the order of arrival (mtime, then name; X-14)."""
+    """The landing area at one moment; files in the order of arrival (X-14)."""
 
     ready: list[Arrival] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -119,7 +123,7 @@ class _Entry:
     Args:
         content: where the bytes are, elsewhere only for a link.
         problem: rule and reason for which it can't be used.
-        changed_at: the last change of the entry itself, s since 1970; 0 in a store.
+        changed_at: the last change of the entry itself, s since 1970; in a store the last write.
     """
 
     path: Location
@@ -129,6 +133,26 @@ class _Entry:
     problem: tuple[str, str] | None = None
     identity: str = ""
     changed_at: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.relative.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        return self.relative.rpartition("/")[0]
+
+    def arrived_at(self, now: datetime) -> datetime:
+        """Return when the file, or the link to it, came to be here (X-14)."""
+        assert self.stat is not None
+        arrived_at = self.stat.arrived_at(now)
+        if self.content is self.path or self.changed_at > now.timestamp():
+            return arrived_at
+        return max(arrived_at, datetime.fromtimestamp(self.changed_at, UTC))
+
+    def age_seconds(self, now: datetime) -> float:
+        """Return how long it is since the last write; of what is no file, since the entry's last change."""
+        return max(now.timestamp() - self.changed_at, 0) if self.stat is None else self.stat.age_seconds(now)
 
 
 def arrivals(runtime: Runtime) -> list[Arrival]:
@@ -148,7 +172,8 @@ def list_landing(runtime: Runtime, now: datetime) -> Listing:
             listing.ready.append(candidate.arrival)
         else:
             listing.waiting.append(Waiting(candidate.arrival, reason))
-            if reason.startswith(SETTLING):  # for a minute at most; what else holds one file holds no other sender's
+            # For a minute at most; what else holds one file holds no other sender's.
+            if reason.startswith(SETTLING) and now - candidate.arrival.arrived_at < _LONGEST_HOLD:
                 queue.note_waiting(candidate.arrival)
     return listing
 
@@ -160,12 +185,25 @@ class _PickUp:
     settle_seconds: float
     release: str | None
     after: tuple[tuple[str, int], ...]
+    ignore: tuple[str, ...]
 
 
 def _pick_up(chosen: ImportSettings) -> _PickUp:
-    return _PickUp(chosen.settle_seconds, chosen.release, tuple(chosen.after.items()))
+    return _PickUp(chosen.settle_seconds, chosen.release, tuple(chosen.after.items()), tuple(chosen.ignore))
 
 
+_NO_FILE = "is the settings of a file that has not come for an hour: rename it after its file, or remove it"
+_NO_TYPE = "is the settings of a folder that belongs to no import type: move it, or remove it"
+_RESEMBLES = (
+    "resembles a settings file, and is none: the files that it may be meant for wait until it has the exact name, "
+    "`_settings.yaml` or that of the file and `.settings.yaml`, or is removed"
+)
+_KEPT_COPY = "is a copy of the settings beside it: no file waits for it, and it is never imported; keep it elsewhere"
+_UNFINISHED = (
+    "is ignored, as its name is hidden or says that it is still being written, and is older than a day: rename it when "
+    "it is whole, or remove it"
+)
+_UNWANTED = "is ignored, as the setting `ignore` says, and is older than a day"
 _DEFAULTS = _pick_up(ImportSettings.model_validate({}))
 _remembered: OrderedDict[tuple[Any, ...], _PickUp] = OrderedDict()
 """By the versions of the settings files, which are read when they have changed: the area is listed twice a second."""
@@ -179,15 +217,29 @@ class _Considered:
         settings: the defaults when its own are wrong, as its job will say.
         starts_at: when the file may start: at the first release after its arrival, else at once.
         is_wanted: folder and name don't refuse it already; if they do, it waits for nothing but its last byte.
-        trouble: why its settings can't be read now.
+        trouble: why it can't start: its settings can't be read now, or a name beside it resembles theirs.
     """
 
     arrival: Arrival
-    content: Location
+    entry: _Entry
     settings: _PickUp
     starts_at: datetime
     is_wanted: bool
     trouble: str | None = None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A folder of the landing area, with what holds for all of its files.
+
+    Args:
+        layers: the settings files of this folder and of the one above.
+    """
+
+    import_type: str | None
+    folder_name: str | None
+    names: Neighbours
+    layers: Mapping[str, Sequence[_Entry]]
 
 
 class _Scan:
@@ -195,49 +247,115 @@ class _Scan:
 
     def __init__(self, runtime: Runtime, now: datetime) -> None:
         self._runtime = runtime
-        self._settings_files: dict[str, _Entry] = {}
-        self._contents: dict[str, Location] = {}
+        self._now = now
+        self._read_until = time.monotonic() + MOST_READING_SECONDS
+        self._folders: dict[str, dict[str, _Entry]] = {}
+        self._names: dict[str, SettingsNames] = {}
+        self._places: dict[str, _Place] = {}
+        self._stale: dict[str, frozenset[str]] = {}
+        self._held: dict[str, _Entry] = {}
         self._rights: dict[str, bool | None] = {}
         self.unusable: list[Unusable] = []
-        usable = []
         for entry in _entries(runtime.landing):
-            name = entry.relative.rpartition("/")[2]
-            if is_hidden(entry.relative):
-                continue
-            is_settings = name.lower().endswith(SIDECAR_SUFFIX) or name.lower() == FOLDER_SETTINGS
-            if is_settings and (entry.problem is None or entry.problem[0] == UNREADABLE):
-                self._settings_files[entry.relative] = entry
-            if entry.problem is not None and (is_settings or not is_ignored(name)):
-                self._note_unusable(entry, *entry.problem, now)
-            elif not is_ignored(name):
-                usable.append(entry)
+            if not is_hidden(entry.folder):
+                self._folders.setdefault(entry.folder, {})[entry.name] = entry
+        usable = [entry for folder in self._folders for entry in self._usable(folder)]
         found = [arrival for entry in usable if (arrival := self._looked_at(entry, now)) is not None]
-        self.arrivals = sorted(found, key=lambda arrival: (arrival.arrived_at, arrival.file_name))
+        self.arrivals = sorted(found, key=lambda arrival: _order(arrival, self._held[arrival.url].stat))
+
+    def _usable(self, folder: str) -> Iterator[_Entry]:
+        """Yield the entries of a folder that are no settings and not ignored; report what is odd of the others."""
+        entries, names = self._folders[folder], self._names_in(folder)
+        ignore = self._ignored_in(folder)
+        is_known = self._place(folder).import_type is not None
+        self._stale[folder] = frozenset(name for name in names.orphans if self._is_older(entries[name]))
+        for name, entry in entries.items():
+            if is_settings(name) and not is_unfinished(name) and name not in names.resembling:
+                if entry.problem is not None:
+                    self._note_unusable(entry, *entry.problem)
+                elif name in self._stale[folder]:
+                    self._note_unusable(entry, "file.settings_name", _NO_FILE)
+                elif not is_known and name in names.of_folder:
+                    self._note_unusable(entry, "file.settings_name", _NO_TYPE)
+            elif name in names.resembling:
+                if not names.resembling[name].is_unfinished or self._is_older(entry):
+                    reason = _KEPT_COPY if name in names.harmless else _RESEMBLES
+                    self._note_unusable(entry, "file.settings_name", reason)
+            elif is_unfinished(name) or matches(name, ignore):
+                if entry.problem is None and self._is_older(entry, _IGNORED_AFTER_SECONDS):
+                    self._note_unusable(entry, IGNORED, _UNFINISHED if is_unfinished(name) else _UNWANTED)
+            elif entry.problem is not None:
+                self._note_unusable(entry, *entry.problem)
+            else:
+                yield entry
+
+    def _is_older(self, entry: _Entry, seconds: float = _STALE_AFTER_SECONDS) -> bool:
+        return entry.age_seconds(self._now) > seconds
+
+    def _names_in(self, folder: str) -> SettingsNames:
+        if folder not in self._names:
+            self._names[folder] = SettingsNames(self._folders.get(folder, ()))
+        return self._names[folder]
+
+    def _place(self, folder: str) -> _Place:
+        """Return what is the same for all files of a folder."""
+        if folder not in self._places:
+            import_type, folder_name = place_of(f"{folder}/")
+            own = folder_of(f"{folder}/")
+            above = own.rpartition("/")[0] if folder_name is not None else None
+            names = Neighbours(
+                self._names_in(folder), self._names_in(own), None if above is None else self._names_in(above)
+            )
+            layers = {"folder": self._settings_in(own, names.folder.of_folder)}
+            if above is not None and names.above is not None:
+                layers["type_folder"] = self._settings_in(above, names.above.of_folder)
+            self._places[folder] = _Place(import_type, folder_name, names, layers)
+        return self._places[folder]
+
+    def _ignored_in(self, folder: str) -> tuple[str, ...]:
+        """Return the patterns of names that a folder ignores; the usual ones where its settings can't be read."""
+        place = self._place(folder)
+        if place.import_type is None:
+            return _DEFAULTS.ignore
+        try:
+            return self._pick_up_of(place.import_type, place, (), "").ignore
+        except Exception:  # whoever is no file of rows waits for it: see `consider`
+            return _DEFAULTS.ignore
 
     def consider_all(self) -> list[_Considered]:
         """Consider every arrival, in their order. Settings that are new are read for a few seconds at most.
 
         Those of the others are read by a later listing, in no order, so that no file is always the last.
         """
-        until = time.monotonic() + MOST_READING_SECONDS
         considered: dict[str, _Considered] = {}
         for arrival in random.sample(self.arrivals, len(self.arrivals)):
-            considered[arrival.url] = self.consider(arrival, may_read=time.monotonic() < until)
+            considered[arrival.url] = self.consider(arrival)
         return [considered[arrival.url] for arrival in self.arrivals]
 
-    def consider(self, arrival: Arrival, *, may_read: bool = True) -> _Considered:
+    def consider(self, arrival: Arrival) -> _Considered:
         """Return an arrival with its settings; with the reason why there are none when they can't be read now."""
-        content, chosen, trouble = self._contents[arrival.url], _DEFAULTS, None
+        entry, chosen, trouble = self._held[arrival.url], _DEFAULTS, None
         is_wanted = arrival.import_type is not None and suffix_of(arrival.file_name) in EXTENSIONS
         starts_at = arrival.arrived_at
-        if is_wanted:
+        if arrival.import_type is not None:
             try:
-                chosen = self._settings_of(arrival, may_read=may_read)
+                place = self._place(entry.folder)
+                if is_wanted:
+                    trouble = self._obstacle(entry)
+                    sidecars = self._settings_in(entry.folder, place.names.beside.sidecars(entry.name))
+                    chosen = self._pick_up_of(arrival.import_type, place, sidecars, entry.name)
+                else:  # the folder's settings may ignore it, if they could be read
+                    self._pick_up_of(arrival.import_type, place, (), entry.name)
                 if chosen.release is not None:
                     starts_at = settings.next_release(chosen.release, arrival.arrived_at)
             except Exception as error:  # one entry never stops the others (X-12)
                 trouble = f"its settings can't be read: {_reason(error)}"
-        return _Considered(arrival, content, chosen, starts_at, is_wanted, trouble)
+        return _Considered(arrival, entry, chosen, starts_at, is_wanted, trouble)
+
+    def _obstacle(self, entry: _Entry) -> str | None:
+        """Return which name beside a file resembles one of its settings (X-11)."""
+        obstacle = self._place(entry.folder).names.obstacle(entry.name, self._stale[entry.folder])
+        return None if obstacle is None else visible(str(obstacle))
 
     def reason_to_wait(self, considered: _Considered, now: datetime) -> str | None:
         """Say why a file may still be growing, or can't start yet. A store's object appears as a whole."""
@@ -257,24 +375,23 @@ class _Scan:
         except FileNotFoundError:  # taken away since the listing began
             return None
         except Exception as error:  # one entry never stops the others (X-12)
-            self._note_unusable(entry, UNREADABLE, f"can't be looked at: {_reason(error)}", now)
+            self._note_unusable(entry, UNREADABLE, f"can't be looked at: {_reason(error)}")
             return None
 
     def _arrival(self, entry: _Entry, now: datetime) -> Arrival | None:
         assert entry.stat is not None
         mistake = name_mistake(entry.relative)
         if mistake is not None:
-            self._note_unusable(entry, "file.name", mistake, now)
+            self._note_unusable(entry, "file.name", mistake)
             return None
         if not self._can_remove(entry):
-            self._note_unusable(entry, "file.not_removable", "can't be removed from its folder: no right to", now)
+            self._note_unusable(entry, "file.not_removable", "can't be removed from its folder: no right to")
             return None
-        folder, _, name = entry.relative.rpartition("/")
         url = str(entry.path)
-        self._contents[url] = entry.content
+        self._held[url] = entry
         return Arrival(
-            place_of(entry.relative)[0], url, folder or ".", name, entry.stat.size_bytes, entry.stat.version,
-            entry.stat.modified_at, entry.stat.is_object,
+            self._place(entry.folder).import_type, url, entry.folder or ".", entry.name, entry.stat.size_bytes,
+            entry.stat.version, entry.arrived_at(now), entry.stat.is_object,
         )  # fmt: skip
 
     def _can_remove(self, entry: _Entry) -> bool:
@@ -286,8 +403,8 @@ class _Scan:
         right = self._rights[folder.path]
         return right if right is not None else os.lstat(entry.path.path).st_uid == os.geteuid()
 
-    def _note_unusable(self, entry: _Entry, rule: str, reason: str, now: datetime) -> None:
-        age = now.timestamp() - entry.changed_at
+    def _note_unusable(self, entry: _Entry, rule: str, reason: str) -> None:
+        age = self._now.timestamp() - entry.changed_at
         if 0 <= age < _UNUSABLE_AFTER_SECONDS:
             return
         name = visible(entry.relative.rstrip("/").rpartition("/")[2])
@@ -298,43 +415,60 @@ class _Scan:
             Unusable(place_of(entry.relative)[0], visible(str(entry.path)), name, rule, reason, version)
         )
 
-    def _settings_of(self, arrival: Arrival, *, may_read: bool) -> _PickUp:
-        """Return the settings of an arrival that bear on its pick-up; the defaults when they are wrong.
+    def _settings_in(self, folder: str, names: Sequence[str]) -> list[_Entry]:
+        entries = [self._folders[folder][name] for name in names]
+        return [entry for entry in entries if entry.problem is None or entry.problem[0] == UNREADABLE]
+
+    def _pick_up_of(self, import_type: str, place: _Place, sidecars: Sequence[_Entry], file_name: str) -> _PickUp:
+        """Return the settings of a file, or of a folder, that bear on the pick-up; the defaults when they are wrong.
 
         Raises:
             OSError: they can't be read.
         """
-        folder = "" if arrival.folder == "." else f"{arrival.folder}/"
-        relative = f"{folder}{arrival.file_name}"
-        folder_name = place_of(relative)[1]
-        places = landing_places(relative)
-        there = [entry for place in places.values() if (entry := self._settings_files.get(place)) is not None]
-        for entry in there:
+        layers = {**place.layers, "sidecar": sidecars} if sidecars else place.layers
+        there = [(layer, entry) for layer, entries in layers.items() for entry in entries]
+        for _, entry in there:
             if entry.problem is not None:
                 raise PermissionError(errno.EACCES, f"{entry.path.name} {entry.problem[1]}", entry.path.path)
-        versions = tuple((entry.relative, entry.identity) for entry in there)
+        versions = tuple((entry.relative, entry.identity) for _, entry in there)
         defaults = os.stat(self._runtime.defaults_file).st_mtime_ns
-        key = (self._runtime.landing, arrival.import_type, folder_name, versions, self._runtime.defaults_file, defaults)
+        key = (self._runtime.landing, import_type, place.folder_name, versions, self._runtime.defaults_file, defaults)
         if key not in _remembered:
-            if not may_read:
+            if time.monotonic() >= self._read_until:
                 raise TimeoutError(errno.EAGAIN, "there are very many, and a later listing reads them")
-            _remembered[key] = self._read_settings(arrival, places, folder_name)
+            _remembered[key] = self._read_settings(import_type, place.folder_name, layers, file_name)
             if len(_remembered) > _MOST_REMEMBERED:
                 _remembered.popitem(last=False)
         return _remembered[key]
 
-    def _read_settings(self, arrival: Arrival, places: Mapping[str, str], folder_name: str | None) -> _PickUp:
+    def _read_settings(
+        self, import_type: str, folder_name: str | None, layers: Mapping[str, Sequence[_Entry]], file_name: str
+    ) -> _PickUp:
         texts = {
-            layer: read_text(entry.path, self._runtime.landing, is_dropped=True)
-            for layer, place in places.items()
-            if (entry := self._settings_files.get(place)) is not None
+            layer: read_text(entries[0].path, self._runtime.landing, is_dropped=True)
+            if len(entries) == 1
+            else two_files([entry.name for entry in entries])
+            for layer, entries in layers.items()
+            if entries
         }
         try:
-            layers = read_layers(texts | {"folder_name": folder_name}, arrival.file_name)
-            chosen = settings.resolve(str(arrival.import_type), **layers, defaults_file=self._runtime.defaults_file)
+            given = read_layers(texts | {"folder_name": folder_name}, file_name)
+            chosen = settings.resolve(import_type, **given, defaults_file=self._runtime.defaults_file)
         except SettingsError:  # its job will say so
             return _DEFAULTS
         return _pick_up(chosen)
+
+
+def _order(arrival: Arrival, stat: FileStat | None) -> tuple[Any, ...]:
+    """Return what files are ordered by: the second of their arrival, that of their last write, their names (X-14).
+
+    Files that a program drops at once come in whatever order it lists them: the time of writing that they bring along
+    counts, and where that is the same as well, names in natural order. A time that is in the future is no such time.
+    """
+    written_at = arrival.arrived_at if stat is None else min(stat.modified_at, arrival.arrived_at)
+    return (
+        int(arrival.arrived_at.timestamp()), int(written_at.timestamp()), natural_key(arrival.file_name), arrival.url
+    )  # fmt: skip
 
 
 class _Queue:
@@ -403,30 +537,26 @@ def _has_open_job(runtime: Runtime, import_type: str) -> bool:
 
 
 def _unsettled(considered: _Considered, now: datetime) -> str | None:
-    arrival, settle_seconds = considered.arrival, considered.settings.settle_seconds
-    if arrival.is_object:
+    entry = considered.entry
+    if considered.arrival.is_object:
         return None
-    age = (now - arrival.arrived_at).total_seconds()
-    if age < 0:  # another machine's clock: the time of the last change of the file's entry is this machine's
-        age = now.timestamp() - os.lstat(arrival.url).st_ctime
-    return still_growing(considered.content, age, settle_seconds, may_be_cut_off=considered.is_wanted)
+    return still_growing(entry.content, entry.age_seconds(now), considered.settings.settle_seconds)
 
 
-def still_growing(
-    content: Location, age_seconds: float, settle_seconds: float, *, may_be_cut_off: bool = True
-) -> str | None:
+def still_growing(content: Location, age_seconds: float, settle_seconds: float) -> str | None:
     """Say why a file on a disk may still be growing; None when it has settled (X-12).
+
+    A missing line end at its end makes every file wait longer, whatever its name: nothing is moved under its writer.
 
     Args:
         age_seconds: since its last write.
-        may_be_cut_off: a missing line end at its end makes it wait longer.
 
     Raises:
         OSError: it can't be read.
     """
     if age_seconds < settle_seconds:
         return SETTLING
-    if may_be_cut_off and age_seconds < UNENDED_SETTLE_SECONDS and not _ends_with_line_end(content):
+    if age_seconds < UNENDED_SETTLE_SECONDS and not _ends_with_line_end(content):
         return f"{SETTLING}: no line end at its end yet"
     return "a program still has it open for writing" if storage.has_writer(content.path) else None
 
@@ -447,7 +577,8 @@ def _entries(landing: Location) -> Iterator[_Entry]:
         for path, stat in storage.files_below(landing):
             relative = path.below(landing)
             if relative is not None:
-                yield _Entry(path, relative, stat, path, identity=stat.version)
+                changed_at = stat.changed_at.timestamp()
+                yield _Entry(path, relative, stat, path, identity=stat.version, changed_at=changed_at)
         return
     pending = [""]
     while pending:
@@ -457,11 +588,10 @@ def _entries(landing: Location) -> Iterator[_Entry]:
             with os.scandir(place.path) as entries:
                 for entry in entries:
                     relative = f"{folder}/{entry.name}" if folder else entry.name
-                    if entry.name.startswith("."):
-                        continue
+                    is_hidden_entry = entry.name.startswith(".")
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(relative)
-                    else:
+                        pending += [] if is_hidden_entry else [relative]
+                    elif not is_hidden_entry or entry.is_file(follow_symlinks=False):
                         looked = _look(landing, landing / relative, relative, entry)
                         if looked is not None:
                             yield looked

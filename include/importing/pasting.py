@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import yaml
 
 from include.importing.errors import FileRefused
-from include.importing.files import SIDECAR_SUFFIX
+from include.importing.file_names import SIDECAR_SUFFIX
 from include.importing.import_type import ImportType
 from include.importing.names import normalise_name
 from include.importing.runtime import Runtime

@@ -8,21 +8,19 @@ from __future__ import annotations
 import errno
 import os
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from include import import_types
 from include.importing import storage
 from include.importing.errors import FileRefused
-from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, UPLOAD_RECORD, UPLOADS, locate
+from include.importing.file_names import LONGEST_NAME_BYTES, is_ignored
+from include.importing.files import UPLOAD_RECORD, UPLOADS, locate
 from include.importing.runtime import Runtime
 from include.importing.storage import FileStat, Location, NotARegularFile
 
 UNKNOWN_TYPE = "unknown"
-UNFINISHED_SUFFIXES = (".part", ".tmp", ".filepart", ".crdownload")
-LONGEST_NAME_BYTES = 255
-"""Of a file name on a disk, where work and archive may be."""
 LONGEST_SHOWN = 300
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _ADDRESS = re.compile(r"([^/:]+):(?://|:)?")
@@ -127,28 +125,18 @@ def missing(named: str, error: OSError) -> FileRefused:
     return FileRefused("file.missing", f"The file {shown(named)} {why or 'does not exist'}.")
 
 
-def is_ignored(name: str) -> bool:
-    """Recognise names that are no files of rows: settings, hidden ones, and those still being written (X-12)."""
-    lowered = name.lower()
-    return (
-        name.startswith(".")
-        or lowered.endswith(UNFINISHED_SUFFIXES)
-        or lowered.endswith(SIDECAR_SUFFIX)
-        or lowered == FOLDER_SETTINGS
-    )
-
-
 def place_of(relative: str) -> tuple[str | None, str | None]:
     """Return the import type of a path relative to the landing area, and the name of the folder below the type's own.
 
-    None for the type when no type has that folder (X-01). Empty parts, which keys of buckets may have, don't count.
+    None for the type when no type has that folder (X-01). Empty parts, which keys of buckets may have, don't count. The
+    folder's name is a pool's, and as those in NFC (X-16).
     """
     folders = [part for part in relative.split("/")[:-1] if part]
     declared = import_types.IMPORT_TYPES.get(folders[0]) if folders else None
     if declared is None:
         return None, None
     if len(folders) == 2 and declared.folder_setting is not None:
-        return declared.name, folders[1]
+        return declared.name, unicodedata.normalize("NFC", folders[1])
     return (declared.name if len(folders) == 1 else None), None
 
 
@@ -298,8 +286,3 @@ def _is_shown(relative: str, import_type: str) -> bool:
     if is_hidden(relative) or is_ignored(name) or name_mistake(relative):
         return False
     return (place_of(relative)[0] or UNKNOWN_TYPE) == import_type
-
-
-def suffix_of(name: str) -> str:
-    """Return the extension of a file name in small letters, the dot included; empty without one."""
-    return PurePosixPath(name).suffix.lower()

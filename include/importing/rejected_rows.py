@@ -10,11 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from include.importing.dialect import Dialect
+from include.importing.file_names import LONGEST_REPORT_NAME_BYTES
 from include.importing.mapping import ORIGIN_COLUMNS, origin_columns
 from include.importing.records import split_record
 
-LONGEST_NAME_BYTES = 240
-"""Of a report's file name: file systems take 255."""
 # What a spreadsheet takes for a formula, after any apostrophes: = + - @ tab CR, and full-width forms of the first four.
 _FORMULA = "'*[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]"
 _STARTS_FORMULA = re.compile(_FORMULA)
@@ -37,7 +36,7 @@ def file_name(source_name: str, kind: str = REJECTED) -> str:
     while stem.endswith((f".{REJECTED}", f".{NOT_FOUND}")):
         stem = stem.rpartition(".")[0]
     end = f".{kind}{path.suffix}"
-    return stem.encode()[: LONGEST_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
+    return stem.encode()[: LONGEST_REPORT_NAME_BYTES - len(end.encode())].decode(errors="ignore") + end
 
 
 def _quoted(texts: pa.Array) -> pa.Array:

@@ -25,10 +25,11 @@ from sqlalchemy import Connection
 from include import import_types
 from include.importing import files, jobs, rejected_rows, staging, storage
 from include.importing.errors import ConfigurationError, FileRefused, NotAllDeleted
+from include.importing.file_names import LONGEST_NAME_BYTES, SIDECAR_SUFFIX
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, Job, JobResult, State
 from include.importing.one_by_one import Failures
-from include.importing.places import LONGEST_NAME_BYTES, UNKNOWN_TYPE
+from include.importing.places import UNKNOWN_TYPE
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
 from include.importing.spooling import temporary_file
@@ -256,7 +257,7 @@ def _delete_stray_folders(
 
 def _delete_stray(folder: Location, before: datetime, *, is_report: bool) -> bool:
     held = list(storage.files_below(folder))
-    if any(storage.changed_at(path, stat) >= before for path, stat in held):
+    if any(stat.changed_at >= before for _, stat in held):
         return False
     if not is_report:
         storage.delete_folder(folder)
@@ -310,7 +311,7 @@ def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
     """
     taken_over = inheritable(job.settings)
     given = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
-    name = f"{target.name}{files.SIDECAR_SUFFIX}"
+    name = f"{target.name}{SIDECAR_SUFFIX}"
     if given and len(name.encode()) > LONGEST_NAME_BYTES:
         told = "The file's name is too long to keep its settings beside it: a later launch needs them again."
         return [{"rule": "file.settings_not_kept", "message": told}]

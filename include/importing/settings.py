@@ -23,6 +23,7 @@ from include.importing.characters import describe_invisible
 from include.importing.cron import check_cron
 from include.importing.cron import next_release as next_release  # of `ImportSettings.release`
 from include.importing.errors import ConfigurationError, SettingsError
+from include.importing.file_names import LONGEST_NAME_BYTES
 from include.importing.import_type import ImportType
 from include.importing.names import closest, did_you_mean, normalise_name
 from include.located_yaml import YamlMistake, describe, explain, quoted, read_yaml, show_key, shown
@@ -39,6 +40,9 @@ _CACHE_BYTES = 32 << 20
 _ENTRY_BYTES = 300
 """Of memory for a key or an item, roughly; a short one has two bytes of a file."""
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+IGNORED_NAMES = ("*.md5", "*.sha256", "_SUCCESS", "Thumbs.db", "desktop.ini")
+"""What is ignored unless a folder's settings say otherwise; also where no import type has the folder."""
 
 WAIT_MINUTES = 30
 """How long a file waits for those of the types in `after`, unless said otherwise (GC-05)."""
@@ -64,7 +68,7 @@ _BEARING = (
 )  # fmt: skip
 """Settings that bear on what is loaded (X-13); the others only bear on when and how the import goes."""
 
-_PICK_UP = ("settle_seconds", "release", "after")
+_PICK_UP = ("settle_seconds", "release", "after", "ignore")
 """Settings that are over before a run begins: a run's form doesn't offer them."""
 
 _REVIEW = ("review", "review_reject_share", "review_changed_share", "review_header_change", "review_hours")
@@ -74,6 +78,12 @@ _OF_ONE_RUN = (*_PICK_UP, *_REVIEW, "dry_run", "force", "max_file_bytes", "locke
 
 _LOCKERS = ("defaults", "folder")
 """Givers of settings who may lock some: what is there before a file is dropped or a run started (X-21)."""
+
+_OF_FOLDERS = {"locked": "can lock settings", "ignore": "can say which names are ignored"}
+"""Settings that only they may give."""
+
+MOST_PATTERNS = 100
+"""Of names that a folder ignores; each listing compares every name with all of them."""
 
 _FOR_ONE_FILE = ("sidecar", "parameters", "review")
 """Givers of settings that were meant for one file and the corrected rows of it."""
@@ -132,6 +142,13 @@ def _names_of_settings(given: list[str]) -> list[str]:
     return list(dict.fromkeys(given))
 
 
+def _patterns(given: list[str]) -> list[str]:
+    for pattern in given:
+        if not pattern.strip("*?"):
+            raise ValueError(f"{quoted(pattern)} would ignore every file")
+    return list(dict.fromkeys(given))
+
+
 def _waits(given: object) -> object:
     if isinstance(given, list) and all(isinstance(name, str) for name in given):
         return dict.fromkeys(given, WAIT_MINUTES)
@@ -149,6 +166,8 @@ Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
 Cron = Annotated[str, AfterValidator(check_cron)]
 Locks = Annotated[list[str], AfterValidator(_names_of_settings)]
+Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME_BYTES)]
+Patterns = Annotated[list[Pattern], Field(max_length=MOST_PATTERNS), AfterValidator(_patterns)]
 Waits = Annotated[dict[str, Annotated[int, Field(ge=0, le=24 * 60)]], BeforeValidator(_waits)]
 
 
@@ -244,6 +263,11 @@ class ImportSettings(BaseModel):
     after: Waits = Field(
         default_factory=dict,
         description="Import types whose files go first, with the minutes to wait for them at most (a list means 30).",
+    )
+    ignore: Patterns = Field(
+        default_factory=lambda: list(IGNORED_NAMES),
+        description="Names that are left alone, with `*`, `?` and `[…]`, in any letter case: a list that replaces this "
+        "one. Only in settings files of folders and in `imports.yaml`.",
     )
     locked: Locks = Field(
         default_factory=list,
@@ -469,6 +493,7 @@ def resolve(
     parameters: GivenSettings | Mapping[str, object] | None = None,
     *,
     landing_folder: GivenSettings | Mapping[str, object] | None = None,
+    named_folder: GivenSettings | Mapping[str, object] | None = None,
     folder_name: str | None = None,
     defaults_file: Path = IMPORTS_YAML,
 ) -> ImportSettings:
@@ -496,6 +521,8 @@ def resolve(
         parameters: None and "" mean that a form's field was left alone.
         landing_folder: of `_settings.yaml` in the type's landing folder, for a file that lies elsewhere: only what it
             locks holds.
+        named_folder: of `_settings.yaml` in the folder of the pool that the settings name, for a file that is not in
+            it: only what it locks holds.
         folder_name: of the folder below the type's own in which the file lies.
         defaults_file: as `load_defaults` reads it.
 
@@ -514,6 +541,7 @@ def resolve(
         ("folder", _locked_part(_as_given(landing_folder, "the landing folder's settings"), declared)),
         ("folder", _as_given(type_folder, "the type folder's settings")),
         ("folder", _as_given(folder, "the folder's settings")),
+        ("folder", _locked_part(_as_given(named_folder, "the pool folder's settings"), declared, of_its_name=True)),
     ]
     for_the_file = [
         ("sidecar", _as_given(sidecar, "the file's settings")),
@@ -543,10 +571,19 @@ def resolve(
     return ImportSettings(**values, given_by=given_by, derived=dict(taken_over.derived))
 
 
-def _locked_part(given: GivenSettings, import_type: ImportType) -> GivenSettings:
-    """Return the settings that given ones lock, and that they do."""
-    locked = {"locked", *_validated(given, import_type).get("locked", ())}
-    return replace(given, values={key: given.values[key] for key in given.values if key in locked}, checked=None)
+def _locked_part(given: GivenSettings, import_type: ImportType, *, of_its_name: bool = False) -> GivenSettings:
+    """Return the settings that given ones lock, and that they do.
+
+    Args:
+        of_its_name: they are of the folder that the settings name: that name itself is locked by nobody.
+    """
+    locks = [
+        key
+        for key in _validated(given, import_type).get("locked", ())
+        if not of_its_name or key != import_type.folder_setting
+    ]
+    values = {key: given.values[key] for key in given.values if key in locks}
+    return replace(given, values=values | ({"locked": locks} if locks else {}), checked=None)
 
 
 class _Merged:
@@ -566,8 +603,9 @@ class _Merged:
             SettingsError: wrong settings, or it changes what is locked.
         """
         validated = _validated(given, self._import_type)
-        if giver not in _LOCKERS and "locked" in validated:
-            raise SettingsError(f"{given.at('locked')}: only a folder's settings file can lock settings.")
+        for key in _OF_FOLDERS if giver not in _LOCKERS else ():
+            if key in validated:
+                raise SettingsError(f"{given.at(key)}: only a folder's settings file {_OF_FOLDERS[key]}.")
         locks = validated.get("locked", ())
         changes = [(key, sentence) for key, value in validated.items() if (sentence := self._objection(key, value))]
         if changes:

@@ -6,23 +6,40 @@ Source: X-11, PC-02.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from include.importing import settings
 from include.importing.errors import SettingsError
-from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX
-from include.importing.places import OutOfPlace, content_of, place_of
+from include.importing.file_names import (
+    FOLDER_SETTINGS,
+    FOLDER_SETTINGS_NAMES,
+    SIDECAR_SUFFIX,
+    SIDECAR_SUFFIXES,
+    Obstacle,
+    SettingsNames,
+)
+from include.importing.import_type import ImportType
+from include.importing.places import OutOfPlace, content_of, is_hidden, name_mistake, place_of
 from include.importing.runtime import Runtime
-from include.importing.settings import LARGEST_SETTINGS_BYTES
-from include.importing.storage import NO_SUCH_FILE, Location, NotARegularFile, open_below
+from include.importing.settings import LARGEST_SETTINGS_BYTES, MOST_MISTAKES, GivenSettings
+from include.importing.storage import NO_SUCH_FILE, Location, NotARegularFile, names_in, open_below
+from include.located_yaml import shown
 
 SettingsText = str | dict[str, str] | None
 """Text of a settings file; `{"mistake": sentence}` when it is no text; None without a file."""
 
 
-def read_layers(texts: Mapping[str, SettingsText], file_name: str) -> dict[str, Any]:
+def read_layers(
+    texts: Mapping[str, SettingsText], file_name: str, called: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Read what `given_texts` returned, for `settings.resolve`.
+
+    Args:
+        called: what messages call some of them.
 
     Raises:
         SettingsError: one can't be read.
@@ -32,7 +49,7 @@ def read_layers(texts: Mapping[str, SettingsText], file_name: str) -> dict[str, 
         "type_folder": f"{FOLDER_SETTINGS} of the folder above",
         "folder": FOLDER_SETTINGS,
         "sidecar": f"{file_name}{SIDECAR_SUFFIX}",
-    }
+    } | dict(called or {})
     layers: dict[str, Any] = {}
     for layer, name in names.items():
         text = texts.get(layer)
@@ -42,8 +59,62 @@ def read_layers(texts: Mapping[str, SettingsText], file_name: str) -> dict[str, 
     return layers | {"folder_name": texts.get("folder_name")}
 
 
+@dataclass(frozen=True)
+class Neighbours:
+    """The names beside a file, of which some are settings.
+
+    Args:
+        folder: those of the folder whose settings hold: in a bucket's key, empty parts don't lead around them.
+        above: those of the type's folder, for a file in a folder below it.
+        is_dropped: the file is in the landing area.
+    """
+
+    beside: SettingsNames
+    folder: SettingsNames
+    above: SettingsNames | None = None
+    is_dropped: bool = True
+
+    def obstacle(self, file_name: str, stale: Collection[str] = ()) -> Obstacle | None:
+        """Return what keeps a file from being imported: a name that only resembles one of its settings (X-11).
+
+        Folders outside the landing area have files of other purposes: there, only names that name the file count.
+
+        Args:
+            stale: names of settings beside it whose file has not come for an hour.
+        """
+        of_folder = self.folder.folder_obstacle or (self.above and self.above.folder_obstacle)
+        is_held = self.is_dropped and of_folder is not None
+        return of_folder if is_held else self.beside.file_obstacle(file_name, stale)
+
+
+def look_beside(runtime: Runtime, source: Location) -> Neighbours:
+    """Look at the names beside a file.
+
+    Raises:
+        OSError: a folder can't be listed.
+    """
+    relative = source.below(runtime.landing)
+    if relative is None:
+        beside = SettingsNames(_names_beside(source))
+        return Neighbours(beside, beside, is_dropped=False)
+    beside = SettingsNames(names_in(source.parent))
+    folder = folder_of(relative)
+    has_own = (runtime.landing / folder).path == source.parent.path or not folder
+    above = folder.rpartition("/")[0] if place_of(relative)[1] is not None else None
+    return Neighbours(
+        beside,
+        beside if has_own else SettingsNames(names_in(runtime.landing / folder)),
+        None if above is None else SettingsNames(names_in(runtime.landing / above)),
+    )
+
+
 def given_texts(
-    runtime: Runtime, source: Location, import_type: str | None = None, *, root: Location | None = None
+    runtime: Runtime,
+    source: Location,
+    import_type: str | None = None,
+    *,
+    root: Location | None = None,
+    neighbours: Neighbours | None = None,
 ) -> dict[str, SettingsText]:
     """Return what a file's place says of its import, None where it says nothing.
 
@@ -53,38 +124,92 @@ def given_texts(
 
     Args:
         root: the folder outside the landing area below which a run's file must be (X-21); its settings must be as well.
+        neighbours: as `look_beside` returned them; None looks.
 
     Raises:
-        OSError: a settings file is there and can't be read.
+        OSError: a settings file is there and can't be read, or its folder can't be listed.
     """
+    names = neighbours or look_beside(runtime, source)
+    sidecars = [source.with_name(name) for name in names.beside.sidecars(source.name)]
     relative = source.below(runtime.landing)
     if relative is None:
-        places = {"folder": source.parent / FOLDER_SETTINGS, "sidecar": sidecar_of(source)}
-        texts = {layer: read_text(path, root) for layer, path in places.items()}
+        beside = [source.with_name(name) for name in names.folder.of_folder]
+        texts = {"folder": _one_text(beside, root), "sidecar": _one_text(sidecars, root)}
         if import_type is not None:
-            place = runtime.landing / import_type / FOLDER_SETTINGS
-            texts["landing_folder"] = read_text(place, runtime.landing, is_dropped=True)
+            texts["landing_folder"] = folder_text(runtime, import_type)
         return texts | {"folder_name": None}
-    places = {layer: runtime.landing / path for layer, path in landing_places(relative).items()}
-    texts = {layer: read_text(path, runtime.landing, is_dropped=True) for layer, path in places.items()}
+    folder = folder_of(relative)
+    texts = {
+        "folder": _folder_text(runtime, folder, names.folder),
+        "sidecar": _one_text(sidecars, runtime.landing, is_dropped=True),
+    }
+    if names.above is not None:
+        texts["type_folder"] = _folder_text(runtime, folder.rpartition("/")[0], names.above)
     return texts | {"folder_name": place_of(relative)[1]}
 
 
-def landing_places(relative: str) -> dict[str, str]:
-    """Return where the settings of a file of the landing area are, by layer; all paths are relative to that area.
+def _names_beside(source: Location) -> list[str]:
+    """Return the names beside a file outside the landing area; of those that can't, or shouldn't, be listed the usual.
 
-    Empty parts of a bucket's key don't lead around a folder's settings.
+    A store may have millions of objects below a prefix that a run names.
     """
-    folder = "/".join(part for part in relative.split("/")[:-1] if part)
-    places = {"folder": f"{folder}/{FOLDER_SETTINGS}".lstrip("/"), "sidecar": f"{relative}{SIDECAR_SUFFIX}"}
-    if place_of(relative)[1] is not None:
-        places["type_folder"] = f"{folder.rpartition('/')[0]}/{FOLDER_SETTINGS}"
-    return places
+    if source.is_local:
+        with suppress(PermissionError):
+            return names_in(source.parent)
+    forms = {source.name, *(unicodedata.normalize(form, source.name) for form in ("NFC", "NFD"))}
+    usual = [*FOLDER_SETTINGS_NAMES, *(f"{form}{suffix}" for form in sorted(forms) for suffix in SIDECAR_SUFFIXES)]
+    return [source.name, *(name for name in usual if source.with_name(name).exists())]
 
 
-def sidecar_of(source: Location) -> Location:
-    """Return where the settings of one file are."""
-    return source.with_name(f"{source.name}{SIDECAR_SUFFIX}")
+def folder_text(runtime: Runtime, import_type: str) -> SettingsText:
+    """Return the text of the settings file of a type's folder in the landing area.
+
+    Raises:
+        OSError: it is there and can't be read, or the folder can't be listed.
+    """
+    return _folder_text(runtime, import_type, SettingsNames(names_in(runtime.landing / import_type)))
+
+
+def named_folder(runtime: Runtime, import_type: ImportType, name: object) -> GivenSettings | None:
+    """Read the settings file of the folder that a setting names, such as a pool's, for `settings.resolve` (X-21).
+
+    Raises:
+        SettingsError: it is wrong.
+        OSError: it can't be read.
+    """
+    if not isinstance(name, str) or "/" in name or "\0" in name or is_hidden(name) or name in (".", ".."):
+        return None
+    for form in ("NFC", "NFD"):
+        folder = f"{import_type.name}/{unicodedata.normalize(form, name)}"
+        if name_mistake(folder) is None:
+            text = _folder_text(runtime, folder, SettingsNames(names_in(runtime.landing / folder)))
+            if text is not None:
+                return read_layers({"folder": text}, "", {"folder": f"{FOLDER_SETTINGS} of the folder {name}"})[
+                    "folder"
+                ]
+    return None
+
+
+def folder_of(relative: str) -> str:
+    """Return the folder of a path in the landing area. Empty parts of a bucket's key don't lead around its settings."""
+    return "/".join(part for part in relative.split("/")[:-1] if part)
+
+
+def two_files(names: Sequence[str]) -> dict[str, str]:
+    """Say that there are several settings files where there may be one (X-11)."""
+    listed = ", ".join(map(shown, sorted(names)[:MOST_MISTAKES]))
+    return {"mistake": f"There are {len(names)} settings files where one may be: {listed}. Keep the one that counts."}
+
+
+def _folder_text(runtime: Runtime, folder: str, names: SettingsNames) -> SettingsText:
+    paths = [runtime.landing / f"{folder}/{name}".lstrip("/") for name in names.of_folder]
+    return _one_text(paths, runtime.landing, is_dropped=True)
+
+
+def _one_text(paths: Sequence[Location], root: Location | None, *, is_dropped: bool = False) -> SettingsText:
+    if len(paths) > 1:
+        return two_files([path.name for path in paths])
+    return read_text(paths[0], root, is_dropped=is_dropped) if paths else None
 
 
 def _read(path: Location, root: Location | None, *, is_dropped: bool) -> bytes:

@@ -25,11 +25,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Self
 
+from include.importing.file_names import PARTIAL_SUFFIX
+
 _COPY_BYTES = 4 << 20
 _READ_AHEAD_BYTES = 8 << 20
 _UPLOAD_BYTES = 16 << 20
 """Of a part of an upload: a bucket takes 10,000 of them. s3fs would read ahead, and gather before it sends, 50 MiB."""
-PARTIAL_SUFFIX = ".part"
 _HERE, _NO_REPLACE = -100, 1
 """AT_FDCWD and RENAME_NOREPLACE, of Linux's renameat2, which Python doesn't have."""
 _DISK = ("", "file", "local")
@@ -68,12 +69,28 @@ class FileStat:
         version: size and mtime (ns) on a disk; size, ETag and time of writing (s) in an object store.
         modified_at: last write, UTC. The last change of the entry where the time of the last write is no date.
         is_object: an object of a store, which appears as a whole; a file on a disk may still be growing.
+        changed_at: last change of the entry itself, UTC: when it was written, or came here by renaming or copying,
+            whatever time it brought with it. In an object store that is the last write.
     """
 
     size_bytes: int
     version: str
     modified_at: datetime
     is_object: bool
+    changed_at: datetime
+
+    def arrived_at(self, now: datetime) -> datetime:
+        """Return when a file came to be where it is, as it is (X-14).
+
+        Each write and each coming here changes the entry, by this machine's clock or its disk server's, so that its
+        last change is the later of both; the time of the last write may have been brought along. Changes in the future
+        are of a clock that was put back: then the last write counts, and if that is in the future too, this moment.
+        """
+        return next((moment for moment in (self.changed_at, self.modified_at) if moment <= now), now)
+
+    def age_seconds(self, now: datetime) -> float:
+        """Return how long it is since the last write, which is not after the entry's last change: never below 0."""
+        return max((now - min(self.modified_at, self.changed_at)).total_seconds(), 0)
 
 
 @dataclass(frozen=True)
@@ -119,8 +136,8 @@ class Location:
         return self.path if self.is_local else f"{self.protocol}://{self.path}"
 
     def with_name(self, name: str) -> Self:
-        """Return what has another name in the same folder."""
-        return self.parent / name
+        """Return what has another name in the same folder. In a bucket, `a//b` is in another one than `a/b`."""
+        return self._at(f"{self.path.rpartition('/')[0]}/{name}")
 
     def below(self, folder: Location) -> str | None:
         """Return the path relative to a folder, None when it is not in it. Texts are compared, no link is resolved."""
@@ -261,12 +278,12 @@ def local_stat(entry: os.stat_result, path: str) -> FileStat:
     if not modes.S_ISREG(entry.st_mode):
         raise NotARegularFile(next((kind for is_it, kind in _KINDS if is_it(entry.st_mode)), "special"), path)
     version = f"{entry.st_size}-{entry.st_mtime_ns}"
-    return FileStat(entry.st_size, version, _moment(entry), is_object=False)
+    return FileStat(entry.st_size, version, _moment(entry.st_mtime, entry.st_ctime), False, _moment(entry.st_ctime))
 
 
-def _moment(entry: os.stat_result) -> datetime:
-    """Return the last write. Some file systems keep years that no calendar has: then the entry's own last change."""
-    for seconds in (entry.st_mtime, entry.st_ctime):
+def _moment(*times: float) -> datetime:
+    """Return the first time that is a date: some file systems keep years that no calendar has."""
+    for seconds in times:
         with suppress(ValueError, OverflowError, OSError):
             return datetime.fromtimestamp(seconds, UTC)
     return _EPOCH
@@ -279,7 +296,8 @@ def object_stat(info: Mapping[str, Any]) -> FileStat:
     tag = str(info.get("ETag") or info.get("etag") or "").strip('"')
     # Whole seconds: S3 has fractions in listings alone.
     version = f"{info['size']}-{tag}-{int(modified_at.timestamp())}"
-    return FileStat(int(info["size"] or 0), version, modified_at.astimezone(UTC), is_object=True)
+    modified_at = modified_at.astimezone(UTC)
+    return FileStat(int(info["size"] or 0), version, modified_at, is_object=True, changed_at=modified_at)
 
 
 def open_regular(path: str, folder: int | None = None) -> BinaryIO:
@@ -353,6 +371,33 @@ def remove_below(path: Location, root: Location) -> None:
         return
     with suppress(FileNotFoundError, NotADirectoryError), folder_below(path, root) as folder:
         os.unlink(path.name, dir_fd=folder)
+
+
+def remove_version(path: Location, root: Location, version: str) -> None:
+    """Remove a file that was copied; from a store, only this version of it: another one is another arrival (X-12).
+
+    A store that knows no conditions removes what is there. That is the file that was looked at a moment ago, unless
+    somebody has replaced it within the round trip in between.
+
+    Raises:
+        OSError: there is no right to.
+    """
+    if path.is_local or not hasattr(path.store, "call_s3"):
+        remove_below(path, root)
+        return
+    tag = version.partition("-")[2].rpartition("-")[0]
+    bucket, key, _ = path.store.split_path(path.path)
+    try:
+        path.store.call_s3("delete_object", Bucket=bucket, Key=key, IfMatch=tag)
+        path.store.invalidate_cache(path.path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        answer = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
+        if error.errno == errno.ENOSYS:  # the store knows no such condition
+            path.remove()
+        elif answer not in ("PreconditionFailed", "412"):
+            raise
 
 
 def has_writer(path: str) -> bool | None:
@@ -574,11 +619,21 @@ def _renameat2() -> Callable[..., int] | None:
     return call
 
 
-def changed_at(path: Location, stat: FileStat) -> datetime:
-    """Return when a file came to be where it is as it is: a file that was moved keeps the time of its last write."""
-    if not path.is_local:
-        return stat.modified_at
-    return datetime.fromtimestamp(os.lstat(path.path).st_ctime, UTC)
+def names_in(folder: Location) -> list[str]:
+    """Return the names of the entries of a folder that are no folders, none when there is no such folder.
+
+    Raises:
+        OSError: the folder can't be listed.
+    """
+    if not folder.is_local:
+        prefix = f"{folder.path}/"
+        below = (path.path.removeprefix(prefix) for path, _ in files_below(folder) if path.path.startswith(prefix))
+        return [name for name in below if "/" not in name]
+    try:
+        with os.scandir(folder.path) as entries:
+            return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def folders(parent: Location) -> list[Location]:

@@ -26,16 +26,22 @@ from sqlalchemy import Connection
 from include import import_types
 from include.importing import files, jobs, storage
 from include.importing.errors import FileRefused, NotAllDeleted, SettingsError
-from include.importing.files import FOLDER_SETTINGS, SIDECAR_SUFFIX, UPLOAD_RECORD, UPLOADS
+from include.importing.file_names import (
+    EXTENSIONS,
+    FOLDER_SETTINGS,
+    LONGEST_UPLOAD_NAME_BYTES,
+    SIDECAR_SUFFIX,
+    is_ignored,
+    suffix_of,
+)
+from include.importing.files import UPLOAD_RECORD, UPLOADS
 from include.importing.import_type import ImportType
 from include.importing.jobs import Job, State
-from include.importing.listing import EXTENSIONS
 from include.importing.mapping import ColumnMapping
 from include.importing.one_by_one import Failures
-from include.importing.places import is_ignored, suffix_of
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, inheritable, resolve
-from include.importing.settings_files import given_texts, read_layers, read_text
+from include.importing.settings_files import folder_text, given_texts, read_layers
 from include.importing.settings_form import form_settings, form_text
 from include.importing.stages import values_hidden
 from include.importing.storage import Location
@@ -47,8 +53,6 @@ KEPT_FOR = timedelta(days=1)
 """How long an upload is kept that nobody launches, from its last use on."""
 LONGEST_KEPT = timedelta(days=30)
 """How long one is kept whose run never took it: its DAG is paused, or the run was deleted."""
-LONGEST_NAME_BYTES = 180
-"""Room for `.settings.yaml` and the words that reports add, within the 255 bytes of a file system."""
 BLOCK_BYTES = 1 << 20
 _LARGEST_RECORD_BYTES = 4 << 20
 _ID = re.compile(r"[0-9a-f]{32}")
@@ -192,19 +196,19 @@ class _Abandoned(Exception):
 def safe_name(sent: str) -> str:
     """Return the name under which an upload is kept: the sender's, without what could lead or fool anyone elsewhere.
 
-    No folders, no characters that control or can't be seen, no dots or blanks at its start; its end is cut off before
-    the extension when it is too long.
+    No folders, no characters that control or can't be seen, no dots, blanks or `~` at its start; its end is cut off
+    before the extension when it is too long.
 
     Raises:
         FileRefused: `file.extension`: neither .csv nor .txt (X-01); `file.name`: one that the pick-up ignores (X-12).
     """
     name = unicodedata.normalize("NFC", _PATHS.split(sent)[-1])
     name = "".join(character for character in name if unicodedata.category(character)[0] != "C")
-    name = " ".join(name.split()).lstrip(". ")
+    name = " ".join(name.split()).lstrip(". ~")
     path = PurePosixPath(name or "?")
     if suffix_of(path.name) not in EXTENSIONS:
         raise FileRefused("file.extension", "The file is neither a .csv nor a .txt file.")
-    room = LONGEST_NAME_BYTES - len(path.suffix)
+    room = LONGEST_UPLOAD_NAME_BYTES - len(path.suffix)
     name = path.stem.encode()[:room].decode(errors="ignore") + path.suffix
     if is_ignored(name):
         raise FileRefused("file.name", "Files of this name are settings, or still being written: rename it.")
@@ -411,9 +415,9 @@ def _folder_settings(runtime: Runtime, import_type: ImportType) -> str | None:
     """Return the settings file of the type's landing folder.
 
     Raises:
-        SettingsError: it is no text.
+        SettingsError: it is no text, or there are several.
     """
-    text = read_text(runtime.landing / import_type.name / FOLDER_SETTINGS, runtime.landing, is_dropped=True)
+    text = folder_text(runtime, import_type.name)
     if isinstance(text, dict):
         raise SettingsError(text["mistake"])
     return text

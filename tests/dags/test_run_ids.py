@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import pick_up_tasks
 from include.importing.landing import Arrival
+from include.importing.listing import IGNORED, Unusable
 from pick_up_tasks import make_run_id, pause_before
 
 pytestmark = pytest.mark.dags
@@ -68,3 +70,24 @@ def test_the_pause_before_another_run_grows_to_an_hour():
 
 def test_a_dag_id_is_import_and_the_type():
     assert pick_up_tasks.dag_id("gift_cards") == "import_gift_cards"
+
+
+def test_x12_ignored_files_are_logged_and_no_mail_is_sent_about_them(monkeypatch, caplog):
+    mails = []
+
+    def notifier(entries):
+        return SimpleNamespace(send=lambda _: mails.append([entry.file_name for entry in entries]))
+
+    monkeypatch.setattr("notifications.UnusableNotifier", notifier)
+    monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {})
+    monkeypatch.setattr("include.importing.landing.record_unusable", lambda _, entries: list(entries))
+    ignored = Unusable("gift_cards", "/l/a.md5", "a.md5", IGNORED, "is ignored", "1")
+    odd = replace(ignored, url="/l/pipe.csv", file_name="pipe.csv", rule="file.special", reason="is a pipe")
+    with caplog.at_level("WARNING"):
+        assert [pick_up_tasks.report_unusable(None, entries) for entries in ([ignored], [ignored, odd], [])] == [
+            1,
+            2,
+            0,
+        ]
+    assert mails == [["pipe.csv"]]
+    assert "/l/a.md5 is not imported: it is ignored" in caplog.text

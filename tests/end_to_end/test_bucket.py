@@ -66,7 +66,7 @@ def jobs(imports: Imports) -> Mapping[str, dict[str, Any]]:
     imports.drop("gift_cards", "broken.csv", BROKEN)
     imports.drop("gift_cards", "left.csv", cards(10, 60, "bucketful"))
     imports.drop("gift_cards", "right.csv", cards(11, 60, "bucketful"))
-    imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04")
+    imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04\n")
     imports.drop("gift_card", "typo.csv", cards(12, 1, "bucketful"))
     names = ("pools.csv", "broken.csv", "left.csv", "right.csv", "table.xlsx", "typo.csv")
     return {name: imports.wait_for_job(name, 150) for name in names}

@@ -30,7 +30,7 @@ def test_x01_csv_and_txt_are_taken_in_any_letter_case(stocked: Site, name: str):
     assert (result.state, result.file, counts(result)) == ("completed", name, {"read": 1, "inserted": 1})
 
 
-@pytest.mark.parametrize("name", ["cards.xlsx", "cards.csv.gz", "cards", "cards.csv~", "cards.cvs"])
+@pytest.mark.parametrize("name", ["cards.xlsx", "cards.csv.gz", "cards", "cards.csv.bak", "cards.cvs"])
 def test_x01_any_other_file_is_refused_with_a_reason_and_kept(stocked: Site, name: str):
     result = stocked.cards(ONE, name=name)
     assert refusal(result) == "file.extension"

@@ -10,6 +10,8 @@ import itertools
 import os
 import random
 import stat as modes
+import unicodedata
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -39,7 +41,24 @@ ALPHABET = [
     *"ab1 *?[]{}!~#%+&='\"\\$:;,@-_", "::", "**", "..", "?versionId=", "%2e", "%2f", "é", "e\u0301", "\u202e",
     "\u200b", "😀", "\n", "\t", "{{x}}", "s3:", "zip::", "-rf", "CON", "_settings",
 ]  # fmt: skip
-ENDINGS = [".csv"] * 6 + [".CSV", ".txt", ".xlsx", "", ".part", ".TMP", ".csv.settings.yaml", ".csv.gz", ".yaml", "~"]
+UNFINISHED = [
+    ".part", ".partial", ".tmp", ".temp", ".filepart", ".crdownload", ".download", ".opdownload", ".uploading",
+    ".inprogress", "._copying_", ".aria2", ".!ut", ".swp", ".swx", "~",
+]  # fmt: skip
+SETTINGS_LIKE = [
+    ".csv.settings.yaml", ".csv.Settings.YML", ".csv.setting.yaml", ".csv.settings", ".csv.yaml", ".settings.yaml",
+    ".csv.settings.yaml.part", ".csv.settings.json", ".csv.settings.yaml.bak", ".yaml", ".md5", ".csv.sb-1a2b",
+]  # fmt: skip
+ENDINGS = [".csv"] * 20 + [".CSV", ".txt", ".xlsx", "", ".TMP", ".csv.gz", ".bak"] + UNFINISHED[::3] + SETTINGS_LIKE
+WHOLE_NAMES = [
+    "_settings.yaml",
+    "_Settings.yml",
+    "settings.yaml",
+    "_SUCCESS",
+    "Thumbs.db",
+    "_settings",
+    ".settings.yaml",
+]
 TOPS = [*import_types.IMPORT_TYPES, "nobody", ".hidden", ".", "gift_cards", "gift_cards"]
 SETTINGS = [
     "", "force: true\n", "release: '0 0 30 2 *'\n", "release: '0 3 * * *'\n", "settle_seconds: 86400\n", "unknown: 1\n",
@@ -63,6 +82,8 @@ class Tree:
 
 
 def name(chance: random.Random) -> str:
+    if chance.random() < 0.04:
+        return chance.choice(WHOLE_NAMES)
     stem = "".join(chance.choice(ALPHABET) for _ in range(chance.randint(0, 6)))
     return (stem + chance.choice(ENDINGS)).replace("/", "")[:120]
 
@@ -74,11 +95,27 @@ def content(chance: random.Random) -> tuple[bytes, str]:
 
 
 def is_data(relative: str) -> bool:
-    """Tell by the rules of X-12, written down once more, whether a path is a data file's."""
+    """Tell by the rules of X-12, written down once more, whether a path is a data file's.
+
+    What only resembles settings is among them: it is no file of rows, but it never vanishes either (X-11).
+    """
     parts = relative.split("/")
     last = parts[-1].lower()
-    ignored = last.endswith((".part", ".tmp", ".filepart", ".crdownload", ".settings.yaml")) or last == "_settings.yaml"
-    return not ignored and not any(part.startswith(".") for part in parts)
+    is_settings = last in ("_settings.yaml", "_settings.yml") or last.endswith((".settings.yaml", ".settings.yml"))
+    is_marker = last.endswith((".md5", ".sha256")) or last in ("_success", "thumbs.db", "desktop.ini")
+    is_unfinished = last.endswith(tuple(UNFINISHED)) or last.startswith("~") or ".sb-" in last
+    return not (is_settings or is_marker or is_unfinished or any(part.startswith(".") for part in parts))
+
+
+def is_settings_of(path: str, name: str) -> bool:
+    """Tell whether a name, relative like the path, is the path's settings file, whatever its letters' case and form."""
+    folded, wanted = (unicodedata.normalize("NFC", text).casefold() for text in (name, path))
+    return folded in (f"{wanted}.settings.yaml", f"{wanted}.settings.yml")
+
+
+def without_settings_of(path: str, before: dict[str, Any], after: Collection[str]) -> dict[str, Any]:
+    """Return what was there, without the settings that went with their file."""
+    return {name: held for name, held in before.items() if name in after or not is_settings_of(path, name)}
 
 
 def grow(root: Path, chance: random.Random) -> Tree:
@@ -193,9 +230,7 @@ def test_random_landing_areas_on_a_disk(stocked: Site, part: int):
                 assert state(root) == before, (seed, path)
                 continue
             del before[path]
-            sidecar = f"{path}.settings.yaml"
-            if sidecar not in state(root):
-                before.pop(sidecar, None)
+            before = without_settings_of(path, before, state(root))
             assert state(root) == before, (seed, path)
             kept = Path(job["archive_url"] or job["work_url"] or "/nowhere")
             source = tree.data.get(path)
@@ -253,7 +288,9 @@ def test_random_landing_areas_in_a_bucket(stocked: Site):
             for _ in range(chance.randint(3, 10)):
                 folders = [chance.choice(TOPS), *(name(chance) for _ in range(chance.choice([0, 0, 0, 1, 2])))]
                 key = "/".join([*folders, name(chance) or "y"]).strip("\n\t")
-                body = chance.choice(SETTINGS).encode() if key.endswith(".yaml") else content(chance)[0]
+                body = (
+                    chance.choice(SETTINGS).encode() if key.lower().endswith((".yaml", ".yml")) else content(chance)[0]
+                )
                 with suppress(ClientError):  # the server has no such keys
                     api.put_object(Bucket="fuzz", Key=f"{area}/landing/{key}", Body=body)
             before = held(f"{area}/landing/")
@@ -274,8 +311,7 @@ def test_random_landing_areas_in_a_bucket(stocked: Site):
                     raise AssertionError((seed, path)) from None
                 taken = before.pop(path)
                 after = held(f"{area}/landing/")
-                if f"{path}.settings.yaml" not in after:
-                    before.pop(f"{path}.settings.yaml", None)
+                before = without_settings_of(path, before, after)
                 assert after == before, (seed, path)
                 kept = str(job["archive_url"] or job["work_url"])
                 assert api.get_object(Bucket="fuzz", Key=kept.removeprefix("s3://fuzz/"))["Body"].read() == taken

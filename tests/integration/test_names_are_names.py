@@ -51,7 +51,7 @@ SIBLINGS = {
     "a#b.csv": ["a", "a.csv"],
     "a+b.csv": ["a b.csv"],
     "a\\b.csv": ["b.csv"],
-    "~a.csv": ["a.csv"],
+    "a~.csv": ["a.csv"],
     "$HOME.csv": ["HOME.csv"],
     "-rf.csv": ["rf.csv"],
     "a&b=c.csv": ["a.csv"],

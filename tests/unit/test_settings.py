@@ -66,7 +66,7 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
             "review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
             "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
             "take_action_template_from_file segment on_invalid_optional slash_dates phone_region rejects_verbatim "
-            "settle_seconds retention_days release after locked",
+            "settle_seconds retention_days release after ignore locked",
         )
     )
 
@@ -518,7 +518,7 @@ class TestLocked:
         assert resolve("gift_cards", folder=self.folder(), sidecar={"retention_days": 3}).retention_days == 3
 
     @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
-    @pytest.mark.parametrize("name", [name for name in SETTINGS if name != "locked"])
+    @pytest.mark.parametrize("name", [name for name in SETTINGS if name not in ("locked", "ignore")])
     def test_every_setting_can_be_locked_at_its_default(self, layer, name):
         other = {
             **OF_THE_ROWS, **OF_THE_RUN, "action": "edit_existing", "after": {"gift_card_pools": 5},
@@ -533,6 +533,12 @@ class TestLocked:
         assert f"{name}: is locked by the folder's settings" in wrong(
             kind, folder={"locked": [name]}, **{layer: {name: other}}
         )
+
+    @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
+    def test_x12_only_folders_say_what_is_ignored(self, layer):
+        expected = "ignore: only a folder's settings file can say which names are ignored."
+        assert wrong("gift_cards", **{layer: {"ignore": ["*.bak"]}}).endswith(expected)
+        assert "ignore" not in parameter_schema("gift_cards")
 
     def test_the_lock_of_a_types_folder_holds_in_the_folders_below_it(self):
         above = self.folder("retention_days: 5\nlocked: [retention_days]\n", "_settings.yaml of the folder above")
@@ -678,7 +684,7 @@ OF_THE_RUN = {
     "review": True, "review_reject_share": 0.5, "review_changed_share": 0.5, "review_header_change": True,
     "review_hours": 1, "dry_run": True, "force": True, "max_file_bytes": 5, "max_reject_share": 0.5,
     "rejects_verbatim": True, "settle_seconds": 9, "retention_days": 9, "release": "0 2 * * *",
-    "after": {"gift_card_pools": 5}, "locked": ["review"], "given_by": {"delimiter": "folder"},
+    "after": {"gift_card_pools": 5}, "ignore": ["*.bak"], "locked": ["review"], "given_by": {"delimiter": "folder"},
 }  # fmt: skip
 
 
@@ -806,3 +812,31 @@ def test_importing_the_settings_is_light_enough_for_the_parsing_of_dags():
     root = Path(settings.__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("patterns", "message"),
+    [
+        (["*"], "'*' would ignore every file"),
+        (["a.csv", "**"], "'**' would ignore every file"),
+        (["?*"], "would ignore every file"),
+        ([""], "ignore"),
+        (["x" * 256], "ignore"),
+        ([f"{number}.bak" for number in range(101)], "ignore"),
+        ("*.bak", "ignore"),
+        ([1], "ignore"),
+    ],
+)
+def test_x12_patterns_of_ignored_names_are_bounded(patterns, message):
+    assert message in wrong("gift_cards", folder={"ignore": patterns})
+
+
+def test_x12_patterns_of_ignored_names_replace_the_usual_ones():
+    assert resolve("gift_cards").ignore == ["*.md5", "*.sha256", "_SUCCESS", "Thumbs.db", "desktop.ini"]
+    assert resolve("gift_cards", folder={"ignore": ["[ab]*.old", "[ab]*.old"]}).ignore == ["[ab]*.old"]
+    assert resolve("gift_cards", folder={"ignore": []}).ignore == []
+
+
+def test_x16_names_in_settings_are_composed():
+    assert resolve("promo_codes", sidecar={"pool": "cafe\u0301"}).pool == "caf\u00e9"
+    assert resolve("promo_codes", folder={"pool": "cafe\u0301"}, folder_name="caf\u00e9").pool == "caf\u00e9"

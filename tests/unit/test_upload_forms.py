@@ -21,6 +21,7 @@ pytestmark = pytest.mark.unit
         ("line\x07bell\x00\n.csv", "linebell.csv"),
         ("\u202egnp\u200b.csv", "gnp.csv"),
         ("... . cards.csv", "cards.csv"),
+        ("~$cards.csv", "$cards.csv"),
         ("two   blanks.csv", "two blanks.csv"),
         ("e\u0301.csv", "\u00e9.csv"),
         ("\ud800.txt.csv", "txt.csv"),

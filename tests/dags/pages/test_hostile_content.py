@@ -192,7 +192,7 @@ def file_names() -> list[str]:
     """The most hostile of the strings that a file can be called."""
 
     def usable(text: str) -> bool:
-        return "/" not in text and not text.startswith(".") and len(text.encode()) <= LONGEST_NAME_BYTES
+        return "/" not in text and not text.startswith((".", "~")) and len(text.encode()) <= LONGEST_NAME_BYTES
 
     def hostility(text: str) -> int:
         odd = sum(unicodedata.category(character) in ("Cf", "Cc") for character in text)

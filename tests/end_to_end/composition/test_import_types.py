@@ -40,7 +40,7 @@ def sample(import_type: str) -> tuple[str, bytes]:
 
 def drop_everything(imports: Imports) -> dict[str, dict[str, Any]]:
     """Drop the samples of all types at once, and one file that is refused; return the jobs by import type."""
-    imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04")
+    imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04\n")
     for import_type in IMPORT_TYPES:
         imports.drop(import_type, *sample(import_type))
     found = {import_type: imports.wait_for_job(sample(import_type)[0], 180) for import_type in IMPORT_TYPES}
@@ -53,7 +53,7 @@ def drop_everything(imports: Imports) -> dict[str, dict[str, Any]]:
 def jobs(imports: Imports, reference: Reference) -> dict[str, dict[str, Any]]:
     """Everything dropped, here and there."""
     found = drop_everything(imports)
-    assert reference.load("gift_cards", "table.xlsx", b"PK\x03\x04") == "refused"
+    assert reference.load("gift_cards", "table.xlsx", b"PK\x03\x04\n") == "refused"
     for import_type in ("gift_card_pools", "gift_cards", "promo_code_pools", "promo_codes", "customers"):
         assert reference.load(import_type, *sample(import_type)).startswith("completed"), import_type
     assert reference.top_up()[GENERATED] == 100

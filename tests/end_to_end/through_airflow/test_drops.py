@@ -55,7 +55,7 @@ def night(imports: Imports) -> Jobs:
     for series, name in enumerate(FIVE, start=501):
         imports.drop("gift_cards", name, cards(series, 50, "night_other"))
     imports.drop("gift_cards", "broken.csv", BROKEN)
-    imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04")
+    imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04\n")
     imports.drop("gift_card_pools", "no_brand.csv", POOL_HEADER.replace("brand,", "").encode() + b"\nx\n")
     imports.drop("gift_card", "typo.csv", cards(901, 1, "night_any"))
     time.sleep(2.5)
