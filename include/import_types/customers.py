@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.importing.errors import ConfigurationError, FileRefused
-from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
 from include.importing.names import did_you_mean, normalise_name
 from include.located_yaml import quoted
 
@@ -262,10 +262,34 @@ _FIELDS = (
         is_droppable=True,
         description="Number of the loyalty card; does not identify the customer.",
     ),
-    Field("area", "Area", clearable=True, is_droppable=True, description="The customer's area."),
-    Field("last_name", "Last name", sensitive=True, clearable=True, is_droppable=True, description="Last name."),
-    Field("first_name", "First name", sensitive=True, clearable=True, is_droppable=True, description="First name."),
-    Field("middle_name", "Middle name", sensitive=True, clearable=True, is_droppable=True, description="Middle name."),
+    Field("area", "Area", clearable=True, is_droppable=True, description="The customer's area.", look=Look.PLACE),
+    Field(
+        "last_name",
+        "Last name",
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="Last name.",
+        look=Look.PERSON,
+    ),
+    Field(
+        "first_name",
+        "First name",
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="First name.",
+        look=Look.PERSON,
+    ),
+    Field(
+        "middle_name",
+        "Middle name",
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="Middle name.",
+        look=Look.PERSON,
+    ),
     Field(
         "full_name",
         "Full name",
@@ -273,6 +297,7 @@ _FIELDS = (
         clearable=True,
         is_droppable=True,
         description="Kept as given; ignored in rows that have one of the name's parts.",
+        look=Look.FULL_NAME,
     ),
     Field(
         "sex",
@@ -295,6 +320,7 @@ _FIELDS = (
         clearable=True,
         is_droppable=True,
         description="Not in the future.",
+        look=Look.BIRTH,
     ),
     Field(
         "is_subscribed",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.importing.errors import ConfigurationError
-from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,6 +49,7 @@ GIFT_CARDS = ImportType(
             required=True,
             sensitive=True,
             description="Text, unique over all pools; leading zeros count.",
+            look=Look.CARD_NUMBER,
         ),
         Field(
             "pool_system_name",
@@ -66,6 +67,7 @@ GIFT_CARDS = ImportType(
             sensitive=True,
             is_secret=True,
             description="Text; needed where the pool requires CVVs. Stored as a keyed hash only.",
+            look=Look.CVV,
         ),
         Field(
             "balance",
@@ -103,11 +105,13 @@ GIFT_CARDS = ImportType(
         Lookup(
             "pool",
             "pool_system_name",
-            "SELECT system_name, card_value, cvv_required, supports_arbitrary_value FROM loyalty.gift_card_pool",
+            "SELECT system_name, card_value, cvv_required, supports_arbitrary_value, max_card_value "
+            "FROM loyalty.gift_card_pool",
             columns={
                 "card_value": Kind.DECIMAL,
                 "cvv_required": Kind.BOOLEAN,
                 "supports_arbitrary_value": Kind.BOOLEAN,
+                "max_card_value": Kind.DECIMAL,
             },
         ),
         Lookup("point_of_contact", "point_of_contact", "SELECT external_id FROM loyalty.point_of_contact"),

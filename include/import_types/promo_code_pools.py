@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +72,7 @@ PROMO_CODE_POOLS = ImportType(
             aliases=("ID", "Pool system ID"),
             clearable=True,
             description="Unique name that codes refer to; made from the name when blank. It never changes.",
+            look=Look.SYSTEM_NAME,
         ),
         Field(
             "name",
@@ -80,20 +81,25 @@ PROMO_CODE_POOLS = ImportType(
             required=True,
             clearable=True,
             description="Name that people see; needed in every row.",
+            look=Look.NAME,
         ),
         Field(
             "description",
             "Description",
             clearable=True,
             description="What the pool is for; needed to launch it.",
+            look=Look.NAME,
         ),
-        Field("campaign", "Campaign", clearable=True, description="The campaign that the codes belong to."),
+        Field(
+            "campaign", "Campaign", clearable=True, description="The campaign that the codes belong to.", look=Look.NAME
+        ),
         Field(
             "parameter_name",
             "Parameter name in the message template builder",
             aliases=("Parameter name",),
             clearable=True,
             description="Identifier of the code in message templates.",
+            look=Look.SYSTEM_NAME,
         ),
         Field(
             "fill_method",

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.importing.errors import FileRefused
-from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
 from include.located_yaml import quoted
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ PROMO_CODES = ImportType(
             required=True,
             sensitive=True,
             description="Text, unique over all pools; letter case and leading zeros count.",
+            look=Look.CODE,
         ),
         Field(
             "pool",

@@ -15,8 +15,8 @@ from psycopg2.sql import SQL, Identifier
 from sqlalchemy import Connection
 
 from include import import_types
-from include.importing import files, jobs, staging
-from include.importing.errors import FileRefused, SuiteError
+from include.importing import files, jobs, limits, staging
+from include.importing.errors import FileRefused, ReviewNeeded, SuiteError
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping
@@ -28,11 +28,6 @@ from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
-SUSPICIOUS_SHARE = 0.9
-"""A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
-SUSPICIOUS_REJECTS = 100
-"""… when there are at least so many."""
-
 _PREPARE = """
 SET LOCAL work_mem = '256MB';
 SET LOCAL jit = off;
@@ -161,6 +156,7 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
 
     Raises:
         FileRefused: more rows were rejected than `max_reject_share` allows.
+        ReviewNeeded: so many that a person is to be asked first, and nobody has been (X-18).
         SourceChanged: the file was written on after it had been taken (X-12).
         SuiteError: the suite let a row through that the table refuses.
         WarehouseUnavailable, WarehouseFault
@@ -270,6 +266,8 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             cursor.execute("SAVEPOINT before_load")
             _run_statement(cursor, import_type)
             refusal = _too_many_rejects(cursor, job)
+            if not refusal:
+                _call_for_review(connection, cursor, job)
             if job.is_dry_run or refusal:
                 _undo_but_keep_verdicts(cursor)
             elif jobs.parents(connection, job.id):
@@ -359,6 +357,31 @@ def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
     )
 
 
+def _call_for_review(connection: Connection, cursor: Cursor, job: Job) -> None:
+    """Give the load up where so many rows are rejected that a person is to be asked, and nobody has been (X-18).
+
+    Judged here, where the rows are counted anyway: to rehearse every load would double its time.
+
+    Raises:
+        ReviewNeeded: the transaction is to be rolled back.
+    """
+    if job.is_dry_run or job.has_review:
+        return
+    plan = jobs.chunks(connection, job.id)
+    read = sum(chunk.rows_read or 0 for chunk in plan)
+    cursor.execute("SELECT count(*) FROM load_reject")
+    (reasons_of_load,) = cursor.fetchone() or (0,)
+    at_most = sum(chunk.rows_rejected or 0 for chunk in plan) + int(reasons_of_load)
+    if not limits.may_reject_too_many(job.settings, read, at_most):
+        return
+    cursor.execute(_REJECT_SHARE, {"job_id": job.id})
+    _, rejected = cursor.fetchone() or (0, 0)
+    cursor.execute(_COMMON_RULES, {"job_id": job.id})
+    mapping = ColumnMapping.from_json(job.mapping or {})
+    if reasons := limits.rejecting_too_many(job.settings, read, int(rejected), dict(cursor.fetchall()), mapping):
+        raise ReviewNeeded(reasons)
+
+
 def _tally_rules(connection: Connection, cursor: Cursor, job: Job) -> None:
     """Write the counts per rule, from the chunks and from the load, and the warnings that follow from them."""
     tallies: dict[tuple[str, str], tuple[int, list[int]]] = {}
@@ -415,9 +438,9 @@ def _warnings(
             warnings.append({"rule": each["rule"], "rows": each["rows"], "message": told})
     rejected = _rejected(connection, job_id)
     for each in counted:
-        if each["severity"] == "critical" and rejected >= SUSPICIOUS_REJECTS:
+        if each["severity"] == "critical" and rejected >= limits.SUSPICIOUS_REJECTS:
             share = each["rows"] / rejected
-            if share > SUSPICIOUS_SHARE:
+            if share > limits.SUSPICIOUS_SHARE:
                 warnings.append(
                     {
                         "rule": "file.probable_mapping_slip",

@@ -78,7 +78,7 @@ DECIMAL = pa.decimal128(18, 2)
 CLEAR = "%CLEAR%"
 """The cell that erases a value. Source: PP-02, CU-04."""
 
-_BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _DECIMAL = r"^-?(?:[0-9]{1,16}(?:\.[0-9]{0,2})?|\.[0-9]{1,2})$"
 _UNREADABLE_DECIMALS = {
     "too_many_decimals": r"^-?[0-9]*\.[0-9]{3,}$",
@@ -182,7 +182,7 @@ def _read(sent: pa.StringArray, field: Field, options: ReadOptions) -> Reading:
         case Kind.IDENTIFIER:
             return _read_identifiers(sent)
         case Kind.BOOLEAN:
-            return _read_words(sent, _BOOLEANS, pa.bool_(), "not_boolean")
+            return _read_words(sent, BOOLEANS, pa.bool_(), "not_boolean")
         case Kind.DECIMAL:
             return _read_decimals(sent)
         case Kind.INTEGER:

@@ -282,6 +282,31 @@ class ExpectColumnValuesToBeInRange(RowRule):
         return reduce(pc.or_, outside)
 
 
+class ExpectColumnValuesToBeAtMostColumn(RowRule):
+    """A number is not above another column's of the same row; a blank on either side passes. Source: X-18.
+
+    Args:
+        other_column: the limit.
+        unless_column: a column that has a limit of its own: where it is filled, this rule does not apply.
+    """
+
+    other_column: StrictStr
+    unless_column: StrictStr | None = None
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Numbers above the limit."""
+        limits = _column(frame, self.other_column)
+        if limits.null_count == len(limits):
+            return _no_row(frame)
+        above = pc.greater(_column(frame, self.column), limits)
+        return above if self.unless_column is None else pc.and_(above, pc.is_null(_column(frame, self.unless_column)))
+
+    def columns_read(self) -> set[str]:
+        """Return the columns that the frame must have for this rule."""
+        unless = {self.unless_column} if self.unless_column is not None else set()
+        return super().columns_read() | {self.other_column} | unless
+
+
 class ExpectColumnValueCharactersToBeAtMost(RowRule):
     """Text of at most `max_characters` characters (Unicode code points)."""
 

@@ -38,6 +38,11 @@ _ENTRY_BYTES = 300
 """Of memory for a key or an item, roughly; a short one has two bytes of a file."""
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
+REJECT_SHARE = 0.5
+"""Share of rejected rows above which a person is asked unless settings say otherwise (X-18) …"""
+REJECT_SHARE_ROWS = 100
+"""… from so many rows on: a handful is corrected sooner than a question is answered."""
+
 WAIT_MINUTES = 30
 """How long a file waits for those of the types in `after`, unless said otherwise (GC-05)."""
 
@@ -64,7 +69,9 @@ _BEARING = (
 _PICK_UP = ("settle_seconds", "release", "after")
 """Settings that are over before a run begins: a run's form doesn't offer them."""
 
-_REVIEW = ("review", "review_reject_share", "review_changed_share", "review_header_change", "review_hours")
+_REVIEW = (
+    "review", "review_columns", "review_reject_share", "review_changed_share", "review_header_change", "review_hours",
+)  # fmt: skip
 
 _OF_ONE_RUN = (*_PICK_UP, *_REVIEW, "dry_run", "force", "max_file_bytes", "locked")
 """What someone wanted of one run; a corrected file (X-09) doesn't take these over: it is there to be loaded."""
@@ -146,11 +153,15 @@ class ImportSettings(BaseModel):
         description="Columns in words of the sender: {header: field}, or {header: null} to switch a column off.",
     )
     review: bool = Field(False, description="Wait until a person has approved the import, or corrected its mapping.")
+    review_columns: bool = Field(
+        True, description="Ask a person when a column's first values look like another field's, or a key's repeat."
+    )
     review_reject_share: float | None = Field(
-        None,
+        REJECT_SHARE,
         ge=0,
         le=1,
-        description="Share of rejected rows (0 to 1) above which a person is asked. Off when left out.",
+        description="Share of rejected rows (0 to 1) above which a person is asked: the default from 100 rows on, one "
+        "that is given in every file. 1 is off.",
     )
     review_changed_share: float | None = Field(
         None,
@@ -230,6 +241,12 @@ class ImportSettings(BaseModel):
         default_factory=dict,
         description="What follows from them and the project's, such as the default data source. No setting itself.",
     )
+
+    @property
+    def has_own_reject_share(self) -> bool:
+        """Tell whether a folder, a file or a run says what share of rejected rows asks a person, and it isn't off."""
+        share = self.review_reject_share
+        return "review_reject_share" in self.given_by and share is not None and share < 1
 
 
 SETTINGS = tuple(name for name in ImportSettings.model_fields if name not in ("given_by", "derived"))

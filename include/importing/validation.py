@@ -24,7 +24,7 @@ from include.importing.import_type import Field, ImportType, Kind, Lookup
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
 from include.importing.mapping import ColumnMapping
-from include.importing.origins import ESCAPED, Origins, read_origins
+from include.importing.origins import Origins, read_origins, unescape_cells
 from include.importing.records import ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
@@ -41,6 +41,8 @@ FIRST_LINES = 100
 """How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
 LAUNCHED_AT = "job__launched_at"
 LINE = "line"
+MAX_CARD_VALUE = "project__max_card_value"
+"""The project's limit, beside every row; null where it has none (X-18)."""
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
                  Kind.INTEGER: pa.int64()}  # fmt: skip
 
@@ -134,7 +136,7 @@ def join_lookup(cells: pa.Array, table: LookupTable) -> dict[str, pa.Array]:
 
 def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     """Return every column that a suite of this type may name."""
-    columns = {LINE, LAUNCHED_AT}
+    columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE}
     for each in fields:
         columns.add(each.name)
         if each.kind is not Kind.TEXT:
@@ -222,6 +224,8 @@ class Judge:
         origins = read_origins(block, self.dialect, self._header)
         lines = block.lines[positions]
         columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
+        limit = pa.scalar(self._runtime.project.max_card_value, parsing.DECIMAL)
+        columns[MAX_CARD_VALUE] = pa.repeat(limit, len(positions))
         for table in self.lookups:
             columns |= join_lookup(fields[table.lookup.field], table)
         frame = pd.DataFrame(
@@ -245,7 +249,7 @@ class Judge:
         positions, cells = records.read_cells(block, self.dialect, len(self._header), list(mapped.values()))
         texts = dict(zip(mapped, cells, strict=True))
         if self.unescape:
-            texts = {name: pc.replace_substring_regex(text, ESCAPED, r"\1") for name, text in texts.items()}
+            texts = {name: unescape_cells(text) for name, text in texts.items()}
         fields: dict[str, pa.Array] = {}
         for each in self.fields:
             if each.name in texts:

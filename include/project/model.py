@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -175,6 +176,7 @@ class Project(_Entry):
     segments: tuple[Name, ...] = ()
     promo_code_formats: tuple[PromoCodeFormat, ...] = ()
     default_phone_region: Region = "US"
+    max_card_value: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=2)] | None = None
     alert_subscribers: tuple[EmailStr, ...] = ()
 
     @model_validator(mode="after")

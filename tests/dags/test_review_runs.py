@@ -236,7 +236,8 @@ def test_no_value_of_a_row_stands_in_the_form_or_anywhere_else(drop, person, cap
 )
 def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_tasks(connected, state, error):
     """Source: X-06, X-14."""
-    import import_tasks
+    import loading_task
+
     from warehouse_runtime import open_runtime
 
     insert = (
@@ -246,7 +247,7 @@ def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_ta
     with connected.owner.begin() as connection:
         job_id = connection.execute(text(insert), {"state": state}).scalar_one()
     with open_runtime() as runtime:
-        assert import_tasks.resume(runtime, job_id) is False
+        assert loading_task.resume(runtime, job_id) is False
         with pytest.raises(Exception, match=str(job_id)) as caught:
-            import_tasks.refuse_to_load(runtime, job_id)
+            loading_task.refuse_to_load(runtime, job_id)
     assert type(caught.value).__name__ == error
