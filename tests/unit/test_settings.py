@@ -62,8 +62,8 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
     assert set(SETTINGS) == set(
         re.findall(
             r"\w+",
-            "action encoding delimiter mapping review review_reject_share review_changed_share review_header_change "
-            "review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
+            "action encoding delimiter mapping review review_columns review_reject_share review_changed_share "
+            "review_header_change review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
             "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
             "take_action_template_from_file segment on_invalid_optional slash_dates rejects_verbatim settle_seconds "
             "retention_days release after locked",
@@ -675,7 +675,8 @@ OF_THE_ROWS = {
     "on_invalid_optional": "drop_value", "slash_dates": "day_first",
 }  # fmt: skip
 OF_THE_RUN = {
-    "review": True, "review_reject_share": 0.5, "review_changed_share": 0.5, "review_header_change": True,
+    "review": True, "review_columns": False, "review_reject_share": 0.25, "review_changed_share": 0.5,
+    "review_header_change": True,
     "review_hours": 1, "dry_run": True, "force": True, "max_file_bytes": 5, "max_reject_share": 0.5,
     "rejects_verbatim": True, "settle_seconds": 9, "retention_days": 9, "release": "0 2 * * *",
     "after": {"gift_card_pools": 5}, "locked": ["review"], "given_by": {"delimiter": "folder"},
@@ -728,8 +729,8 @@ def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():
 
 def test_the_form_offers_what_fits_the_type_and_is_not_over_before_a_run():
     assert set(parameter_schema("gift_card_pools")) == {
-        "action", "encoding", "delimiter", "mapping", "review", "review_reject_share", "review_header_change",
-        "review_hours", "dry_run", "force", "max_file_bytes",
+        "action", "encoding", "delimiter", "mapping", "review", "review_columns", "review_reject_share",
+        "review_header_change", "review_hours", "dry_run", "force", "max_file_bytes",
         "max_reject_share", "slash_dates", "rejects_verbatim", "retention_days",
     }  # fmt: skip
     assert set(parameter_schema("gift_cards")) - set(parameter_schema("gift_card_pools")) == {"strict_sold_cards"}
