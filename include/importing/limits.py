@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.importing.jobs import JobCounts
@@ -55,23 +55,32 @@ def rejecting_too_many(
     share = _reject_share(settings, read)
     if share is None or not rejected:
         return []
-    rule, rows = max(rules.items(), key=lambda counted: counted[1], default=("", 0))
-    about = _about(rule, mapping)
+    frequent = sorted(rules, key=lambda rule: (-rules[rule], rule))[:3]
+    rule = frequent[0] if frequent else ""
+    rows = rules.get(rule, 0)
     if rejected / read > share:  # share * read would round 0.29 of 100 down
         message = f"{rejected:,} of {read:,} rows would be rejected, more than review_reject_share = {share:g} allows."
-        explained = f" {rule} explains {rows / rejected:.0%} of them{about}" if rows > rejected / 2 else ""
-        return [{"rule": "review.reject_share", "message": message + explained}]
+        if rows > rejected / 2:
+            return [
+                _reason("reject_share", f"{message} {rule} explains {rows / rejected:.0%} of them", [rule], mapping)
+            ]
+        if read >= REJECT_SHARE_ROWS:
+            return [_reason("reject_share", f"{message} Most frequent: {', '.join(frequent)}", frequent, mapping)]
+        return [{"rule": "review.reject_share", "message": message}]
     is_slip = rejected >= SUSPICIOUS_REJECTS and rows / rejected > SUSPICIOUS_SHARE and rejected > read / 2
     if is_slip:
         message = f"{rule} explains {rows / rejected:.0%} of the {rejected:,} of {read:,} rows that would be rejected"
-        return [{"rule": "review.mapping_slip", "message": message + about}]
+        return [_reason("mapping_slip", message, [rule], mapping)]
     return []
 
 
-def _about(rule: str, mapping: ColumnMapping) -> str:
-    """Return the end of a sentence that names the column that a rule is about."""
-    index = mapping.field_indexes.get(rule.partition(".")[0])
-    return "." if index is None else f": is {mapping.numbered(mapping.columns[index])} the right one?"
+def _reason(name: str, message: str, rules: Sequence[str], mapping: ColumnMapping) -> Reason:
+    """Return a reason whose sentence names the columns that the rules are about."""
+    fields = dict.fromkeys(rule.partition(".")[0] for rule in rules)
+    indexes = [mapping.field_indexes[field] for field in fields if field in mapping.field_indexes]
+    columns = " and ".join(mapping.numbered(mapping.columns[index]) for index in indexes)
+    question = f": {'are' if indexes[1:] else 'is'} {columns} the right {'ones' if indexes[1:] else 'one'}?"
+    return {"rule": f"review.{name}", "message": message + (question if indexes else ".")}
 
 
 def _changed(settings: Mapping[str, Any], read: int, updated: int) -> list[Reason]:

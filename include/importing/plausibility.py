@@ -68,7 +68,7 @@ _FORMS = re.compile(
     | (?P<LONG_NUMBER>[0-9]{12,}|(?:[0-9]{4}[\ -]){3}[0-9]{1,7}|[0-9](?:[.,][0-9]+)?E\+?1[0-9])
     | (?P<NUMBER>-?[0-9]{1,11})
     | (?P<PHONE>\+?(?:[\ ().\-/]*[0-9]){7,15}[\ ().\-/]*)
-    | (?P<YES_NO>(?i:true|false|yes|no|t|f|y|n|on|off))
+    | (?P<YES_NO>(?i:true|false|yes|no|on|off))  # a letter may be an initial
     | (?P<WORDS>[^\d\s]+)
     | (?P<CODE>\S+)
     | (?P<TEXT>.+)

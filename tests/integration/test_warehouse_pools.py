@@ -97,7 +97,8 @@ def test_gp02_two_pools_cannot_share_a_product(warehouse):
             for change in (
                 "name = 'other'", "system_name = 'other'", "card_value = 7, supports_arbitrary_value = false",
                 "lifetime_years = 3, expiration_type = 'Year'", "cvv_required = true", "brand = 'Demo'",
-                "supports_partial_redemption = false", "product_external_id = 'x'", "max_card_value = 5", "created_at = now()", "name = name",
+                "supports_partial_redemption = false", "product_external_id = 'x'", "max_card_value = 5",
+                "created_at = now()", "name = name",
             )
         ),
         ("DELETE FROM loyalty.gift_card_pool", "DELETE of loyalty.gift_card_pool refused: .* locked once imported"),
