@@ -119,7 +119,9 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
         import_type.check_file(connection, looked.settings, mapping)
     jobs.link_parents(connection, job.id, looked.origins)
     inspection = looked.inspection
-    oddities = [] if unusable else _oddities(runtime, connection, job, looked, mapping)
+    is_utf8 = looked.inspection.dialect.encoding == "utf-8"
+    text = source_path(runtime, job) if is_utf8 else text_path(runtime, job.id)
+    oddities = [] if unusable else describe_oddities(runtime, connection, import_type, looked, mapping, text)
     review = _review(looked.settings, change, unusable, oddities)
     found = {
         "dialect": asdict(inspection.dialect) | {"bom": inspection.dialect.bom.hex()},
@@ -150,18 +152,25 @@ def _header_change(runtime: Runtime, connection: Connection, job: Job, looked: L
     return None if before is None else compare_headers(before, looked.inspection.header) or None
 
 
-def _oddities(runtime: Runtime, connection: Connection, job: Job, looked: Looked, mapping: ColumnMapping) -> list[str]:
-    """Say which columns hold what another field's values look like; nothing where nobody wants to know (X-18).
+def describe_oddities(
+    runtime: Runtime,
+    connection: Connection,
+    import_type: ImportType,
+    looked: Looked,
+    mapping: ColumnMapping,
+    text: Location,
+) -> list[str]:
+    """Say which columns hold what another field's values look like; nothing where nobody is to be asked (X-18).
 
     A corrected file has a few odd rows by nature: a handful of values says nothing there.
+
+    Args:
+        text: the file in UTF-8.
     """
     chunks = looked.inspection.chunks
     if not looked.settings.review_columns or looked.settings.dry_run or not chunks:
         return []
-    is_utf8 = looked.inspection.dialect.encoding == "utf-8"
-    text = source_path(runtime, job) if is_utf8 else text_path(runtime, job.id)
     columns = _first_cells(text, looked, chunks[0], mapping)
-    import_type = import_types.get(job.import_type)
     return plausibility.describe_oddities(
         import_type,
         import_type.read_fields(runtime.project, mapping),

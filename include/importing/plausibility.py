@@ -37,7 +37,6 @@ FEWEST_OF_TWO = 4
 OWN_AT_MOST = 0.3
 OTHER_AT_LEAST = 0.6
 REPEATED_SHARE = 0.5
-_COPIED_DISTINCT = 10
 _ZEROS_AT_LEAST = 0.02
 _OLDEST_MOMENT = 1995
 """Nothing was sold online or subscribed to before; most people were born before."""
@@ -77,6 +76,14 @@ _FORMS = re.compile(
 )
 _YEAR = re.compile(r"(?:^|[./])([0-9]{4})(?![0-9])")
 _TIME_OF_DAY = re.compile(r"[T ][0-9:]*[1-9]")
+MAY_BE_EQUAL = (
+    {Look.NAME, Look.SYSTEM_NAME, Look.IDENTIFIER, Look.CODE, Look.CARD_NUMBER, Look.TEXT, Look.EMAIL, Look.PHONE},
+    {Look.PERSON, Look.FULL_NAME, Look.PLACE, Look.NAME, Look.TEXT},
+    {Look.CARD_NUMBER, Look.CODE, Look.SYSTEM_NAME, Look.IDENTIFIER, Look.AMOUNT},
+    {Look.DATE, Look.BIRTH, Look.MOMENT},
+)
+"""Looks of fields that may well hold the same in every row: a customer's external identifier may be the e-mail address,
+short numbers of cards the amounts."""
 _SPEAKING = (Form.EMAIL, Form.DATE, Form.AMOUNT, Form.YES_NO)
 """Forms that no free text and no identifier usually has."""
 
@@ -109,12 +116,13 @@ class Values:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A column with the field that it is read as, and the share of its values that may be the field's."""
+    """A column with the field that it is read as, and the shares of its values that may be, and are typical of it."""
 
     index: int
     field: Field
     values: Values
     own_share: float
+    typical_share: float
 
 
 def form_of(text: str) -> Form:
@@ -146,7 +154,8 @@ def describe_oddities(
     for name, index in mapping.field_indexes.items():
         if name in columns and name in by_name:
             values, field = _values(columns[name]), by_name[name]
-            looked_at.append(_Judged(index, field, values, looks.own_share(values, field)))
+            shares = looks.own_share(values, field), looks.typical_share(values, field)
+            looked_at.append(_Judged(index, field, values, *shares))
     sentences: dict[int, str] = {}
     for column, holds in _misplaced(looked_at, looks, fewest):
         sentences[column.index] = _sentence(mapping, column, holds)
@@ -203,7 +212,7 @@ class _Looks:
         """Return the share of values that may be the field's."""
         return values.share(lambda text, form: self._may_be(text, form, field))
 
-    def other_share(self, values: Values, field: Field) -> float:
+    def typical_share(self, values: Values, field: Field) -> float:
         """Return the share of values that are typical of the field, though other fields may have such as well."""
         return values.share(lambda text, form: self._is_typical(text, form, field))
 
@@ -274,8 +283,10 @@ class _Looks:
                 return text in self._known.get(field.name, ()) or (has_digit and self._may_be(text, form, field))
             case Look.PERSON | Look.PLACE:
                 return form is Form.WORDS
-            case Look.FULL_NAME | Look.NAME | Look.TEXT:
+            case Look.FULL_NAME | Look.NAME:
                 return _has_blank(text) and form is Form.TEXT
+            case Look.TEXT:
+                return form in (Form.WORDS, Form.TEXT)
             case Look.SYSTEM_NAME:
                 return form in (Form.CODE, Form.WORDS) and text == text.lower()
             case _:
@@ -365,20 +376,29 @@ def _exchanged(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
     """Give the pairs of columns whose values would fit distinctly better if the columns were exchanged."""
     filled = [column for column in columns if column.values.number]
     for one, other in combinations(filled, 2):
-        f, g = one.field, other.field
-        now = one.own_share + other.own_share
-        has_zeros = _have_exchanged_zeros(one, other)
-        if look_of(f) is look_of(g) or (now > 2 - OTHER_AT_LEAST and not has_zeros):
-            continue  # nothing can be better by so much: most pairs of most files
-        exchanged = (looks.own_share(one.values, g), looks.own_share(other.values, f))
-        typical = (looks.other_share(one.values, g), looks.other_share(other.values, f))
-        if min(*exchanged, *typical) < OTHER_AT_LEAST:
-            continue
         number = one.values.number + other.values.number
-        is_sure = now == 0 and min(*exchanged, *typical) == 1
-        is_better = number >= FEWEST_OF_TWO and sum(exchanged) - now >= OTHER_AT_LEAST
-        if number >= fewest and (is_sure or is_better or has_zeros):
+        if look_of(one.field) is not look_of(other.field) and number >= fewest and _would_fit_better(one, other, looks):
             yield one, other
+
+
+def _would_fit_better(one: _Judged, other: _Judged, looks: _Looks) -> bool:
+    """Tell columns that may both be read as the other's field and look like it, by far more than like their own."""
+    now, typical_now = one.own_share + other.own_share, one.typical_share + other.typical_share
+    has_zeros = _have_exchanged_zeros(one, other)
+    if now > 2 - OTHER_AT_LEAST and typical_now > 2 - 2 * OTHER_AT_LEAST and not has_zeros:
+        return False  # nothing can be better by so much: most pairs of most files
+    exchanged = looks.own_share(one.values, other.field), looks.own_share(other.values, one.field)
+    typical = looks.typical_share(one.values, other.field), looks.typical_share(other.values, one.field)
+    if min(*exchanged, *typical) < OTHER_AT_LEAST:
+        return False
+    number = min(one.values.number, other.values.number)
+    if now == 0 and min(*exchanged, *typical) == 1:
+        return True
+    if one.values.number + other.values.number >= FEWEST_OF_TWO and sum(exchanged) - now >= OTHER_AT_LEAST:
+        return True
+    if number >= ENOUGH and sum(typical) - typical_now >= 2 * OTHER_AT_LEAST:
+        return True
+    return has_zeros or (number >= FEWEST and typical_now == 0 and min(typical) == 1)
 
 
 def _have_exchanged_zeros(one: _Judged, other: _Judged) -> bool:
@@ -395,16 +415,18 @@ def _starts_with_zero(text: str, _: Form) -> bool:
 
 
 def _copied(columns: Sequence[_Judged], cells_of: Mapping[str, pa.StringArray]) -> Iterator[tuple[_Judged, _Judged]]:
-    """Give the pairs of a number or an amount with another field that hold the same in every row."""
-    exact = [column for column in columns if look_of(column.field) in (Look.CVV, Look.AMOUNT, Look.COUNT)]
-    for one in exact:
-        for other in columns:
-            if look_of(other.field) is look_of(one.field) or other.values.number < ENOUGH:
-                continue
-            if len(one.values.texts) < _COPIED_DISTINCT or look_of(other.field) not in (Look.CVV, Look.AMOUNT):
-                continue
-            if cells_of[one.field.name].equals(cells_of[other.field.name]) and one.index < other.index:
-                yield one, other
+    """Give the pairs of columns that hold the same in every row, though their fields never do."""
+    for one, other in combinations(columns, 2):
+        shares, numbers = (one.own_share, other.own_share), (one.values.number, other.values.number)
+        if min(numbers) < FEWEST or numbers[0] != numbers[1] or max(shares) < OTHER_AT_LEAST:
+            continue
+        is_enough = numbers[0] >= ENOUGH
+        is_odd = min(shares) <= (OWN_AT_MOST if is_enough else 0)
+        looks = {look_of(one.field), look_of(other.field)}
+        never_alike = len(looks) == 2 and not any(looks <= group for group in MAY_BE_EQUAL)
+        is_strange = is_odd or (never_alike and is_enough and len(one.values.texts) > 1)
+        if is_strange and cells_of[one.field.name].equals(cells_of[other.field.name]):
+            yield one, other
 
 
 def _is_repeated_key(import_type: ImportType, column: _Judged) -> bool:

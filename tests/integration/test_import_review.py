@@ -15,8 +15,10 @@ from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
 from include.importing.landing import Request, take_file
 from include.importing.loading import load_rows
+from include.importing.preview import preview_file
 from include.importing.reporting import close_job, write_report
 from include.importing.review import Answer, Question, Step, Turn
+from include.importing.storage import area
 from include.importing.validation import validate_chunk
 from include.project.sync import sync_in_turn
 from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, counts, rejected_file, rejects, summary
@@ -535,6 +537,13 @@ def test_x18_columns_that_look_exchanged_are_refused_and_the_setting_is_named(st
     assert stocked.card_numbers() == []
     right = {"card_number": "balance", "balance": "card_number"}
     assert stocked.load("gift_cards", content, mapping=right).rows.inserted == 2000
+
+
+def test_x06_the_preview_says_what_would_be_asked(stocked: Site):
+    rows = [f"{n}.50,flexible_gift,6030{n:012}" for n in range(20)]
+    path = stocked.drop("gift_cards", "cards.csv", "\n".join([CARD_HEADER, *rows, ""]))
+    told = preview_file(stocked.runtime, "gift_cards", area(path)).as_text()
+    assert "A person is asked before the load: Column 1 (card_number) is read as Card number, but" in told
 
 
 def test_x18_a_file_in_another_encoding_is_looked_at_too(stocked: Site):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import time
-from itertools import combinations
+from itertools import combinations, permutations
 
 import pyarrow as pa
 import pytest
@@ -13,9 +13,18 @@ import pytest
 from include.import_types import IMPORT_TYPES
 from include.importing.import_type import Look
 from include.importing.mapping import map_columns
-from include.importing.plausibility import ENOUGH, FEWEST, MOST_ROWS, Form, describe_oddities, form_of, look_of
+from include.importing.plausibility import (
+    ENOUGH,
+    FEWEST,
+    MAY_BE_EQUAL,
+    MOST_ROWS,
+    Form,
+    describe_oddities,
+    form_of,
+    look_of,
+)
 from include.project.loader import load_project
-from tests.exchanged_columns import Table, made, sample, shift
+from tests.exchanged_columns import Table, made, repeat, sample, shift
 
 pytestmark = pytest.mark.unit
 
@@ -169,6 +178,20 @@ def test_x18_the_fields_that_look_alike_are_those_that_nothing_can_tell_apart():
 def test_x18_columns_shifted_by_any_number_are_asked_about(import_type: str):
     table = made(import_type)
     assert [by for by in range(1, len(table[0])) if not oddities(import_type, shift(table, by))] == []
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES)
+def test_x18_a_column_that_repeats_another_ones_values_is_asked_about_unless_both_may_hold_the_same(import_type: str):
+    table, declared, project = made(import_type, 100), IMPORT_TYPES[import_type], load_project()
+    fields = {field.name: field for field in declared.all_fields(project)}
+    mapping = map_columns(table[0], tuple(fields.values()), {}, declared, SWITCHES)
+    looks = [look_of(fields[str(column.field)]) for column in mapping.columns]
+    unseen = {
+        (looks[source], looks[target])
+        for source, target in permutations(range(len(looks)), 2)
+        if not oddities(import_type, repeat(table, source, target))
+    }
+    assert [pair for pair in unseen if not any({*pair} <= group for group in MAY_BE_EQUAL) and pair[0] != pair[1]] == []
 
 
 def test_x18_the_first_rows_of_customers_are_looked_at_in_a_moment():
