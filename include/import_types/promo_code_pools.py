@@ -179,6 +179,12 @@ PROMO_CODE_POOLS = ImportType(
             description="true: a code is handed out and activated again and again. Frozen by the launch.",
         ),
         Field(
+            "code_pattern",
+            "Code pattern",
+            clearable=True,
+            description="Regular expression (RE2) that every code of an upload must match as a whole.",
+        ),
+        Field(
             "launch",
             "Launch",
             Kind.BOOLEAN,
@@ -215,6 +221,18 @@ PROMO_CODE_POOLS = ImportType(
         LoadRule(
             "quantity.required",
             "Quantity is blank, but the pool {value} can't generate codes automatically without one.",
+            "PP-02",
+        ),
+        LoadRule(
+            "quantity.over_capacity",
+            "The pool {value} is to generate {quantity} codes at a time, and its format {format} has {capacity} in "
+            "all. Take a smaller quantity, or a format with a larger code space.",
+            "PP-02",
+        ),
+        LoadRule(
+            "quantity.over_limit",
+            "The pool {value} is to generate {quantity} codes at a time, more than the project's max_generation = "
+            "{limit} allows. Take a smaller quantity: a top-up repeats it until the threshold is met.",
             "PP-02",
         ),
         LoadRule(
