@@ -79,13 +79,18 @@ BEGIN
 
         INSERT INTO load_reject
         SELECT row.line, rule.id,
-            replace(replace(replace(replace(replace(replace(replace(rule.message,
+            replace(replace(replace(rule.message,
                 '{line}', coalesce(first_line::text, '')),
-                '{fields}', coalesce(pool.fill_method, '')),
-                '{quantity}', coalesce(to_char(edited.quantity, largest_shown), '')),
-                '{capacity}', coalesce(to_char(capacity, largest_shown), '')),
-                '{limit}', to_char(limit_of_project, largest_shown)),
-                '{format}', left(coalesce(edited.format, ''), 100)),
+                '{fields}', coalesce(CASE rule.id
+                    WHEN 'quantity.over_capacity' THEN format(
+                        '%s codes at a time, and its format %s has %s in all',
+                        to_char(edited.quantity, largest_shown), left(edited.format, 100),
+                        to_char(capacity, largest_shown))
+                    WHEN 'quantity.over_limit' THEN format(
+                        '%s codes at a time, more than the project''s max_generation = %s allows',
+                        to_char(edited.quantity, largest_shown), to_char(limit_of_project, largest_shown))
+                    ELSE pool.fill_method
+                END, '')),
                 '{value}', left(coalesce(row.pool_id, row.name, ''), 100))
         FROM unnest(ARRAY[
             CASE WHEN row.pool_id = '' THEN 'system_id.cannot_be_made' END,

@@ -225,14 +225,13 @@ PROMO_CODE_POOLS = ImportType(
         ),
         LoadRule(
             "quantity.over_capacity",
-            "The pool {value} is to generate {quantity} codes at a time, and its format {format} has {capacity} in "
-            "all. Take a smaller quantity, or a format with a larger code space.",
+            "The pool {value} is to generate {fields}. Take a smaller quantity, or a format with a larger code space.",
             "PP-02",
         ),
         LoadRule(
             "quantity.over_limit",
-            "The pool {value} is to generate {quantity} codes at a time, more than the project's max_generation = "
-            "{limit} allows. Take a smaller quantity: a top-up repeats it until the threshold is met.",
+            "The pool {value} is to generate {fields}. Take a smaller quantity: a top-up repeats it until the "
+            "threshold is met.",
             "PP-02",
         ),
         LoadRule(
