@@ -185,6 +185,12 @@ PROMO_CODE_POOLS = ImportType(
             description="true: a code is handed out and activated again and again. Frozen by the launch.",
         ),
         Field(
+            "code_pattern",
+            "Code pattern",
+            clearable=True,
+            description="Regular expression (RE2) that every code of an upload must match as a whole.",
+        ),
+        Field(
             "launch",
             "Launch",
             Kind.BOOLEAN,
@@ -221,6 +227,17 @@ PROMO_CODE_POOLS = ImportType(
         LoadRule(
             "quantity.required",
             "Quantity is blank, but the pool {value} can't generate codes automatically without one.",
+            "PP-02",
+        ),
+        LoadRule(
+            "quantity.over_capacity",
+            "The pool {value} is to generate {fields}. Take a smaller quantity, or a format with a larger code space.",
+            "PP-02",
+        ),
+        LoadRule(
+            "quantity.over_limit",
+            "The pool {value} is to generate {fields}. Take a smaller quantity: a top-up repeats it until the "
+            "threshold is met.",
             "PP-02",
         ),
         LoadRule(

@@ -187,6 +187,7 @@ class ImportType:
         folder_setting: the setting that a folder below the type's own names: files in `<type>/<name>/` have it (PC-02).
         check_file: refuses a file by its settings and mapping, before any row is judged.
         pasted_header: the header of texts that are pasted without one (PC-01).
+        shown_settings: settings that the suite compares cells with; the frame's columns `setting__<name>` hold them.
     """
 
     name: str
@@ -212,6 +213,7 @@ class ImportType:
     folder_setting: str | None = None
     check_file: Callable[[Connection, ImportSettings, ColumnMapping], None] | None = None
     pasted_header: str | None = None
+    shown_settings: tuple[str, ...] = ()
 
     def all_fields(self, project: Project) -> tuple[Field, ...]:
         """Return the declared fields followed by those the project settings add."""

@@ -295,7 +295,12 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
     """
     mapped = ColumnMapping.from_json(job.mapping or {}).field_indexes
     fields = import_type.all_fields(project)
-    given = {"job_id": str(job.id), "launched_at": job.launched_at.isoformat(), "fields": ",".join(mapped)} | {
+    given = {
+        "job_id": str(job.id),
+        "launched_at": job.launched_at.isoformat(),
+        "fields": ",".join(mapped),
+        "max_generation": str(project.max_generation),
+    } | {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in (job.settings | job.settings.get("derived", {})).items()
         if isinstance(value, str | int | float)

@@ -48,6 +48,8 @@ from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.metric_configuration import MetricConfiguration
 from great_expectations.validator.validator import ValidationDependencies
 
+from include.importing.code_patterns import LONGEST_PATTERN, is_pattern, matches_whole
+
 Column: TypeAlias = pa.Array
 Number: TypeAlias = StrictInt | StrictFloat | StrictStr
 
@@ -357,6 +359,45 @@ class ExpectColumnValuesToEqualColumn(RowRule):
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""
         return super().columns_read() | {self.other_column}
+
+
+class ExpectColumnValuesToBePatterns(RowRule):
+    """The text is a regular expression that codes can be compared with. Source: PC-04a."""
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Texts that are none, each looked at once; longer ones than any pattern are left to the rule on the length."""
+        values = _column(frame, self.column)
+        tried = [text for text in pc.unique(values).to_pylist() if text is not None and len(text) <= LONGEST_PATTERN]
+        wrong = [text for text in tried if not is_pattern(text)]
+        return pc.is_in(values, pa.array(wrong, values.type))
+
+
+class ExpectColumnValuesToMatchPatternColumns(RowRule):
+    """The text matches, as a whole, the regular expressions that other columns hold, where they hold any.
+
+    Source: PC-04a.
+
+    Args:
+        pattern_columns: columns of regular expressions, of which there are few different ones.
+    """
+
+    pattern_columns: list[StrictStr]
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Texts that don't match one of them."""
+        texts, failing = _column(frame, self.column), _no_row(frame)
+        for name in self.pattern_columns:
+            patterns = _column(frame, name)
+            if patterns.null_count == len(patterns):
+                continue
+            for pattern in pc.drop_null(pc.unique(patterns)).to_pylist():
+                differs = pc.fill_null(pc.invert(matches_whole(texts, pattern)), False)
+                failing = pc.or_(failing, pc.and_(differs, pc.fill_null(pc.equal(patterns, pattern), False)))
+        return failing
+
+    def columns_read(self) -> set[str]:
+        """Return the columns that the frame must have for this rule."""
+        return super().columns_read() | set(self.pattern_columns)
 
 
 class ExpectColumnValuesToNotBeAfterColumn(RowRule):

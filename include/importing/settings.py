@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 from include import import_types
+from include.importing.code_patterns import check_pattern
 from include.importing.cron import check_cron
 from include.importing.cron import next_release as next_release  # of `ImportSettings.release`
 from include.importing.errors import ConfigurationError, SettingsError
@@ -56,6 +57,9 @@ _ONLY_FOR = {
     "take_action_template_from_file": ("customers",),
     "segment": ("customers",),
     "on_invalid_optional": ("customers",),
+    "replace_external_ids": ("customers",),
+    "shared_identifier_rows": ("customers",),
+    "code_pattern": ("promo_codes",),
     "review_changed_share": ("customers",),
 }
 
@@ -65,6 +69,9 @@ _BEARING = (
     "on_invalid_optional", "slash_dates",
 )  # fmt: skip
 """Settings that bear on what is loaded (X-13); the others only bear on when and how the import goes."""
+
+_BEARING_UNLESS_DEFAULT = ("replace_external_ids", "shared_identifier_rows", "code_pattern")
+"""The same, of later versions: what an earlier one has loaded without them stays known as the same."""
 
 _PICK_UP = ("settle_seconds", "release", "after")
 """Settings that are over before a run begins: a run's form doesn't offer them."""
@@ -112,6 +119,13 @@ def _canonical_delimiter(text: str) -> str:
     return delimiter
 
 
+def _code_pattern(text: str) -> str:
+    try:
+        return check_pattern(text)
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} {error}") from None
+
+
 def _names_of_settings(given: list[str]) -> list[str]:
     for name in given:
         if name not in SETTINGS or name == "locked":
@@ -129,6 +143,7 @@ def _waits(given: object) -> object:
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
 # A key of the warehouse: an index row of PostgreSQL holds 2,700 bytes.
 SegmentName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250)]
+CodePattern = Annotated[Text, AfterValidator(_code_pattern)]
 Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
 Cron = Annotated[str, AfterValidator(check_cron)]
@@ -191,7 +206,11 @@ class ImportSettings(BaseModel):
     on_existing: Literal["reject", "update_dates"] = Field(
         "reject",
         description="What becomes of a code that is there already, unused, with other dates. update_dates gives it the "
-        "row's: a blank cell opens the window, a date without a column stays.",
+        "row's: a blank cell opens the window. A date without a column says nothing.",
+    )
+    code_pattern: CodePattern | None = Field(
+        None,
+        description="Regular expression (RE2) that every code must match as a whole, beside the pool's own.",
     )
     data_source: Text | None = Field(
         None, description="Where the data comes from. The project's default data source when left out."
@@ -208,6 +227,18 @@ class ImportSettings(BaseModel):
     )
     on_invalid_optional: Literal["reject_row", "drop_value"] = Field(
         "reject_row", description="What an invalid optional value costs: the row, or the value alone."
+    )
+    replace_external_ids: bool = Field(
+        False,
+        description="Let a row that finds its customer by e-mail or phone replace the customer's external identifier; "
+        "by default such rows are rejected.",
+    )
+    shared_identifier_rows: int = Field(
+        20,
+        ge=1,
+        le=1_000_000_000,
+        description="A value that more rows than this give with different other identifiers is a placeholder: it "
+        "matches nobody and isn't stored.",
     )
     slash_dates: Literal["refuse", "month_first", "day_first"] = Field(
         "refuse", description="How dates such as 03/04/2026 are read; by default they reject the row."
@@ -621,7 +652,11 @@ def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
 
 def fingerprint_settings(settings: ImportSettings) -> str:
     """Return the settings that bear on what is loaded, and what follows from them, as canonical JSON (X-13)."""
-    bearing = settings.model_dump(mode="json", include=set(_BEARING)) | settings.derived
+    later = {
+        name for name in _BEARING_UNLESS_DEFAULT
+        if getattr(settings, name) != ImportSettings.model_fields[name].default
+    }  # fmt: skip
+    bearing = settings.model_dump(mode="json", include={*_BEARING, *later}) | settings.derived
     return json.dumps(bearing, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

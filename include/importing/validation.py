@@ -136,7 +136,7 @@ def join_lookup(cells: pa.Array, table: LookupTable) -> dict[str, pa.Array]:
 
 def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     """Return every column that a suite of this type may name."""
-    columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE}
+    columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE, *(f"setting__{name}" for name in import_type.shown_settings)}
     for each in fields:
         columns.add(each.name)
         if each.kind is not Kind.TEXT:
@@ -258,6 +258,9 @@ class Judge:
                 fields |= parsing.absent_field(each, len(positions))
             if each.setting is not None:
                 fields = parsing.with_setting(fields, each, getattr(self._settings, each.setting))
+        for name in self.import_type.shown_settings:
+            value = pa.scalar(getattr(self._settings, name), pa.string())
+            fields[f"setting__{name}"] = pa.repeat(value, len(positions))
         return positions, fields
 
     def _launched_at(self, rows: int) -> pa.Array:

@@ -178,6 +178,8 @@ class Project(_Entry):
     default_phone_region: Region = "US"
     max_card_value: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=2)] | None = None
     alert_subscribers: tuple[EmailStr, ...] = ()
+    max_generation: int = Field(default=10_000_000, ge=1, le=2**63 - 1, strict=True)
+    """Codes that one generation may add, and one transaction of a top-up (PP-02)."""
 
     @model_validator(mode="after")
     def _check_entries_together(self) -> Self:

@@ -455,3 +455,43 @@ def test_card_numbers_and_texts_of_the_greatest_length(stocked: Site):
     long = "ü" * 1000
     assert counts(stocked.pools(pool(long, product="y"))) == {"read": 1, "inserted": 1}
     assert counts(stocked.cards(f"x,{long},1")) == {"read": 1, "inserted": 1}
+
+
+# PC-04a: twins
+
+
+def twins(result) -> list[int]:
+    """Return the lines of cards whose number is nearly another one's."""
+    return next((list(rule["first_lines"]) for rule in result.rules if rule["rule"] == "card_number.twin"), [])
+
+
+def test_pc04a_numbers_that_differ_by_blanks_dashes_or_letter_case_warn_and_load(stocked: Site):
+    """Case 12: four writings of one number are four cards, and that is said of three."""
+    numbers = [
+        "7700000000000121", "7700 0000 0000 0121", "7700-0000-0000-0121", "7700\u20130000\u00a000000121", "ab-1", "AB1",
+        "OTHER", "ot/her", "x-y", "X\u2212Y",
+    ]  # fmt: skip
+    result = stocked.cards(*(f"{number},flexible_gift,10" for number in numbers))
+    assert (rejects(result), counts(result)) == ({}, {"read": 10, "inserted": 10})
+    assert twins(result) == [3, 4, 5, 7, 11]
+
+
+def test_pc04a_twins_of_earlier_cards_warn_in_either_direction(stocked: Site):
+    stocked.cards("1234,flexible_gift,10", "56 78,flexible_gift,10", "abc,flexible_gift,10")
+    quiet = stocked.cards("1235,flexible_gift,10", "56 79,flexible_gift,10", "abd,flexible_gift,10")
+    assert quiet.warnings == []
+    result = stocked.cards(
+        "12-34,flexible_gift,1", "5678,flexible_gift,1", "5-678,flexible_gift,1", "ABC,flexible_gift,1",
+        "1234,flexible_gift,10", "9,flexible_gift,1",
+    )  # fmt: skip
+    assert twins(result) == [2, 3, 4, 5]
+    assert counts(result) == {"read": 6, "inserted": 5, "unchanged": 1}
+    again = stocked.cards("12-34,flexible_gift,1", "5678,flexible_gift,1", "56 78,flexible_gift,10")
+    assert (counts(again), again.warnings) == ({"read": 3, "unchanged": 3}, [])
+
+
+def test_pc04a_neither_rejected_rows_nor_dry_runs_leave_a_twin(stocked: Site):
+    stocked.cards("12 34,nowhere,10", "5-6,flexible_gift,10", dry_run=True)
+    assert stocked.query("SELECT * FROM loyalty.gift_card_plain_number") == []
+    result = stocked.cards("12 34,nowhere,10", "1234,flexible_gift,10", "56,flexible_gift,10")
+    assert (result.warnings, rejects(result)) == ([], {2: {"pool_system_name.known"}})

@@ -58,6 +58,9 @@ def read_rows(
         columns |= parsing.read_field(cells, field, options)
         if field.setting is not None:
             columns = parsing.with_setting(columns, field, (settings or {}).get(field.setting))
+    for name in import_type.shown_settings:
+        value = pa.scalar((settings or {}).get(name), pa.string())
+        columns[f"setting__{name}"] = pa.repeat(value, len(rows))
     for lookup in import_type.lookups:
         table, keys = lookups[lookup.name], columns[lookup.field].to_pylist()
         found = [None if key is None else key in table for key in keys]

@@ -66,7 +66,7 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
             "review_header_change review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
             "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
             "take_action_template_from_file segment on_invalid_optional slash_dates rejects_verbatim settle_seconds "
-            "retention_days release after locked",
+            "replace_external_ids shared_identifier_rows code_pattern retention_days release after locked",
         )
     )
 
@@ -523,9 +523,10 @@ class TestLocked:
         other = {
             **OF_THE_ROWS, **OF_THE_RUN, "action": "edit_existing", "after": {"gift_card_pools": 5},
         }[name]  # fmt: skip
-        kind = {"pool": "promo_codes", "on_existing": "promo_codes", "strict_sold_cards": "gift_cards"}.get(
-            name, "customers"
-        )
+        kind = {
+            "pool": "promo_codes", "on_existing": "promo_codes", "code_pattern": "promo_codes",
+            "strict_sold_cards": "gift_cards",
+        }.get(name, "customers")  # fmt: skip
         default = getattr(resolve(kind), name)
         if name in ("settle_seconds", "release", "after") and layer == "parameters":
             assert name not in parameter_schema(kind)
@@ -672,7 +673,8 @@ OF_THE_ROWS = {
     "action": "add_and_edit", "encoding": "cp1251", "delimiter": ";", "mapping": {"a": None}, "strict_sold_cards": True,
     "pool": "p", "on_existing": "update_dates", "data_source": "d", "point_of_contact": "p",
     "take_point_of_contact_from_file": True, "take_action_template_from_file": True, "segment": "s",
-    "on_invalid_optional": "drop_value", "slash_dates": "day_first",
+    "on_invalid_optional": "drop_value", "slash_dates": "day_first", "replace_external_ids": True,
+    "shared_identifier_rows": 5, "code_pattern": "[A-Z]+",
 }  # fmt: skip
 OF_THE_RUN = {
     "review": True, "review_columns": False, "review_reject_share": 0.25, "review_changed_share": 0.5,
@@ -695,6 +697,11 @@ def test_x13_settings_that_bear_on_the_rows_change_the_fingerprint(key, value):
 @pytest.mark.parametrize(("key", "value"), OF_THE_RUN.items())
 def test_x13_settings_of_the_run_leave_the_fingerprint_alone(key, value):
     assert fingerprint_settings(ImportSettings(**{key: value})) == fingerprint_settings(ImportSettings())
+
+
+def test_x13_settings_that_came_later_leave_the_fingerprints_of_before_as_they_were():
+    """A file that was imported by an earlier version is known again."""
+    assert "replace_external_ids" not in fingerprint_settings(ImportSettings())
 
 
 def test_x13_the_fingerprint_does_not_depend_on_the_order_of_keys():
