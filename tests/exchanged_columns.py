@@ -122,7 +122,7 @@ def promo_code_pools(chance: random.Random, number: int) -> list[str]:
         "true" if is_made else "false", f"{chance.randrange(10, 90)}" if is_made else "",
         f"{chance.randrange(5, 50)}", f"{chance.randrange(1, 72)}" if is_made else "",
         "true" if number % 3 == 0 else "false", f"{chance.randrange(7, 90)}" if number % 3 == 0 else "",
-        chance.choice(("internal", "external")), "false", "true",
+        chance.choice(("internal", "external")), "false", "", "true",
     ]  # fmt: skip
 
 
@@ -164,4 +164,6 @@ _MAKERS: dict[str, Callable[[random.Random, int], list[str]]] = {
 def made(import_type: str, rows: int = ROWS) -> Table:
     """Return a file of a type, the same each time, with the columns of its sample."""
     chance = random.Random(import_type)
-    return [sample(import_type)[0], *(_MAKERS[import_type](chance, number) for number in range(rows))]
+    header = sample(import_type)[0]
+    made_rows = (_MAKERS[import_type](chance, number) for number in range(rows))
+    return [header, *(row + [""] * (len(header) - len(row)) for row in made_rows)]
