@@ -13,6 +13,7 @@ The codes and these settings of the pool are written together. Pools that are on
 **At 3 a.m.** Clearing `generate` is safe: what has been added is not added again.
 *Refused* is the answer to the person who asked. `not_enough_codes` names what the format has left:
 `python -m include.cli formats` shows it for all of them, the project settings take a new, larger one.
+`over_limit`: more than `max_generation` of the project settings at once; take fewer, and generate again.
 `wrong_key`: the Connection `code_key` is not the one that made the format's codes. Bring the old key back; if it is
 lost, or was changed on purpose, run `python -m include.cli rotate-code-key FORMAT` and clear `generate`.
 *Failed*: see that the warehouse answers, or define the Connection `code_key`, and clear `generate`.

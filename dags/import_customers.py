@@ -21,6 +21,9 @@ Rows that `edit_existing` finds nobody for stand in a file of their own beside t
 (`<name>.not-found.<ext>`): dropped back with `action: add_and_edit`, it creates them. Values that
 `on_invalid_optional: drop_value` left out stand in `<name>.dropped-values.csv`.
 
+A person is asked when the settings say so, when columns seem to be exchanged, or when over half of at least 100 rows
+would be rejected. Nothing is loaded before the answer.
+
 **At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
 file. Repaired, the file is simply dropped again. `file.unknown_data_source`, `file.unknown_point_of_contact`: mend the
 name in the folder's `_settings.yaml` or in `project.yaml` (then `sync-project`).

@@ -15,6 +15,9 @@ settings of the form. Dropped files wait while gift card pool files are on their
 | `failed` | red | an outage outlasted the retries, a person ended the run, or a defect: see the first red task |
 | none | skipped | another run has the file in hand |
 
+A person is asked when the settings say so, when columns seem to be exchanged, or when over half of at least 100 rows
+would be rejected. Nothing is loaded before the answer.
+
 **At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
 file. Repaired, the file is simply dropped again.
 After a *failed* run nothing is loaded unless `load_rows` is green. See that warehouse and storage answer, then

@@ -16,6 +16,9 @@ in.
 | `failed` | red | an outage outlasted the retries, a person ended the run, or a defect: see the first red task |
 | none | skipped | another run has the file in hand |
 
+A person is asked when the settings say so, when columns seem to be exchanged, or when over half of at least 100 rows
+would be rejected. Nothing is loaded before the answer.
+
 **At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
 file. Repaired, the file is simply dropped again. A blank cell keeps what the pool has, `%CLEAR%` erases it. What a
 launch or the first code has frozen (`multi_use.frozen`, `fill_method.frozen`) needs a new pool.

@@ -16,6 +16,9 @@ Dropped files wait while promo code pool files are on their way, 30 minutes at m
 | `failed` | red | an outage outlasted the retries, a person ended the run, or a defect: see the first red task |
 | none | skipped | another run has the file in hand |
 
+A person is asked when the settings say so, when columns seem to be exchanged, or when over half of at least 100 rows
+would be rejected. Nothing is loaded before the answer.
+
 **At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
 file. Repaired, the file is simply dropped again, into the folder of another pool if its rows belong there:
 `file.pool_changed` then tells so. `file.unknown_pool`: import the pool, then drop the file again.

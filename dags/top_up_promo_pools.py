@@ -2,8 +2,9 @@
 
 The database signals a pool's last code, and the crossing of its levels; a trigger listens and wakes this DAG at once.
 It also runs every five minutes, in case the triggerer is down, or time alone has changed a forecast. `review_pools`
-finds the pools that need something, `top_up_pool` is one task each, named for the pool. Why a pool was topped up stands
-in the task's log, in the run's note and in the history of the pool (`ledger.promo_code_generation`).
+finds the pools that need something, `top_up_pool` is one task each, named for the pool: it adds at most so many codes
+in one transaction as `max_generation` of the project settings says, and goes on until the level is met. Why a pool was
+topped up stands in the task's log, in the run's note and in the history of the pool (`ledger.promo_code_generation`).
 
 Topped up are active pools that are filled by generation, with `auto_generate`, when fewer codes than
 `top_up_threshold` (blank: `notify_below`, else 1; 0: never) are available, or the predicted run-out lies within

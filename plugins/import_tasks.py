@@ -17,9 +17,9 @@ import time_limits
 from airflow.sdk import Asset, Param, TaskGroup, TaskInstanceState, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from job_of_run import find_job, resume, run_key
+from loading_task import LoadRows
 from mapping_review import ReviewMapping, question_tasks, skip_tasks
 
-import import_lineage
 import import_metrics
 from include import import_types
 from include.importing import settings
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.importing.jobs import JobResult
-    from include.importing.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +110,8 @@ def import_file(import_type: str) -> None:
     chunks = inspect_file(import_type, job_id)
     checked = validate_chunk.partial(job_id=job_id).expand_kwargs(chunks)
     reviewed = review_mapping()
-    loaded = load_rows.override(outlets=target_assets(import_type))(job_id, chunks)
+    # A file of a header alone has no chunks, and Airflow skips the empty map.
+    loaded = LoadRows(task_id="load_rows", job_id=job_id, chunks=chunks, outlets=target_assets(import_type))
     reported = write_report()
     # As a teardown it runs also after a person has marked the run: Airflow ends the other tasks, and waits for it.
     closed = close_job().as_teardown(on_failure_fail_dagrun=True)
@@ -185,33 +185,6 @@ def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
     return asdict(counts)
 
 
-# A file of a header alone has no chunks, and Airflow skips the empty map.
-@task(trigger_rule=TriggerRule.NONE_FAILED, execution_timeout=time_limits.LOAD_ROWS)
-@withhold_values
-@import_metrics.timed
-def load_rows(job_id: int | None, chunks: list[dict[str, Any]] | None) -> dict[str, int]:
-    """Load the valid rows in one transaction and tell the assets. Skipped for a dry run, after rolling it back."""
-    from include.importing import jobs, loading
-
-    if job_id is None or chunks is None:
-        raise AirflowSkipException("There is nothing to load")
-    context = get_current_context()
-    with open_runtime() as runtime:
-        resume(runtime, job_id)
-        refuse_to_load(runtime, job_id)
-        counts = asdict(loading.load_rows(runtime, job_id))
-        with runtime.engine.connect() as connection:
-            job = jobs.get(connection, job_id)
-    if job.is_dry_run:
-        context["ti"].xcom_push(key="dry_run", value=counts)
-        raise AirflowSkipException(f"Dry run, rolled back; a launch for real would give {counts}")
-    tables = import_types.get(job.import_type).targets
-    import_lineage.tell_load(context["ti"], job.source_url, runtime.engine.url, tables)
-    for asset in context["ti"].task.outlets:
-        context["outlet_events"][asset].extra = {"job_id": job_id, **counts}
-    return counts
-
-
 @task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=time_limits.WRITE_REPORT)
 @withhold_values
 @import_metrics.timed
@@ -263,18 +236,6 @@ def digest(result: JobResult, *, is_dry_run: bool = False) -> dict[str, Any]:
     told["warnings"] = len(told["warnings"])
     told["rules"] = [{key: rule[key] for key in ("rule", "severity", "rows")} for rule in told["rules"][:RULES_KEPT]]
     return told | {"is_dry_run": is_dry_run}
-
-
-def refuse_to_load(runtime: Runtime, job_id: int) -> None:
-    """End `load_rows` of a job that a person has rejected, or has not approved yet: whoever cleared or marked tasks."""
-    from include.importing import jobs
-
-    with runtime.engine.connect() as connection:
-        job = jobs.get(connection, job_id)
-    if job.state is jobs.State.CANCELLED:
-        raise AirflowSkipException(f"Job {job_id} was cancelled in its review: there is nothing to load")
-    if job.state is jobs.State.AWAITING_REVIEW or not job.is_approved:
-        raise AirflowFailException(f"Nobody has approved job {job_id} yet: clear review_mapping to be asked again")
 
 
 def failed_tasks(context: Context) -> str | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.importing.review import Question, Step
+    from include.importing.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ FIRST_QUESTION = "review_mapping"
 QUESTIONS = 3
 """As in `include.importing.review`, which is too heavy to be read at parse; a test compares."""
 LOADING_TASK = "load_rows"
+LOAD_QUESTION = 4
+"""Number of the question that the loading task puts itself (see `loading_task`)."""
 LAUNCH, REJECT = "Launch", "Reject"
 SHORTEST_WAIT = timedelta(seconds=1)
 
@@ -43,6 +46,11 @@ SHORTEST_WAIT = timedelta(seconds=1)
 def question_tasks() -> list[str]:
     """Return the names of the tasks that ask, in their order."""
     return [FIRST_QUESTION, *(f"{FIRST_QUESTION}_{number}" for number in range(2, QUESTIONS + 1))]
+
+
+def asking_tasks() -> list[str]:
+    """Return the names of the tasks that may ask, by the number of their question."""
+    return [*question_tasks(), LOADING_TASK]
 
 
 def skip_tasks(names: Sequence[str]) -> None:
@@ -73,7 +81,7 @@ class ReviewMapping(HITLOperator):
             subject="Import this file?",
             options=[LAUNCH, REJECT],
             defaults=[REJECT],  # of whoever doesn't answer in time
-            trigger_rule=TriggerRule.NONE_FAILED if number == 1 else TriggerRule.ALL_SUCCESS,
+            trigger_rule=TriggerRule.NONE_FAILED if number in (1, LOAD_QUESTION) else TriggerRule.ALL_SUCCESS,
             **kwargs | {"execution_timeout": None},
         )
         # Afterwards: a HITLOperator takes a limit that it is given for the person's, and drops it (3.3.2). This one is
@@ -93,21 +101,36 @@ class ReviewMapping(HITLOperator):
                 raise AirflowSkipException("This run has no job to review")
             resume(runtime, job.id)
             step = review.ask(runtime, job.id, self.number)
-            if step.question is not None:
-                self._put(context, step.question)
-                until = review.record(runtime, job.id, step.question)
-                ReviewNotifier(job, step.question.reasons, until).send(context)
-                raise TaskAwaitingInput(
-                    method_name="execute_complete", timeout=max(until - datetime.now(UTC), SHORTEST_WAIT)
-                )
-        if step.until is not None:
-            self._wait_again(context, step.until)
+            self._ask(context, runtime, step)
         return self._go_on(step, is_answered=False)
 
     @withhold_values
     @import_metrics.timed
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take the answer, or the end of the time limit."""
+        with open_runtime() as runtime:
+            step = self._answer(runtime, event)
+        return self._go_on(step, is_answered=True)
+
+    def _ask(self, context: Context, runtime: Runtime, step: Step) -> None:
+        """Put the question of a step that has one, and end this process until it is answered; else do nothing."""
+        from include.importing import review
+
+        if step.question is not None:
+            job = find_job(runtime)
+            if job is None:
+                raise AirflowFailException("The job of this run is gone")
+            self._put(context, step.question)
+            until = review.record(runtime, job.id, step.question)
+            ReviewNotifier(job, step.question.reasons, until).send(context)
+            raise TaskAwaitingInput(
+                method_name="execute_complete", timeout=max(until - datetime.now(UTC), SHORTEST_WAIT)
+            )
+        if step.until is not None:
+            self._wait_again(context, step.until)
+
+    def _answer(self, runtime: Runtime, event: Mapping[str, Any]) -> Step:
+        """Write down what came back, and return what follows."""
         from include.importing import review
 
         if "error" in event:
@@ -119,13 +142,11 @@ class ReviewMapping(HITLOperator):
             user=str(user["name"] or user["id"]) if user else None,
             answered_at=event["responded_at"],
         )
-        with open_runtime() as runtime:
-            job = find_job(runtime)
-            if job is None:
-                raise AirflowFailException("The job of this run is gone")
-            resume(runtime, job.id)
-            step = review.answer(runtime, job.id, self.number, answer)
-        return self._go_on(step, is_answered=True)
+        job = find_job(runtime)
+        if job is None:
+            raise AirflowFailException("The job of this run is gone")
+        resume(runtime, job.id)
+        return review.answer(runtime, job.id, self.number, answer)
 
     def _put(self, context: Context, question: Question) -> None:
         """Write the form to Airflow."""

@@ -66,13 +66,13 @@ def note_question(session: Session, task_instance_id: UUID) -> None:
     """Set the note of a task's run to file and "awaits review", unless a person has written one."""
     from airflow.models.dagrun import DagRun
     from airflow.models.taskinstance import TaskInstance
-    from mapping_review import question_tasks
+    from mapping_review import asking_tasks
     from sqlalchemy import select
 
     dag_run = session.scalar(
         select(DagRun)
         .join(TaskInstance, (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id))
-        .where(TaskInstance.id == task_instance_id, TaskInstance.task_id.in_(question_tasks()))
+        .where(TaskInstance.id == task_instance_id, TaskInstance.task_id.in_(asking_tasks()))
     )
     if dag_run is None:
         return

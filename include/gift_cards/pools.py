@@ -18,8 +18,8 @@ from include.warehouse.search import contains
 
 _POOL = """
     SELECT pool.system_name, pool.name, pool.supports_arbitrary_value, pool.supports_partial_redemption,
-           pool.cvv_required, pool.card_value, pool.expiration_type, pool.lifetime_years, pool.import_job_id,
-           pool.created_at, product.external_system, product.external_id, product.brand
+           pool.cvv_required, pool.card_value, pool.expiration_type, pool.lifetime_years, pool.max_card_value,
+           pool.import_job_id, pool.created_at, product.external_system, product.external_id, product.brand
     FROM loyalty.gift_card_pool AS pool
     JOIN loyalty.technical_product AS product ON product.pool_system_name = pool.system_name
 """
@@ -60,6 +60,7 @@ class GiftCardPool:
     card_value: Decimal | None
     expiration_type: str
     lifetime_years: int | None
+    max_card_value: Decimal | None
     import_job_id: int | None
     created_at: datetime
     external_system: str

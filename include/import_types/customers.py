@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.importing.errors import ConfigurationError, FileRefused
-from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
 from include.importing.names import did_you_mean, normalise_name
 from include.located_yaml import quoted
 
@@ -226,7 +226,8 @@ _FIELDS = (
         aliases=("E-mail address",),
         sensitive=True,
         clearable=True,
-        description="Identifies the customer; letter case doesn't count.",
+        description="Identifies the customer; the case of ASCII letters doesn't count. Stored as sent, but for the "
+        "domain, which is an A-label (`xn--…`).",
     ),
     Field(
         "is_email_confirmed",
@@ -263,10 +264,34 @@ _FIELDS = (
         is_droppable=True,
         description="Number of the loyalty card; does not identify the customer.",
     ),
-    Field("area", "Area", clearable=True, is_droppable=True, description="The customer's area."),
-    Field("last_name", "Last name", sensitive=True, clearable=True, is_droppable=True, description="Last name."),
-    Field("first_name", "First name", sensitive=True, clearable=True, is_droppable=True, description="First name."),
-    Field("middle_name", "Middle name", sensitive=True, clearable=True, is_droppable=True, description="Middle name."),
+    Field("area", "Area", clearable=True, is_droppable=True, description="The customer's area.", look=Look.PLACE),
+    Field(
+        "last_name",
+        "Last name",
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="Last name.",
+        look=Look.PERSON,
+    ),
+    Field(
+        "first_name",
+        "First name",
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="First name.",
+        look=Look.PERSON,
+    ),
+    Field(
+        "middle_name",
+        "Middle name",
+        sensitive=True,
+        clearable=True,
+        is_droppable=True,
+        description="Middle name.",
+        look=Look.PERSON,
+    ),
     Field(
         "full_name",
         "Full name",
@@ -274,6 +299,7 @@ _FIELDS = (
         clearable=True,
         is_droppable=True,
         description="Kept as given; ignored in rows that have one of the name's parts.",
+        look=Look.FULL_NAME,
     ),
     Field(
         "sex",
@@ -296,6 +322,7 @@ _FIELDS = (
         clearable=True,
         is_droppable=True,
         description="Not in the future, and not before 1900.",
+        look=Look.BIRTH,
     ),
     Field(
         "is_subscribed",
@@ -355,6 +382,11 @@ _FIELDS = (
 )
 _POINTS_OF_CONTACT = "SELECT external_id FROM loyalty.point_of_contact"
 _TEMPLATES = "SELECT system_name FROM loyalty.action_template"
+
+_PLACEHOLDER = (
+    "More than shared_identifier_rows rows of the file have this {identifier} beside different other identifiers: it "
+    "is a placeholder. It was left out, and the rows were matched by their other identifiers."
+)
 
 CUSTOMERS = ImportType(
     name="customers",
@@ -430,6 +462,33 @@ CUSTOMERS = ImportType(
             "mobile_phone.belongs_to_another",
             "Mobile phone of this row belongs to another customer, so the customer of this row can't get it.",
             "CU-03",
+        ),
+        LoadRule(
+            "external_id.differs",
+            "The customer who has this e-mail or phone has another {fields}. Correct the row, or allow that external "
+            "identifiers are replaced with the setting replace_external_ids: true.",
+            "CU-03",
+        ),
+        LoadRule(
+            "row.placeholder_only",
+            "The only identifier of this row is a placeholder: more than {value} rows of this file (the setting "
+            "shared_identifier_rows) have it beside different other identifiers. Give the row one of its own.",
+            "CU-03",
+        ),
+        LoadRule("email.placeholder", _PLACEHOLDER.format(identifier="e-mail address"), "CU-03", severity="warning"),
+        LoadRule("mobile_phone.placeholder", _PLACEHOLDER.format(identifier="phone"), "CU-03", severity="warning"),
+        LoadRule(
+            "external_id.placeholder",
+            _PLACEHOLDER.format(identifier="external identifier"),
+            "CU-03",
+            severity="warning",
+        ),
+        LoadRule(
+            "row.shared_identifier",
+            "An earlier row of the file has the same e-mail or phone, and another phone, e-mail or name: both became "
+            "one customer with the last values. If they are different people, give each an identifier of their own.",
+            "CU-03, CU-13",
+            severity="warning",
         ),
         LoadRule(
             "external_id.replaced",

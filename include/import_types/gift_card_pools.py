@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
 
 GIFT_CARD_POOLS = ImportType(
     name="gift_card_pools",
@@ -22,6 +22,7 @@ GIFT_CARD_POOLS = ImportType(
             aliases=("pool_name", "PoolName"),
             required=True,
             description="Name that people see.",
+            look=Look.NAME,
         ),
         Field(
             "system_name",
@@ -30,6 +31,7 @@ GIFT_CARD_POOLS = ImportType(
             aliases=("pool_system_name", "PoolSystemName"),
             required=True,
             description="Unique name that gift cards refer to. It never changes.",
+            look=Look.SYSTEM_NAME,
         ),
         Field(
             "supports_arbitrary_value",
@@ -54,6 +56,7 @@ GIFT_CARD_POOLS = ImportType(
             aliases=("external_product_id", "ProductExternalId"),
             required=True,
             description="ID of the technical product that is made for the pool; unique within its external system.",
+            look=Look.SYSTEM_NAME,
         ),
         Field(
             "product_external_system",
@@ -101,6 +104,12 @@ GIFT_CARD_POOLS = ImportType(
             Kind.INTEGER,
             aliases=("lifetime", "Expiration"),
             description="Years from 1 to 10; needed with Year, ignored with NoExpiration.",
+        ),
+        Field(
+            "max_card_value",
+            "Highest gift card value in the pool",
+            Kind.DECIMAL,
+            description="Cards with a higher balance are rejected; the project's `max_card_value` if blank.",
         ),
     ),
     lookups=(

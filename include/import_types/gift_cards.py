@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.importing.errors import ConfigurationError
-from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +33,13 @@ def hash_cvvs(fields: Mapping[str, pa.Array], runtime: Runtime) -> pa.Array:
     return cvv.hash_cvvs(runtime.cvv_key, fields["card_number"], fields["cvv"])
 
 
+def make_plain_numbers(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
+    """Return the card numbers without blanks and dashes, in capitals, where that is another one. Source: PC-04a."""
+    from include.importing import look_alikes  # pyarrow, which no DAG needs when it is parsed
+
+    return look_alikes.plain_numbers(fields["card_number"])
+
+
 GIFT_CARDS = ImportType(
     name="gift_cards",
     label="Gift cards",
@@ -49,6 +56,7 @@ GIFT_CARDS = ImportType(
             required=True,
             sensitive=True,
             description="Text, unique over all pools; leading zeros count.",
+            look=Look.CARD_NUMBER,
         ),
         Field(
             "pool_system_name",
@@ -66,6 +74,7 @@ GIFT_CARDS = ImportType(
             sensitive=True,
             is_secret=True,
             description="Text; needed where the pool requires CVVs. Stored as a keyed hash only.",
+            look=Look.CVV,
         ),
         Field(
             "balance",
@@ -103,16 +112,21 @@ GIFT_CARDS = ImportType(
         Lookup(
             "pool",
             "pool_system_name",
-            "SELECT system_name, card_value, cvv_required, supports_arbitrary_value FROM loyalty.gift_card_pool",
+            "SELECT system_name, card_value, cvv_required, supports_arbitrary_value, max_card_value "
+            "FROM loyalty.gift_card_pool",
             columns={
                 "card_value": Kind.DECIMAL,
                 "cvv_required": Kind.BOOLEAN,
                 "supports_arbitrary_value": Kind.BOOLEAN,
+                "max_card_value": Kind.DECIMAL,
             },
         ),
         Lookup("point_of_contact", "point_of_contact", "SELECT external_id FROM loyalty.point_of_contact"),
     ),
-    derived=(Derived("cvv_hash", "bytea", hash_cvvs),),
+    derived=(
+        Derived("cvv_hash", "bytea", hash_cvvs),
+        Derived("plain_number", 'text COLLATE "C"', make_plain_numbers),
+    ),
     load_rules=(
         LoadRule(
             "card_number.duplicate_in_file",
@@ -123,6 +137,12 @@ GIFT_CARDS = ImportType(
             "card_number.card_exists",
             "A card with this number exists already and an import never changes cards; this row differs in {fields}.",
             "GC-02",
+        ),
+        LoadRule(
+            "card_number.twin",
+            "Another card's number differs from this one by blanks, dashes or letter case alone: is it the same card?",
+            "PC-04a",
+            severity="warning",
         ),
     ),
 )

@@ -1,6 +1,14 @@
 -- Finds out which customer each staged row is about, as if the rows were taken one by one in the order of the file
 -- (CU-01 to CU-03); load_customers_changes.sql then does what they say. Reads the views `staged_row` and `staged`, and
--- `load_field`; writes `load_reject`, `load_warning`, `load_not_found`, and for the second file:
+-- `load_field`; writes `load_reject`, `load_warning`, `load_not_found`, and for the second file the tables below.
+--
+-- Placeholders (`noemail@example.com`) are taken out of the staging tables first, in this transaction: a value that more
+-- than `shared_identifier_rows` rows give with different other identifiers matches nobody and is stored of nobody. Such
+-- rows are matched by their other identifiers; rows without any are rejected.
+--
+-- Rows that name different values of one external system are about different customers, whatever else they share. And
+-- no row that finds its customer by e-mail or phone alone replaces an external id that the customer has, unless the
+-- setting `replace_external_ids` says so.
 --
 --   target          the accepted rows, with their customers. creates: this row makes the customer; is_several: the
 --                   customer may have several rows; is_moving: identifiers may change. Rows that are alone and hit
@@ -16,6 +24,12 @@
 -- Loads of customers go one after the other, and nobody is erased meanwhile.
 SELECT pg_advisory_xact_lock(hashtext('loyalty.customer'));
 SELECT loyalty.hold_customers();
+
+-- Jobs that were opened by an earlier version have neither.
+CREATE TEMP TABLE load_setting ON COMMIT DROP AS
+SELECT
+    coalesce(nullif(current_setting('import.shared_identifier_rows', true), ''), '20')::integer AS shared_identifier_rows,
+    coalesce(nullif(current_setting('import.replace_external_ids', true), ''), 'false')::boolean AS replace_external_ids;
 
 -- The identifiers that the file has columns for, in the order in which they decide, with SQL that gives their values
 -- from a staged row and finds who holds them.
@@ -42,11 +56,11 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT
         NULL,
-        'lower(row.email COLLATE "pg_c_utf8")',
+        'lower(row.email)',
         'row.email__clear',
         format('holder_%s.id', position),
         format('LEFT JOIN loyalty.customer AS holder_%1$s '
-               'ON lower(holder_%1$s.email COLLATE "pg_c_utf8") = lower(row.email COLLATE "pg_c_utf8")', position)
+               'ON lower(holder_%1$s.email) = lower(row.email)', position)
     WHERE staging_column = 'email'
     UNION ALL
     SELECT
@@ -58,45 +72,54 @@ CROSS JOIN LATERAL (
     WHERE staging_column = 'mobile_phone'
 ) AS part;
 
--- One row a staged row, rejected ones too: a hash of all that it says of identifiers, a mark for each of them (a hash
--- of its value) and the customer that holds it. customer_id is one of those, the only one unless is_ambiguous.
+-- matched has one row a staged row, rejected ones too: a hash of all that it says of identifiers, a mark for each of them
+-- (a hash of its value) and the customer that holds it. customer_id is one of those, the only one unless is_ambiguous;
+-- is_named: an external id of the row is that customer's.
+-- shared has the marks that several rows have (position as above), and customers that several rows hit (position 0).
+--
+-- Placeholders are found among the marks of many rows; their rows are then matched anew, without them. What shared says
+-- of the other identifiers of these rows stays: rows may be called entangled that are no more, and the loop takes these
+-- as it takes any.
+CREATE TEMP TABLE placeholder (line bigint, position integer, value text COLLATE "C", is_valid boolean, others bigint)
+ON COMMIT DROP;
 DO $$
+DECLARE
+    most_rows integer := (SELECT shared_identifier_rows FROM load_setting);
+    matching text;
+    each record;
+    chunk text;
 BEGIN
-    EXECUTE (
-        SELECT format(
-            'CREATE TEMP TABLE matched ON COMMIT DROP AS '
-            'SELECT row.line, row.is_valid, hash_record_extended(ROW(%1$s), 0) AS tuple, %2$s, '
-            'least(%3$s) AS customer_id, coalesce(least(%3$s) <> greatest(%3$s), false) AS is_ambiguous, '
-            'coalesce(%4$s, false) AS is_moving '
-            'FROM staged_row AS row %5$s',
-            string_agg(format('%s, %s', given, is_cleared), ', ' ORDER BY position),
-            string_agg(
-                format('hashtextextended(%1$s, %2$s) AS mark_%2$s, %3$s AS holder_%2$s', given, position, holder), ', '
-                ORDER BY position),
-            string_agg(holder, ', ' ORDER BY position),
-            string_agg(
-                format('(%s) IS NOT NULL AND %s IS NULL OR coalesce(%s, false)', given, holder, is_cleared), ' OR '),
-            string_agg(join_holder, ' ' ORDER BY position))
-        FROM identifier
-    );
-END
-$$;
-ANALYZE matched;
+    SELECT format(
+        'SELECT row.line, row.is_valid, hash_record_extended(ROW(%1$s), 0) AS tuple, %2$s, '
+        'least(%3$s) AS customer_id, coalesce(least(%3$s) <> greatest(%3$s), false) AS is_ambiguous, '
+        'coalesce(%4$s, false) AS is_moving, coalesce(%6$s) IS NOT NULL AS is_named '
+        'FROM staged_row AS row %5$s',
+        string_agg(format('%s, %s', given, is_cleared), ', ' ORDER BY position),
+        string_agg(
+            format('hashtextextended(%1$s, %2$s) AS mark_%2$s, %3$s AS holder_%2$s', given, position, holder), ', '
+            ORDER BY position),
+        string_agg(holder, ', ' ORDER BY position),
+        string_agg(
+            format('(%s) IS NOT NULL AND %s IS NULL OR coalesce(%s, false)', given, holder, is_cleared), ' OR '),
+        string_agg(join_holder, ' ' ORDER BY position),
+        concat_ws(', ', 'NULL::bigint', string_agg(holder, ', ') FILTER (WHERE system IS NOT NULL)))
+    INTO matching
+    FROM identifier;
+    EXECUTE 'CREATE TEMP TABLE matched ON COMMIT DROP AS ' || matching;
+    ANALYZE matched;
 
--- Marks that several rows have (position as above), and customers that several rows hit (position 0).
-SET LOCAL enable_hashagg = off;
-DO $$
-BEGIN
+    SET LOCAL enable_hashagg = off;
     EXECUTE (
         SELECT format(
             'CREATE TEMP TABLE shared ON COMMIT DROP AS '
             '%s '
             'UNION ALL '
-            'SELECT 0, customer_id, min(tuple) <> max(tuple) '
+            'SELECT 0, customer_id, min(tuple) <> max(tuple), count(*) '
             'FROM (SELECT customer_id, tuple FROM matched WHERE is_valid AND customer_id IS NOT NULL%s) AS hit '
             'GROUP BY customer_id HAVING count(*) > 1',
             string_agg(
-                format('SELECT %1$s AS position, mark_%1$s AS mark, min(tuple) <> max(tuple) AS is_entangled '
+                format('SELECT %1$s AS position, mark_%1$s AS mark, min(tuple) <> max(tuple) AS is_entangled, '
+                       'count(*) AS rows '
                        'FROM matched WHERE is_valid AND mark_%1$s IS NOT NULL GROUP BY mark_%1$s HAVING count(*) > 1',
                        position),
                 ' UNION ALL ' ORDER BY position),
@@ -104,9 +127,79 @@ BEGIN
                               'AND holder_%1$s <> customer_id', position), ''))
         FROM identifier
     );
+    SET LOCAL enable_hashagg = DEFAULT;
+
+    FOR each IN
+        SELECT own.position, own.given, string_agg(other.given, ', ' ORDER BY other.position) AS others
+        FROM identifier AS own
+        JOIN identifier AS other ON other.position <> own.position
+        WHERE own.position IN (SELECT position FROM shared WHERE is_entangled AND rows > most_rows)
+        GROUP BY own.position, own.given
+    LOOP
+        EXECUTE format(
+            'INSERT INTO placeholder '
+            'SELECT row.line, %1$s, %2$s, row.is_valid, '
+            'CASE WHEN coalesce(%3$s) IS NOT NULL THEN hash_record_extended(ROW(%3$s), 0) END '
+            'FROM matched '
+            'JOIN staged_row AS row USING (line) '
+            'WHERE matched.mark_%1$s IN (SELECT mark FROM shared WHERE position = %1$s AND is_entangled AND rows > $1)',
+            each.position, each.given, each.others)
+        USING most_rows;
+    END LOOP;
+    DELETE FROM placeholder
+    WHERE (position, value) NOT IN (
+        SELECT position, value
+        FROM placeholder
+        WHERE is_valid
+        GROUP BY position, value
+        HAVING count(DISTINCT others) > most_rows
+    );
+    IF NOT EXISTS (SELECT FROM placeholder) THEN
+        RETURN;
+    END IF;
+
+    FOR chunk IN
+        SELECT format('staging.%I', tablename)
+        FROM pg_tables
+        WHERE schemaname = 'staging'
+          AND starts_with(tablename, 'job_' || current_setting('import.job_id') || '_chunk_')
+    LOOP
+        FOR each IN SELECT * FROM identifier WHERE position IN (SELECT position FROM placeholder) LOOP
+            EXECUTE format(
+                'UPDATE %s AS row SET %s WHERE line IN (SELECT line FROM placeholder WHERE position = %s)',
+                chunk,
+                CASE
+                    WHEN each.system IS NULL THEN format('%I = NULL', each.name)
+                    ELSE format('external_ids = nullif(external_ids - %L, ''{}'')', each.system)
+                END,
+                each.position);
+        END LOOP;
+        EXECUTE (
+            SELECT format(
+                'WITH nobody AS ('
+                'UPDATE %1$s AS row SET is_valid = false '
+                'WHERE is_valid AND coalesce(%2$s) IS NULL AND line IN (SELECT line FROM placeholder) RETURNING line) '
+                'INSERT INTO load_reject '
+                'SELECT nobody.line, rule.id, replace(rule.message, ''{value}'', %3$L) '
+                'FROM nobody JOIN load_rule AS rule ON rule.id = ''row.placeholder_only''',
+                chunk, string_agg(given, ', '), most_rows)
+            FROM identifier
+        );
+    END LOOP;
+    INSERT INTO load_warning
+    SELECT DISTINCT
+        placeholder.line, CASE WHEN system IS NULL THEN identifier.name ELSE 'external_id' END || '.placeholder'
+    FROM placeholder
+    JOIN identifier USING (position)
+    WHERE placeholder.is_valid
+      AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = placeholder.line);
+
+    DELETE FROM matched WHERE line IN (SELECT line FROM placeholder);
+    EXECUTE 'INSERT INTO matched ' || matching || ' WHERE row.line IN (SELECT line FROM placeholder)';
+    DELETE FROM shared
+    WHERE (position, mark) IN (SELECT position, hashtextextended(value, position) FROM placeholder);
 END
 $$;
-SET LOCAL enable_hashagg = DEFAULT;
 ANALYZE shared;
 
 -- Valid rows that are not alone: they are entangled, or repeat exactly what another says.
@@ -146,13 +239,16 @@ CREATE TEMP TABLE ambiguous_identifier (
 -- Entangled rows are taken one by one, in memory: a table would keep every state that it has been through. Identifiers
 -- and customers are numbers there; a customer of before the file comes first, one that a row makes has the number that
 -- its row would have. holders[identifier] is the customer that holds it, own[(customer - 1) * positions + position] the
--- identifier that a customer holds.
+-- identifier that a customer holds, named[likewise] the external id that an accepted row has called the customer by.
 CREATE TEMP TABLE entangled_identifier (
     line bigint, position integer, value text COLLATE "C", is_cleared boolean
 ) ON COMMIT DROP;
 CREATE TEMP TABLE held_before (position integer, value text COLLATE "C", customer_id bigint) ON COMMIT DROP;
 CREATE TEMP TABLE entangled_hit (customer_id bigint) ON COMMIT DROP;
 CREATE TEMP TABLE entangled_verdict (line bigint, customer integer, creates boolean) ON COMMIT DROP;
+
+-- External ids of rows that would replace another one of a customer whom they find by e-mail or phone alone.
+CREATE TEMP TABLE differing (line bigint, position integer) ON COMMIT DROP;
 DO $$
 DECLARE
     each identifier;
@@ -187,7 +283,7 @@ FROM entangled_customer
 JOIN loyalty.customer_external_id AS external_id USING (customer_id)
 JOIN identifier USING (system)
 UNION ALL
-SELECT identifier.position, lower(customer.email COLLATE "pg_c_utf8"), customer.id
+SELECT identifier.position, lower(customer.email), customer.id
 FROM entangled_customer
 JOIN loyalty.customer ON customer.id = entangled_customer.customer_id
 JOIN identifier ON identifier.name = 'email'
@@ -226,13 +322,18 @@ DECLARE
     positions integer := (SELECT count(*) FROM identifier);
     is_external boolean[] := ARRAY(SELECT system IS NOT NULL FROM identifier ORDER BY position);
     may_create boolean := current_setting('import.action') = 'add_and_edit';
+    may_replace boolean := (SELECT replace_external_ids FROM load_setting);
     customers integer := (SELECT count(*) FROM entangled_customer);
     lines integer := (SELECT count(*) FROM entangled_line);
     holders integer[] := ARRAY(SELECT customer FROM entangled_value ORDER BY number);
     own integer[] := array_fill(NULL::integer, ARRAY[positions * (customers + lines)]);
-    found integer[] := array_fill(NULL::integer, ARRAY[lines]);    -- each line's customer; 0 when there are several
+    named integer[];
+    found integer[] := array_fill(NULL::integer, ARRAY[lines]);    -- each line's customer; 0 when it is rejected
     customer integer;    -- the row's
     is_ambiguous boolean;
+    is_another boolean;    -- an earlier row of the file has called the customer by another external id
+    is_differing boolean;
+    is_named boolean;    -- an external id of the row is the customer's
     is_replaced boolean;
     hit integer;
     slot integer;
@@ -242,20 +343,39 @@ BEGIN
     END LOOP;
 
     FOR round IN 1 .. 2 LOOP
+        named := array_fill(NULL::integer, ARRAY[positions * (customers + lines)]);
         FOR row IN SELECT * FROM entangled_line ORDER BY line LOOP
             customer := NULL;
             is_ambiguous := false;
+            is_named := false;
             FOR place IN 1 .. positions LOOP
                 hit := holders[row.given[place]];
                 is_ambiguous := is_ambiguous OR coalesce(hit <> customer, false);
+                is_named := is_named OR is_external[place] AND hit IS NOT NULL;
                 customer := coalesce(customer, hit);
             END LOOP;
+            is_another := false;
+            is_differing := false;
+            FOR place IN 1 .. CASE WHEN is_ambiguous OR customer IS NULL THEN 0 ELSE positions END LOOP
+                IF is_external[place] AND row.given[place] IS NOT NULL THEN
+                    slot := (customer - 1) * positions + place;
+                    is_another := is_another OR coalesce(named[slot] <> row.given[place], false);
+                    is_differing := is_differing OR coalesce(own[slot] <> row.given[place], false);
+                END IF;
+            END LOOP;
+            is_differing := is_differing AND NOT is_named AND NOT may_replace;
 
             -- All rows have been taken: would the file, sent again, take them where it has taken them now?
             IF round = 2 THEN
-                IF found[row.number] IS DISTINCT FROM (CASE WHEN is_ambiguous THEN 0 ELSE customer END) THEN
+                IF found[row.number] IS DISTINCT FROM (
+                    CASE WHEN is_ambiguous OR is_another OR is_differing THEN 0 ELSE customer END)
+                THEN
                     INSERT INTO load_warning VALUES (row.line, 'row.not_repeatable');
                 END IF;
+                FOR place IN 1 .. CASE WHEN found[row.number] > 0 THEN positions ELSE 0 END LOOP
+                    slot := (found[row.number] - 1) * positions + place;
+                    named[slot] := coalesce(CASE WHEN is_external[place] THEN row.given[place] END, named[slot]);
+                END LOOP;
                 CONTINUE;
             END IF;
 
@@ -270,6 +390,26 @@ BEGIN
                     END IF;
                 END LOOP;
                 CONTINUE;
+            ELSIF is_another THEN
+                found[row.number] := 0;
+                FOR place IN 1 .. positions LOOP
+                    IF holders[row.given[place]] IS NOT NULL THEN
+                        INSERT INTO load_reject
+                        SELECT row.line, rule.id, rule.message
+                        FROM identifier
+                        JOIN load_rule AS rule ON rule.id = identifier.name || '.belongs_to_another'
+                        WHERE identifier.position = place;
+                    END IF;
+                END LOOP;
+                CONTINUE;
+            ELSIF is_differing THEN
+                found[row.number] := 0;
+                FOR place IN 1 .. positions LOOP
+                    IF is_external[place] AND own[(customer - 1) * positions + place] <> row.given[place] THEN
+                        INSERT INTO differing VALUES (row.line, place);
+                    END IF;
+                END LOOP;
+                CONTINUE;
             ELSIF customer IS NULL AND NOT may_create THEN
                 INSERT INTO load_not_found VALUES (row.line);
                 CONTINUE;
@@ -281,6 +421,7 @@ BEGIN
             is_replaced := false;
             FOR place IN 1 .. positions LOOP
                 slot := (customer - 1) * positions + place;
+                named[slot] := coalesce(CASE WHEN is_external[place] THEN row.given[place] END, named[slot]);
                 IF (row.given[place] IS NOT NULL OR row.is_cleared[place])
                     AND own[slot] IS DISTINCT FROM row.given[place]
                 THEN
@@ -302,6 +443,45 @@ BEGIN
 END
 $$;
 
+-- The same of rows that are alone or repeated, the suite's rejects among them (X-08). Where they may replace it, or find
+-- the customer by another external id, that is said: nothing is merged silently.
+DO $$
+DECLARE
+    each identifier;
+BEGIN
+    FOR each IN SELECT * FROM identifier WHERE system IS NOT NULL LOOP
+        EXECUTE format(
+            'WITH replacing AS ('
+            'SELECT row.line, row.tuple, row.is_valid, '
+            'row.is_named OR (SELECT replace_external_ids FROM load_setting) AS may_replace '
+            'FROM matched AS row '
+            'JOIN loyalty.customer_external_id AS own ON own.customer_id = row.customer_id AND own.system = %2$L '
+            'WHERE NOT row.is_ambiguous AND row.mark_%1$s IS NOT NULL AND row.holder_%1$s IS NULL '
+            'AND NOT EXISTS (SELECT FROM several WHERE several.line = row.line AND several.is_entangled)'
+            '), rejected AS ('
+            'INSERT INTO differing SELECT line, %1$s FROM replacing WHERE NOT may_replace'
+            ') '
+            'INSERT INTO load_warning '
+            'SELECT min(line), ''external_id.replaced'' '
+            'FROM replacing '
+            'WHERE may_replace AND is_valid '
+            'GROUP BY tuple '
+            'HAVING min(line) NOT IN (SELECT line FROM load_warning WHERE rule = ''external_id.replaced'')',
+            each.position, each.system);
+    END LOOP;
+END
+$$;
+INSERT INTO load_reject
+SELECT rejected.line, rule.id, replace(rule.message, '{fields}', rejected.labels)
+FROM (
+    SELECT differing.line, string_agg(identifier.label, ', ' ORDER BY identifier.position) AS labels
+    FROM differing
+    JOIN identifier USING (position)
+    GROUP BY differing.line
+) AS rejected
+JOIN load_rule AS rule ON rule.id = 'external_id.differs';
+ANALYZE differing;
+
 CREATE TEMP TABLE target (
     line bigint, customer_id bigint, creates boolean, is_several boolean, is_moving boolean
 ) ON COMMIT DROP;
@@ -313,7 +493,8 @@ FROM matched
 WHERE is_valid
   AND NOT is_ambiguous
   AND customer_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line);
+  AND NOT EXISTS (SELECT FROM several WHERE several.line = matched.line)
+  AND NOT EXISTS (SELECT FROM differing WHERE differing.line = matched.line);
 
 -- Rows that are repeated: the first of them makes the customer that there isn't yet.
 INSERT INTO target
@@ -326,6 +507,7 @@ JOIN (
     FROM several
     WHERE NOT is_entangled
       AND NOT is_ambiguous
+      AND NOT EXISTS (SELECT FROM differing WHERE differing.line = several.line)
     GROUP BY tuple
     HAVING min(customer_id) IS NOT NULL OR (SELECT current_setting('import.action')) = 'add_and_edit'
 ) AS head USING (tuple)
@@ -406,22 +588,3 @@ FROM ambiguous_identifier AS hit
 JOIN identifier USING (position)
 JOIN load_rule AS rule ON rule.id = identifier.name || '.belongs_to_another'
 WHERE hit.is_taken;
-
--- External ids that replace another one of a customer whom the row found by something else: nothing is merged silently.
-DO $$
-DECLARE
-    each identifier;
-BEGIN
-    FOR each IN SELECT * FROM identifier WHERE system IS NOT NULL LOOP
-        EXECUTE format(
-            'INSERT INTO load_warning '
-            'SELECT min(row.line), ''external_id.replaced'' '
-            'FROM matched AS row '
-            'JOIN loyalty.customer_external_id AS own ON own.customer_id = row.customer_id AND own.system = %2$L '
-            'WHERE row.is_valid AND NOT row.is_ambiguous AND row.mark_%1$s IS NOT NULL AND row.holder_%1$s IS NULL '
-            'AND NOT EXISTS (SELECT FROM several WHERE several.line = row.line AND several.is_entangled) '
-            'GROUP BY row.tuple '
-            'HAVING min(row.line) NOT IN (SELECT line FROM load_warning)', each.position, each.system);
-    END LOOP;
-END
-$$;

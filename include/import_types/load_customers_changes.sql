@@ -27,8 +27,7 @@ SELECT line, customer_id, true, false, false
 FROM created;
 ANALYZE target;
 
--- Customers that may have several rows: each field's values are taken in the order of the file. The last one holds, and
--- belongs to the first row of the run of equal values that it ends.
+-- The rows of customers that may have several.
 CREATE TEMP TABLE several_row ON COMMIT DROP AS
 SELECT
     target.customer_id, target.creates,
@@ -43,6 +42,42 @@ WHERE target.is_several;
 CREATE UNIQUE INDEX ON several_row (line);
 ANALYZE several_row (line, customer_id);
 
+-- Rows that became one customer by an e-mail or phone that they share, although they differ in the other one, or in every
+-- word of the name: strangers, perhaps (CU-03). Rows that share an external id are surely about the same customer.
+INSERT INTO load_warning
+SELECT DISTINCT line, 'row.shared_identifier'
+FROM (
+    SELECT
+        row.line, field.name, field.value, lower(row.email) AS email, row.mobile_phone, row.external_ids,
+        lag(field.value) OVER rows_in_order AS earlier_value,
+        lag(lower(row.email)) OVER rows_in_order AS earlier_email,
+        lag(row.mobile_phone) OVER rows_in_order AS earlier_phone,
+        lag(row.external_ids) OVER rows_in_order AS earlier_ids
+    FROM several_row AS row
+    CROSS JOIN LATERAL (
+        VALUES
+            ('email', lower(row.email)),
+            ('mobile_phone', row.mobile_phone),
+            ('name', lower((CASE
+                WHEN row.first_name IS NOT NULL AND row.last_name IS NOT NULL THEN row.first_name || ' ' || row.last_name
+                WHEN coalesce(row.last_name, row.first_name, row.middle_name) IS NULL THEN row.full_name
+            END) COLLATE "pg_c_utf8") COLLATE "C")
+    ) AS field (name, value)
+    WHERE field.value IS NOT NULL
+      AND (field.name <> 'name' OR field.value LIKE '% %')
+    WINDOW rows_in_order AS (PARTITION BY row.customer_id, field.name ORDER BY row.line)
+) AS given
+WHERE value <> earlier_value
+  AND (email = earlier_email OR mobile_phone = earlier_phone)
+  AND NOT (name = 'name' AND string_to_array(value, ' ') && string_to_array(earlier_value, ' '))
+  AND NOT EXISTS (
+      SELECT
+      FROM jsonb_each_text(external_ids) AS id
+      WHERE id.value = earlier_ids ->> id.key
+  );
+
+-- Customers that may have several rows: each field's values are taken in the order of the file. The last one holds, and
+-- belongs to the first row of the run of equal values that it ends.
 CREATE TEMP TABLE folded_field ON COMMIT DROP AS
 SELECT DISTINCT ON (customer_id, staging_column, key) customer_id, staging_column, key, value, line
 FROM (
@@ -50,8 +85,8 @@ FROM (
         row.customer_id, row.line, field.staging_column, field.key, field.value,
         row_number() OVER rows_in_order = 1
             OR CASE WHEN field.staging_column = 'email'
-                   THEN lower((field.value #>> '{}') COLLATE "pg_c_utf8")
-                       IS DISTINCT FROM lower((lag(field.value) OVER rows_in_order #>> '{}') COLLATE "pg_c_utf8")
+                   THEN lower((field.value #>> '{}') COLLATE "C")
+                       IS DISTINCT FROM lower((lag(field.value) OVER rows_in_order #>> '{}') COLLATE "C")
                    ELSE field.value IS DISTINCT FROM lag(field.value) OVER rows_in_order
                END AS begins_run
     FROM several_row AS row
@@ -262,7 +297,7 @@ BEGIN
                 FROM loyalty.customer
                 WHERE customer.id = held_before.customer_id
                   AND held_before.value = CASE identifier.name
-                      WHEN 'email' THEN lower(customer.email COLLATE "pg_c_utf8")
+                      WHEN 'email' THEN lower(customer.email)
                       ELSE customer.mobile_phone
                   END)
         END
@@ -271,7 +306,7 @@ BEGIN
         FROM candidate_final AS final
         JOIN loyalty.customer ON customer.id = final.customer_id
         WHERE final.customer_id NOT IN (SELECT customer_id FROM held_before)
-          AND coalesce(lower(final.email COLLATE "pg_c_utf8") <> lower(customer.email COLLATE "pg_c_utf8"), true)
+          AND coalesce(lower(final.email) <> lower(customer.email), true)
           AND coalesce(final.mobile_phone <> customer.mobile_phone, true)
           AND NOT EXISTS (
               SELECT
@@ -321,7 +356,7 @@ SELECT
 FROM candidate_final AS final
 JOIN loyalty.customer ON customer.id = final.customer_id
 WHERE (final.email IS NOT NULL OR final.email__clear)
-  AND lower(final.email COLLATE "pg_c_utf8") IS DISTINCT FROM lower(customer.email COLLATE "pg_c_utf8")
+  AND lower(final.email) IS DISTINCT FROM lower(customer.email)
 UNION ALL
 SELECT
     final.customer_id, coalesce((final.owners ->> ('custom_fields.' || field.key))::bigint, final.line),
@@ -370,7 +405,7 @@ BEGIN
         JOIN identifier ON identifier.name = change.staging_column
         JOIN entangled_identifier AS wanted
           ON wanted.position = identifier.position
-         AND wanted.value = lower((change.before #>> '{}') COLLATE "pg_c_utf8")
+         AND wanted.value = lower((change.before #>> '{}') COLLATE "C")
         GROUP BY change.customer_id
     ) AS released
     WHERE customer.id = released.customer_id;
@@ -581,6 +616,6 @@ UNION ALL
 SELECT 'not_found', count(*) FROM load_not_found;
 
 DROP VIEW final;
-DROP TABLE identifier, matched, shared, several, several_staged, ambiguous_identifier, entangled_identifier,
+DROP TABLE load_setting, identifier, placeholder, differing, matched, shared, several, several_staged, ambiguous_identifier, entangled_identifier,
     held_before, entangled_hit, entangled_customer, entangled_value, entangled_line, entangled_verdict, target, spoken_for,
     created, several_row, folded_field, folded, subscription, candidate, candidate_final, change;

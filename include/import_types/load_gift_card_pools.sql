@@ -41,7 +41,8 @@ BEGIN
             CASE WHEN row.card_value IS DISTINCT FROM pool.card_value THEN 'card_value' END,
             CASE WHEN row.expiration_type IS DISTINCT FROM pool.expiration_type THEN 'expiration_type' END,
             CASE WHEN row.expiration_type = 'Year' AND row.lifetime_years IS DISTINCT FROM pool.lifetime_years
-                THEN 'lifetime_years' END
+                THEN 'lifetime_years' END,
+            CASE WHEN row.max_card_value IS DISTINCT FROM pool.max_card_value THEN 'max_card_value' END
         ) END;
 
         INSERT INTO load_reject
@@ -72,12 +73,12 @@ BEGIN
         INSERT INTO loyalty.gift_card_pool (
             system_name, name, supports_arbitrary_value, supports_partial_redemption, product_external_id,
             product_external_system, brand, cvv_required, card_value, expiration_type, lifetime_years,
-            import_job_id, import_line
+            max_card_value, import_job_id, import_line
         ) VALUES (
             row.system_name, row.name, row.supports_arbitrary_value, row.supports_partial_redemption,
             row.product_external_id, row.product_external_system, row.brand, row.cvv_required, row.card_value,
             row.expiration_type, CASE WHEN row.expiration_type = 'Year' THEN row.lifetime_years END,
-            this_job, row.line
+            row.max_card_value, this_job, row.line
         );
     END LOOP;
 END

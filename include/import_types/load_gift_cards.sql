@@ -1,5 +1,5 @@
 -- Loads the staged cards: new numbers are inserted, in the order of their numbers; nothing is ever changed (GC-02).
--- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count` and `load_reject`.
+-- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count`, `load_reject` and `load_warning`.
 
 -- Rows of numbers that another job loaded, beside that card's values as imported. Rows that the suite rejected are told
 -- as well that their number is taken, not only after the next attempt (X-08).
@@ -117,5 +117,64 @@ SELECT 'unchanged', count(*)
 FROM accepted
 WHERE outcome = 'unchanged';
 
+-- Twins: new numbers that differ by blanks, dashes or letter case alone from an earlier row's or another job's (PC-04a).
+-- Few numbers have any of these; those that have stand with their plain form in loyalty.gift_card_plain_number.
+CREATE TEMP TABLE odd ON COMMIT DROP AS
+SELECT line, card_number, plain_number
+FROM staged
+WHERE plain_number IS NOT NULL
+  AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+  AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line);
+DO $$
+DECLARE
+    has_odd boolean := EXISTS (SELECT FROM odd);
+BEGIN
+    IF EXISTS (SELECT FROM loyalty.gift_card_plain_number) THEN
+        INSERT INTO load_warning
+        SELECT DISTINCT staged.line, 'card_number.twin'
+        FROM staged
+        JOIN loyalty.gift_card_plain_number AS twin ON twin.plain_number = coalesce(staged.plain_number, staged.card_number)
+        WHERE twin.card_number <> staged.card_number
+          AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+          AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line);
+    END IF;
+    IF NOT has_odd THEN
+        RETURN;
+    END IF;
+
+    ANALYZE odd;
+    INSERT INTO load_warning
+    SELECT line, 'card_number.twin'
+    FROM (
+        SELECT line, row_number() OVER (PARTITION BY plain_number ORDER BY line) AS place
+        FROM (
+            SELECT line, plain_number
+            FROM odd
+            UNION ALL
+            SELECT line, card_number
+            FROM staged
+            WHERE card_number IN (SELECT plain_number FROM odd)
+              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+              AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+        ) AS member
+    ) AS placed
+    WHERE place > 1
+      AND line NOT IN (SELECT line FROM load_warning)
+    UNION
+    SELECT odd.line, 'card_number.twin'
+    FROM odd
+    JOIN loyalty.gift_card AS twin ON twin.card_number = odd.plain_number
+    WHERE twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint)
+      AND odd.line NOT IN (SELECT line FROM load_warning);
+
+    INSERT INTO loyalty.gift_card_plain_number (plain_number, card_number)
+    SELECT odd.plain_number, odd.card_number
+    FROM odd
+    JOIN loyalty.gift_card AS card USING (card_number)
+    WHERE card.import_job_id = (SELECT current_setting('import.job_id')::bigint)
+    ORDER BY odd.plain_number;
+END
+$$;
+
 DROP VIEW new_card, row_of_known_card;
-DROP TABLE known, repeated, accepted;
+DROP TABLE known, repeated, accepted, odd;

@@ -9,12 +9,16 @@ CREATE TEMP TABLE accepted (system_id text COLLATE "C" PRIMARY KEY, line bigint,
 
 DO $$
 DECLARE
+    largest_shown CONSTANT text := 'FM9,999,999,999,999,999,999';
     largest CONSTANT integer := 2147483647;    -- the suite rejects numbers much smaller, but those rows come along too
     row record;
     first_line bigint;
     pool loyalty.promo_code_pool;
     edited loyalty.promo_code_pool;
     is_new boolean;
+    limit_of_project CONSTANT bigint := current_setting('import.max_generation')::bigint;
+    is_weighed boolean;
+    capacity numeric;
 BEGIN
     -- Held against first codes and launches, which freeze what is compared here; in the order of uploads.
     PERFORM FROM loyalty.promo_code_pool
@@ -54,13 +58,39 @@ BEGIN
         edited.processing := CASE WHEN row.processing__clear THEN 'internal'
             ELSE coalesce(row.processing, pool.processing, 'internal') END;
         edited.multi_use := NOT row.multi_use__clear AND coalesce(row.multi_use, pool.multi_use, false);
+        edited.code_pattern :=
+            CASE WHEN NOT row.code_pattern__clear THEN coalesce(row.code_pattern, pool.code_pattern) END;
         edited.state := CASE WHEN row.launch THEN 'active' ELSE coalesce(pool.state, 'draft') END;
+
+        -- How many codes at a time, and who gives them: what stands there already is judged when codes are generated.
+        is_weighed := row.is_readable AND edited.quantity > 0
+            AND (is_new OR edited.quantity IS DISTINCT FROM pool.quantity
+                 OR edited.format IS DISTINCT FROM pool.format
+                 OR edited.auto_generate AND NOT pool.auto_generate);
+        capacity := NULL;
+        IF is_weighed THEN
+            SELECT least(trunc(power(
+                char_length(format.alphabet)::numeric,
+                format.length - char_length(format.prefix) - char_length(format.suffix))), format.max_codes)
+            INTO capacity
+            FROM loyalty.promo_code_format AS format
+            WHERE format.name = edited.format;
+        END IF;
 
         INSERT INTO load_reject
         SELECT row.line, rule.id,
             replace(replace(replace(rule.message,
                 '{line}', coalesce(first_line::text, '')),
-                '{fields}', coalesce(pool.fill_method, '')),
+                '{fields}', coalesce(CASE rule.id
+                    WHEN 'quantity.over_capacity' THEN format(
+                        '%s codes at a time, and its format %s has %s in all',
+                        to_char(edited.quantity, largest_shown), left(edited.format, 100),
+                        to_char(capacity, largest_shown))
+                    WHEN 'quantity.over_limit' THEN format(
+                        '%s codes at a time, more than the project''s max_generation = %s allows',
+                        to_char(edited.quantity, largest_shown), to_char(limit_of_project, largest_shown))
+                    ELSE pool.fill_method
+                END, '')),
                 '{value}', left(coalesce(row.pool_id, row.name, ''), 100))
         FROM unnest(ARRAY[
             CASE WHEN row.pool_id = '' THEN 'system_id.cannot_be_made' END,
@@ -70,6 +100,8 @@ BEGIN
             CASE WHEN edited.state = 'active' AND edited.description IS NULL THEN 'description.required_to_launch' END,
             CASE WHEN row.is_readable AND edited.auto_generate AND edited.quantity IS NULL
                 THEN 'quantity.required' END,
+            CASE WHEN is_weighed AND edited.quantity > capacity THEN 'quantity.over_capacity' END,
+            CASE WHEN is_weighed AND edited.quantity > limit_of_project THEN 'quantity.over_limit' END,
             CASE WHEN row.is_readable AND edited.issue_check AND edited.assigned_validity_days IS NULL
                 THEN 'assigned_validity_days.required' END,
             CASE WHEN row.is_readable AND edited.issue_check AND edited.multi_use THEN 'issue_check.with_multi_use' END,
@@ -91,12 +123,12 @@ BEGIN
             INSERT INTO loyalty.promo_code_pool (
                 system_id, name, description, campaign, parameter_name, fill_method, format, quantity, auto_generate,
                 top_up_threshold, notify_below, lead_hours, issue_check, assigned_validity_days, processing, multi_use,
-                state, import_job_id, import_line
+                code_pattern, state, import_job_id, import_line
             ) VALUES (
                 row.pool_id, edited.name, edited.description, edited.campaign, edited.parameter_name,
                 edited.fill_method, edited.format, edited.quantity, edited.auto_generate, edited.top_up_threshold,
                 edited.notify_below, edited.lead_hours, edited.issue_check, edited.assigned_validity_days,
-                edited.processing, edited.multi_use, edited.state,
+                edited.processing, edited.multi_use, edited.code_pattern, edited.state,
                 current_setting('import.job_id')::bigint, row.line
             );
         ELSIF edited <> pool THEN
@@ -107,7 +139,7 @@ BEGIN
                 top_up_threshold = edited.top_up_threshold, notify_below = edited.notify_below,
                 lead_hours = edited.lead_hours, issue_check = edited.issue_check,
                 assigned_validity_days = edited.assigned_validity_days, processing = edited.processing,
-                multi_use = edited.multi_use, state = edited.state
+                multi_use = edited.multi_use, code_pattern = edited.code_pattern, state = edited.state
             WHERE system_id = row.pool_id;
         END IF;
     END LOOP;

@@ -1,6 +1,6 @@
 -- Loads the staged codes: new ones are inserted, in their own order; of known ones the dates alone can change, with the
 -- setting on_existing = update_dates, while they are unused (PC-04). Dates that the file has a column for are then the
--- row's, blank ones too; the others stay.
+-- row's, blank ones too; a date without a column says nothing, with any setting.
 -- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count`, `load_reject` and `load_warning`, and
 -- the counts of each pool (PC-06).
 
@@ -57,15 +57,14 @@ SELECT
 FROM staged_row AS row
 JOIN loyalty.promo_code AS code USING (code)
 CROSS JOIN LATERAL (
-    SELECT (SELECT current_setting('import.on_existing') = 'update_dates') AS keeps_others,
-           (SELECT string_to_array(current_setting('import.fields'), ',')) AS fields
+    SELECT (SELECT string_to_array(current_setting('import.fields'), ',')) AS fields
 ) AS file
 CROSS JOIN LATERAL (
     SELECT
-        CASE WHEN keeps_others AND 'issue_start' <> ALL (fields) THEN code.issue_start ELSE row.issue_start END AS issue_start,
-        CASE WHEN keeps_others AND 'issue_end' <> ALL (fields) THEN code.issue_end ELSE row.issue_end END AS issue_end,
-        CASE WHEN keeps_others AND 'available_from' <> ALL (fields) THEN code.available_from ELSE row.available_from END AS available_from,
-        CASE WHEN keeps_others AND 'available_till' <> ALL (fields) THEN code.available_till ELSE row.available_till END AS available_till
+        CASE WHEN 'issue_start' <> ALL (fields) THEN code.issue_start ELSE row.issue_start END AS issue_start,
+        CASE WHEN 'issue_end' <> ALL (fields) THEN code.issue_end ELSE row.issue_end END AS issue_end,
+        CASE WHEN 'available_from' <> ALL (fields) THEN code.available_from ELSE row.available_from END AS available_from,
+        CASE WHEN 'available_till' <> ALL (fields) THEN code.available_till ELSE row.available_till END AS available_till
 ) AS given
 WHERE code.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint);
 
@@ -285,6 +284,74 @@ BEGIN
 END
 $$;
 
+-- New codes that look like an earlier row's or another job's (PC-04a): they have a form in common. Codes of ASCII have no
+-- other form than themselves; the others are few, and stand with theirs in loyalty.promo_code_look_alike.
+CREATE TEMP TABLE look_alike ON COMMIT DROP AS
+SELECT staged.line, staged.code, form.text COLLATE "C" AS form
+FROM staged
+CROSS JOIN LATERAL unnest(staged.look_alike_forms) AS form (text)
+WHERE staged.look_alike_forms IS NOT NULL
+  AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+  AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line);
+DO $$
+DECLARE
+    has_own boolean := EXISTS (SELECT FROM look_alike);
+BEGIN
+    IF EXISTS (SELECT FROM loyalty.promo_code_look_alike) THEN
+        INSERT INTO load_warning
+        SELECT DISTINCT given.line, 'code.lookalike'
+        FROM (
+            SELECT line, code, form FROM look_alike
+            UNION ALL
+            SELECT line, code, code
+            FROM staged
+            WHERE look_alike_forms IS NULL
+              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+              AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+        ) AS given
+        JOIN loyalty.promo_code_look_alike AS twin ON twin.form = given.form
+        WHERE twin.code <> given.code;
+    END IF;
+    IF NOT has_own THEN
+        RETURN;
+    END IF;
+
+    ANALYZE look_alike;
+    INSERT INTO load_warning
+    SELECT line, 'code.lookalike'
+    FROM (
+        SELECT line, row_number() OVER (PARTITION BY form ORDER BY line) AS place
+        FROM (
+            SELECT line, form
+            FROM look_alike
+            UNION ALL
+            SELECT line, code
+            FROM staged
+            WHERE look_alike_forms IS NULL
+              AND code IN (SELECT form FROM look_alike)
+              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+              AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+        ) AS member
+    ) AS placed
+    WHERE place > 1
+      AND line NOT IN (SELECT line FROM load_warning WHERE rule = 'code.lookalike')
+    UNION
+    SELECT look_alike.line, 'code.lookalike'
+    FROM look_alike
+    JOIN loyalty.promo_code AS twin ON twin.code = look_alike.form
+    WHERE twin.code <> look_alike.code
+      AND twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint)
+      AND look_alike.line NOT IN (SELECT line FROM load_warning WHERE rule = 'code.lookalike');
+
+    INSERT INTO loyalty.promo_code_look_alike (form, code)
+    SELECT look_alike.form, look_alike.code
+    FROM look_alike
+    JOIN loyalty.promo_code AS code USING (code)
+    WHERE code.import_job_id = (SELECT current_setting('import.job_id')::bigint)
+    ORDER BY look_alike.form, look_alike.code;
+END
+$$;
+
 -- The counts of each pool (PC-06). Everything in a file with a pool of its own is that pool's, malformed rows too.
 INSERT INTO ledger.promo_code_upload (job_id, pool_system_id, inserted, updated, unchanged, rejected)
 SELECT
@@ -329,4 +396,5 @@ WHERE nullif(current_setting('import.pool', true), '') IS NULL
 GROUP BY pool.system_id;
 
 DROP VIEW new_code, row_of_known_code;
-DROP TABLE named_pool, closed_pool, known, repeated, mixed_case, lower_case_before, updated, questioned, accepted;
+DROP TABLE named_pool, closed_pool, known, repeated, mixed_case, lower_case_before, updated, questioned, accepted,
+    look_alike;

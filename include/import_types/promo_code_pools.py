@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +72,7 @@ PROMO_CODE_POOLS = ImportType(
             aliases=("ID", "Pool system ID"),
             clearable=True,
             description="Unique name that codes refer to; made from the name when blank. It never changes.",
+            look=Look.SYSTEM_NAME,
         ),
         Field(
             "name",
@@ -81,14 +82,18 @@ PROMO_CODE_POOLS = ImportType(
             required=True,
             clearable=True,
             description="Name that people see; needed in every row.",
+            look=Look.NAME,
         ),
         Field(
             "description",
             "Description",
             clearable=True,
             description="What the pool is for; needed to launch it.",
+            look=Look.NAME,
         ),
-        Field("campaign", "Campaign", clearable=True, description="The campaign that the codes belong to."),
+        Field(
+            "campaign", "Campaign", clearable=True, description="The campaign that the codes belong to.", look=Look.NAME
+        ),
         Field(
             "parameter_name",
             "Parameter name in the message template builder",
@@ -96,6 +101,7 @@ PROMO_CODE_POOLS = ImportType(
             aliases=("Parameter name",),
             clearable=True,
             description="Identifier of the code in message templates.",
+            look=Look.SYSTEM_NAME,
         ),
         Field(
             "fill_method",
@@ -182,6 +188,12 @@ PROMO_CODE_POOLS = ImportType(
             description="true: a code is handed out and activated again and again. Frozen by the launch.",
         ),
         Field(
+            "code_pattern",
+            "Code pattern",
+            clearable=True,
+            description="Regular expression (RE2) that every code of an upload must match as a whole.",
+        ),
+        Field(
             "launch",
             "Launch",
             Kind.BOOLEAN,
@@ -218,6 +230,17 @@ PROMO_CODE_POOLS = ImportType(
         LoadRule(
             "quantity.required",
             "Quantity is blank, but the pool {value} can't generate codes automatically without one.",
+            "PP-02",
+        ),
+        LoadRule(
+            "quantity.over_capacity",
+            "The pool {value} is to generate {fields}. Take a smaller quantity, or a format with a larger code space.",
+            "PP-02",
+        ),
+        LoadRule(
+            "quantity.over_limit",
+            "The pool {value} is to generate {fields}. Take a smaller quantity: a top-up repeats it until the "
+            "threshold is met.",
             "PP-02",
         ),
         LoadRule(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.importing.errors import FileRefused
-from include.importing.import_type import Field, ImportType, Kind, LoadRule, Lookup
+from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
 from include.located_yaml import quoted
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from sqlalchemy import Connection
 
     from include.importing.mapping import ColumnMapping
+    from include.importing.runtime import Runtime
     from include.importing.settings import ImportSettings
 
 
@@ -47,6 +50,13 @@ def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mappi
         )
 
 
+def make_look_alike_forms(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
+    """Return what the codes look like that are not of ASCII alone. Source: PC-04a."""
+    from include.importing import look_alikes  # pyarrow, which no DAG needs when it is parsed
+
+    return look_alikes.look_alike_forms(fields["code"])
+
+
 PROMO_CODES = ImportType(
     name="promo_codes",
     label="Promo codes",
@@ -57,6 +67,7 @@ PROMO_CODES = ImportType(
     folder_setting="pool",
     check_file=refuse_unusable_pool,
     pasted_header="Code",
+    shown_settings=("code_pattern",),
     fields=(
         Field(
             "code",
@@ -65,6 +76,7 @@ PROMO_CODES = ImportType(
             required=True,
             sensitive=True,
             description="Text, unique over all pools; letter case and leading zeros count.",
+            look=Look.CODE,
         ),
         Field(
             "pool",
@@ -109,10 +121,11 @@ PROMO_CODES = ImportType(
         Lookup(
             "pool",
             "pool",
-            "SELECT system_id, fill_method FROM loyalty.promo_code_pool",
-            columns={"fill_method": Kind.TEXT},
+            "SELECT system_id, fill_method, code_pattern FROM loyalty.promo_code_pool",
+            columns={"fill_method": Kind.TEXT, "code_pattern": Kind.TEXT},
         ),
     ),
+    derived=(Derived("look_alike_forms", "text[]", make_look_alike_forms),),
     load_rules=(
         LoadRule(
             "code.duplicate_in_file",
@@ -149,6 +162,13 @@ PROMO_CODES = ImportType(
             "code.case_twin",
             "Another code of the project differs from this one by letter case alone.",
             "PC-04",
+            severity="warning",
+        ),
+        LoadRule(
+            "code.lookalike",
+            "Another code of the project looks like this one: one of them has letters of another alphabet, or other "
+            "dashes or blanks. Whoever types it may get the other one.",
+            "PC-04a",
             severity="warning",
         ),
     ),

@@ -4,9 +4,9 @@ The `email-validator` library decides; one regular expression over the whole col
 another one denies what it surely denies, so that the library (about 80 µs an address) sees the odd ones alone: not
 ASCII, long, punycode, double hyphens, unusual top-level domains. The tests hold the verdicts equal.
 
-An address is stored as sent, its case included: comparing without case is the load's affair. Only an address that is
-not ASCII is brought to Unicode's composed form (NFC), in which the library judges it: two writings that look the same
-are one.
+An address is stored as sent, its case included: the load compares without regard to the case of ASCII letters, and of
+no others (X-16). Two things are brought to one form here, where the library judges them, so that the load need not:
+what is not ASCII to Unicode's composed form (NFC), and a domain that is not ASCII to its A-labels (`xn--…`).
 """
 
 from __future__ import annotations
@@ -59,19 +59,20 @@ def _judge(texts: pa.StringArray) -> tuple[pa.StringArray, npt.NDArray[np.int8]]
     too_long = flags(pc.greater(pc.utf8_length(texts), MAX_CHARACTERS))
     impossible = flags(pc.string_is_ascii(texts)) & ~matches(texts, _POSSIBLE)
     encoded = without(texts, too_long | impossible).dictionary_encode()
-    accepted = pa.array([_accepted(text) for text in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
+    accepted = pa.array([as_stored(text) for text in encoded.dictionary.to_pylist()], pa.string()).take(encoded.indices)
     problems = np.full(len(texts), -1, dtype=np.int8)
     problems[flags(texts.is_valid()) & flags(accepted.is_null())] = _NOT_EMAIL
     problems[too_long] = _EMAIL_TOO_LONG
     return accepted, problems
 
 
-def _accepted(text: str) -> str | None:
-    """Return the address as it is stored, or None when the library denies it."""
+def as_stored(text: str) -> str | None:
+    """Return the address as it is stored, or None when the library denies it. Source: X-16."""
     from email_validator import EmailNotValidError, validate_email
 
     try:
-        validate_email(text, check_deliverability=False)
+        judged = validate_email(text, check_deliverability=False)
     except EmailNotValidError:
         return None
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    local_part, _, domain = unicodedata.normalize("NFC", text).rpartition("@")
+    return f"{local_part}@{domain if domain.isascii() else judged.ascii_domain}"

@@ -6,7 +6,7 @@ propagates, and outages are retried.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from include.importing.names import mask_data
 
@@ -47,6 +47,18 @@ class NotAllDeleted(Exception):
     def __init__(self, failures: Sequence[str]) -> None:
         more = f" … and {len(failures) - 1} more" if len(failures) > 1 else ""
         super().__init__(f"Not everything that has expired could be deleted: {failures[0]}{more}.")
+
+
+class ReviewNeeded(Exception):
+    """So much of a file would be rejected that a person is to be asked before it is loaded (X-18); nothing was."""
+
+    def __init__(self, reasons: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(" ".join(reason["message"] for reason in reasons))
+        self.reasons = tuple(reasons)
+
+    def __reduce__(self) -> tuple[type, tuple[Sequence[Mapping[str, str]]]]:
+        """Pickle by the reasons."""
+        return type(self), (self.reasons,)
 
 
 class SettingsError(FileRefused):

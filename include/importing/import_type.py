@@ -38,6 +38,33 @@ class Kind(StrEnum):
     PHONE = "phone"
 
 
+class Look(StrEnum):
+    """What a field's values usually look like, for the comparison with what a column holds. Source: X-18.
+
+    Most fields have the look of their kind. Two fields of one look can't be told apart by their values.
+    """
+
+    TEXT = "text"
+    IDENTIFIER = "identifier"
+    YES_NO = "yes or no"
+    AMOUNT = "amount"
+    COUNT = "count"
+    DATE = "date"
+    MOMENT = "moment"
+    CHOICE = "choice"
+    EMAIL = "e-mail"
+    PHONE = "phone"
+    CARD_NUMBER = "card number"
+    CODE = "code"
+    CVV = "cvv"
+    NAME = "name of a thing"
+    SYSTEM_NAME = "system name"
+    PERSON = "part of a person's name"
+    FULL_NAME = "full name"
+    PLACE = "place"
+    BIRTH = "birth date"
+
+
 @dataclass(frozen=True)
 class Field:
     """One field that a file's column can be mapped to.
@@ -62,6 +89,7 @@ class Field:
         enabled_by: a yes/no setting of the import without which the field's column is ignored (CU-07).
         is_droppable: with `on_invalid_optional: drop_value` an invalid value is left out instead of costing the row
             (CU-14).
+        look: what the values usually look like, where the kind alone doesn't say it (X-18).
     """
 
     name: str
@@ -82,6 +110,7 @@ class Field:
     packed: tuple[str, str] | None = None
     enabled_by: str | None = None
     is_droppable: bool = False
+    look: Look | None = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +187,7 @@ class ImportType:
         folder_setting: the setting that a folder below the type's own names: files in `<type>/<name>/` have it (PC-02).
         check_file: refuses a file by its settings and mapping, before any row is judged.
         pasted_header: the header of texts that are pasted without one (PC-01).
+        shown_settings: settings that the suite compares cells with; the frame's columns `setting__<name>` hold them.
     """
 
     name: str
@@ -183,6 +213,7 @@ class ImportType:
     folder_setting: str | None = None
     check_file: Callable[[Connection, ImportSettings, ColumnMapping], None] | None = None
     pasted_header: str | None = None
+    shown_settings: tuple[str, ...] = ()
 
     def all_fields(self, project: Project) -> tuple[Field, ...]:
         """Return the declared fields followed by those the project settings add."""

@@ -6,13 +6,20 @@ from collections.abc import Callable
 from contextlib import nullcontext, suppress
 
 from include.importing.abandoned import command_going_on
-from include.importing.errors import ConfigurationError, FileRefused, SourceChanged, SuiteError, WarehouseFault
+from include.importing.errors import (
+    ConfigurationError,
+    FileRefused,
+    ReviewNeeded,
+    SourceChanged,
+    SuiteError,
+    WarehouseFault,
+)
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult, State
 from include.importing.landing import Request, Taken, take_file
 from include.importing.loading import load_rows
 from include.importing.reporting import close_job, write_report
-from include.importing.review import refuse_unasked
+from include.importing.review import refuse_after_load, refuse_unasked
 from include.importing.runtime import Runtime
 from include.importing.validation import validate_chunk
 
@@ -52,7 +59,10 @@ def _import(runtime: Runtime, taken: Taken, progress: Progress) -> JobResult:
                 progress("rehearsing", 0, 1)
                 refuse_unasked(runtime, taken.job_id, has_rows=True)
             progress("loading", 0, 1)
-            load_rows(runtime, taken.job_id)
+            try:
+                load_rows(runtime, taken.job_id)
+            except ReviewNeeded as needed:
+                refuse_after_load(runtime, taken.job_id, needed)
     except FileRefused:
         pass  # recorded in the ledger; told by the result
     except (ConfigurationError, SourceChanged, SuiteError, WarehouseFault, OSError) as error:

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include import import_types
-from include.importing import chunk_plan, jobs, records, settings, staging
+from include.importing import chunk_plan, jobs, plausibility, records, settings, staging
 from include.importing.chunk_plan import TOO_BIG, Inspection, check_size
 from include.importing.dialect import Dialect
 from include.importing.errors import FileRefused
@@ -23,14 +24,8 @@ from include.importing.header_changes import HeaderChange, compare_headers
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, Job, State
 from include.importing.landing import settings_layers
-from include.importing.mapping import (
-    ColumnMapping,
-    columns_named,
-    map_columns,
-    origin_columns,
-    propose_columns,
-)
-from include.importing.origins import peek_origin, read_origins, unescape
+from include.importing.mapping import ColumnMapping, columns_named, map_columns, origin_columns, propose_columns
+from include.importing.origins import peek_origin, read_origins, unescape, unescape_cells
 from include.importing.records import Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings, InheritedSettings
@@ -50,6 +45,7 @@ CORRECTABLE = (
 )  # fmt: skip
 """Refusals of a header that a person can mend by saying which column is which (GC-01)."""
 _HEAD_BYTES = 1 << 20
+_FIRST_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,10 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
         import_type.check_file(connection, looked.settings, mapping)
     jobs.link_parents(connection, job.id, looked.origins)
     inspection = looked.inspection
-    review = _review(looked.settings, change, unusable)
+    is_utf8 = looked.inspection.dialect.encoding == "utf-8"
+    text = source_path(runtime, job) if is_utf8 else text_path(runtime, job.id)
+    oddities = [] if unusable else describe_oddities(runtime, connection, import_type, looked, mapping, text)
+    review = _review(looked.settings, change, unusable, oddities)
     found = {
         "dialect": asdict(inspection.dialect) | {"bom": inspection.dialect.bom.hex()},
         "header": list(inspection.header),
@@ -156,7 +155,50 @@ def _header_change(runtime: Runtime, connection: Connection, job: Job, looked: L
     return None if before is None else compare_headers(before, looked.inspection.header) or None
 
 
-def _review(chosen: ImportSettings, change: HeaderChange | None, unusable: str | None) -> dict[str, Any] | None:
+def describe_oddities(
+    runtime: Runtime,
+    connection: Connection,
+    import_type: ImportType,
+    looked: Looked,
+    mapping: ColumnMapping,
+    text: Location,
+) -> list[str]:
+    """Say which columns hold what another field's values look like; nothing where nobody is to be asked (X-18).
+
+    A corrected file has a few odd rows by nature: a handful of values says nothing there.
+
+    Args:
+        text: the file in UTF-8.
+    """
+    chunks = looked.inspection.chunks
+    if not looked.settings.review_columns or looked.settings.dry_run or not chunks:
+        return []
+    columns = _first_cells(text, looked, chunks[0], mapping)
+    return plausibility.describe_oddities(
+        import_type,
+        import_type.read_fields(runtime.project, mapping),
+        mapping,
+        columns,
+        plausibility.find_known(connection, import_type, columns.keys(), columns),
+        fewest=plausibility.ENOUGH if looked.origins else plausibility.FEWEST,
+    )
+
+
+def _first_cells(text: Location, looked: Looked, chunk: Chunk, mapping: ColumnMapping) -> dict[str, pa.StringArray]:
+    """Return field → its cells in the first rows of a file, raw."""
+    dialect, columns = looked.inspection.dialect, len(looked.inspection.header)
+    mapped = mapping.field_indexes
+    with text.open_parts() as stream:
+        for block in records.read_blocks(stream, chunk, dialect, columns, _FIRST_BYTES):
+            _, read = records.read_cells(block, dialect, columns, list(mapped.values()))
+            first = {name: cells[: plausibility.MOST_ROWS] for name, cells in zip(mapped, read, strict=True)}
+            return {name: unescape_cells(cells) for name, cells in first.items()} if looked.is_escaped else first
+    return {}
+
+
+def _review(
+    chosen: ImportSettings, change: HeaderChange | None, unusable: str | None, oddities: Sequence[str]
+) -> dict[str, Any] | None:
     """Return why a person is to be asked, as far as it is known before the rows are (X-06); None when nobody is.
 
     A dry run loads nothing, so nobody is asked about it.
@@ -169,7 +211,10 @@ def _review(chosen: ImportSettings, change: HeaderChange | None, unusable: str |
         told = ", ".join(f"{count} {name}" for name, count in counted.items() if count)
         message = f"The columns differ from those of the last file loaded from this folder: {told}."
         reasons.append({"rule": "review.header_change", "message": message})
-    has_limits = chosen.review_reject_share is not None or chosen.review_changed_share is not None
+    if oddities:
+        reasons.append({"rule": "review.columns", "message": " ".join(oddities)})
+    # The default share is looked at by the load itself: a rehearsal would cost every file a second load.
+    has_limits = chosen.has_own_reject_share or chosen.review_changed_share is not None
     if chosen.dry_run or not (reasons or has_limits):
         return None
     return {"reasons": reasons, "change": change.to_json() if change else None, "unusable": unusable}

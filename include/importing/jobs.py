@@ -194,6 +194,11 @@ class Job:
         return self.loaded_at is not None
 
     @property
+    def has_review(self) -> bool:
+        """True when a person, or limits that were given, decide about the load; else the load looks itself (X-18)."""
+        return (self.inspection or {}).get("review") is not None
+
+    @property
     def is_approved(self) -> bool:
         """False until a person, or the limits that call for one, have let it be loaded (X-06)."""
         review = (self.inspection or {}).get("review")

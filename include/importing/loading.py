@@ -15,8 +15,8 @@ from psycopg2.sql import SQL, Identifier
 from sqlalchemy import Connection
 
 from include import import_types
-from include.importing import files, jobs, staging
-from include.importing.errors import FileRefused, SuiteError
+from include.importing import files, jobs, limits, staging
+from include.importing.errors import FileRefused, ReviewNeeded, SuiteError
 from include.importing.import_type import ImportType
 from include.importing.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping
@@ -30,10 +30,6 @@ from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
-SUSPICIOUS_SHARE = 0.9
-"""A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
-SUSPICIOUS_REJECTS = 100
-"""… when there are at least so many."""
 _WRAPPED_CELLS = (
     'Cells of these rows are written as ="…", which a spreadsheet calculates: they were read as the text between the '
     "quotes. Have the export write plain text."
@@ -167,6 +163,7 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
 
     Raises:
         FileRefused: more rows were rejected than `max_reject_share` allows.
+        ReviewNeeded: so many that a person is to be asked first, and nobody has been (X-18).
         SourceChanged: the file was written on after it had been taken (X-12).
         SuiteError: the suite let a row through that the table refuses.
         WarehouseUnavailable, WarehouseFault
@@ -276,6 +273,8 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             cursor.execute("SAVEPOINT before_load")
             _run_statement(cursor, import_type)
             refusal = _too_many_rejects(cursor, job)
+            if not refusal:
+                _call_for_review(connection, cursor, job)
             if job.is_dry_run or refusal:
                 _undo_but_keep_verdicts(cursor)
             elif jobs.parents(connection, job.id):
@@ -303,7 +302,12 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
     """
     mapped = ColumnMapping.from_json(job.mapping or {}).field_indexes
     fields = import_type.all_fields(project)
-    given = {"job_id": str(job.id), "launched_at": job.launched_at.isoformat(), "fields": ",".join(mapped)} | {
+    given = {
+        "job_id": str(job.id),
+        "launched_at": job.launched_at.isoformat(),
+        "fields": ",".join(mapped),
+        "max_generation": str(project.max_generation),
+    } | {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in (job.settings | job.settings.get("derived", {})).items()
         if isinstance(value, str | int | float)
@@ -363,6 +367,31 @@ def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
         f"{rejected:,} of {read:,} rows were rejected, more than max_reject_share = {limit:g} allows; "
         f"nothing was loaded. Most frequent: {rules}.",
     )
+
+
+def _call_for_review(connection: Connection, cursor: Cursor, job: Job) -> None:
+    """Give the load up where so many rows are rejected that a person is to be asked, and nobody has been (X-18).
+
+    Judged here, where the rows are counted anyway: to rehearse every load would double its time.
+
+    Raises:
+        ReviewNeeded: the transaction is to be rolled back.
+    """
+    if job.is_dry_run or job.has_review:
+        return
+    plan = jobs.chunks(connection, job.id)
+    read = sum(chunk.rows_read or 0 for chunk in plan)
+    cursor.execute("SELECT count(*) FROM load_reject")
+    (reasons_of_load,) = cursor.fetchone() or (0,)
+    at_most = sum(chunk.rows_rejected or 0 for chunk in plan) + int(reasons_of_load)
+    if not limits.may_reject_too_many(job.settings, read, at_most):
+        return
+    cursor.execute(_REJECT_SHARE, {"job_id": job.id})
+    _, rejected = cursor.fetchone() or (0, 0)
+    cursor.execute(_COMMON_RULES, {"job_id": job.id})
+    mapping = ColumnMapping.from_json(job.mapping or {})
+    if reasons := limits.rejecting_too_many(job.settings, read, int(rejected), dict(cursor.fetchall()), mapping):
+        raise ReviewNeeded(reasons)
 
 
 def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: Job) -> None:
@@ -430,9 +459,9 @@ def _warnings(
             warnings.append({"rule": each["rule"], "rows": each["rows"], "message": told})
     rejected = _rejected(connection, job_id)
     for each in counted:
-        if each["severity"] == "critical" and rejected >= SUSPICIOUS_REJECTS:
+        if each["severity"] == "critical" and rejected >= limits.SUSPICIOUS_REJECTS:
             share = each["rows"] / rejected
-            if share > SUSPICIOUS_SHARE:
+            if share > limits.SUSPICIOUS_SHARE:
                 warnings.append(
                     {
                         "rule": "file.probable_mapping_slip",

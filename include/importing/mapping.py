@@ -80,6 +80,11 @@ class ColumnMapping:
             return _shortened(column.header)
         return f"column {column.index + 1} ({mask_header(column.header) or 'no name'})"
 
+    def numbered(self, column: Column) -> str:
+        """Name a column in the middle of a message by its place and, where it may stand there, its header (X-20)."""
+        told = self.told(column)
+        return told if told.startswith("column ") else f"column {column.index + 1} ({told})"
+
     def _is_safe(self, column: Column) -> bool:
         return column.how is How.EXACT or (self.is_headed and not looks_like_data(column.header))
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from include.importing import records
 from include.importing.dialect import Dialect
@@ -45,6 +46,11 @@ class Origins:
 def unescape(cell: str) -> str:
     """Take off the one apostrophe that the rejected-rows file has put before a cell."""
     return re.sub(ESCAPED, r"\1", cell)
+
+
+def unescape_cells(cells: pa.StringArray) -> pa.StringArray:
+    """Take off the one apostrophe that the rejected-rows file has put before each cell of a column."""
+    return pc.replace_substring_regex(cells, ESCAPED, r"\1")
 
 
 def read_origins(block: Block, dialect: Dialect, header: Sequence[str]) -> Origins:

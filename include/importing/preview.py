@@ -6,7 +6,7 @@ Touches neither the ledger nor any target table. Values of sensitive fields are 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,7 +17,7 @@ from include import import_types
 from include.importing import records, storage
 from include.importing.chunk_plan import Inspection
 from include.importing.import_type import Field, ImportType, Kind
-from include.importing.inspection import Looked, look_at
+from include.importing.inspection import Looked, describe_oddities, look_at
 from include.importing.mapping import ColumnMapping
 from include.importing.places import permitted
 from include.importing.records import Block
@@ -53,11 +53,16 @@ class PreviewRow:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a person looks at before an import is launched."""
+    """What a person looks at before an import is launched.
+
+    Args:
+        oddities: why a person would be asked about its columns, a sentence each (X-18).
+    """
 
     file_name: str
     mapping: ColumnMapping
     rows: list[PreviewRow]
+    oddities: Sequence[str] = ()
 
     def as_text(self) -> str:
         """Return the preview for a terminal."""
@@ -79,6 +84,7 @@ class Preview:
                 lines.append(f"{'':10}rejected: {row.reasons}")
             if row.dropped:
                 lines.append(f"{'':10}values left out: {row.dropped}")
+        lines += [f"  A person is asked before the load: {sentence}" for sentence in self.oddities]
         return "\n".join(lines)
 
 
@@ -112,7 +118,8 @@ def preview_file(
         mapping = looked.map_columns(declared, runtime)
         text = text_copy if text_copy.exists() else content
         found = judge_first_rows(runtime, connection, declared, looked, mapping, text, rows=rows)
-    return Preview(source.name, mapping, found)
+        oddities = describe_oddities(runtime, connection, declared, looked, mapping, text)
+    return Preview(source.name, mapping, found, oddities)
 
 
 def judge_first_rows(

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
 from include import import_types
-from include.importing import inspection, jobs, loading, records, staging
-from include.importing.errors import FileRefused
+from include.importing import inspection, jobs, limits, loading, records, staging
+from include.importing.errors import FileRefused, ReviewNeeded
 from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType
 from include.importing.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
@@ -40,6 +40,17 @@ from include.importing.settings import ImportSettings
 from include.importing.stages import stage
 from include.importing.validation import judge_of
 
+LOAD_QUESTION = 4
+"""The question that the task which loads puts itself, when its rejects call for one."""
+ALLOWED_BY = {
+    "review.setting": "--set review=false",
+    "review.header_change": "--set review_header_change=false",
+    "review.columns": "--set review_columns=false",
+    "review.reject_share": "--set review_reject_share=1",
+    "review.mapping_slip": "--set review_reject_share=1",
+    "review.changed_share": "--set review_changed_share=1",
+}
+"""Reason → what a person says on the command line to have the file loaded all the same."""
 QUESTIONS = 3
 """So many times a job asks: Airflow keeps one form for each task, so the DAGs have that many tasks for it (3.3.2)."""
 _FIRST_BYTES = 1 << 18
@@ -153,11 +164,42 @@ def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
             _approve(runtime, connection, job, overrides)
             return Step(Turn.LOAD)
         if number >= QUESTIONS:
-            message = f"None of {number} answers named columns that can be imported; nothing was loaded. {problem}"
+            answers = len(jobs.reviews(connection, job_id))
+            message = f"None of {answers} answers named columns that can be imported; nothing was loaded. {problem}"
             return _cancel(connection, job, "review.no_mapping", message)
         _keep(connection, job, problem=problem, chosen=chosen)
         jobs.update(connection, job_id, state=State.RUNNING)
         return Step(Turn.PASS)
+
+
+def call_for_review(runtime: Runtime, job_id: int) -> None:
+    """Let a job be reviewed whose load was given up with `ReviewNeeded`; the rehearsal for the form says why.
+
+    The question is that of the task which loads: those before it are over.
+    """
+    with stage(runtime, job_id) as (connection, job):
+        if job.inspection is None or job.has_review or job.state is not State.RUNNING:
+            return
+        review: dict[str, Any] = {"reasons": [], "change": None, "unusable": None, "of_load": True}
+        jobs.update(connection, job_id, inspection={**job.inspection, "review": review})
+
+
+def is_asked_by_load(runtime: Runtime, job_id: int) -> bool:
+    """Tell whether a job's load has called for a review that isn't decided yet."""
+    with runtime.engine.connect() as connection:
+        job = jobs.get(connection, job_id)
+    is_open = job.state in (State.RUNNING, State.AWAITING_REVIEW) and not job.is_approved
+    return is_open and bool((job.inspection or {})["review"].get("of_load"))
+
+
+def refuse_after_load(runtime: Runtime, job_id: int, needed: ReviewNeeded) -> NoReturn:
+    """Refuse a file whose load was given up, where nobody can be asked.
+
+    Raises:
+        FileRefused: with the reasons and what to do.
+    """
+    with stage(runtime, job_id):
+        raise _unasked(needed.reasons)
 
 
 def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
@@ -178,12 +220,19 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
             _keep(connection, job, is_approved=True)
     if reasons:
         with stage(runtime, job_id):
-            told = " ".join(reason["message"] for reason in reasons)
-            raise FileRefused(
-                "file.review",
-                f"{told} The command line can't ask a person: look at the preview, then import the file with the "
-                "setting review=false and without review limits, or drop it into the landing area, where Airflow asks.",
-            )
+            raise _unasked(reasons)
+
+
+def _unasked(reasons: Sequence[Mapping[str, str]]) -> FileRefused:
+    """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load."""
+    told = " ".join(reason["message"] for reason in reasons)
+    allowing = dict.fromkeys(ALLOWED_BY[reason["rule"]] for reason in reasons if reason["rule"] in ALLOWED_BY)
+    as_it_is = f"import the file as it is with {' and '.join(allowing)}" if allowing else "correct the mapping"
+    return FileRefused(
+        "file.review",
+        f"{told} The command line can't ask a person: look at the preview, then correct the file or its mapping, or "
+        f"{as_it_is}, or drop it into the landing area, where Airflow asks.",
+    )
 
 
 def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> datetime:
@@ -225,7 +274,9 @@ def _next_step(runtime: Runtime, connection: Connection, job: Job, question: Que
         # Put already: putting it again would make Airflow forget an answer that has come meanwhile (3.3.2).
         return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
     due = len(asked) + 1
-    if due > QUESTIONS:
+    if number == LOAD_QUESTION:  # of which there is one
+        due = LOAD_QUESTION + any(each.number == LOAD_QUESTION for each in asked)
+    if due > QUESTIONS and due != number:
         message = f"{QUESTIONS} questions have been asked about this file; drop it again to be asked anew."
         return _cancel(connection, job, "review.no_more_questions", message)
     return Step(Turn.ASK, question) if due == number else Step(Turn.PASS)
@@ -282,18 +333,8 @@ def _reasons_before_rows(job: Job) -> list[dict[str, str]]:
 
 def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, str]]:
     """Return which limits the rehearsal exceeds."""
-    read = rehearsal.counts.read
-    limits: tuple[tuple[str, int, str], ...] = (
-        ("review_reject_share", rehearsal.counts.rejected, "would be rejected"),
-        ("review_changed_share", rehearsal.counts.updated, "would change a customer"),
-    )
-    reasons = []
-    for setting, rows, words in limits:
-        limit = job.settings.get(setting)
-        if limit is not None and read and rows / read > limit:
-            message = f"{rows:,} of {read:,} rows {words}, more than {setting} = {limit:g} allows."
-            reasons.append({"rule": f"review.{setting.removeprefix('review_')}", "message": message})
-    return reasons
+    mapping = ColumnMapping.from_json(job.mapping or {})
+    return limits.exceeded(job.settings, rehearsal.counts, rehearsal.rules, mapping)
 
 
 def _first_rows(runtime: Runtime, job: Job) -> list[PreviewRow]:

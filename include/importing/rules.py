@@ -52,6 +52,7 @@ from great_expectations.validator.validator import ValidationDependencies
 from include.importing import damage
 from include.importing.cells import WHITE_SPACE, all_bytes, contains_byte, edges, flags, longest, view
 from include.importing.characters import SOMETHING_TO_READ
+from include.importing.code_patterns import LONGEST_PATTERN, is_pattern, matches_whole
 
 Column: TypeAlias = pa.Array
 Number: TypeAlias = StrictInt | StrictFloat | StrictStr
@@ -418,6 +419,31 @@ class ExpectColumnValuesToBeInRange(RowRule):
         return reduce(pc.or_kleene, (pc.fill_null(each, False) for each in outside))
 
 
+class ExpectColumnValuesToBeAtMostColumn(RowRule):
+    """A number is not above another column's of the same row; a blank on either side passes. Source: X-18.
+
+    Args:
+        other_column: the limit.
+        unless_column: a column that has a limit of its own: where it is filled, this rule does not apply.
+    """
+
+    other_column: StrictStr
+    unless_column: StrictStr | None = None
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Numbers above the limit."""
+        limits = _column(frame, self.other_column)
+        if limits.null_count == len(limits):
+            return _no_row(frame)
+        above = pc.greater(_column(frame, self.column), limits)
+        return above if self.unless_column is None else pc.and_(above, pc.is_null(_column(frame, self.unless_column)))
+
+    def columns_read(self) -> set[str]:
+        """Return the columns that the frame must have for this rule."""
+        unless = {self.unless_column} if self.unless_column is not None else set()
+        return super().columns_read() | {self.other_column} | unless
+
+
 class ExpectColumnValueCharactersToBeAtMost(RowRule):
     """Text of at most `max_characters` characters (Unicode code points)."""
 
@@ -476,6 +502,45 @@ class ExpectColumnValuesToEqualColumn(RowRule):
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""
         return super().columns_read() | {self.other_column}
+
+
+class ExpectColumnValuesToBePatterns(RowRule):
+    """The text is a regular expression that codes can be compared with. Source: PC-04a."""
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Texts that are none, each looked at once; longer ones than any pattern are left to the rule on the length."""
+        values = _column(frame, self.column)
+        tried = [text for text in pc.unique(values).to_pylist() if text is not None and len(text) <= LONGEST_PATTERN]
+        wrong = [text for text in tried if not is_pattern(text)]
+        return pc.is_in(values, pa.array(wrong, values.type))
+
+
+class ExpectColumnValuesToMatchPatternColumns(RowRule):
+    """The text matches, as a whole, the regular expressions that other columns hold, where they hold any.
+
+    Source: PC-04a.
+
+    Args:
+        pattern_columns: columns of regular expressions, of which there are few different ones.
+    """
+
+    pattern_columns: list[StrictStr]
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Texts that don't match one of them."""
+        texts, failing = _column(frame, self.column), _no_row(frame)
+        for name in self.pattern_columns:
+            patterns = _column(frame, name)
+            if patterns.null_count == len(patterns):
+                continue
+            for pattern in pc.drop_null(pc.unique(patterns)).to_pylist():
+                differs = pc.fill_null(pc.invert(matches_whole(texts, pattern)), False)
+                failing = pc.or_(failing, pc.and_(differs, pc.fill_null(pc.equal(patterns, pattern), False)))
+        return failing
+
+    def columns_read(self) -> set[str]:
+        """Return the columns that the frame must have for this rule."""
+        return super().columns_read() | set(self.pattern_columns)
 
 
 class ExpectColumnValuesToNotBeAfterColumn(RowRule):

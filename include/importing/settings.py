@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from include import import_types
 from include.importing.characters import describe_invisible
+from include.importing.code_patterns import check_pattern
 from include.importing.cron import check_cron
 from include.importing.cron import next_release as next_release  # of `ImportSettings.release`
 from include.importing.errors import ConfigurationError, SettingsError
@@ -43,6 +44,10 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 IGNORED_NAMES = ("*.md5", "*.sha256", "_SUCCESS", "Thumbs.db", "desktop.ini")
 """What is ignored unless a folder's settings say otherwise; also where no import type has the folder."""
+REJECT_SHARE = 0.5
+"""Share of rejected rows above which a person is asked unless settings say otherwise (X-18) …"""
+REJECT_SHARE_ROWS = 100
+"""… from so many rows on: a handful is corrected sooner than a question is answered."""
 
 WAIT_MINUTES = 30
 """How long a file waits for those of the types in `after`, unless said otherwise (GC-05)."""
@@ -58,20 +63,28 @@ _ONLY_FOR = {
     "segment": ("customers",),
     "phone_region": ("customers",),
     "on_invalid_optional": ("customers",),
+    "replace_external_ids": ("customers",),
+    "shared_identifier_rows": ("customers",),
+    "code_pattern": ("promo_codes",),
     "review_changed_share": ("customers",),
 }
 
 _BEARING = (
     "action", "encoding", "delimiter", "mapping", "strict_sold_cards", "pool", "on_existing", "data_source",
     "point_of_contact", "take_point_of_contact_from_file", "take_action_template_from_file", "segment",
-    "on_invalid_optional", "slash_dates", "phone_region",
+    "on_invalid_optional", "slash_dates",
 )  # fmt: skip
 """Settings that bear on what is loaded (X-13); the others only bear on when and how the import goes."""
+
+_BEARING_UNLESS_DEFAULT = ("replace_external_ids", "shared_identifier_rows", "code_pattern", "phone_region")
+"""The same, of later versions: what an earlier one has loaded without them stays known as the same."""
 
 _PICK_UP = ("settle_seconds", "release", "after", "ignore")
 """Settings that are over before a run begins: a run's form doesn't offer them."""
 
-_REVIEW = ("review", "review_reject_share", "review_changed_share", "review_header_change", "review_hours")
+_REVIEW = (
+    "review", "review_columns", "review_reject_share", "review_changed_share", "review_header_change", "review_hours",
+)  # fmt: skip
 
 _OF_ONE_RUN = (*_PICK_UP, *_REVIEW, "dry_run", "force", "max_file_bytes", "locked")
 """What someone wanted of one run; a corrected file (X-09) doesn't take these over: it is there to be loaded."""
@@ -134,6 +147,13 @@ def _phone_region(text: str) -> str:
     return text.upper()
 
 
+def _code_pattern(text: str) -> str:
+    try:
+        return check_pattern(text)
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} {error}") from None
+
+
 def _names_of_settings(given: list[str]) -> list[str]:
     for name in given:
         if name not in SETTINGS or name == "locked":
@@ -162,6 +182,7 @@ SegmentName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250), AfterValidator(_name)
 ]
 PhoneRegion = Annotated[Text, AfterValidator(_phone_region)]
+CodePattern = Annotated[Text, AfterValidator(_code_pattern)]
 Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
 Cron = Annotated[str, AfterValidator(check_cron)]
@@ -188,11 +209,15 @@ class ImportSettings(BaseModel):
         description="Columns in words of the sender: {header: field}, or {header: null} to switch a column off.",
     )
     review: bool = Field(False, description="Wait until a person has approved the import, or corrected its mapping.")
+    review_columns: bool = Field(
+        True, description="Ask a person when a column's first values look like another field's, or a key's repeat."
+    )
     review_reject_share: float | None = Field(
-        None,
+        REJECT_SHARE,
         ge=0,
         le=1,
-        description="Share of rejected rows (0 to 1) above which a person is asked. Off when left out.",
+        description="Share of rejected rows (0 to 1) above which a person is asked: the default from 100 rows on, one "
+        "that is given in every file. 1 is off.",
     )
     review_changed_share: float | None = Field(
         None,
@@ -222,7 +247,11 @@ class ImportSettings(BaseModel):
     on_existing: Literal["reject", "update_dates"] = Field(
         "reject",
         description="What becomes of a code that is there already, unused, with other dates. update_dates gives it the "
-        "row's: a blank cell opens the window, a date without a column stays.",
+        "row's: a blank cell opens the window. A date without a column says nothing.",
+    )
+    code_pattern: CodePattern | None = Field(
+        None,
+        description="Regular expression (RE2) that every code must match as a whole, beside the pool's own.",
     )
     data_source: EntryName | None = Field(
         None, description="Where the data comes from. The project's default data source when left out."
@@ -239,6 +268,18 @@ class ImportSettings(BaseModel):
     )
     on_invalid_optional: Literal["reject_row", "drop_value"] = Field(
         "reject_row", description="What an invalid optional value costs: the row, or the value alone."
+    )
+    replace_external_ids: bool = Field(
+        False,
+        description="Let a row that finds its customer by e-mail or phone replace the customer's external identifier; "
+        "by default such rows are rejected.",
+    )
+    shared_identifier_rows: int = Field(
+        20,
+        ge=1,
+        le=1_000_000_000,
+        description="A value that more rows than this give with different other identifiers is a placeholder: it "
+        "matches nobody and isn't stored.",
     )
     slash_dates: Literal["refuse", "month_first", "day_first"] = Field(
         "refuse", description="How dates such as 03/04/2026 are read; by default they reject the row."
@@ -282,6 +323,12 @@ class ImportSettings(BaseModel):
         default_factory=dict,
         description="What follows from them and the project's, such as the default data source. No setting itself.",
     )
+
+    @property
+    def has_own_reject_share(self) -> bool:
+        """Tell whether a folder, a file or a run says what share of rejected rows asks a person, and it isn't off."""
+        share = self.review_reject_share
+        return "review_reject_share" in self.given_by and share is not None and share < 1
 
 
 SETTINGS = tuple(name for name in ImportSettings.model_fields if name not in ("given_by", "derived"))
@@ -671,9 +718,11 @@ def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
 
 def fingerprint_settings(settings: ImportSettings) -> str:
     """Return the settings that bear on what is loaded, and what follows from them, as canonical JSON (X-13)."""
-    bearing = settings.model_dump(mode="json", include=set(_BEARING)) | settings.derived
-    if settings.phone_region is None:  # younger than fingerprints that the ledger holds
-        del bearing["phone_region"]
+    later = {
+        name for name in _BEARING_UNLESS_DEFAULT
+        if getattr(settings, name) != ImportSettings.model_fields[name].default
+    }  # fmt: skip
+    bearing = settings.model_dump(mode="json", include={*_BEARING, *later}) | settings.derived
     return json.dumps(bearing, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

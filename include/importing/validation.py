@@ -26,7 +26,7 @@ from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
 from include.importing.mapping import ColumnMapping, origin_columns
 from include.importing.names import one_line
-from include.importing.origins import ESCAPED, Origins, read_origins
+from include.importing.origins import Origins, read_origins, unescape_cells
 from include.importing.records import RAGGED, ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
@@ -44,6 +44,8 @@ FIRST_LINES = 100
 LAUNCHED_AT = "job__launched_at"
 WRAPPED_CELLS = "file.wrapped_cells"
 LINE = "line"
+MAX_CARD_VALUE = "project__max_card_value"
+"""The project's limit, beside every row; null where it has none (X-18)."""
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
                  Kind.INTEGER: pa.int64()}  # fmt: skip
 
@@ -139,7 +141,7 @@ def join_lookup(cells: pa.Array, table: LookupTable) -> dict[str, pa.Array]:
 
 def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     """Return every column that a suite of this type may name."""
-    columns = {LINE, LAUNCHED_AT}
+    columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE, *(f"setting__{name}" for name in import_type.shown_settings)}
     for each in fields:
         columns.add(each.name)
         if each.kind is not Kind.TEXT:
@@ -231,6 +233,8 @@ class Judge:
         origins = read_origins(block, self.dialect, self._header)
         lines = block.lines[positions]
         columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
+        limit = pa.scalar(self._runtime.project.max_card_value, parsing.DECIMAL)
+        columns[MAX_CARD_VALUE] = pa.repeat(limit, len(positions))
         for table in self.lookups:
             columns |= join_lookup(fields[table.lookup.field], table)
         frame = pd.DataFrame(
@@ -255,7 +259,7 @@ class Judge:
         positions, cells = records.read_cells(block, self.dialect, len(self._header), list(mapped.values()))
         texts = dict(zip(mapped, cells, strict=True))
         if self.unescape:
-            texts = {name: pc.replace_substring_regex(text, ESCAPED, r"\1") for name, text in texts.items()}
+            texts = {name: unescape_cells(text) for name, text in texts.items()}
         texts = self._unwrap(block, positions, texts)
         positions, texts, strays = self._without_strays(positions, texts)
         fields: dict[str, pa.Array] = {}
@@ -266,6 +270,9 @@ class Judge:
                 fields |= parsing.absent_field(each, len(positions))
             if each.setting is not None:
                 fields = parsing.with_setting(fields, each, getattr(self._settings, each.setting))
+        for name in self.import_type.shown_settings:
+            value = pa.scalar(getattr(self._settings, name), pa.string())
+            fields[f"setting__{name}"] = pa.repeat(value, len(positions))
         return positions, fields, strays
 
     def _unwrap(self, block: Block, positions: Positions, texts: dict[str, pa.Array]) -> dict[str, pa.Array]:

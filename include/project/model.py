@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -183,7 +184,10 @@ class Project(_Entry):
     segments: tuple[Name, ...] = ()
     promo_code_formats: tuple[PromoCodeFormat, ...] = ()
     default_phone_region: Region = "US"
+    max_card_value: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=2)] | None = None
     alert_subscribers: tuple[EmailStr, ...] = ()
+    max_generation: int = Field(default=10_000_000, ge=1, le=2**63 - 1, strict=True)
+    """Codes that one generation may add, and one transaction of a top-up (PP-02)."""
 
     @model_validator(mode="after")
     def _check_entries_together(self) -> Self:

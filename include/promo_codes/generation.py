@@ -400,6 +400,23 @@ def check_quantity(quantity: int) -> None:
         raise GenerationRefused("generation.quantity", f"{quantity:,} codes can't be generated.")
 
 
+def check_limit(quantity: int, most: int) -> None:
+    """Refuse to generate more codes at once than the project settings allow. Source: PP-02.
+
+    Args:
+        most: `max_generation` of the project settings.
+
+    Raises:
+        GenerationRefused
+    """
+    if quantity > most:
+        raise GenerationRefused(
+            "generation.over_limit",
+            f"{quantity:,} codes were asked for, more than the project's max_generation = {most:,} allows at once. "
+            "Take fewer, and generate again.",
+        )
+
+
 def check_format(state: FormatState, quantity: int, format_key: bytes) -> None:
     """Refuse what a locked format can't give.
 
@@ -432,6 +449,10 @@ def _generate_once(runtime: Runtime, connection: Connection, generation_id: int)
     if not runtime.code_key:
         raise ConfigurationError(NO_KEY)
     format_name = _save_settings(connection, generation_id, asked)
+    if asked.requested > runtime.project.max_generation:
+        state = lock_format(connection, format_name)
+        check_format(state, asked.requested, state.format.key(runtime.code_key))  # what it can't give is said first
+        check_limit(asked.requested, runtime.project.max_generation)
     made = generate_into(
         connection, pool=asked.pool, format=format_name, quantity=asked.requested, generation_id=generation_id,
         key=runtime.code_key,
@@ -483,13 +504,14 @@ def _format_for(pool: sa.Row[Any] | None, system_id: str, format_name: str | Non
 
 
 def foresee_refusal(
-    connection: Connection, *, pool: str, quantity: int, format_name: str | None, key: bytes | None
+    connection: Connection, *, pool: str, quantity: int, format_name: str | None, key: bytes | None, most: int
 ) -> GenerationRefused | None:
     """Say why a generation would be refused if it ran now, or None. Nothing is locked: it is judged when it runs.
 
     Args:
         pool: system_id.
         key: the master key.
+        most: `max_generation` of the project settings.
 
     Raises:
         ConfigurationError: there is no key.
@@ -501,6 +523,7 @@ def foresee_refusal(
         state = read_format(connection, _format_for(found, pool, format_name))
         check_quantity(quantity)
         check_format(state, quantity, state.format.key(key))
+        check_limit(quantity, most)
     except GenerationRefused as refusal:
         return refusal
     return None

@@ -1,7 +1,8 @@
 """Fill pools of promo codes before they run out, and say so when they run low. Source: TU-01 to TU-05.
 
 `review_pools` finds the pools that need something, `top_up_pool` gives it to one of them: codes and alerts in one
-transaction, `send_alerts` tells the subscribers afterwards. Each may be repeated and run beside itself at any time:
+transaction, or in several of at most `max_generation` codes each (PP-02), of which the last one judges the alerts.
+`send_alerts` tells the subscribers afterwards. Each may be repeated and run beside itself at any time:
 what is done depends on what a pool lacks then, counted under the pool's lock. That a generation runs, or has failed, is
 committed beside that transaction (PG-04).
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -193,6 +194,16 @@ def batches(pool: Pool, stock: Stock, shortage: Shortage) -> int:
     return -((stock.available - shortage.target) // pool.quantity) * pool.quantity
 
 
+def part_of(wanted: int, pool: Pool, most: int) -> int:
+    """Return how many of the wanted codes one transaction generates: whole batches, as many as it may (PP-02).
+
+    Args:
+        most: `max_generation` of the project settings; a larger quantity, of a pool of former days, counts as that.
+    """
+    assert pool.quantity is not None
+    return min(wanted, most // min(pool.quantity, most) * min(pool.quantity, most))
+
+
 def due_alerts(pool: Pool, stock: Stock, now: datetime) -> dict[str, Due]:
     """Return the alerts that a pool's stock calls for, by kind. Source: TU-03, TU-05.
 
@@ -284,6 +295,9 @@ def _review_pool(connection: Connection, system_id: str, now: datetime) -> Need 
 def top_up_pool(runtime: Runtime, system_id: str, *, dag_id: str | None = None, dag_run_id: str | None = None) -> TopUp:
     """Add the codes that a pool lacks, once, and raise or close its alerts, in one transaction.
 
+    In several, when it lacks more than `max_generation` codes: each is a generation of its own, and stays when a later
+    one fails.
+
     Two at once: the second waits for the first one's commit, counts again and finds nothing lacking (TU-02). One that
     fails leaves its generation in the history, as failed.
 
@@ -296,12 +310,12 @@ def top_up_pool(runtime: Runtime, system_id: str, *, dag_id: str | None = None, 
     """
     launch = {"launched_by": LAUNCHED_BY, "dag_id": dag_id, "dag_run_id": dag_run_id}
 
-    def run(attempt: int) -> TopUp:
+    def run(attempt: int) -> tuple[TopUp, bool]:
         filling = Filling(runtime.engine, runtime.code_key, launch)
         try:
             with values_hidden(), runtime.engine.begin() as connection:
                 lock_additions(connection, attempt)
-                return _top_up(connection, system_id, filling, runtime.clock())
+                return _top_up(connection, system_id, filling, runtime.clock(), runtime.project.max_generation)
         except Exception as error:
             if filling.generation_id is not None:
                 with suppress(Exception):  # the first error is the one to tell
@@ -310,24 +324,49 @@ def top_up_pool(runtime: Runtime, system_id: str, *, dag_id: str | None = None, 
 
     with values_hidden():
         settle_interrupted(runtime.engine, system_id)
-    return repeat_on_conflict(run)
+    done, is_finished = repeat_on_conflict(run)
+    while not is_finished:
+        earlier = done
+        done, is_finished = repeat_on_conflict(run)
+        done = replace(
+            done,
+            reason=earlier.reason,
+            requested=earlier.requested + done.requested,
+            added=earlier.added + done.added,
+        )
+    return done
 
 
-def _top_up(connection: Connection, system_id: str, filling: Filling, now: datetime) -> TopUp:
+def _top_up(connection: Connection, system_id: str, filling: Filling, now: datetime, most: int) -> tuple[TopUp, bool]:
+    """Do what one transaction does for a pool.
+
+    Args:
+        most: codes that it may add.
+
+    Returns:
+        What was done, and whether that was all. If not, alerts are left to the next transaction.
+    """
     pool = _read_pool(connection, system_id, lock=True)
     stock = _count_stock(connection, pool)
     shortage = find_shortage(pool, stock, now)
     if shortage is not None:
         connection.execute(_FILLING_LOCK, {"pool": system_id})
-        filling.fill(connection, pool, batches(pool, stock, shortage), shortage.reason)
+        wanted = batches(pool, stock, shortage)
+        part = part_of(wanted, pool, most)
+        filling.fill(connection, pool, part, shortage.reason)
         stock = _count_stock(connection, pool)
+        if filling.added == part < wanted:
+            done = TopUp(
+                system_id, pool.name, shortage.reason, filling.requested, filling.added, available=stock.available
+            )
+            return done, False
     due = due_alerts(pool, stock, now)
     standing = _open_alerts(connection, system_id)
     if filling.is_exhausted or (FORMAT_EXHAUSTED in standing and _gives_no_batch(connection, pool)):
         due[FORMAT_EXHAUSTED] = Due(level=shortage.target if shortage else None)
     recovered = _close_alerts(connection, system_id, standing.keys() - due.keys(), now)
     raised = _raise_alerts(connection, system_id, stock, due, now)
-    return TopUp(
+    done = TopUp(
         pool=system_id,
         name=pool.name,
         reason=shortage.reason if shortage else None,
@@ -338,6 +377,7 @@ def _top_up(connection: Connection, system_id: str, filling: Filling, now: datet
         recovered=recovered,
         refusal=filling.refusal,
     )
+    return done, True
 
 
 @dataclass

@@ -39,7 +39,7 @@ SCHEMA_RIGHTS: Mapping[str, Rights] = MappingProxyType(
 
 _POOL_SETTINGS = (
     "name, description, campaign, parameter_name, fill_method, format, quantity, auto_generate, top_up_threshold, "
-    "notify_below, lead_hours, issue_check, assigned_validity_days, processing, multi_use, state"
+    "notify_below, lead_hours, issue_check, assigned_validity_days, processing, multi_use, code_pattern, state"
 )
 _CODE_WINDOWS = "issue_start, issue_end, available_from, available_till"
 
@@ -81,6 +81,7 @@ TABLE_RIGHTS: Mapping[str, Rights] = MappingProxyType(
         "loyalty.gift_card_pool": {_I: "INSERT, SELECT", _P: "SELECT"},
         "loyalty.technical_product": _READ,
         "loyalty.gift_card": {_I: "INSERT, SELECT", _P: "SELECT (balance, pool_system_name, status)"},
+        "loyalty.gift_card_plain_number": {_I: "INSERT, SELECT"},
         "loyalty.gift_card_change": {_I: "SELECT"},
         "loyalty.gift_card_pool_overview": _READ,
         "loyalty.gift_card_as_imported": {_I: "SELECT"},
@@ -94,6 +95,7 @@ TABLE_RIGHTS: Mapping[str, Rights] = MappingProxyType(
             _I: f"INSERT (code, generation_id, import_job_id, import_line, pool_system_id, {_CODE_WINDOWS}), SELECT, "
             f"UPDATE ({_CODE_WINDOWS})",
         },
+        "loyalty.promo_code_look_alike": {_I: "INSERT, SELECT"},
         "loyalty.promo_code_state": _READ,
         "loyalty.promo_code_use": {_I: "SELECT"},
         "loyalty.promo_code_batch": {_I: "SELECT"},

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, status
 from fastapi.responses import HTMLResponse
-from mapping_review import question_tasks
+from mapping_review import asking_tasks
 
 from imports_ui import downloads, warehouse
 from imports_ui.access import User, can_answer, can_launch, can_see_rows, dag_of, demand
@@ -95,7 +95,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         can_launch=is_launchable,
         can_answer=can_answer(user, dag_of(job.import_type)),
         can_import_again=is_launchable and _can_import_again(job),
-        questions=question_tasks(),
+        questions=asking_tasks(),
         duration=(job.finished_at - job.launched_at) if job.finished_at else None,
         rejected_by=_bars([rule for rule in told.rules if rule["severity"] == "critical"], sentences),
         rejects=[_explained(row, sentences) for row in rejects.rows],

@@ -231,7 +231,7 @@ def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str
             if runs.find_state(GENERATE, run_id) is None:  # else it has been judged already
                 refusal = generation.foresee_refusal(
                     connection, pool=found.system_id, quantity=conf["quantity"], format_name=conf["format"],
-                    key=secret_key("code_key"),
+                    key=secret_key("code_key"), most=warehouse.runtime().project.max_generation,
                 )  # fmt: skip
                 if refusal is not None:
                     raise runs.RunRefused(refusal.message)

@@ -110,6 +110,8 @@ def test_the_tasks_ask_as_often_and_in_the_words_of_the_engine():
     from include.importing import review, review_form
 
     assert mapping_review.QUESTIONS == review.QUESTIONS
+    assert mapping_review.LOAD_QUESTION == review.LOAD_QUESTION == review.QUESTIONS + 1
+    assert mapping_review.asking_tasks()[review.LOAD_QUESTION - 1] == mapping_review.LOADING_TASK
     assert (mapping_review.LAUNCH, mapping_review.REJECT) == (review_form.LAUNCH, review_form.REJECT)
     assert tuple(mapping_review.question_tasks()) == QUESTIONS
     assert mapping_review.ReviewMapping.template_fields == ()
@@ -231,12 +233,119 @@ def test_no_value_of_a_row_stands_in_the_form_or_anywhere_else(drop, person, cap
     assert "************5555" in person.seen[0]["body"]
 
 
+EXCHANGED = "\n".join(
+    ["Card balance,pool_system_name,Card number", *(f"49293333{n:08},flexible,{n}.50" for n in range(30)), ""]
+)
+FLEXIBLE = "Any,flexible,true,true,p0,website,Acme,false,,NoExpiration,\n"
+
+
+@pytest.fixture
+def flexible(run_dag: Callable[..., Any], folders: Any, drop: Any) -> None:
+    pools = folders.landing / "gift_card_pools" / "more.csv"
+    pools.write_text(POOLS.partition("\n")[0] + "\n" + FLEXIBLE)
+    assert run_dag("import_gift_card_pools", file=pools).state == "success"
+
+
+def test_x18_exchanged_columns_are_asked_about_before_the_load(drop, flexible, person, connected):
+    """S1-1: number and balance; nobody asked for a review."""
+    person.will("Reject")
+    run = drop(EXCHANGED, review=False)
+    assert (run.state, run.tasks["load_rows"], run.note) == (
+        "success",
+        "skipped",
+        "cards.csv: cancelled (review.rejected)",
+    )
+    assert balances(connected) == []
+    (form,) = person.seen
+    assert form["task"] == "review_mapping"
+    told = form["body"].replace("\\", "")
+    assert "Column 1 (Card balance) is read as Card balance, but its first values are numbers of twelve digits" in told
+    assert "Column 3 (Card number) is read as Card number, but its first values are numbers with decimals" in told
+    assert "49293333" not in told
+
+
+def test_x18_exchanged_columns_load_as_the_answer_says(drop, flexible, person, connected):
+    person.will(card_number="Card balance (column 1)", balance="Card number (column 3)")
+    run = drop(EXCHANGED, review=False)
+    assert run.note == "cards.csv: completed: 30 read, 30 inserted"
+    with connected.owner.connect() as connection:
+        told = connection.execute(text("SELECT min(card_number), max(balance) FROM loyalty.gift_card")).one()
+    assert tuple(map(str, told)) == ("4929333300000000", "29.50")
+
+
+def repeated(rows: int = 120, good: int = 50) -> str:
+    """Return a file of which the load rejects more than half: numbers that stand in it twice, after good ones."""
+    numbers = [*range(good), *(number % 2 for number in range(rows - good))]
+    return "\n".join(["card_number,pool_system_name,balance", *(f"49293333{n:08},fifty,50" for n in numbers), ""])
+
+
+def test_x18_a_load_that_rejects_more_than_half_asks_itself_and_loads_when_told_so(drop, person, connected):
+    person.will()
+    run = drop(repeated(), review=False, review_columns=False)
+    assert {run.tasks[name] for name in QUESTIONS} == {"skipped"}
+    assert (run.state, run.tasks["load_rows"]) == ("success", "success")
+    assert run.note == "cards.csv: completed with rejects: 120 read, 50 inserted, 70 rejected"
+    (form,) = person.seen
+    assert form["task"] == "load_rows"
+    told = form["body"].replace("\\", "")
+    assert "70 of 120 rows would be rejected, more than review_reject_share = 0.5 allows." in told
+    assert "card_number.duplicate_in_file explains 100% of them: is column 1 (card_number) the right one?" in told
+    assert reviews(connected) == [(4, "launch", "ada")]
+    assert len(balances(connected)) == 50
+
+
+def test_x18_a_load_that_rejects_more_than_half_loads_nothing_when_it_is_rejected(drop, clear, person, connected):
+    person.will("Reject")
+    run = drop(repeated(), review=False, review_columns=False)
+    assert (run.state, run.tasks["load_rows"], run.note) == (
+        "success",
+        "skipped",
+        "cards.csv: cancelled (review.rejected)",
+    )
+    assert clear(run, "load_rows").tasks["load_rows"] == "skipped"
+    assert balances(connected) == []
+    assert reviews(connected) == [(4, "reject", "ada")]
+
+
+def test_x18_a_question_of_the_load_is_not_put_twice(drop, clear, person, connected):
+    """Source: X-14."""
+    person.will()
+    run = drop(repeated(), review=False, review_columns=False)
+    for task in ("load_rows", "validate_chunk", "take_file"):
+        again = clear(run, task)
+        assert (again.state, again.note) == ("success", run.note)
+    assert reviews(connected) == [(4, "launch", "ada")]
+
+
+def test_x18_an_answer_to_the_question_of_the_load_may_name_other_columns(drop, person, connected):
+    content = repeated().replace("balance\n", "balance,Nr\n")
+    head, *rows = content.splitlines()
+    content = "\n".join([head, *(f"{row},5{number:015}" for number, row in enumerate(rows)), ""])
+    person.will(card_number="Nr (column 4)")
+    run = drop(content, review=False, review_columns=False)
+    assert run.note == "cards.csv: completed: 120 read, 120 inserted"
+    assert len(balances(connected)) == 120
+
+
+def test_x18_an_answer_to_the_question_of_the_load_that_names_no_columns_loads_nothing(drop, person, connected):
+    person.will(balance="(skip)")
+    run = drop(repeated(), review=False, review_columns=False)
+    assert (run.state, run.note) == ("success", "cards.csv: cancelled (review.no_mapping)")
+    assert balances(connected) == []
+
+
+def test_x18_a_share_of_one_asks_nobody(drop, person, connected):
+    run = drop(repeated(), review=False, review_columns=False, review_reject_share=1)
+    assert (run.tasks["load_rows"], person.seen, len(balances(connected))) == ("success", [], 50)
+
+
 @pytest.mark.parametrize(
     ("state", "error"), [("awaiting_review", "AirflowFailException"), ("cancelled", "AirflowSkipException")]
 )
 def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_tasks(connected, state, error):
     """Source: X-06, X-14."""
-    import import_tasks
+    import loading_task
+
     from warehouse_runtime import open_runtime
 
     insert = (
@@ -246,7 +355,7 @@ def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_ta
     with connected.owner.begin() as connection:
         job_id = connection.execute(text(insert), {"state": state}).scalar_one()
     with open_runtime() as runtime:
-        assert import_tasks.resume(runtime, job_id) is False
+        assert loading_task.resume(runtime, job_id) is False
         with pytest.raises(Exception, match=str(job_id)) as caught:
-            import_tasks.refuse_to_load(runtime, job_id)
+            loading_task.refuse_to_load(runtime, job_id)
     assert type(caught.value).__name__ == error

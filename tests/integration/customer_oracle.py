@@ -16,7 +16,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -79,6 +79,8 @@ class Import:
     take_action_template_from_file: bool = False
     on_invalid_optional: str = "reject_row"
     slash_dates: str = "refuse"
+    replace_external_ids: bool = False
+    shared_identifier_rows: int = 20
 
     @property
     def source(self) -> str:
@@ -180,8 +182,8 @@ class Outcome:
 
 
 def comparable(name: str, value: Any) -> Any:
-    """Return what tells two values of a field apart: e-mails that differ by case only are equal."""
-    return value.lower() if name == "email" and value is not None else value
+    """Return what tells two values of a field apart: e-mails that differ by the case of ASCII alone are equal."""
+    return re.sub("[A-Z]+", lambda found: found[0].lower(), value) if name == "email" and value is not None else value
 
 
 class Holders:
@@ -217,10 +219,11 @@ class Holders:
 def import_rows(before: Warehouse, rows: Iterable[Row], job: Import) -> Outcome:
     """Return what importing the rows must make of the tables; `before` stays as it is."""
     outcome = Outcome(deepcopy(before))
-    rows = sorted(rows, key=lambda row: row.line)
+    rows = _without_placeholders(sorted(rows, key=lambda row: row.line), job, outcome)
     as_before = {key: customer.all_values() for key, customer in before.customers.items()}
     accepted = _match(rows, as_before, job, outcome)
     for key, own in accepted.items():
+        _warn_of_strangers(own, outcome)
         _fold(key, own, as_before.get(key, {}), job, outcome)
     if job.segment is not None and accepted:
         outcome.warehouse.segments.setdefault(job.segment, False)
@@ -234,31 +237,114 @@ def import_rows(before: Warehouse, rows: Iterable[Row], job: Import) -> Outcome:
     return outcome
 
 
+def _without_placeholders(rows: list[Row], job: Import, outcome: Outcome) -> list[Row]:
+    """Take the values out of the rows that too many of them share beside different other identifiers. Source: CU-03."""
+    names = [*(f"external_id.{system}" for system in job.project.external_identities), "email", "mobile_phone"]
+
+    def identifiers(row: Row) -> dict[str, Any]:
+        given = {name: row.values[name] for name in names if name in row.values}
+        return {name: comparable(name, value) for name, value in given.items() if value is not CLEAR}
+
+    beside: dict[tuple[str, Any], set[tuple[tuple[str, Any], ...]]] = {}
+    for row in rows:
+        if not row.rules:
+            given = identifiers(row)
+            for name, value in given.items():
+                others = tuple(sorted((other, its) for other, its in given.items() if other != name))
+                if others:
+                    beside.setdefault((name, value), set()).add(others)
+    placeholders = {given for given, others in beside.items() if len(others) > job.shared_identifier_rows}
+
+    stripped = []
+    for row in rows:
+        taken = {name for name, value in identifiers(row).items() if (name, value) in placeholders}
+        kept = replace(row, values={name: value for name, value in row.values.items() if name not in taken})
+        if taken and not row.rules:
+            if identifiers(kept):
+                for name in taken:
+                    rule = f"{'external_id' if name.startswith('external_id') else name}.placeholder"
+                    outcome.warnings.setdefault(rule, set()).add(row.line)
+            else:
+                kept = replace(kept, rules=frozenset({"row.placeholder_only"}))
+        stripped.append(kept)
+    return stripped
+
+
+def _warn_of_strangers(rows: list[Row], outcome: Outcome) -> None:
+    """Report rows of one customer who may be different people that share an e-mail or phone. Source: CU-03."""
+    last: dict[str, tuple[Any, Row]] = {}
+    for row in rows:
+        contacts = {name: comparable(name, row.values[name]) for name in ("email", "mobile_phone") if _has(row, name)}
+        for name, value in (contacts | _whole_name(row)).items():
+            if name in last:
+                other, earlier = last[name]
+                is_other = value.isdisjoint(other) if name == "name" else value != other
+                is_shared = any(
+                    _has(earlier, of) and comparable(of, earlier.values[of]) == its for of, its in contacts.items()
+                )
+                if is_other and is_shared and not _external_ids(row) & _external_ids(earlier):
+                    outcome.warnings.setdefault("row.shared_identifier", set()).add(row.line)
+            last[name] = value, row
+
+
+def _has(row: Row, name: str) -> bool:
+    return row.values.get(name, CLEAR) is not CLEAR
+
+
+def _whole_name(row: Row) -> dict[str, set[str]]:
+    """Return the words of a row's name under `name`, if it has several."""
+    text = ""
+    if _has(row, "first_name") and _has(row, "last_name"):
+        text = f"{row.values['first_name']} {row.values['last_name']}"
+    elif _has(row, "full_name") and not any(_has(row, part) for part in NAME_PARTS):
+        text = row.values["full_name"]
+    return {"name": set(text.lower().split(" "))} if " " in text else {}
+
+
+def _external_ids(row: Row) -> set[tuple[str, Any]]:
+    return {
+        (name, value) for name, value in row.values.items() if name.startswith("external_id.") and value is not CLEAR
+    }
+
+
 def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcome: Outcome) -> dict[str, list[Row]]:
     """Decide row by row whose it is; return each customer's accepted rows in file order. Source: CU-01 to CU-04."""
     untouched = Holders(job.project, as_before)
     holders = Holders(job.project, as_before)
     current = {key: dict(values) for key, values in as_before.items()}
     accepted: dict[str, list[Row]] = {}
-    led_to: dict[int, set[str]] = {}
+    verdicts: dict[int, str | None] = {}
+    named: dict[str, Values] = {}
     for row in rows:
         if row.rules:
             outcome.lines[row.line] = "rejected"
             outcome.rejects[row.line] = set(row.rules)
-            if len(set(untouched.hits(row).values())) > 1:  # X-08: all reasons
+            hits = untouched.hits(row)
+            if len(set(hits.values())) > 1:  # X-08: all reasons
                 outcome.rejects[row.line].add("row.ambiguous_customer")
+            elif _differs(row, hits, as_before, job):
+                outcome.rejects[row.line].add("external_id.differs")
             continue
         hits = holders.hits(row)
-        found = led_to[row.line] = set(hits.values())
+        found = set(hits.values())
+        verdicts[row.line] = _verdict(row, hits, named, current, job)
         if len(found) > 1:
             outcome.lines[row.line] = "rejected"
             outcome.rejects[row.line] = {"row.ambiguous_customer", *_taken(hits, row, current)}
             continue
+        if _is_another(row, hits, named):
+            outcome.lines[row.line] = "rejected"
+            outcome.rejects[row.line] = {f"{field_of(name)}.belongs_to_another" for name in hits}
+            continue
+        if _differs(row, hits, current, job):
+            outcome.lines[row.line] = "rejected"
+            outcome.rejects[row.line] = {"external_id.differs"}
+            continue
         if not found and job.action == "edit_existing":
             outcome.lines[row.line] = "not_found"
             continue
-        key = min(found, default=f"{job.job}:{row.line}")
-        led_to[row.line] = {key}
+        key = verdicts[row.line] = min(found, default=f"{job.job}:{row.line}")
+        named.setdefault(key, {}).update(_external_ids(row))
         identifiers = {
             name: None if row.values[name] is CLEAR else row.values[name]
             for name in holders.names
@@ -276,15 +362,45 @@ def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcom
             if value is None:
                 del known[name]
         accepted.setdefault(key, []).append(row)
+    named = {}
     for row in rows:
-        if row.line in led_to and _verdict(led_to[row.line]) != _verdict(set(holders.hits(row).values())):
-            outcome.warnings.setdefault("row.not_repeatable", set()).add(row.line)
+        if row.line in verdicts:
+            earlier = verdicts[row.line]
+            if earlier != _verdict(row, holders.hits(row), named, current, job):
+                outcome.warnings.setdefault("row.not_repeatable", set()).add(row.line)
+            if earlier not in (None, "rejected"):
+                named.setdefault(earlier, {}).update(_external_ids(row))
     return accepted
 
 
-def _verdict(found: set[str]) -> str | None:
-    """Return the customer that a row is about, None for nobody, a word for several."""
-    return "several" if len(found) > 1 else next(iter(found), None)
+def _verdict(
+    row: Row, hits: Mapping[str, str], named: Mapping[str, Values], current: Mapping[str, Values], job: Import
+) -> str | None:
+    """Return the customer that a row is about, None for nobody, a word when it is rejected."""
+    found = set(hits.values())
+    if len(found) > 1 or _is_another(row, hits, named) or _differs(row, hits, current, job):
+        return "rejected"
+    return next(iter(found), None)
+
+
+def _is_another(row: Row, hits: Mapping[str, str], named: Mapping[str, Values]) -> bool:
+    """Tell whether earlier rows of the file have called the row's customer by another external id. Source: CU-03."""
+    return any(
+        system in named.get(key, {}) and named[key][system] != value
+        for key in hits.values()
+        for system, value in _external_ids(row)
+    )
+
+
+def _differs(row: Row, hits: Mapping[str, str], current: Mapping[str, Values], job: Import) -> bool:
+    """Tell whether the row would replace an external id of a customer whom it finds by e-mail or phone."""
+    if job.replace_external_ids or any(name.startswith("external_id.") for name in hits):
+        return False
+    return any(
+        system in current[key] and current[key][system] != value
+        for key in hits.values()
+        for system, value in _external_ids(row)
+    )
 
 
 def _taken(hits: Mapping[str, str], row: Row, current: Mapping[str, Values]) -> Iterator[str]:
@@ -552,10 +668,11 @@ def _read_email(cell: str) -> tuple[str | None, str | None]:
     if len(cell) > 254:
         return None, "too_long"
     try:
-        validate_email(cell, check_deliverability=False)
+        judged = validate_email(cell, check_deliverability=False)
     except EmailNotValidError:
         return None, "not_email"
-    return cell, None
+    local_part, _, domain = cell.rpartition("@")
+    return f"{local_part}@{domain if domain.isascii() else judged.ascii_domain}", None
 
 
 def _read_phone(cell: str, region: str) -> tuple[str | None, str | None]:

@@ -64,11 +64,13 @@ def sell(
     connection: Connection, card_number="0042", purchased_at="2024-05-05T10:00Z", point="site-main"
 ) -> tuple[Any, ...]:
     """Return (result, expires_at) of a sale."""
-    statement = text("SELECT * FROM loyalty.sell_gift_card(:card, CAST(:at AS timestamptz), :point)")
+    call = "loyalty.sell_gift_card(:card, CAST(:at AS timestamptz), :point)"
+    statement = text(f"SELECT result, expires_at FROM {call}")
     return tuple(connection.execute(statement, {"card": card_number, "at": purchased_at, "point": point}).one())
 
 
 def redeem(connection: Connection, amount: Any, card_number="0042", cvv_hash=None) -> tuple[Any, ...]:
     """Return (result, paid, forfeited, balance) of a payment."""
-    statement = text("SELECT * FROM loyalty.redeem_gift_card(:card, CAST(:amount AS numeric), :cvv_hash)")
+    call = "loyalty.redeem_gift_card(:card, CAST(:amount AS numeric), :cvv_hash)"
+    statement = text(f"SELECT result, paid, forfeited, balance FROM {call}")
     return tuple(connection.execute(statement, {"card": card_number, "amount": amount, "cvv_hash": cvv_hash}).one())

@@ -7,6 +7,7 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,6 +49,31 @@ def pool_row(shop: Shop, pool: str = "pool") -> tuple:
 
 def nothing_written(shop: Shop) -> bool:
     return (shop.codes(), shop.format_row()) == ([], (0, 0)) and pool_row(shop) == (None, "tiny", None, False)
+
+
+# -- PP-02: how many at once
+
+
+def test_pp02_more_codes_than_the_project_allows_at_once_are_refused_and_stand_in_the_history(
+    shop: Shop, tmp_path: Path
+):
+    project = tmp_path / "project.yaml"
+    project.write_text(f"{shop.runtime.project_file.read_text(encoding='utf-8')}\nmax_generation: 20\n")
+    strict = replace(shop, runtime=replace(shop.runtime, project_file=project))
+    result = strict.generate("pool", 21)
+    assert (result.state, result.refusal["rule"]) == ("refused", "generation.over_limit")
+    assert "21 codes were asked for, more than the project's max_generation = 20" in result.refusal["message"]
+    assert nothing_written(shop)
+    assert strict.generate("pool", 20).state == "completed"
+    with shop.runtime.engine.connect() as connection:
+        foreseen = [
+            generation.foresee_refusal(
+                connection, pool="pool", quantity=quantity, format_name=None, key=CODE_KEY, most=20
+            )
+            for quantity in (20, 21)
+        ]
+    assert foreseen[0] is None
+    assert foreseen[1].rule == "generation.over_limit"
 
 
 # -- PG-01: the form, saved with the codes

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import psycopg2
 import pytest
 import sqlalchemy as sa
 
 from include.warehouse.cvv import hash_cvv
-from tests.imports import CARD_HEADER, CVV_KEY, SAMPLE_POOLS, Site, counts, reasons, rejects
+from tests.imports import CARD_HEADER, CVV_KEY, POOL_HEADER, SAMPLE_POOLS, Site, counts, reasons, rejects
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +49,49 @@ def test_gp01_the_source_s_example_loads_byte_for_byte(site: Site):
         (True, True, False, "Acme", "website"),
         (False, True, True, "Acme", "website"),
     ]
+
+
+LIMITED = f"{POOL_HEADER},max_card_value"
+
+
+def limited_project(site: Site, tmp_path: Path, limit: str) -> Site:
+    path = tmp_path / "project.yaml"
+    path.write_text(f"{site.runtime.project_file.read_text()}\nmax_card_value: {limit}\n")
+    return site.changed(project_file=path)
+
+
+def test_x18_a_balance_above_the_limit_of_its_pool_or_else_of_the_project_is_rejected(site: Site, tmp_path: Path):
+    site = limited_project(site, tmp_path, "100")
+    pools = site.pools(f"{pool('low')},20", f"{pool('high')},500.5", f"{pool('free')},", header=LIMITED)
+    assert counts(pools) == {"read": 3, "inserted": 3}
+    cards = site.cards("1,low,20", "2,low,20.01", "3,high,500.50", "4,high,500.51", "5,free,100", "6,free,100.01")
+    assert rejects(cards) == {
+        3: {"balance.above_maximum"}, 5: {"balance.above_maximum"}, 7: {"balance.above_project_maximum"},
+    }  # fmt: skip
+    assert "is above 20.00, the highest value of a card in pool 'low'" in reasons(cards)[3]
+    assert site.card_numbers() == ["1", "3", "5"]
+
+
+def test_x18_without_a_limit_any_balance_is_accepted(site: Site):
+    site.sample_pools()
+    assert site.cards("1,flexible_gift,9999999999999999.99").state == "completed"
+
+
+def test_x18_a_pool_of_a_fixed_value_above_the_limit_is_rejected(site: Site, tmp_path: Path):
+    site = limited_project(site, tmp_path, "99.99")
+    fixed = {"arbitrary": "false", "value": "100"}
+    result = site.pools(
+        f"{pool('a', **fixed)},", f"{pool('b', **fixed)},99.99", f"{pool('c', **fixed)},100", header=LIMITED
+    )
+    assert rejects(result) == {2: {"card_value.above_project_maximum"}, 3: {"card_value.above_maximum"}}
+
+
+def test_gp03_the_limit_of_a_pool_is_locked(site: Site):
+    assert site.pools(f"{pool('a')},20", header=LIMITED).state == "completed"
+    assert counts(site.pools(f"{pool('a')},20.00", header=LIMITED)) == {"read": 1, "unchanged": 1}
+    for row in (f"{pool('a')},21", f"{pool('a')},"):
+        result = site.pools(row, header=LIMITED)
+        assert "this row differs in max_card_value." in reasons(result)[2]
 
 
 def test_gp01_the_other_names_of_the_columns_serve_as_well(site: Site):
@@ -411,3 +455,43 @@ def test_card_numbers_and_texts_of_the_greatest_length(stocked: Site):
     long = "ü" * 1000
     assert counts(stocked.pools(pool(long, product="y"))) == {"read": 1, "inserted": 1}
     assert counts(stocked.cards(f"x,{long},1")) == {"read": 1, "inserted": 1}
+
+
+# PC-04a: twins
+
+
+def twins(result) -> list[int]:
+    """Return the lines of cards whose number is nearly another one's."""
+    return next((list(rule["first_lines"]) for rule in result.rules if rule["rule"] == "card_number.twin"), [])
+
+
+def test_pc04a_numbers_that_differ_by_blanks_dashes_or_letter_case_warn_and_load(stocked: Site):
+    """Case 12: four writings of one number are four cards, and that is said of three."""
+    numbers = [
+        "7700000000000121", "7700 0000 0000 0121", "7700-0000-0000-0121", "7700\u20130000\u00a000000121", "ab-1", "AB1",
+        "OTHER", "ot/her", "x-y", "X\u2212Y",
+    ]  # fmt: skip
+    result = stocked.cards(*(f"{number},flexible_gift,10" for number in numbers))
+    assert (rejects(result), counts(result)) == ({}, {"read": 10, "inserted": 10})
+    assert twins(result) == [3, 4, 5, 7, 11]
+
+
+def test_pc04a_twins_of_earlier_cards_warn_in_either_direction(stocked: Site):
+    stocked.cards("1234,flexible_gift,10", "56 78,flexible_gift,10", "abc,flexible_gift,10")
+    quiet = stocked.cards("1235,flexible_gift,10", "56 79,flexible_gift,10", "abd,flexible_gift,10")
+    assert quiet.warnings == []
+    result = stocked.cards(
+        "12-34,flexible_gift,1", "5678,flexible_gift,1", "5-678,flexible_gift,1", "ABC,flexible_gift,1",
+        "1234,flexible_gift,10", "9,flexible_gift,1",
+    )  # fmt: skip
+    assert twins(result) == [2, 3, 4, 5]
+    assert counts(result) == {"read": 6, "inserted": 5, "unchanged": 1}
+    again = stocked.cards("12-34,flexible_gift,1", "5678,flexible_gift,1", "56 78,flexible_gift,10")
+    assert (counts(again), again.warnings) == ({"read": 3, "unchanged": 3}, [])
+
+
+def test_pc04a_neither_rejected_rows_nor_dry_runs_leave_a_twin(stocked: Site):
+    stocked.cards("12 34,nowhere,10", "5-6,flexible_gift,10", dry_run=True)
+    assert stocked.query("SELECT * FROM loyalty.gift_card_plain_number") == []
+    result = stocked.cards("12 34,nowhere,10", "1234,flexible_gift,10", "56,flexible_gift,10")
+    assert (result.warnings, rejects(result)) == ([], {2: {"pool_system_name.known"}})

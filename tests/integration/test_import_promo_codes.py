@@ -442,6 +442,89 @@ def test_pc04_a_rejected_row_is_nobody_s_twin(site: Site):
     assert (result.warnings, rejects(result)) == ([], {2: {"pool.known"}})
 
 
+def lines_of(result: JobResult, rule: str) -> list[int]:
+    """Return the lines that a rule has warned of."""
+    return next((list(each["first_lines"]) for each in result.rules if each["rule"] == rule), [])
+
+
+def test_pc04_a_missing_date_column_says_nothing_about_dates(site: Site):
+    """R4: with any setting; a blank cell of a column that is there does say something."""
+    load(site, "1,a,2024-01-01,2024-01-31,,", "2,a,,,,2024-06-30", "3,a,,,,", "4,a,2024-01-01,,,")
+    before = site.loyalty()
+    again = site.load("promo_codes", "Code,pool\n1,a\n2,a\n3,a\n")
+    assert counts(again) == {"read": 3, "unchanged": 3}
+    partly = site.load("promo_codes", "Code,pool,issue_start\n1,a,2024-01-01\n4,a,\n2,a,\n3,a,2024-01-01\n")
+    assert rejects(partly) == {3: {"code.other_dates"}, 5: {"code.other_dates"}}
+    assert counts(partly) == {"read": 4, "unchanged": 2, "rejected": 2}
+    assert site.loyalty() == before
+
+
+# PC-04a
+
+
+def test_pc04a_codes_that_look_like_others_of_the_file_warn_and_load(site: Site):
+    """Case 33: dashes, blanks, letters of another alphabet; nobody can type them."""
+    rows = [
+        "PUB-SAVE-20", "PUB\u2013SAVE\u201320", "PUB SUMMER", "PUB\u00a0SUMMER", "PUBTEN", "PUB\u0422EN",
+        "1\uff10", "10", "PUB&amp;GET", "ЛЕТО", "ЛЕТ0", "ALONE\u0422",
+    ]  # fmt: skip
+    result = site.load("promo_codes", "\n".join(["Code", *rows, ""]), pool="a")
+    assert (rejects(result), counts(result)) == ({}, {"read": 12, "inserted": 12})
+    assert lines_of(result, "code.lookalike") == [3, 5, 7, 9, 12]
+
+
+def test_pc04a_codes_that_look_like_earlier_ones_warn_in_either_direction(site: Site):
+    load(site, "SAVE10,a,,,,", "PUB\u0422EN,a,,,,", "MAY\u2013MA,a,,,,")
+    quiet = load(site, "SAVE11,a,,,,", "PUBTEN1,a,,,,", "ЛЕТО,a,,,,", "SAVElO,a,,,,")
+    assert quiet.warnings == []
+    result = load(
+        site, "PUBTEN,a,,,,", "S\u0410VE1\u041e,a,,,,", "PU\u0412T\u0415N,a,,,,", "MAY-MA,a,,,,", "SAVE10,a,,,,"
+    )
+    assert lines_of(result, "code.lookalike") == [2, 3, 4, 5]
+    assert counts(result) == {"read": 5, "inserted": 4, "unchanged": 1}
+    again = load(site, "PUBTEN,a,,,,", "MAY-MA,a,,,,")
+    assert (counts(again), again.warnings) == ({"read": 2, "unchanged": 2}, [])
+
+
+def test_pc04a_neither_rejected_rows_nor_dry_runs_leave_a_look_alike(site: Site):
+    load(site, "PUB\u0422EN,nowhere,,,,", "PU\u0412,a,,,,", dry_run=True)
+    assert site.query("SELECT * FROM loyalty.promo_code_look_alike") == []
+    result = load(site, "PUB\u0422EN,nowhere,,,,", "PUBTEN,a,,,,", "PUB,a,,,,")
+    assert (result.warnings, rejects(result)) == ([], {2: {"pool.known"}})
+    assert site.query("SELECT * FROM loyalty.promo_code_look_alike") == []
+
+
+def test_pc04a_a_pool_and_the_settings_may_demand_a_pattern(site: Site):
+    pools = "system_id,name,code_pattern\na,A,[A-Z]{3}-[0-9]+\n"
+    assert counts(site.load("promo_code_pools", pools)) == {"read": 1, "updated": 1}
+    rows = (
+        "ABC-1,a,,,,",
+        "abc-1,a,,,,",
+        "XABC-1,a,,,,",
+        "ABC-1\n,a,,,,".replace("\n", "x"),
+        "free,b,,,,",
+        "ABC-22,a,,,,",
+    )
+    result = load(site, *rows)
+    assert rejects(result) == {line: {"code.pattern"} for line in (3, 4, 5)}
+    assert counts(result) == {"read": 6, "inserted": 3, "rejected": 3}
+    assert "code_pattern of its pool" in reasons(result)[3]
+    stricter = load(site, "DEF-1,a,,,,", "DEF-22,a,,,,", "22,b,,,,", "222,b,,,,", code_pattern=".*22|.{4}")
+    assert rejects(stricter) == {2: {"code.pattern"}}
+    site.load("promo_code_pools", "system_id,name,code_pattern\na,A,%CLEAR%\n")
+    assert counts(load(site, "anything,a,,,,")) == {"read": 1, "inserted": 1}
+
+
+@pytest.mark.parametrize("pattern", ["a)|(b", "(?=a)b", r"(a)\1", "[", "a{2000}", "x" * 501])
+def test_pc04a_what_is_no_pattern_is_rejected_where_it_is_given(site: Site, pattern: str):
+    result = site.load("promo_code_pools", f'system_id,name,code_pattern\na,A,"{pattern}"\n')
+    (rules,) = rejects(result).values()
+    assert rules == {"code_pattern.too_long" if len(pattern) > 500 else "code_pattern.not_pattern"}
+    refused = load(site, "1,a,,,,", code_pattern=pattern)
+    assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.settings")
+    assert "code_pattern" in (refused.reason or {})["message"]
+
+
 # PC-05
 
 

@@ -15,19 +15,20 @@ pytestmark = pytest.mark.integration
 
 HEADER = (
     "system_id,name,description,campaign,parameter_name,fill_method,format,quantity,auto_generate,top_up_threshold,"
-    "notify_below,lead_hours,issue_check,assigned_validity_days,processing,multi_use,launch"
+    "notify_below,lead_hours,issue_check,assigned_validity_days,processing,multi_use,code_pattern,launch"
 )
 FIELDS = HEADER.split(",")
 NEW_POOL: Mapping[str, Any] = {
     "system_id": "p", "name": "P", "description": None, "campaign": None, "parameter_name": None, "fill_method": None,
     "format": None, "quantity": None, "auto_generate": False, "top_up_threshold": None, "notify_below": None,
     "lead_hours": None, "issue_check": False, "assigned_validity_days": None, "processing": "internal",
-    "multi_use": False, "state": "draft",
+    "multi_use": False, "state": "draft", "code_pattern": None,
 }  # fmt: skip
 FULL: Mapping[str, str] = {
     "description": "For spring", "campaign": "Spring", "parameter_name": "code", "fill_method": "generate",
     "format": "summer", "quantity": "100", "auto_generate": "yes", "top_up_threshold": "20", "notify_below": "10",
     "lead_hours": "24", "issue_check": "true", "assigned_validity_days": "30", "processing": "external",
+    "code_pattern": "[A-Z]+",
 }  # fmt: skip
 FULL_POOL: Mapping[str, Any] = {
     **NEW_POOL, **FULL, "quantity": 100, "auto_generate": True, "top_up_threshold": 20, "notify_below": 10,
@@ -224,6 +225,56 @@ def test_pp02_quantity_is_needed_to_generate_automatically(site: Site):
     assert rejects(load(site, row(system_id="q", quantity="%CLEAR%"))) == {2: {"quantity.required"}}
     both = row(system_id="q", quantity="%CLEAR%", auto_generate="false")
     assert counts(load(site, both)) == {"read": 1, "updated": 1}
+
+
+def with_limit(site: Site, most: int) -> Site:
+    """Return the same place with another `max_generation` in its project settings."""
+    project = site.folder / f"project_{most}.yaml"
+    project.write_text(f"{site.runtime.project_file.read_text(encoding='utf-8')}\nmax_generation: {most}\n")
+    return site.changed(project_file=project)
+
+
+@pytest.mark.parametrize("quantity", ["999999999999999999", "10000001"])
+def test_pp02_a_quantity_over_the_project_s_limit_rejects(site: Site, quantity: str):
+    """A pool that generates by itself would write so many codes in one transaction at its next top-up."""
+    cells = {"description": "d", "format": "summer", "auto_generate": "true", "launch": "true"}
+    result = load(site, row(quantity=quantity, **cells), row(system_id="q", quantity="10000000", **cells))
+    over = {"quantity.over_limit"} | ({"quantity.over_capacity"} if len(quantity) > 8 else set())
+    assert rejects(result) == {2: over}
+    assert f"generate {int(quantity):,} codes at a time" in reasons(result)[2]
+    assert "max_generation = 10,000,000" in reasons(result)[2]
+    assert counts(result) == {"read": 2, "inserted": 1, "rejected": 1}
+
+
+def test_pp02_a_quantity_over_the_format_s_capacity_rejects(site: Site):
+    """By the alphabet (81 codes) and by max_codes (7), with and without auto-generate."""
+    site.query("INSERT INTO loyalty.promo_code_format (name, alphabet, length) VALUES ('tiny', 'ABC', 4)")
+    site.query("INSERT INTO loyalty.promo_code_format (name, alphabet, length, max_codes) VALUES ('few', 'ABC', 4, 7)")
+    result = load(
+        site,
+        row(system_id="a", format="tiny", quantity="81"),
+        row(system_id="b", format="tiny", quantity="82"),
+        row(system_id="c", format="few", quantity="8", auto_generate="yes"),
+        row(system_id="d", quantity="82"),
+        row(system_id="d", format="tiny"),
+    )
+    assert rejects(result) == {
+        3: {"quantity.over_capacity"}, 4: {"quantity.over_capacity"}, 6: {"system_id.duplicate_in_file"},
+    } or rejects(result) == {
+        3: {"quantity.over_capacity"}, 4: {"quantity.over_capacity"},
+        6: {"quantity.over_capacity", "system_id.duplicate_in_file"},
+    }  # fmt: skip
+    assert "its format few has 7 in all" in reasons(result)[4]
+    edited = load(site, row(system_id="d", format="tiny"), row(system_id="a", quantity="%CLEAR%", format="few"))
+    assert rejects(edited) == {2: {"quantity.over_capacity"}}
+
+
+def test_pp02_the_limit_is_a_project_setting_and_other_edits_of_earlier_pools_still_load(site: Site):
+    load(site, row(format="summer", quantity="500", auto_generate="true"))
+    strict = with_limit(site, 100)
+    assert counts(load(strict, row(campaign="Spring"))) == {"read": 1, "updated": 1}
+    assert rejects(load(strict, row(campaign="Spring", quantity="501"))) == {2: {"quantity.over_limit"}}
+    assert counts(load(strict, row(quantity="100"))) == {"read": 1, "updated": 1}
 
 
 def test_section_4_a_validity_period_is_needed_with_the_issue_check(site: Site):

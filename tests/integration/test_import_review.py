@@ -15,8 +15,10 @@ from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
 from include.importing.landing import Request, take_file
 from include.importing.loading import load_rows
+from include.importing.preview import preview_file
 from include.importing.reporting import close_job, write_report
 from include.importing.review import Answer, Question, Step, Turn
+from include.importing.storage import area
 from include.importing.validation import validate_chunk
 from include.project.sync import sync_in_turn
 from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, counts, rejected_file, rejects, summary
@@ -451,6 +453,120 @@ def test_more_rejects_than_allowed_ask_a_person(stocked: Site):
         "rule": "review.reject_share",
         "message": "3 of 5 rows would be rejected, more than review_reject_share = 0.59 allows.",
     }
+
+
+def cards(good: int, bad: int, *, first: int = 0) -> str:
+    rows = [f"603000{first + n:010},flexible_gift,{n}" for n in range(good)]
+    return "\n".join([CARD_HEADER, *rows, *(f"603100{first + n:010},nowhere,{n}" for n in range(bad)), ""])
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "is_asked"), [(49, 50, False), (49, 51, True), (50, 50, False), (99, 101, True), (500, 500, False)]
+)
+def test_x18_over_half_of_a_hundred_rows_that_fail_are_asked_about_by_default(
+    stocked: Site, good: int, bad: int, is_asked: bool
+):
+    result = stocked.load("gift_cards", cards(good, bad))
+    if not is_asked:
+        assert counts(result) == {"read": good + bad, "inserted": good, "rejected": bad}
+        return
+    assert (result.state, result.reason["rule"]) == ("refused", "file.review")
+    assert result.reason["message"].startswith(
+        f"{bad} of {good + bad} rows would be rejected, more than review_reject_share = 0.5 allows. "
+        "pool_system_name.known explains 100% of them: is column 2 (pool_system_name) the right one?"
+    )
+    assert "--set review_reject_share=1," in result.reason["message"]
+    assert stocked.card_numbers() == []
+    again = stocked.load("gift_cards", cards(good, bad), review_reject_share=1)
+    assert counts(again) == {"read": good + bad, "inserted": good, "rejected": bad}
+
+
+def test_x18_rows_that_only_the_load_rejects_count_as_well(stocked: Site):
+    assert stocked.load("gift_cards", cards(150, 0)).state == "completed"
+    others = cards(150, 0).replace(",flexible_gift,", ",flexible_gift,1")
+    before = stocked.loyalty()
+    result = stocked.load("gift_cards", others)
+    assert "card_number.card_exists explains 100% of them: is column 1 (card_number)" in result.reason["message"]
+    assert stocked.loyalty() == before
+
+
+def test_x18_one_rule_over_half_of_the_rows_asks_under_a_higher_share_too(stocked: Site):
+    loose = {"review_reject_share": 0.9}
+    result = stocked.load("gift_cards", cards(50, 110), settings=loose)
+    assert result.reason["message"].startswith(
+        "pool_system_name.known explains 100% of the 110 of 160 rows that would be rejected: is column 2 "
+        "(pool_system_name) the right one?"
+    )
+    assert stocked.load("gift_cards", cards(50, 99), settings=loose).state == "completed_with_rejects"
+
+
+def test_x18_a_dry_run_counts_what_a_load_would_ask_about(stocked: Site):
+    dry = stocked.load("gift_cards", cards(0, 150), dry_run=True)
+    assert counts(dry) == {"read": 150, "rejected": 150}
+
+
+def test_x18_max_reject_share_refuses_without_a_question(stocked: Site):
+    result = stocked.load("gift_cards", cards(0, 150), max_reject_share=0.3)
+    assert result.reason["rule"] == "file.reject_share"
+
+
+def test_x21_a_locked_question_is_not_switched_off_by_a_run(stocked: Site):
+    stocked.drop("gift_cards", "_settings.yaml", "locked: [review_reject_share, review_columns]\n")
+    for setting in ({"review_reject_share": 1}, {"review_columns": False}):
+        result = stocked.load("gift_cards", cards(0, 150), **setting)
+        assert result.reason["rule"] == "file.settings"
+        assert "is locked by" in result.reason["message"]
+    assert stocked.load("gift_cards", cards(0, 150)).reason["rule"] == "file.review"
+
+
+def test_x18_a_folder_switches_the_questions_off(stocked: Site):
+    stocked.drop("gift_cards", "_settings.yaml", "review_reject_share: null\nreview_columns: false\n")
+    assert stocked.load("gift_cards", cards(10, 150)).state == "completed_with_rejects"
+
+
+def test_x18_columns_that_look_exchanged_are_refused_and_the_setting_is_named(stocked: Site):
+    """S1-1: 20,000 rows, 200 of which would have become cards."""
+    rows = [f"{n % 200}.50,flexible_gift,6030{n:012}" for n in range(2000)]
+    content = "\n".join([CARD_HEADER, *rows, ""])
+    result = stocked.load("gift_cards", content)
+    assert (result.state, result.reason["rule"]) == ("refused", "file.review")
+    assert "Column 1 (card_number) is read as Card number" in result.reason["message"]
+    assert "Column 3 (balance) is read as Card balance" in result.reason["message"]
+    assert "--set review_columns=false" in result.reason["message"]
+    assert not any(value in str(result.to_json()) for value in ("6030", "199.50"))
+    assert stocked.card_numbers() == []
+    right = {"card_number": "balance", "balance": "card_number"}
+    assert stocked.load("gift_cards", content, mapping=right).rows.inserted == 2000
+
+
+def test_x06_the_preview_says_what_would_be_asked(stocked: Site):
+    rows = [f"{n}.50,flexible_gift,6030{n:012}" for n in range(20)]
+    path = stocked.drop("gift_cards", "cards.csv", "\n".join([CARD_HEADER, *rows, ""]))
+    told = preview_file(stocked.runtime, "gift_cards", area(path)).as_text()
+    assert "A person is asked before the load: Column 1 (card_number) is read as Card number, but" in told
+
+
+def test_x18_a_file_in_another_encoding_is_looked_at_too(stocked: Site):
+    rows = [f"{n}.50,flexible_gift,6030{n:012}" for n in range(20)]
+    content = "\n".join([CARD_HEADER, *rows, ""]).encode("utf-16")
+    assert stocked.load("gift_cards", content, settings={"encoding": "utf-16"}).reason["rule"] == "file.review"
+
+
+def test_x09_a_few_corrected_rows_are_loaded_without_a_question(stocked: Site):
+    first = stocked.load("gift_cards", "\n".join([CARD_HEADER, *(f"{n}.50,nowhere,1" for n in range(5)), ""]),
+                         review_columns=False)  # fmt: skip
+    mended = rejected_file(first).replace(b"nowhere", b"flexible_gift")
+    assert counts(stocked.load("gift_cards", mended)) == {"read": 5, "inserted": 5}
+
+
+@pytest.mark.parametrize("import_type", sorted(import_types.IMPORT_TYPES))
+def test_x18_no_template_and_no_sample_is_asked_about(stocked: Site, import_type: str):
+    sync_in_turn(stocked.warehouse.owner, stocked.runtime.project)
+    if import_type == "promo_codes":
+        stocked.load("promo_code_pools", (TEMPLATES / "promo_code_pools.sample.csv").read_bytes())
+    for name in (f"{import_type}.csv", f"{import_type}.sample.csv"):
+        result = stocked.load(import_type, (TEMPLATES / name).read_bytes(), force=True)
+        assert result.state.startswith("completed"), result.reason
 
 
 def test_more_changed_customers_than_allowed_ask_a_person(stocked: Site):

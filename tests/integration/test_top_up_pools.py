@@ -589,6 +589,48 @@ def test_a_refusal_is_told_recorded_once_and_alerts_are_judged_anyway(engine, ru
     assert name in needs(runtime.engine)  # until it is mended
 
 
+@pytest.fixture
+def limited(runtime, tmp_path):
+    """The runtime of a project that generates at most 25 codes at once."""
+    project = tmp_path / "project.yaml"
+    project.write_text(f"{runtime.project_file.read_text(encoding='utf-8')}\nmax_generation: 25\n")
+    return replace(runtime, project_file=project)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "threshold", "parts"),
+    [
+        (10, 61, [20, 20, 20, 10]),
+        (25, 50, [25, 25]),
+        (7, 20, [21]),
+        (999_999_999_999_999_999, 60, [25, 25, 25]),
+        (999_999_999_999_999_999, None, [25]),
+    ],
+)
+def test_pp02_no_transaction_of_a_top_up_adds_more_codes_than_the_project_allows(
+    engine, limited, quantity, threshold, parts
+):
+    """TU-01: batches are repeated until the threshold is met; pools of former days may have any quantity."""
+    with engine.begin() as connection:
+        name = add_pool(connection, quantity=quantity, top_up_threshold=threshold, notify_below=threshold)
+    done = top_up_pool(limited, name)
+    assert (done.added, done.requested, done.available, done.raised) == (sum(parts), sum(parts), sum(parts), ())
+    with engine.begin() as connection:
+        found = connection.execute(
+            text("SELECT requested, added, state FROM ledger.promo_code_generation ORDER BY id")
+        ).all()
+    assert [tuple(row) for row in found] == [(part, part, "completed") for part in parts]
+    assert needs(engine) == {}
+
+
+def test_pp02_a_format_that_is_exhausted_within_several_transactions_says_so_once(engine, limited):
+    with engine.begin() as connection:
+        add_format(connection, alphabet="ABC", prefix="T-", length=5)  # 27 codes
+        name = add_pool(connection, format="tiny", quantity=10, top_up_threshold=50)
+    done = top_up_pool(limited, name)
+    assert (done.added, done.raised) == (27, ("format_exhausted",))
+
+
 def test_an_unknown_pool_is_named(runtime):
     with pytest.raises(LookupError, match="no_such_pool"):
         top_up_pool(runtime, "no_such_pool")

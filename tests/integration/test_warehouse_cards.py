@@ -388,3 +388,41 @@ def test_gc06_of_sixteen_sellers_at_once_one_sells(warehouse, isolation):
     assert sorted(results) == ["already_sold"] * 15 + ["sold"]
     with warehouse.owner.connect() as connection:
         assert len(changes(connection)) == 1
+
+
+# -- the technical product that a sale and a payment are booked by
+
+
+PRODUCT = "product_external_system, product_external_id, brand"
+
+
+def test_gp02_sale_and_payment_return_the_technical_product_of_the_card_s_pool(connection):
+    """Source 0: it is used whenever a gift card from the pool is sold or redeemed."""
+    add_pool(connection, "vouchers", brand="Demo", product_external_system="pos")
+    add_card(connection, "0042", pool_system_name="vouchers")
+    product = ("pos", "vouchers-product", "Demo")
+
+    def ask(call):
+        return tuple(connection.execute(text(f"SELECT result, {PRODUCT} FROM loyalty.{call}")).one())
+
+    assert ask("sell_gift_card('0042', now(), 'site-main')") == ("sold", *product)
+    assert ask("sell_gift_card('0042', now(), 'site-main')") == ("already_sold", None, None, None)
+    assert ask("sell_gift_card('0043', now(), 'site-main')") == ("not_found", None, None, None)
+    assert ask("redeem_gift_card('0042', 10)") == ("redeemed", *product)
+    assert ask("redeem_gift_card('0042', 100000)") == ("insufficient_balance", None, None, None)
+    assert ask("redeem_gift_card('0042', -1)") == ("invalid_amount", None, None, None)
+
+
+def test_gp02_the_history_of_a_card_has_the_technical_product_of_sales_and_payments(connection):
+    add_card(connection)
+    sell(connection)
+    redeem(connection, 10)
+    connection.execute(text("SELECT loyalty.block_gift_card('0042')"))
+    found = connection.execute(text(f"SELECT kind, {PRODUCT} FROM loyalty.gift_card_change ORDER BY number")).all()
+    product = connection.execute(
+        text(
+            "SELECT external_system, external_id, brand FROM loyalty.technical_product WHERE pool_system_name = 'gifts'"
+        )
+    ).one()
+    assert None not in product
+    assert found == [("sale", *product), ("payment", *product), ("block", None, None, None)]

@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
+from sqlalchemy.exc import IntegrityError
 
+from include.importing.errors import ConfigurationError
 from include.warehouse import migrations
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate, newest_revision
@@ -22,9 +24,9 @@ TABLES = {
     "loyalty": {
         "brand", "external_system", "point_of_contact", "data_source", "subscription_channel", "subscription_topic",
         "external_identity", "custom_field", "action_template", "segment", "promo_code_format",
-        "gift_card_pool", "technical_product", "gift_card", "gift_card_change",
+        "gift_card_pool", "technical_product", "gift_card", "gift_card_change", "gift_card_plain_number",
         "promo_code_pool", "promo_code", "promo_code_use", "promo_code_batch", "promo_code_format_use",
-        "promo_code_pool_stock", "promo_code_closing_day",
+        "promo_code_pool_stock", "promo_code_closing_day", "promo_code_look_alike",
         "customer", "customer_external_id", "customer_subscription", "segment_member", "customer_action",
     },
     "staging": set(),
@@ -87,6 +89,76 @@ def test_a_failed_migration_leaves_nothing_behind(empty_database, monkeypatch, t
         migrate(empty_database.owner)
     assert tables(empty_database.owner) == {}
     assert inspect(empty_database.owner).get_table_names("public") == []
+
+
+def at_0008(empty_database, *statements):
+    """Bring a database to the revision before the identities, with rows of those days."""
+    migrate(empty_database.owner, "0008")
+    with empty_database.admin.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+
+
+def test_x16_emails_of_former_days_get_domains_as_a_labels_and_ascii_s_letter_case(empty_database):
+    """`İrem@…` and `irem@…` could not both be there; what was written in Unicode is found by its A-label."""
+    at_0008(
+        empty_database,
+        "INSERT INTO loyalty.customer (id, email) VALUES (101, 'Ann@MÜNCHEN.de'), (102, 'İrem@x.com'), "
+        "(103, 'Bob@X.com'), (104, NULL), (105, 'zoë@x.com')",
+    )
+    migrate(empty_database.owner)
+    with empty_database.owner.begin() as connection:
+        stored = dict(connection.execute(text("SELECT id, email FROM loyalty.customer")).all())
+        assert stored == {
+            101: "Ann@xn--mnchen-3ya.de", 102: "İrem@x.com", 103: "Bob@X.com", 104: None, 105: "zoë@x.com",
+        }  # fmt: skip
+        for email in ("ANN@XN--MNCHEN-3YA.DE", "bob@x.COM"):
+            with pytest.raises(IntegrityError, match="customer_email_key"), connection.begin_nested():
+                connection.execute(text("INSERT INTO loyalty.customer (email) VALUES (:email)"), {"email": email})
+        for email in ("irem@x.com", "ZOË@x.com"):
+            connection.execute(text("INSERT INTO loyalty.customer (email) VALUES (:email)"), {"email": email})
+
+
+def test_x16_customers_who_would_become_one_refuse_the_migration_by_number_and_nothing_changes(empty_database):
+    at_0008(
+        empty_database,
+        "INSERT INTO loyalty.customer (id, email) VALUES (7, 'ann@münchen.de'), (8, 'Ann@xn--mnchen-3ya.de'), "
+        "(9, 'bob@straße.de'), (10, 'bob@x.com')",
+    )
+    with pytest.raises(ConfigurationError, match=r"by number: 7 and 8\. Nothing") as caught:
+        migrate(empty_database.owner)
+    assert "ann@" not in str(caught.value).lower()
+    with empty_database.owner.begin() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0008"
+        assert connection.scalar(text("SELECT email FROM loyalty.customer WHERE id = 9")) == "bob@straße.de"
+    with empty_database.admin.begin() as connection:
+        connection.execute(text("UPDATE loyalty.customer SET email = NULL WHERE id = 8"))
+    migrate(empty_database.owner)
+    with empty_database.owner.begin() as connection:
+        assert connection.scalar(text("SELECT email FROM loyalty.customer WHERE id = 7")) == "ann@xn--mnchen-3ya.de"
+
+
+def test_pc04a_codes_and_cards_of_former_days_have_their_forms(empty_database):
+    at_0008(
+        empty_database,
+        "INSERT INTO loyalty.brand VALUES ('Acme')",
+        "INSERT INTO loyalty.external_system VALUES ('pos')",
+        "INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('a', 'A')",
+        "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) "
+        "VALUES ('PUB–1', 'a', 1), ('PLAIN', 'a', 1), ('pläin', 'a', 1)",
+        "INSERT INTO loyalty.gift_card_pool (system_name, name, supports_arbitrary_value, supports_partial_redemption, "
+        "product_external_id, product_external_system, brand, cvv_required) "
+        "VALUES ('g', 'G', true, true, '1', 'pos', 'Acme', false)",
+        "INSERT INTO loyalty.gift_card (card_number, pool_system_name, balance) "
+        "VALUES ('12 34-a', 'g', 1), ('1234', 'g', 1), ('ABC', 'g', 1), ('1/2', 'g', 1)",
+    )
+    migrate(empty_database.owner)
+    with empty_database.owner.begin() as connection:
+        forms = connection.execute(text("SELECT form, code FROM loyalty.promo_code_look_alike")).all()
+        numbers = connection.execute(text("SELECT * FROM loyalty.gift_card_plain_number")).all()
+    assert {(form, code) for form, code in forms if form.isascii()} == {("PUB-1", "PUB–1"), ("PUB-l", "PUB–1")}
+    assert {code for _, code in forms} == {"PUB–1", "pläin"}
+    assert [tuple(row) for row in numbers] == [("1234A", "12 34-a")]
 
 
 def test_every_text_key_compares_bytes(warehouse):

@@ -97,7 +97,8 @@ def test_gp02_two_pools_cannot_share_a_product(warehouse):
             for change in (
                 "name = 'other'", "system_name = 'other'", "card_value = 7, supports_arbitrary_value = false",
                 "lifetime_years = 3, expiration_type = 'Year'", "cvv_required = true", "brand = 'Demo'",
-                "supports_partial_redemption = false", "product_external_id = 'x'", "created_at = now()", "name = name",
+                "supports_partial_redemption = false", "product_external_id = 'x'", "max_card_value = 5",
+                "created_at = now()", "name = name",
             )
         ),
         ("DELETE FROM loyalty.gift_card_pool", "DELETE of loyalty.gift_card_pool refused: .* locked once imported"),
@@ -146,6 +147,11 @@ FIXED = {"supports_arbitrary_value": False, "card_value": 50}
         ({"expiration_type": "Year"}, "gift_card_pool_lifetime_years_check"),
         ({"lifetime_years": 3}, "gift_card_pool_lifetime_years_check"),
         ({"expiration_type": "Month"}, "gift_card_pool_(expiration_type|lifetime_years)_check"),
+        ({"max_card_value": Decimal("0.01")}, None),
+        ({**FIXED, "max_card_value": 50}, None),
+        ({**FIXED, "max_card_value": Decimal("49.99")}, "gift_card_pool_max_card_value_check"),
+        ({"max_card_value": 0}, "gift_card_pool_max_card_value_check"),
+        ({"max_card_value": Decimal("NaN")}, "gift_card_pool_max_card_value_check"),
         ({"name": ""}, "gift_card_pool_name_check"),
         ({"system_name": ""}, "gift_card_pool_system_name_check"),
         ({"brand": "Unknown"}, "gift_card_pool_brand_fkey"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pandas as pd
@@ -49,22 +50,28 @@ def read_rows(
     slash_dates: str = "refuse",
     settings: Mapping[str, str] | None = None,
     fields: Sequence[Field] | None = None,
+    max_card_value: Decimal | None = None,
 ) -> pd.DataFrame:
     """Read rows (field → cell text; what is left out is blank) into a frame; lookups are name → key → facts.
 
-    `fields` stands in for the declared fields, where those of the project settings are wanted too.
+    `fields` stands in for the declared fields, where those of the project settings are wanted too; `max_card_value` is
+    the project's.
     """
     import_type = import_types.get(type_name)
     options = parsing.ReadOptions(slash_dates=slash_dates, phone_region="US", today=LAUNCHED_AT.date())
     columns = {
         "line": pa.array(range(2, len(rows) + 2), pa.int64()),
         "job__launched_at": pa.array([LAUNCHED_AT] * len(rows), TIMESTAMP),
+        "project__max_card_value": pa.array([max_card_value] * len(rows), DECIMAL),
     }
     for field in import_type.fields if fields is None else fields:
         cells = pa.array([row.get(field.name, "") for row in rows], pa.string())
         columns |= parsing.read_field(cells, field, options)
         if field.setting is not None:
             columns = parsing.with_setting(columns, field, (settings or {}).get(field.setting))
+    for name in import_type.shown_settings:
+        value = pa.scalar((settings or {}).get(name), pa.string())
+        columns[f"setting__{name}"] = pa.repeat(value, len(rows))
     for lookup in import_type.lookups:
         table, keys = lookups[lookup.name], columns[lookup.field].to_pylist()
         found = [None if key is None else key in table for key in keys]

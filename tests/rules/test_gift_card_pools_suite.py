@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -24,11 +25,11 @@ EXAMPLE = """\
 Holiday $50,holiday_50,false,true,gc-holiday-50,website,Acme,true,50,Year,2
 Flexible Gift,flexible_gift,true,true,gc-flexible,website,Acme,false,,NoExpiration,
 """
-HOLIDAY, FLEXIBLE = (dict(zip(FIELDS, cells, strict=True)) for cells in csv.reader(io.StringIO(EXAMPLE)))
+HOLIDAY, FLEXIBLE = (dict(zip(FIELDS, [*cells, ""], strict=True)) for cells in csv.reader(io.StringIO(EXAMPLE)))
 
 
 def broken(rows: Sequence[Mapping[str, str]], severity: str = "critical") -> list[dict[str, str]]:
-    frame = read_rows("gift_card_pools", rows, LOOKUPS)
+    frame = read_rows("gift_card_pools", rows, LOOKUPS, max_card_value=Decimal(1000))
     found: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(load_suite(SUITE, columns=set(frame.columns), settings={})).check(frame):
         if result.rule.severity == severity:
@@ -44,6 +45,9 @@ def broken(rows: Sequence[Mapping[str, str]], severity: str = "critical") -> lis
         FLEXIBLE,
         HOLIDAY | {"supports_arbitrary_value": "NO", "supports_partial_redemption": "1", "cvv_required": "Yes"},
         HOLIDAY | {"card_value": "0,01", "lifetime_years": "10"},
+        HOLIDAY | {"card_value": "1000"},
+        HOLIDAY | {"card_value": "1000.01", "max_card_value": "1000,01"},
+        FLEXIBLE | {"max_card_value": "5"},
         HOLIDAY | {"expiration_type": "", "lifetime_years": ""},
         HOLIDAY | {"expiration_type": "year", "lifetime_years": "1"},
     ],
@@ -142,6 +146,38 @@ REJECTED = [
         "card_value.not_positive",
         HOLIDAY | {"card_value": "0.00"},
         "Gift card value in the pool '0.00' is not above 0.",
+    ),
+    (
+        "card_value.above_maximum",
+        HOLIDAY | {"card_value": "50", "max_card_value": "49.99"},
+        "Gift card value in the pool '50' is above 49.99, the highest gift card value that the same row allows.",
+    ),
+    (
+        "card_value.above_project_maximum",
+        HOLIDAY | {"card_value": "1000.01"},
+        "Gift card value in the pool '1000.01' is above 1000.00, the highest value that the project allows for a card "
+        "(max_card_value). Give the pool a highest gift card value of its own if it is right.",
+    ),
+    (
+        "max_card_value.not_decimal",
+        FLEXIBLE | {"max_card_value": "1,000.00"},
+        "Highest gift card value in the pool '1,000.00' is not a number. Write digits with a point or a comma as the "
+        "decimal mark, such as 19.99, without currency sign or thousands separator.",
+    ),
+    (
+        "max_card_value.too_many_decimals",
+        FLEXIBLE | {"max_card_value": "1.999"},
+        "Highest gift card value in the pool '1.999' has more than 2 digits after the decimal mark.",
+    ),
+    (
+        "max_card_value.too_many_digits",
+        FLEXIBLE | {"max_card_value": "12345678901234567"},
+        "Highest gift card value in the pool '12345678901234567' has more than 16 digits before the decimal mark.",
+    ),
+    (
+        "max_card_value.not_positive",
+        FLEXIBLE | {"max_card_value": "0"},
+        "Highest gift card value in the pool '0' is not above 0.",
     ),
     (
         "expiration_type.unknown_choice",

@@ -20,10 +20,13 @@ LOOKUPS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "pool": {
         "fifty": {"card_value": Decimal(50), "cvv_required": False, "supports_arbitrary_value": False},
         "secure": {"card_value": Decimal(50), "cvv_required": True, "supports_arbitrary_value": False},
-        "flexible": {"card_value": None, "cvv_required": False, "supports_arbitrary_value": True},
+        "flexible": {"cvv_required": False, "supports_arbitrary_value": True},
+        "limited": {"cvv_required": False, "supports_arbitrary_value": True, "max_card_value": Decimal(100)},
     },
     "point_of_contact": {"site-main": {}},
 }
+
+PROJECT_LIMIT = Decimal("9999999999999999.98")
 
 CARD = {"card_number": "0001", "pool_system_name": "fifty", "balance": "50"}
 SOLD = CARD | {"status": "CanBeUsed", "purchased_at": "2024-02-29", "point_of_contact": "site-main"}
@@ -39,7 +42,7 @@ def warnings(rows: Sequence[Mapping[str, str]], *, strict: bool = False) -> list
 
 
 def _broken(rows: Sequence[Mapping[str, str]], severity: str, strict: bool, **options: Any) -> list[dict[str, str]]:
-    frame = read_rows("gift_cards", rows, LOOKUPS, **options)
+    frame = read_rows("gift_cards", rows, LOOKUPS, max_card_value=PROJECT_LIMIT, **options)
     suite = load_suite(SUITE, columns=set(frame.columns), settings={"strict_sold_cards": strict})
     found: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(suite).check(frame):
@@ -57,7 +60,8 @@ def _broken(rows: Sequence[Mapping[str, str]], severity: str, strict: bool, **op
         CARD | {"balance": "50.00"},
         CARD | {"balance": "50,0"},
         CARD | {"pool_system_name": "flexible", "balance": "0"},
-        CARD | {"pool_system_name": "flexible", "balance": "9999999999999999.99"},
+        CARD | {"pool_system_name": "flexible", "balance": "9999999999999999.98"},
+        CARD | {"pool_system_name": "limited", "balance": "100.00"},
         CARD | {"pool_system_name": "secure", "cvv": "007"},
         CARD | {"card_number": "x" * 1000},
         CARD | {"cvv": "9" * 1000},
@@ -142,6 +146,18 @@ REJECTED = [
         "Card balance '49.99' differs from the fixed value of pool 'fifty', which is 50.00.",
     ),
     (
+        "balance.above_maximum",
+        CARD | {"pool_system_name": "limited", "balance": "100.01"},
+        "Card balance '100.01' is above 100.00, the highest value of a card in pool 'limited'. Correct the balance, or "
+        "check that the columns are the right ones.",
+    ),
+    (
+        "balance.above_project_maximum",
+        CARD | {"pool_system_name": "flexible", "balance": "9999999999999999.99"},
+        "Card balance '9999999999999999.99' is above 9999999999999999.98, the highest value that the project allows "
+        "for a card (max_card_value). Correct the balance, or check that the columns are the right ones.",
+    ),
+    (
         "point_of_contact.spreadsheet_number",
         SOLD | {"point_of_contact": "1.5E+10"},
         "Point of contact external ID '1.5E+10' was rounded by a spreadsheet and its digits are lost. Format the "
@@ -209,6 +225,23 @@ def test_x08_a_card_gets_all_its_reasons() -> None:
             "status.unknown_choice",
         }
     ]
+
+
+def test_x18_the_limit_of_a_pool_goes_before_the_projects_and_without_both_there_is_none() -> None:
+    frame = read_rows(
+        "gift_cards",
+        [
+            CARD | {"pool_system_name": "limited", "balance": "60"},
+            CARD | {"pool_system_name": "flexible", "balance": "60"},
+        ],
+        LOOKUPS,
+        max_card_value=Decimal(50),
+    )
+    unlimited = read_rows("gift_cards", [CARD | {"pool_system_name": "flexible", "balance": "60"}], LOOKUPS)
+    suite = load_suite(SUITE, columns=set(frame.columns), settings={"strict_sold_cards": False})
+    broken = {result.rule.id: result.rows.tolist() for result in Checker(suite).check(frame) if len(result.rows)}
+    assert broken == {"balance.above_project_maximum": [1]}
+    assert not any(len(result.rows) for result in Checker(suite).check(unlimited))
 
 
 def test_a_negative_balance_in_a_fixed_pool_breaks_both_rules() -> None:

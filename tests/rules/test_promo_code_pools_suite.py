@@ -115,6 +115,16 @@ REJECTED = [
     ),
     ("processing.unknown_choice", {"processing": "both"}, "Processing 'both' is neither internal nor external."),
     boolean_rule("multi_use", "Codes can be used multiple times"),
+    (
+        "code_pattern.too_long",
+        {"code_pattern": "x" * 501},
+        f"Code pattern has more than 500 characters: '{'x' * 100}...'.",
+    ),
+    (
+        "code_pattern.not_pattern",
+        {"code_pattern": "(?=A)"},
+        "Code pattern '(?=A)' is no regular expression of RE2, which knows no look-arounds and no references back.",
+    ),
     boolean_rule("launch", "Launch"),
     ("launch.not_boolean", {"launch": "%CLEAR%"}, "Launch '%CLEAR%' is none of true, false, yes, no, 1 and 0."),
 ]

@@ -13,7 +13,12 @@ from tests.rules.frames import is_about_damage, read_rows
 pytestmark = pytest.mark.rules
 
 SUITE = Path(__file__).resolve().parents[2] / "expectations" / "promo_codes.json"
-LOOKUPS = {"pool": {"a": {"fill_method": None}, "b": {"fill_method": "upload"}, "made": {"fill_method": "generate"}}}
+LOOKUPS = {
+    "pool": {
+        "a": {"fill_method": None}, "b": {"fill_method": "upload"}, "made": {"fill_method": "generate"},
+        "strict": {"fill_method": "upload", "code_pattern": "[A-Z]{2}[0-9]+"},
+    }
+}  # fmt: skip
 CODE = {"code": "0042", "pool": "a"}
 DATED = CODE | {
     "issue_start": "2024-01-01", "issue_end": "2024-01-01", "available_from": "2024-01-01 10:00",
@@ -31,6 +36,14 @@ def broken(rows: Sequence[Mapping[str, str]], **settings: str) -> list[dict[str,
         for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
             found[row][result.rule.id] = sentence
     return found
+
+
+def test_pc04a_codes_match_the_patterns_of_their_pool_and_of_the_setting() -> None:
+    rows = [{"code": code, "pool": pool} for code in ("AB1", "ab1", "AB1\u00e9") for pool in ("strict", "a")]
+    assert [set(found) for found in broken(rows)] == [set(), set(), {"code.pattern"}, set(), {"code.pattern"}, set()]
+    by_setting = broken(rows, code_pattern="(?i)ab.*")
+    assert [set(found) for found in by_setting] == [set(), set(), {"code.pattern"}, set(), {"code.pattern"}, set()]
+    assert [set(found) for found in broken(rows, code_pattern="B|A")] == [{"code.pattern"}] * 6
 
 
 @pytest.mark.parametrize("row", [CODE, DATED, CODE | {"pool": "b"}, CODE | {"code": "x" * 1000}])
@@ -77,6 +90,12 @@ REJECTED = [
         "code.too_many_bytes",
         CODE | {"code": "€" * 867},
         f"Code takes more than 2600 bytes in UTF-8, too many for a key: '{'€' * 100}...'.",
+    ),
+    (
+        "code.pattern",
+        {"code": "AB1x", "pool": "strict"},
+        "Code 'AB1x' doesn't have the form that the code_pattern of its pool, or of the settings, demands. Correct the "
+        "code, or the pattern.",
     ),
     ("pool.required", {"code": "1"}, "Promo code pool is blank, and neither the settings nor the folder name one."),
     (

@@ -122,6 +122,20 @@ def test_equal_column_compares_numbers_as_numbers_and_passes_blanks() -> None:
     assert broken(frame, "expect_column_values_to_equal_column", column="balance", other_column="value") == [1]
 
 
+def test_x18_at_most_column_lets_the_limit_pass_and_blanks() -> None:
+    frame = frame_of(
+        balance=pa.array([Decimal(50), Decimal("50.01"), None, Decimal(60), Decimal(60)], DECIMAL),
+        limit=pa.array([Decimal(50)] * 4 + [None], DECIMAL),
+        own=pa.array([None, None, None, Decimal(70), None], DECIMAL),
+    )
+    at_most, kwargs = "expect_column_values_to_be_at_most_column", {"column": "balance", "other_column": "limit"}
+    assert broken(frame, at_most, **kwargs) == [1, 3]
+    assert broken(frame, at_most, **kwargs, unless_column="own") == [1]
+    assert (
+        broken(frame_of(balance=pa.array([Decimal(9)], DECIMAL), limit=pa.nulls(1, DECIMAL)), at_most, **kwargs) == []
+    )
+
+
 def test_not_after_column_lets_the_very_moment_pass() -> None:
     frame = frame_of(at=pa.array([NOON, LATER, None], TIMESTAMP), job__launched_at=pa.array([NOON] * 3, TIMESTAMP))
     kwargs = {"column": "at", "other_column": "job__launched_at"}

@@ -31,16 +31,17 @@ def read_contacts(kind: Kind, texts: list[str], region: str = "US") -> list[Verd
 
 
 def library_email(text: str) -> Verdict:
-    """The verdict of `email-validator` on a trimmed text."""
+    """The verdict of `email-validator` on a trimmed text; a domain beyond ASCII as A-labels (X-16)."""
     if not text:
         return None, None
     if len(text) > 254:
         return None, "email_too_long"
     try:
-        validate_email(text, check_deliverability=False)
+        judged = validate_email(text, check_deliverability=False)
     except EmailNotValidError:
         return None, "not_email"
-    return unicodedata.normalize("NFC", text), None
+    local_part, _, domain = unicodedata.normalize("NFC", text).rpartition("@")
+    return f"{local_part}@{domain if domain.isascii() else judged.ascii_domain}", None
 
 
 def library_phone(text: str, region: str) -> Verdict:

@@ -45,7 +45,8 @@ class TestEveryType:
     def test_the_header_of_the_sample_maps_completely(self, import_type):
         mapped = set(fields_of(header_of(f"{import_type.name}.sample.csv"), import_type))
         declared = {each.name for each in import_type.fields}
-        assert declared <= mapped
+        newer = {"max_card_value"}  # than the source, whose example ships byte for byte (GP-01)
+        assert declared - newer <= mapped
         assert bool(mapped - declared) == (import_type.dynamic_fields is not None)
 
     def test_every_name_label_and_alias_is_the_header_of_its_field(self, import_type):
@@ -95,6 +96,7 @@ def test_the_fields_of_pools_and_which_need_a_column():
         "card_value": (Kind.DECIMAL, False),
         "expiration_type": (Kind.ENUM, False),
         "lifetime_years": (Kind.INTEGER, False),
+        "max_card_value": (Kind.DECIMAL, False),
     }
     assert pools.utf8_only
     assert not pools.edits

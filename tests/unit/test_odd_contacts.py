@@ -176,7 +176,7 @@ def test_much_of_the_odd_is_decided_without_the_libraries(
 ) -> None:
     """So that the tests above compare two ways of judging, not the libraries with themselves."""
     asked: list[str] = []
-    monkeypatch.setattr(emails, "_accepted", lambda text: asked.append(text) or text)
+    monkeypatch.setattr(emails, "as_stored", lambda text: asked.append(text) or text)
     monkeypatch.setattr(phones, "_verdict", lambda text, region: asked.append(text) or (text, -1))
     chance = random.Random(SEED)
     verdicts(Kind.EMAIL, [odd_address(chance) for _ in range(2_000)])

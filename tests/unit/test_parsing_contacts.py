@@ -103,17 +103,19 @@ def test_an_address_is_limited_to_254_characters() -> None:
 
 
 def test_an_address_is_stored_as_sent_but_for_white_space_and_composed_characters() -> None:
-    texts = ["  John.Doe@Example.COM\u00a0", "Info@B.de", "Zoe\u0308@Example.COM"]
+    texts = ["  John.Doe@Example.COM\u00a0", "Info@B.de", "Zoe\u0308@Example.COM", "Ann@BU\u0308CHER.de", "a@b\u3002DE"]
     assert [value for value, _ in verdicts(Kind.EMAIL, texts)] == [
         "John.Doe@Example.COM",
         "Info@B.de",
         "Zoë@Example.COM",
+        "Ann@xn--bcher-kva.de",
+        "a@b.de",
     ]
 
 
 def test_the_library_is_asked_about_odd_addresses_only_and_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(emails, "_accepted", lambda text: asked.append(text) or text)
+    monkeypatch.setattr(emails, "as_stored", lambda text: asked.append(text) or text)
     usual = [f"customer.{number}@mail-{number}.example.com" for number in range(50)]
     nonsense = ["", "n/a", "John Smith", "a@b", "a@b@c.de", '"a"@b.de']
     verdicts(Kind.EMAIL, [*usual, *nonsense, "ü@b.de", "a@b.museum", "ü@b.de"])

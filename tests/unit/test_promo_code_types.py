@@ -33,7 +33,8 @@ def test_section_4_the_fields_of_pools():
         "quantity": Kind.INTEGER,
         "auto_generate": Kind.BOOLEAN, "top_up_threshold": Kind.INTEGER, "notify_below": Kind.INTEGER,
         "lead_hours": Kind.INTEGER, "issue_check": Kind.BOOLEAN, "assigned_validity_days": Kind.INTEGER,
-        "processing": Kind.ENUM, "multi_use": Kind.BOOLEAN, "launch": Kind.BOOLEAN,
+        "processing": Kind.ENUM, "multi_use": Kind.BOOLEAN, "code_pattern": Kind.TEXT,
+        "launch": Kind.BOOLEAN,
     }  # fmt: skip
     assert [each.name for each in POOLS.fields if each.required] == ["name"]
     assert [each.name for each in POOLS.fields if not each.clearable] == ["launch"]

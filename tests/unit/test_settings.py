@@ -62,11 +62,12 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
     assert set(SETTINGS) == set(
         re.findall(
             r"\w+",
-            "action encoding delimiter mapping review review_reject_share review_changed_share review_header_change "
-            "review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
+            "action encoding delimiter mapping review review_columns review_reject_share review_changed_share "
+            "review_header_change review_hours dry_run force max_file_bytes max_reject_share strict_sold_cards "
             "pool on_existing data_source point_of_contact take_point_of_contact_from_file "
             "take_action_template_from_file segment on_invalid_optional slash_dates phone_region rejects_verbatim "
-            "settle_seconds retention_days release after ignore locked",
+            "replace_external_ids shared_identifier_rows code_pattern settle_seconds retention_days release after "
+            "ignore locked",
         )
     )
 
@@ -523,9 +524,10 @@ class TestLocked:
         other = {
             **OF_THE_ROWS, **OF_THE_RUN, "action": "edit_existing", "after": {"gift_card_pools": 5},
         }[name]  # fmt: skip
-        kind = {"pool": "promo_codes", "on_existing": "promo_codes", "strict_sold_cards": "gift_cards"}.get(
-            name, "customers"
-        )
+        kind = {
+            "pool": "promo_codes", "on_existing": "promo_codes", "code_pattern": "promo_codes",
+            "strict_sold_cards": "gift_cards",
+        }.get(name, "customers")  # fmt: skip
         default = getattr(resolve(kind), name)
         if name in ("settle_seconds", "release", "after") and layer == "parameters":
             assert name not in parameter_schema(kind)
@@ -679,9 +681,11 @@ OF_THE_ROWS = {
     "pool": "p", "on_existing": "update_dates", "data_source": "d", "point_of_contact": "p",
     "take_point_of_contact_from_file": True, "take_action_template_from_file": True, "segment": "s",
     "on_invalid_optional": "drop_value", "slash_dates": "day_first", "phone_region": "DE",
+    "replace_external_ids": True, "shared_identifier_rows": 5, "code_pattern": "[A-Z]+",
 }  # fmt: skip
 OF_THE_RUN = {
-    "review": True, "review_reject_share": 0.5, "review_changed_share": 0.5, "review_header_change": True,
+    "review": True, "review_columns": False, "review_reject_share": 0.25, "review_changed_share": 0.5,
+    "review_header_change": True,
     "review_hours": 1, "dry_run": True, "force": True, "max_file_bytes": 5, "max_reject_share": 0.5,
     "rejects_verbatim": True, "settle_seconds": 9, "retention_days": 9, "release": "0 2 * * *",
     "after": {"gift_card_pools": 5}, "ignore": ["*.bak"], "locked": ["review"], "given_by": {"delimiter": "folder"},
@@ -702,7 +706,9 @@ def test_x13_settings_of_the_run_leave_the_fingerprint_alone(key, value):
     assert fingerprint_settings(ImportSettings(**{key: value})) == fingerprint_settings(ImportSettings())
 
 
-def test_x13_fingerprints_that_the_ledger_holds_stay_those_of_imports_without_younger_settings():
+def test_x13_settings_that_came_later_leave_the_fingerprints_of_before_as_they_were():
+    """A file that was imported by an earlier version is known again."""
+    assert "replace_external_ids" not in fingerprint_settings(ImportSettings())
     assert "phone_region" not in fingerprint_settings(ImportSettings())
 
 
@@ -759,8 +765,8 @@ def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():
 
 def test_the_form_offers_what_fits_the_type_and_is_not_over_before_a_run():
     assert set(parameter_schema("gift_card_pools")) == {
-        "action", "encoding", "delimiter", "mapping", "review", "review_reject_share", "review_header_change",
-        "review_hours", "dry_run", "force", "max_file_bytes",
+        "action", "encoding", "delimiter", "mapping", "review", "review_columns", "review_reject_share",
+        "review_header_change", "review_hours", "dry_run", "force", "max_file_bytes",
         "max_reject_share", "slash_dates", "rejects_verbatim", "retention_days",
     }  # fmt: skip
     assert set(parameter_schema("gift_cards")) - set(parameter_schema("gift_card_pools")) == {"strict_sold_cards"}

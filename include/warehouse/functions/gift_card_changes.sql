@@ -9,7 +9,8 @@
 -- but the owner of the table may UPDATE it, and the functions run with the owner's rights (include/warehouse/rights.py).
 -- They announce themselves in the transaction-local setting loyalty.gift_card_action, `sale` or `payment <amount paid>`.
 -- Anybody can set it, so it permits nothing: what it says must agree with what changes. X-22.
--- Each change leaves what the card was before in loyalty.gift_card_change. Error texts hold no card numbers (X-20).
+-- Each change leaves what the card was before in loyalty.gift_card_change, a sale or payment also the technical product
+-- that it is booked by (GP-02). Error texts hold no card numbers (X-20).
 CREATE OR REPLACE FUNCTION loyalty.record_gift_card_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -19,6 +20,7 @@ DECLARE
     is_as_purchased boolean := (NEW.purchased_at, NEW.point_of_contact, NEW.expires_at)
         IS NOT DISTINCT FROM (OLD.purchased_at, OLD.point_of_contact, OLD.expires_at);
     pool loyalty.gift_card_pool;
+    product loyalty.technical_product;
     paid numeric;
     change text;
     refusal text;
@@ -80,10 +82,15 @@ BEGIN
         END IF;
     END IF;
 
-    INSERT INTO loyalty.gift_card_change
-        (card_number, kind, paid, balance, status, point_of_contact, purchased_at, expires_at)
+    IF change IN ('sale', 'payment') THEN
+        SELECT * INTO STRICT product FROM loyalty.technical_product WHERE pool_system_name = OLD.pool_system_name;
+    END IF;
+    INSERT INTO loyalty.gift_card_change (
+        card_number, kind, paid, balance, status, point_of_contact, purchased_at, expires_at,
+        product_external_system, product_external_id, brand)
     VALUES (
-        OLD.card_number, change, paid, OLD.balance, OLD.status, OLD.point_of_contact, OLD.purchased_at, OLD.expires_at);
+        OLD.card_number, change, paid, OLD.balance, OLD.status, OLD.point_of_contact, OLD.purchased_at, OLD.expires_at,
+        product.external_system, product.external_id, product.brand);
     RETURN NULL;
 END
 $$;

@@ -1,6 +1,7 @@
 -- Pays with one card. Source: GC-06.
 --
---   SELECT result, paid, forfeited, balance FROM loyalty.redeem_gift_card('4000123', 30.00, '\x…');
+--   SELECT result, paid, forfeited, balance, product_external_system, product_external_id, brand
+--   FROM loyalty.redeem_gift_card('4000123', 30.00, '\x…');
 --
 -- cvv_hash is HMAC-SHA-256(key, card number and CVV), made by the caller (include/warehouse/cvv.py); it is compared when
 -- the card's pool requires a CVV, and not looked at otherwise. A pool without partial redemption: one payment of at most
@@ -19,12 +20,15 @@
 --
 -- paid, forfeited: amounts of this payment; NULL unless redeemed.
 -- balance: what is left; NULL for the results up to cvv_mismatch.
+-- product_external_system, product_external_id, brand: the technical product of the card's pool, by which the payment
+-- is to be booked (GP-02); NULL unless redeemed.
 --
 -- Nothing changes unless the result is `redeemed`. Several payments by a card at once wait for each other and never
 -- overspend it (at REPEATABLE READ and SERIALIZABLE the later ones get a serialization failure, to be repeated).
 CREATE OR REPLACE FUNCTION loyalty.redeem_gift_card(
     card_number text, amount numeric, cvv_hash bytea DEFAULT NULL,
-    OUT result text, OUT paid numeric, OUT forfeited numeric, OUT balance numeric)
+    OUT result text, OUT paid numeric, OUT forfeited numeric, OUT balance numeric,
+    OUT product_external_system text, OUT product_external_id text, OUT brand text)
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -39,10 +43,12 @@ BEGIN
     END IF;
 
     SELECT candidate.status, candidate.balance, candidate.cvv_hash, candidate.expires_at,
-           pool.cvv_required, pool.supports_partial_redemption
+           pool.cvv_required, pool.supports_partial_redemption,
+           product.external_system, product.external_id, product.brand
     INTO card
     FROM loyalty.gift_card AS candidate
     JOIN loyalty.gift_card_pool AS pool ON pool.system_name = candidate.pool_system_name
+    JOIN loyalty.technical_product AS product ON product.pool_system_name = candidate.pool_system_name
     WHERE candidate.card_number = redeem_gift_card.card_number
     FOR NO KEY UPDATE OF candidate;
 
@@ -79,5 +85,8 @@ BEGIN
     paid := round(amount, 2);
     forfeited := card.balance - paid - rest;
     balance := rest;
+    product_external_system := card.external_system;
+    product_external_id := card.external_id;
+    brand := card.brand;
 END
 $$;

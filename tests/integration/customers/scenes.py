@@ -64,7 +64,8 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 """When all that was there before was done."""
 
 SETTINGS = ("action", "data_source", "point_of_contact", "segment", "take_point_of_contact_from_file",
-            "take_action_template_from_file", "on_invalid_optional", "slash_dates")  # fmt: skip
+            "take_action_template_from_file", "on_invalid_optional", "slash_dates", "replace_external_ids",
+            "shared_identifier_rows")  # fmt: skip
 """Those that the oracle has to know."""
 
 Table = dict[str, dict[str, str]]

@@ -55,17 +55,19 @@ THREE = """
         changes={3: {"area": (None, "pos")}},
     ),
     Case(
-        "CU-03 an external identifier compares exactly, an e-mail without case",
+        "CU-03, X-16 an external identifier compares exactly, an e-mail without the case of ASCII alone",
         before="1 website=aB email=Zoë.Ärmel@x.com",
         file="""
             ExternalIdentityWebsite,Email,Area
             ab,,other
-            ,zoë.äRMEL@X.COM,same
+            ,zoë.ÄRMEL@X.COM,same
+            ,Zoë.ärmel@x.com,another
         """,
-        lines={2: "inserted", 3: "updated"},
+        lines={2: "inserted", 3: "updated", 4: "inserted"},
         after="""
             1 website=aB email=Zoë.Ärmel@x.com area=same
             +2 website=ab area=other
+            +4 email=Zoë.ärmel@x.com area=another
         """,
         changes={3: {"area": (None, "same")}},
     ),
@@ -130,6 +132,122 @@ THREE = """
         changes={2: {"email": ("ann@x.com", "new@x.com")}, 3: {"mobile_phone": ("+12125550101", "+12125550109")}},
     ),
     Case(
+        "CU-03 an external identifier is not replaced through an e-mail or phone",
+        before=THREE,
+        file="""
+            ExternalIdentityWebsite,ExternalIdentityPos,Email,MobilePhone,FirstName
+            11,,ann@x.com,,X
+            ,33,CEM@x.com,,X
+            12,34,,+12125550101,X
+            2,,bob@x.com,,B
+            4,,cem@x.com,,C
+            1,,,,A
+        """,
+        lines={
+            2: "external_id.differs", 3: "external_id.differs", 4: "external_id.differs",
+            5: "updated", 6: "updated", 7: "updated",
+        },
+        after="""
+            1 website=1 pos=9 email=ann@x.com mobile_phone=+12125550101 first_name=A
+            2 website=2 email=bob@x.com mobile_phone=+12125550102 first_name=B
+            3 pos=3 website=4 email=cem@x.com first_name=C
+        """,
+        changes={
+            5: {"first_name": (None, "B")}, 6: {"website": (None, "4"), "first_name": (None, "C")},
+            7: {"first_name": (None, "A")},
+        },
+    ),
+    Case(
+        "CU-03 the suite's rejects are told of a differing identifier as well, and a row that comes twice both times",
+        before=THREE,
+        file="""
+            ExternalIdentityWebsite,Email,Sex
+            11,ann@x.com,x
+            22,bob@x.com,
+            22,bob@x.com,
+        """,
+        lines={
+            2: "external_id.differs sex.unknown_choice", 3: "external_id.differs", 4: "external_id.differs",
+        },
+    ),
+    Case(
+        "CU-03 an external identifier is replaced through another one, and that is told",
+        before=THREE,
+        file="""
+            ExternalIdentityWebsite,ExternalIdentityPos,Email
+            ,10,ann@x.com
+            11,9,
+        """,
+        lines={2: "external_id.differs", 3: "updated"},
+        after="""
+            1 website=11 pos=9 email=ann@x.com mobile_phone=+12125550101
+            2 website=2 email=bob@x.com mobile_phone=+12125550102
+            3 pos=3 email=cem@x.com
+        """,
+        changes={3: {"website": ("1", "11")}},
+        warnings={"external_id.replaced": {3}},
+    ),
+    Case(
+        "CU-03 rows that name different values of one system are different customers, whatever they share",
+        before="1 email=old@x.com mobile_phone=+12125550109",
+        file="""
+            ExternalIdentityWebsite,ExternalIdentityPos,Email,MobilePhone,FirstName
+            1,,ann@x.com,+12125550101,A
+            2,,ANN@x.com,+12125550101,X
+            3,7,,+12125550101,X
+            1,7,,,A
+            4,7,,,X
+            5,,old@x.com,,E
+            6,,,+12125550109,X
+            ,,ann@x.com,,Al
+        """,
+        lines={
+            2: "inserted",
+            3: "email.belongs_to_another mobile_phone.belongs_to_another",
+            4: "mobile_phone.belongs_to_another",
+            5: "updated",
+            6: "external_identity_pos.belongs_to_another",
+            7: "updated",
+            8: "mobile_phone.belongs_to_another",
+            9: "updated",
+        },
+        after="""
+            1 email=old@x.com mobile_phone=+12125550109 website=5 first_name=E
+            +2 website=1 pos=7 email=ann@x.com mobile_phone=+12125550101 first_name=Al
+        """,
+        changes={
+            5: {"pos": (None, "7")}, 7: {"website": (None, "5"), "first_name": (None, "E")},
+            9: {"first_name": (None, "Al")},
+        },
+    ),
+    Case(
+        "CU-03 different names of one file stay different with replace_external_ids as well",
+        before="1 website=1 email=ann@x.com",
+        file="""
+            ExternalIdentityWebsite,Email
+            2,ann@x.com
+            3,ann@x.com
+            2,bob@x.com
+        """,
+        settings={"replace_external_ids": True},
+        lines={2: "updated", 3: "email.belongs_to_another", 4: "updated"},
+        after="1 website=2 email=bob@x.com",
+        changes={2: {"website": ("1", "2")}, 4: {"email": ("ann@x.com", "bob@x.com")}},
+        warnings={"external_id.replaced": {2}, "row.not_repeatable": {3}},
+    ),
+    Case(
+        "CU-03 what a row has cleared does not make a customer anybody's",
+        file="""
+            ExternalIdentityWebsite,Email
+            1,ann@x.com
+            %CLEAR%,ann@x.com
+            2,ann@x.com
+        """,
+        lines={2: "inserted", 3: "unchanged", 4: "email.belongs_to_another"},
+        after="+2 email=ann@x.com",
+        warnings={},
+    ),
+    Case(
         "CU-03 an external identifier that is replaced is told of",
         before=THREE,
         file="""
@@ -140,6 +258,7 @@ THREE = """
             4,,cem@x.com,
             1,,,
         """,
+        settings={"replace_external_ids": True},
         lines={2: "updated", 3: "updated", 4: "unchanged", 5: "updated", 6: "inserted"},
         after="""
             1 website=11 pos=9 email=ann@x.com mobile_phone=+12125550101
@@ -220,6 +339,7 @@ THREE = """
             2,+12125550102,c@x.com
             3,+12125550103,a@x.com
         """,
+        settings={"replace_external_ids": True},
         lines={2: "unchanged", 3: "updated", 4: "updated", 5: "updated"},
         after="""
             1 website=3 mobile_phone=+12125550103 email=a@x.com
@@ -382,13 +502,12 @@ THREE = """
             no@mail.com,D,
             no@mail.com,D,6
         """,
-        lines={2: "inserted", 3: "unchanged", 4: "unchanged", 5: "updated", 6: "updated"},
-        after="+2 email=no@mail.com first_name=D website=6",
-        changes={5: {"first_name": (None, "D")}, 6: {"website": (None, "6")}},
-        warnings={"external_id.replaced": {6}},
+        lines={2: "inserted", 3: "unchanged", 4: "updated", 5: "updated", 6: "email.belongs_to_another"},
+        after="+2 email=no@mail.com first_name=D website=5",
+        changes={4: {"website": (None, "5")}, 5: {"first_name": (None, "D")}},
     ),
     Case(
-        "CU-03 a placeholder phone finds the customer who got it first, and what it replaces is told",
+        "CU-03 a placeholder phone finds the customer who got it first, and whom the file calls otherwise is rejected",
         before="""
             1 website=1
             2 website=2
@@ -400,13 +519,15 @@ THREE = """
             3,+12125550100,C
             4,+12125550100,D
         """,
-        lines={2: "updated", 3: "row.ambiguous_customer", 4: "unchanged", 5: "updated"},
+        lines={
+            2: "updated", 3: "row.ambiguous_customer", 4: "mobile_phone.belongs_to_another",
+            5: "mobile_phone.belongs_to_another",
+        },
         after="""
-            1 website=4 mobile_phone=+12125550100 first_name=D
+            1 website=1 mobile_phone=+12125550100 first_name=A
             2 website=2
         """,
-        changes={2: {"mobile_phone": (None, "+12125550100")}, 5: {"website": ("1", "4"), "first_name": (None, "D")}},
-        warnings={"external_id.replaced": {4, 5}},
+        changes={2: {"mobile_phone": (None, "+12125550100"), "first_name": (None, "A")}},
     ),
     Case(
         "CU-13 e-mails that differ by case are one, and the spelling that stands there stays",

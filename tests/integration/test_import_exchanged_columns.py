@@ -1,0 +1,129 @@
+"""Files whose columns were exchanged, shifted or repeated: nothing of them loads unasked. Source: X-05, X-18, S1-1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import permutations
+
+import pytest
+
+from include import import_types
+from include.importing.import_type import Field, Look
+from include.importing.jobs import JobResult
+from include.importing.mapping import map_columns
+from include.importing.plausibility import look_of
+from include.project.sync import sync_in_turn
+from tests.exchanged_columns import TEMPLATES, Table, as_text, exchange, made, pairs, repeat, sample, shift
+from tests.imports import Site, counts, rejects
+
+pytestmark = pytest.mark.integration
+
+OF_CUSTOMERS = {"take_point_of_contact_from_file": True, "take_action_template_from_file": True}
+MAKERS: dict[str, Callable[[str], Table]] = {"sample": sample, "1,000 rows": made}
+
+WORDS = [
+    {Look.PERSON, Look.PLACE}, {Look.PERSON, Look.TEXT}, {Look.PLACE, Look.TEXT}, {Look.FULL_NAME, Look.TEXT},
+]  # fmt: skip
+"""Names, places and texts of a custom field are words of any kind: nothing tells them apart."""
+FEW_WORDS = [*WORDS, {Look.PERSON, Look.FULL_NAME}, {Look.PLACE, Look.FULL_NAME}]
+"""Whole names have several words, which a handful of rows doesn't show."""
+
+
+def prepared(site: Site, import_type: str) -> Site:
+    """Return a site with what the rows of a type refer to."""
+    sync_in_turn(site.warehouse.owner, site.runtime.project)
+    if import_type == "gift_cards":
+        site.sample_pools()
+    if import_type == "promo_codes":
+        site.load("promo_code_pools", (TEMPLATES / "promo_code_pools.sample.csv").read_bytes())
+    return site
+
+
+def load(site: Site, import_type: str, table: Table) -> JobResult:
+    settings = OF_CUSTOMERS if import_type == "customers" else {}
+    return site.load(import_type, as_text(table), force=True, **settings)
+
+
+def fields_of(site: Site, import_type: str, header: list[str]) -> list[Field]:
+    """Return the field of each column."""
+    declared = import_types.get(import_type)
+    fields = {field.name: field for field in declared.all_fields(site.runtime.project)}
+    return [fields[str(column.field)] for column in map_columns(header, tuple(fields.values()), {}, declared).columns]
+
+
+def is_tellable(import_type: str, one: Field, other: Field, alike: list[set[Look]]) -> bool:
+    """Tell pairs that something can tell apart; `ALIKE` of the unit tests has the reasons for the others."""
+    lookups = {lookup.field: lookup.query for lookup in import_types.get(import_type).lookups}
+    is_checked = lookups.get(one.name) != lookups.get(other.name) or one.choices != other.choices
+    looks = {look_of(one), look_of(other)}
+    return is_checked or (len(looks) == 2 and looks not in alike)
+
+
+def was_asked(result: JobResult) -> bool:
+    """Tell files that are refused until somebody answers, by a sentence that names columns and the setting."""
+    if result.reason is None or result.reason["rule"] != "file.review":
+        return False
+    assert "olumn " in result.reason["message"], "the question names no column"
+    assert "--set review_" in result.reason["message"]
+    return True
+
+
+def loaded(result: JobResult) -> int:
+    """Return how many rows changed anything, or are there as they stand in the file."""
+    return result.rows.inserted + result.rows.updated + result.rows.unchanged
+
+
+@pytest.mark.parametrize("import_type", import_types.IMPORT_TYPES)
+def test_x18_of_two_exchanged_columns_of_a_thousand_rows_nothing_loads_unasked(site: Site, import_type: str):
+    table = made(import_type)
+    fields = fields_of(prepared(site, import_type), import_type, table[0])
+    before = site.loyalty()
+    for one, other in pairs(table):
+        if is_tellable(import_type, fields[one], fields[other], WORDS):
+            result = load(site, import_type, exchange(table, one, other))
+            assert was_asked(result) or not loaded(result), (table[0][one], table[0][other], counts(result))
+    assert site.loyalty() == before
+    honest = load(site, import_type, table)
+    assert honest.state == "completed", honest.reason
+
+
+@pytest.mark.parametrize("import_type", import_types.IMPORT_TYPES)
+def test_x18_of_two_exchanged_columns_of_a_sample_nothing_wrong_loads_unasked(site: Site, import_type: str):
+    """A sample has two rows or twenty. Where nobody is asked, every row that the exchange changes is rejected."""
+    table = sample(import_type)
+    fields = fields_of(prepared(site, import_type), import_type, table[0])
+    for one, other in pairs(table):
+        if not is_tellable(import_type, fields[one], fields[other], FEW_WORDS):
+            continue
+        result = load(site, import_type, exchange(table, one, other))
+        if not was_asked(result):
+            cells = {line: (row[one : one + 1], row[other : other + 1]) for line, row in enumerate(table[1:], start=2)}
+            changed = {line for line, (mine, theirs) in cells.items() if mine != theirs}
+            assert changed <= rejects(result).keys(), (table[0][one], table[0][other])
+    honest = load(site, import_type, table)
+    assert honest.state.startswith("completed"), honest.reason
+    assert loaded(honest)
+
+
+@pytest.mark.parametrize("size", MAKERS)
+@pytest.mark.parametrize("import_type", import_types.IMPORT_TYPES)
+def test_x18_of_columns_that_were_shifted_nothing_loads_unasked(site: Site, import_type: str, size: str):
+    table = MAKERS[size](import_type)
+    prepared(site, import_type)
+    before = site.loyalty()
+    for by in range(1, len(table[0])):
+        result = load(site, import_type, shift(table, by))
+        assert was_asked(result) or not loaded(result), (by, counts(result))
+    assert site.loyalty() == before
+
+
+@pytest.mark.parametrize("import_type", ["gift_cards", "promo_codes"])
+def test_x18_of_a_column_that_repeats_another_ones_nothing_loads_unasked(site: Site, import_type: str):
+    table = made(import_type)
+    fields = fields_of(prepared(site, import_type), import_type, table[0])
+    before = site.loyalty()
+    for source, target in permutations(range(len(fields)), 2):
+        if is_tellable(import_type, fields[source], fields[target], WORDS):
+            result = load(site, import_type, repeat(table, source, target))
+            assert was_asked(result) or not loaded(result), (table[0][source], table[0][target], counts(result))
+    assert site.loyalty() == before

@@ -1,0 +1,202 @@
+"""What columns hold beside what their fields usually hold. Source: X-05, X-18, X-20."""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from itertools import combinations, permutations
+
+import pyarrow as pa
+import pytest
+
+from include.import_types import IMPORT_TYPES
+from include.importing.import_type import Look
+from include.importing.mapping import map_columns
+from include.importing.plausibility import (
+    ENOUGH,
+    FEWEST,
+    MAY_BE_EQUAL,
+    MOST_ROWS,
+    Form,
+    describe_oddities,
+    form_of,
+    look_of,
+)
+from include.project.loader import load_project
+from tests.exchanged_columns import Table, made, repeat, sample, shift
+
+pytestmark = pytest.mark.unit
+
+SWITCHES = {"take_point_of_contact_from_file": True, "take_action_template_from_file": True}
+KNOWN = {
+    "gift_cards": {"pool_system_name": {"holiday_50", "flexible_gift"}, "point_of_contact": {"site-main"}},
+    "gift_card_pools": {"product_external_system": {"website", "pos"}, "brand": {"Acme", "Demo"}},
+    "promo_codes": {"pool": {"spring_sale", "partner_shop", "friends"}},
+    "promo_code_pools": {"format": {"summer"}},
+    "customers": {
+        "last_update_point_of_contact": {"site-main"}, "source_point_of_contact": {"site-main"},
+        "last_update_action_template": {"ImportedFromCrm"}, "source_action_template": {"ImportedFromCrm"},
+    },
+}  # fmt: skip
+"""What the lookups of the shipped project know."""
+
+
+def oddities(import_type: str, table: Table, *, fewest: int = FEWEST) -> list[str]:
+    declared, project = IMPORT_TYPES[import_type], load_project()
+    mapping = map_columns(table[0], declared.all_fields(project), {}, declared, SWITCHES)
+    rows = [row for row in table[1 : 1 + MOST_ROWS] if len(row) == len(table[0])]
+    columns = {name: pa.array([row[index] for row in rows]) for name, index in mapping.field_indexes.items()}
+    fields = declared.read_fields(project, mapping)
+    return describe_oddities(declared, fields, mapping, columns, KNOWN[import_type], fewest=fewest)
+
+
+def cards(*rows: str, header: str = "Card number,Pool system name,Gift card CVV,Card balance") -> list[str]:
+    return oddities("gift_cards", list(csv.reader([header, *rows])))
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("1.50", Form.AMOUNT), ("1,50", Form.AMOUNT), ("-3.5", Form.AMOUNT), ("50", Form.NUMBER), ("007", Form.NUMBER),
+        ("6030000000000001", Form.LONG_NUMBER), ("6030 0000 0000 0001", Form.LONG_NUMBER),
+        ("6.03E+15", Form.LONG_NUMBER), ("2024-12-24 10:30", Form.DATE), ("24.12.2024", Form.DATE),
+        ("03/04/2025", Form.DATE), ("2025-01-05T09:00:00+01:00", Form.DATE), ("a@example.com", Form.EMAIL),
+        ("+1 202-555-0143", Form.PHONE), ("(202) 555-0178", Form.PHONE), ("true", Form.YES_NO), ("N", Form.WORDS),
+        ("Иван", Form.WORDS), ("O'Hara", Form.WORDS), ("SPRING-0001", Form.CODE), ("Holiday $50", Form.TEXT),
+        ("New York", Form.TEXT), ("two\nlines", Form.TEXT),
+    ],
+)  # fmt: skip
+def test_each_value_has_one_form(text: str, form: Form):
+    assert form_of(text) is form
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES)
+@pytest.mark.parametrize("make", [sample, made])
+def test_x18_an_honest_file_is_not_asked_about(import_type: str, make):
+    assert oddities(import_type, make(import_type)) == []
+
+
+def test_x18_amounts_as_card_numbers_and_card_numbers_as_balances_are_named_without_a_value():
+    """S1-1: headers of card number and balance exchanged."""
+    rows = [f"{number % 200}.50,flexible_gift,,6030{number:012}" for number in range(ENOUGH)]
+    assert cards(*rows) == [
+        "Column 1 (Card number) is read as Card number, but its first values are numbers with decimals, as expected of "
+        "Card balance.",
+        "Column 4 (Card balance) is read as Card balance, but its first values are numbers of twelve digits and more, "
+        "as expected of Card number.",
+    ]
+
+
+def test_x18_two_amounts_are_too_few_to_say_something_and_three_are_enough():
+    rows = ["1.50,flexible_gift,,6030000000000001", "2.50,flexible_gift,,6030000000000002"]
+    assert cards(rows[0]) == []
+    assert len(cards(*rows, "3.50,flexible_gift,,6030000000000003")) == 2
+
+
+def test_x18_an_odd_value_among_good_ones_asks_nobody():
+    rows = [f"6030{number:012},flexible_gift,{number:03},{number}" for number in range(ENOUGH)]
+    assert cards(*rows, "1.50,flexible_gift,2024-01-01,6030000000000999") == []
+
+
+def test_x18_mistakes_that_look_like_no_other_field_ask_nobody():
+    """Rows with them are rejected, as ever (X-07)."""
+    assert cards(*[f"6030{number:012},nowhere,{number:03},{number} USD" for number in range(50)]) == []
+
+
+def test_x18_a_key_of_which_most_values_repeat_is_asked_about():
+    rows = [f"6030{number % 8:012},flexible_gift,,10" for number in range(ENOUGH)]
+    assert cards(*rows) == [
+        "Column 1 (Card number) is read as Card number, which no two rows may share, but more than half of its first "
+        "20 values stand there more than once."
+    ]
+    assert cards(*[f"6030{number % 10:012},flexible_gift,,10" for number in range(ENOUGH)]) == []
+
+
+def test_cu13_a_customer_may_have_many_rows():
+    assert oddities("customers", [["Email", "LastName"], *([f"a{n % 2}@example.com", "Lee"] for n in range(50))]) == []
+
+
+def test_x18_pools_as_card_numbers_are_told_by_the_names_that_are_known():
+    rows = [f"flexible_gift,6030{number:012},,10" for number in range(FEWEST)]
+    assert "names that Pool system name may have, as expected of Pool system name." in " ".join(cards(*rows))
+
+
+def test_x18_amounts_of_the_length_of_cvvs_are_told_by_leading_zeros():
+    rows = [f"6030{number:012},flexible_gift,{100 + number},{number * 7 % 1000:03}" for number in range(ENOUGH)]
+    assert len(cards(*rows)) == 1
+
+
+def test_x09_a_handful_of_corrected_rows_is_not_asked_about():
+    table = [
+        ["Card number", "Pool system name", "Card balance"],
+        *([f"{n}.50", "flexible_gift", "1"] for n in range(9)),
+    ]
+    assert oddities("gift_cards", table) != []
+    assert oddities("gift_cards", table, fewest=ENOUGH) == []
+
+
+def test_x20_a_header_that_may_be_data_is_masked():
+    """A file whose header is a row: a person has mapped its columns."""
+    declared = IMPORT_TYPES["gift_cards"]
+    header = ["6030000000000000", "flexible_gift", "5.00"]
+    chosen = {header[0]: "balance", header[1]: "pool_system_name", header[2]: "card_number"}
+    mapping = map_columns(header, declared.fields, chosen, declared)
+    cells = [[f"6030{n:012}" for n in range(5)], ["flexible_gift"] * 5, [f"{n}.50" for n in range(5)]]
+    columns = {name: pa.array(cells[index]) for name, index in mapping.field_indexes.items()}
+    told = describe_oddities(declared, declared.fields, mapping, columns, KNOWN["gift_cards"])
+    assert [sentence[:18] for sentence in told] == ["Column 1 (603…) is", "Column 3 (5…) is r"]
+    assert not re.search(r"6030|5\.00|flexible_gift", " ".join(told))
+
+
+ALIKE = {
+    Look.PERSON: "a first name may be a last name",
+    Look.YES_NO: "yes is yes",
+    Look.COUNT: "any number may be any count",
+    Look.MOMENT: "a start may be an end; windows the wrong way round are rejected (PC-03)",
+    Look.NAME: "names, descriptions and campaigns are what somebody calls a thing",
+    Look.SYSTEM_NAME: "identifiers of the same making; both load as they are",
+    Look.IDENTIFIER: "a discount card may be an external identifier",
+    Look.CHOICE: "a word of the other one is rejected (X-16)",
+}
+"""Looks of which a type has several fields, with the reason why nothing can see an exchange between them."""
+
+
+def test_x18_the_fields_that_look_alike_are_those_that_nothing_can_tell_apart():
+    project = load_project()
+    found = {
+        look_of(one)
+        for declared in IMPORT_TYPES.values()
+        for one, other in combinations(declared.all_fields(project), 2)
+        if look_of(one) is look_of(other)
+    }
+    by_their_rules = {Look.TEXT, Look.AMOUNT}  # external system and brand must be known; a value is at most its limit
+    assert found == set(ALIKE) | by_their_rules
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES)
+def test_x18_columns_shifted_by_any_number_are_asked_about(import_type: str):
+    table = made(import_type)
+    assert [by for by in range(1, len(table[0])) if not oddities(import_type, shift(table, by))] == []
+
+
+@pytest.mark.parametrize("import_type", IMPORT_TYPES)
+def test_x18_a_column_that_repeats_another_ones_values_is_asked_about_unless_both_may_hold_the_same(import_type: str):
+    table, declared, project = made(import_type, 100), IMPORT_TYPES[import_type], load_project()
+    fields = {field.name: field for field in declared.all_fields(project)}
+    mapping = map_columns(table[0], tuple(fields.values()), {}, declared, SWITCHES)
+    looks = [look_of(fields[str(column.field)]) for column in mapping.columns]
+    unseen = {
+        (looks[source], looks[target])
+        for source, target in permutations(range(len(looks)), 2)
+        if not oddities(import_type, repeat(table, source, target))
+    }
+    assert [pair for pair in unseen if not any({*pair} <= group for group in MAY_BE_EQUAL) and pair[0] != pair[1]] == []
+
+
+def test_x18_the_first_rows_of_customers_are_looked_at_in_a_moment():
+    table = made("customers")
+    started = time.process_time()
+    for _ in range(5):
+        oddities("customers", table)
+    assert (time.process_time() - started) / 5 < 0.05
