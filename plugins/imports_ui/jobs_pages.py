@@ -10,17 +10,26 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from imports_ui import warehouse
-from imports_ui.access import User, demand, readable_types, refuse_nul
+from imports_ui.access import User, can_see_unknown, demand, readable_types, refuse_nul
 from imports_ui.pages import base_of, render
 from include.import_types import IMPORT_TYPES
 from include.importing import history
 from include.importing.history import JobFilter
 from include.importing.jobs import State
+from include.importing.outcomes import Outcome
+from include.importing.places import UNKNOWN_TYPE
 
 router = APIRouter(dependencies=[Depends(refuse_nul)])
 
 LARGEST_ID = 2**63 - 1
 LONGEST_NAME_PART = 200
+NO_TYPE = "no import type"
+STATES = (
+    *(State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW),
+    *Outcome,
+    *(State.REFUSED, State.DUPLICATE, State.CANCELLED, State.FAILED),
+)
+"""What the list can be filtered by; the ledger's `completed…` are told apart by their outcomes."""
 JobId = Annotated[int, Query(ge=0, le=LARGEST_ID)]
 
 
@@ -37,7 +46,7 @@ def list_jobs(
     after: JobId | None = None,
 ) -> HTMLResponse:
     """Show the jobs of the types that the user may see. Days are days in UTC, both included."""
-    types = readable_types(user)
+    types = [*readable_types(user), *([UNKNOWN_TYPE] if can_see_unknown(user) else [])]
     if import_type and import_type not in types:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such import type, or you may not look at it.")
     given = {"type": import_type, "state": state, "name": name.strip(), "since": since, "until": until}
@@ -63,8 +72,8 @@ def list_jobs(
         title="Imports",
         page=page,
         types=types,
-        labels={each: IMPORT_TYPES[each].label for each in types},
-        states=[str(each) for each in State],
+        labels={each: NO_TYPE if each == UNKNOWN_TYPE else IMPORT_TYPES[each].label for each in types},
+        states=STATES,
         asked=given,
         is_filtered=bool(asked),
         is_whole=before is None and after is None,
@@ -97,4 +106,4 @@ def _day(text: str, later: timedelta = timedelta(0)) -> datetime | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + later
     except (ValueError, OverflowError):
-        raise HTTPException(422, "A day is written as 2026-01-31.") from None
+        raise HTTPException(422, "Use YYYY-MM-DD, for example 2026-01-31.") from None

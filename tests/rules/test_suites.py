@@ -302,8 +302,8 @@ def test_x08_a_sentence_quotes_100_characters_at_most(tmp_path: Path) -> None:
 
 def test_x20_hidden_fields_are_never_quoted(tmp_path: Path) -> None:
     assert said(tmp_path, "Is {value}, {balance__sent}, {balance}, {name}.", BALANCES, hidden=["balance"]) == [
-        "Is (hidden), (hidden), (hidden), 'Ann'.",
-        "Is (hidden), (hidden), (hidden), 'Bob'.",
+        "Is ..., ..., ..., 'Ann'.",
+        "Is ..., ..., ..., 'Bob'.",
     ]
 
 

@@ -182,8 +182,7 @@ def test_x04_a_required_field_without_a_column_refuses_and_names_expected_and_fo
     refused = refusal("Card number", "Blance", "Kommentar")
     assert refused.rule == "file.required_column"
     assert refused.message == (
-        "Required columns are missing: Card balance (balance). "
-        "Found: Card number, column 2 (Bl…) [perhaps balance], column 3 (Kom…)."
+        "Required columns are missing: Card balance (balance). Found: Card number, Blance [perhaps balance], Kommentar."
     )
 
 
