@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mails import Mail, TwoFormHook, subject
 
 from include.importing.listing import Unusable
 from include.promo_codes.top_up import Alert
-from mails import Mail, TwoFormHook, subject
 from notifications import (
     ImportNotifier,
     ReviewNotifier,
@@ -254,7 +254,7 @@ def test_tu03_an_empty_pool_is_out_of_codes():
     ("changes", "advice", "not_advised"),
     [
         ({"fill_method": "upload"}, "Upload codes into the pool.", "enerate"),
-        ({"fill_method": "generate", "format": "s", "format_available": 9}, "Generate codes on the pool's page.", "pload"),
+        ({"fill_method": "generate", "format": "s", "format_available": 9}, "Generate codes on the pool's", "pload"),
         ({"fill_method": "generate", "format": "s", "format_available": 0}, "Choose another format", "Upload"),
         ({"kind": "format_exhausted", "fill_method": "generate", "format": "s", "format_available": 3},
          "The format s has 3 codes left. Choose another format", "Upload"),

@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from include.importing import review_form
 from include.importing.import_type import Field, Kind
 from include.importing.mapping import ColumnMapping, How, match_columns
+from include.importing.names import MASK
 from include.importing.preview import safely_shown_cell
 from include.importing.review_form import (
     SKIP,
@@ -22,7 +23,6 @@ from include.importing.review_form import (
     plain,
     read_choices,
 )
-from include.importing.names import MASK
 
 pytestmark = pytest.mark.unit
 
