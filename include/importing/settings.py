@@ -179,8 +179,8 @@ class ImportSettings(BaseModel):
     pool: Text | None = Field(None, description="The pool that codes go to, by its system id.")
     on_existing: Literal["reject", "update_dates"] = Field(
         "reject",
-        description="What becomes of a code that is there already, unused, with other dates. update_dates gives it the "
-        "row's: a blank cell opens the window, a date without a column stays.",
+        description="If an unused code already exists with other dates: reject the row, or replace the dates. An empty "
+        "cell removes the limit; a missing column keeps it.",
     )
     data_source: Text | None = Field(
         None, description="Where the data comes from. The project's default data source when left out."
@@ -196,13 +196,13 @@ class ImportSettings(BaseModel):
         None, description="Static segment that every customer of the file joins; it is made when it does not exist."
     )
     on_invalid_optional: Literal["reject_row", "drop_value"] = Field(
-        "reject_row", description="What an invalid optional value costs: the row, or the value alone."
+        "reject_row", description="If an optional value is invalid: reject the row, or import it without that value."
     )
     slash_dates: Literal["refuse", "month_first", "day_first"] = Field(
         "refuse", description="How dates such as 03/04/2026 are read; by default they reject the row."
     )
     rejects_verbatim: bool = Field(
-        False, description="Write the rejected-rows file without the ' that keeps spreadsheets from running formulas."
+        False, description="Don't put ' before values that a spreadsheet would run as formulas."
     )
     settle_seconds: float = Field(
         5, ge=0, le=86_400, description="How long a file must be unchanged before it is picked up."

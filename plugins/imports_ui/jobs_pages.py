@@ -23,6 +23,8 @@ router = APIRouter(dependencies=[Depends(refuse_nul)])
 
 LARGEST_ID = 2**63 - 1
 LONGEST_NAME_PART = 200
+LOOKS_AFTER = {"pick_up_files": "/", "top_up_promo_pools": "/pools", "generate_promo_codes": "/pools"}
+"""Pages that show what runs of DAGs do that import no file themselves."""
 NO_TYPE = "no import type"
 STATES = (
     *(State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW),
@@ -86,8 +88,10 @@ def list_jobs(
 
 @router.get("/runs/{dag_id}/{run_id:path}")
 def find_job_of_run(request: Request, user: User, dag_id: str, run_id: str) -> RedirectResponse:
-    """Lead from a DAG run to the job that it has opened: what Airflow's page of a run links to."""
+    """Lead from a DAG run to its job, or to what it looks after: what Airflow's page of a run links to."""
     demand(user, "read", dag_id)
+    if dag_id in LOOKS_AFTER:
+        return RedirectResponse(f"{base_of(request)}{LOOKS_AFTER[dag_id]}", status.HTTP_303_SEE_OTHER)
     with warehouse.reading() as connection:
         job_id = history.find_by_run(connection, dag_id, run_id)
     if job_id is None:

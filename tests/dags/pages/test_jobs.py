@@ -122,7 +122,7 @@ def test_x20_the_page_of_a_job_masks_by_field_not_because_a_row_was_rejected(bro
         answer = browse("viewer").get(address)
         assert answer.status_code == 200
         assert CANARY not in answer.text
-        assert "There is no gift card pool with the system name &#39;nowhere&#39;." in answer.text
+        assert "Pool &#39;nowhere&#39; does not exist." in answer.text
         assert f"Card balance &#39;{NOT_A_NUMBER}&#39; is not a number." in answer.text
     page = parse(browse("viewer").get("/imports/jobs/2").text)
     bars = [attributes["width"] for tag, attributes in page.elements if tag == "rect"]
@@ -225,9 +225,12 @@ def test_a_run_leads_to_its_job(browse: Browse, rejected: None) -> None:
     answer = browser.get(f"/imports/runs/import_gift_cards/{RUN}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/imports/jobs/2")
     assert browser.get("/imports/runs/import_gift_cards/none").status_code == 404
-    answer = browser.get(f"/imports/runs/pick_up_files/{RUN}")
+    answer = browser.get(f"/imports/runs/delete_expired_files/{RUN}")
     assert answer.status_code == 404
-    assert "This run of pick_up_files has no import." in answer.text
+    assert "This run of delete_expired_files has no import." in answer.text
+    for dag, page in (("pick_up_files", "/imports/"), ("top_up_promo_pools", "/imports/pools")):
+        answer = browser.get(f"/imports/runs/{dag}/{RUN}")
+        assert (answer.status_code, answer.headers["location"]) == (303, page)
 
 
 def test_airflow_shows_the_job_on_the_page_of_its_run(browse: Browse, rejected: None) -> None:
@@ -542,8 +545,8 @@ def test_x08_the_values_of_a_rule_are_told_with_their_rows(browse: Browse, load:
     told = load("gift_cards", "late.csv", "\n".join([HEADER.strip(), *rows, ""]))
     page = parse(browse("viewer").get(f"/imports/jobs/{told.job}").text)
     texts = "".join(page.texts)
-    assert "20 rows: There is no gift card pool with the system name 'xmas'." in texts
-    assert "10 rows: There is no gift card pool with the system name 'easter'." in texts
+    assert "20 rows: Pool 'xmas' does not exist." in texts
+    assert "10 rows: Pool 'easter' does not exist." in texts
 
 
 def test_x20_swapped_columns_show_no_card_number_and_no_name(browse: Browse, load: Load) -> None:
