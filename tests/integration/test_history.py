@@ -111,7 +111,8 @@ INSERT INTO ledger.import_job (
 )
 SELECT
     'dag/mix ' || row_number() OVER (), 'gift_cards',
-    CASE WHEN rejected > 0 THEN 'completed_with_rejects' ELSE 'completed' END, now(), 'a test', 'mix ' || row_number() OVER (), '1', 'mix.csv', now(),
+    CASE WHEN rejected > 0 THEN 'completed_with_rejects' ELSE 'completed' END, now(),
+    'a test', 'mix ' || row_number() OVER (), '1', 'mix.csv', now(),
     loaded + not_found + rejected, loaded, 0, 0, not_found, rejected
 FROM generate_series(0, 4) AS loaded, generate_series(0, 4) AS not_found, generate_series(0, 4) AS rejected
 """
