@@ -72,11 +72,11 @@ class Mail:
             parts.append("\n".join(lines))
         for heading, points in self.points.items():
             lines = (_wrapped(point, first="- ", rest="  ") for point in points)
-            parts.append("\n".join([f"{heading}:", *lines]))
+            parts.append("\n".join([f"{one_line(heading)}:", *lines]))
         if self.advice:
             parts.append(_wrapped(self.advice))
         if self.links:
-            parts.append("\n".join(f"{label}:\n  {address}" for label, address in self.links.items()))
+            parts.append("\n".join(f"{one_line(label)}:\n  {address}" for label, address in self.links.items()))
         return "\n\n".join(parts) + "\n"
 
     def as_html(self) -> str:
@@ -107,7 +107,7 @@ class Mail:
         return f'<!DOCTYPE html><html lang="en"><head>{head}</head>{body}</html>'
 
     def _facts(self) -> dict[str, str]:
-        return {name: one_line(str(fact)) for name, fact in self.facts.items() if fact not in (None, "")}
+        return {one_line(name): one_line(str(fact)) for name, fact in self.facts.items() if fact not in (None, "")}
 
 
 class TwoFormHook(SmtpHook):

@@ -295,7 +295,10 @@ def mail_of_alert(alert: Alert, run: str) -> Mail:
             "Noticed": f"{alert.raised_at:%Y-%m-%d %H:%M} UTC",
         },
         advice=f"{advice_of(alert)} The next mail comes only after the pool has recovered.",
-        links={"Pool": page_url(f"/pools/promo-codes/{quote(alert.pool, safe='')}"), "Run in Airflow": run},
+        links={
+            "Pool": page_url(f"/pools/promo-codes/{quote(alert.pool, safe='', errors='replace')}"),
+            "Run in Airflow": run,
+        },
     )
 
 

@@ -423,11 +423,7 @@ def evidence(connection: Connection, job_id: int) -> Iterator[dict[str, Any]]:
 
 def common_sentences(connection: Connection, job_id: int) -> dict[str, dict[str, int]]:
     """Return what is wrong with most of the rows that break each rule: rule → sentence → rows, most rows first."""
-    entry = sa.func.jsonb_each(CHUNK.c.evidence).table_valued("key", sa.column("value", JSONB)).lateral()
-    told = entry.c.value["sentences"]
-    rows = connection.execute(
-        sa.select(entry.c.key, told).where(CHUNK.c.job_id == job_id, told != sa.literal({}, JSONB))
-    )
+    rows = connection.execute(_COMMON_SENTENCES, {"job": job_id})
     counted: dict[str, dict[str, int]] = {}
     for key, sentences in rows:
         total = counted.setdefault(key.split(" ")[0], {})
@@ -437,6 +433,16 @@ def common_sentences(connection: Connection, job_id: int) -> dict[str, dict[str,
         rule: dict(sorted(total.items(), key=lambda counted_sentence: -counted_sentence[1]))
         for rule, total in counted.items()
     }
+
+
+_COMMON_SENTENCES = sa.text(
+    """
+    SELECT entry.key, entry.value -> 'sentences'
+    FROM ledger.import_chunk AS chunk, jsonb_each(chunk.evidence) AS entry (key, value)
+    WHERE chunk.job_id = :job AND entry.value -> 'sentences' <> '{}'
+    ORDER BY chunk.number
+    """
+)
 
 
 def rule_counts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
