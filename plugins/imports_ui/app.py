@@ -33,7 +33,7 @@ TITLES = {
     HTTPStatus.NOT_FOUND: "There is nothing here",
     HTTPStatus.METHOD_NOT_ALLOWED: "This page can't be reloaded",
     HTTPStatus.GONE: "No longer kept",
-    HTTPStatus.UNPROCESSABLE_CONTENT: "This link is not valid",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "This link is not valid",
     HTTPStatus.SERVICE_UNAVAILABLE: "Not available just now",
 }
 REASONS = {
