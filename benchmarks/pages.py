@@ -54,7 +54,7 @@ INSERT INTO ledger.import_job_parent VALUES ({REJECTED_JOB + 5}, {REJECTED_JOB})
 INSERT INTO ledger.reject (job_id, line, chunk_number, byte_offset, byte_length, rules, reasons, fixed_by_job_id)
 SELECT
     {REJECTED_JOB}, number + 1, 1, number * 60, 59, 'balance.not_decimal pool_system_name.known',
-    'Card balance ''abc'' is not a number. | There is no gift card pool with the system name ''nowhere''.',
+    'Card balance ''abc'' is not a number. | Pool ''nowhere'' does not exist.',
     CASE WHEN number % 2 = 0 THEN {REJECTED_JOB + 5} END
 FROM generate_series(1, {REJECTS}) AS number;
 INSERT INTO ledger.job_rule VALUES

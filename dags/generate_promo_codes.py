@@ -33,7 +33,7 @@ import import_tasks
     max_active_runs=import_tasks.PARALLEL_FILES,
     default_args=import_tasks.default_args(),
     params=generation_tasks.form(),
-    tags=["promo codes"],
+    tags=["promo_codes"],
 )
 def generate_promo_codes() -> None:
     """Generate promo codes into a pool."""

@@ -7,9 +7,12 @@ in.
 | job | run | meaning |
 |---|---|---|
 | `completed` | green | every pool was inserted, updated, or is as the file says already (`unchanged`) |
-| `completed_with_rejects` | green | the rest was loaded; the rejected-rows file says what is wrong with the others |
+| `completed_with_rejects`, some rejected | green | the others were loaded; the rejected-rows file says what is wrong |
+| …, mostly rejected | red in `close_job` | over half of the rows were rejected, the rest was loaded |
+| nothing loaded | red in `close_job` | no row could be loaded |
+| empty | green | a header without rows |
 | `duplicate` | green, middle skipped | the same content was the last to be imported: nothing to do |
-| dry run | green, `load_rows` skipped | the load was rolled back; the counts stand in the run's note |
+| dry run | green, `load_rows` skipped | the load was rolled back; the counts are in the run's note, nobody is alarmed |
 | `awaiting_review` | running | a person is asked under *Required actions*: launch, choose other columns, or reject |
 | `cancelled` | green, `load_rows` skipped | rejected in its review, or not answered in time; the file is archived |
 | `refused` | red | the file as a whole can't be imported; `close_job` says why, the file lies in the quarantine |

@@ -38,7 +38,7 @@ STOCK = Asset("promo_code_stock", watchers=[AssetWatcher(name="promo_code_signal
     catchup=False,
     max_active_runs=4,
     default_args=import_tasks.default_args(),
-    tags=["promo codes"],
+    tags=["promo_codes"],
 )
 def top_up_promo_pools() -> None:
     """Review the pools and give each what it needs."""

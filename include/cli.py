@@ -294,7 +294,7 @@ def _read_at_most(path: Path, number: int) -> bytes:
 
 def _json_line(result: JobResult) -> dict[str, object]:
     known = result.to_json()
-    names = ["job", "type", "file", "state", "rows", "warnings", "rejected_file", "summary_file", "reason"]
+    names = ["job", "type", "file", "state", "outcome", "rows", "warnings", "rejected_file", "summary_file", "reason"]
     names += [name for name in ("not_found_file", "dropped_values_file") if known[name] is not None]
     return {name: known[name] for name in names} | {"job": result.job or None}
 
@@ -307,7 +307,8 @@ def _exit_code(result: JobResult) -> int:
 
 def _told(result: JobResult) -> str:
     rows = result.rows
-    lines = [f"{result.file}: {result.state.replace('_', ' ')}" + (f" (job {result.job})" if result.job else "")]
+    outcome = f"{'dry run, ' if result.is_dry_run else ''}{result.outcome.replace('_', ' ')}"
+    lines = [f"{result.file}: {outcome}" + (f" (job {result.job})" if result.job else "")]
     if result.reason:
         lines.append(f"  {result.reason['message']} [{result.reason['rule']}]")
     if result.duplicate_of:
@@ -324,7 +325,7 @@ def _told(result: JobResult) -> str:
     if result.rejected_file:
         lines.append(f"  rejected rows: {result.rejected_file}")
     if result.not_found_file:
-        lines.append(f"  rows of nobody: {result.not_found_file}")
+        lines.append(f"  rows without a matching customer: {result.not_found_file}")
     if result.dropped_values_file:
         lines.append(f"  dropped values: {result.dropped_values_file}")
     return "\n".join(lines)
@@ -357,10 +358,11 @@ def _template(parsed: argparse.Namespace) -> int:
 def _jobs(parsed: argparse.Namespace) -> int:
     with values_hidden(), _runtime(Role.PAGES).engine.connect() as connection:
         found = jobs.history(connection, limit=parsed.limit, import_type=parsed.type)
-    print(f"{'job':>6}  {'launched (UTC)':16}  {'type':16}  {'state':22}  {'read':>9}  {'rejected':>9}  by, file")
+    print(f"{'job':>6}  {'launched (UTC)':16}  {'type':16}  {'outcome':22}  {'read':>9}  {'rejected':>9}  by, file")
     for job in found:
+        outcome = f"{job.outcome}{' (dry run)' if job.is_dry_run else ''}"
         print(
-            f"{job.id:>6}  {job.launched_at:%Y-%m-%d %H:%M}  {job.import_type:16}  {job.state:22}  "
+            f"{job.id:>6}  {job.launched_at:%Y-%m-%d %H:%M}  {job.import_type:16}  {outcome:22}  "
             f"{job.counts.read:>9,}  {job.counts.rejected:>9,}  {job.launched_by}, {job.file_name}"
         )
     return DONE

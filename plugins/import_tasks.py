@@ -23,6 +23,7 @@ from mapping_review import ReviewMapping, question_tasks, skip_tasks
 import import_metrics
 from include import import_types
 from include.importing import settings
+from include.importing.outcomes import ALARMING, summarise
 from notifications import RESULT_KEY, ImportNotifier
 from warehouse_runtime import import_roots, open_runtime, with_chunk_size
 from withheld_errors import withhold_values
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.importing.jobs import JobResult
+    from include.importing.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -209,7 +211,8 @@ def write_report() -> None:
 def close_job() -> dict[str, Any]:
     """Put the file into the archive or the quarantine, and end the run as the job ended; no job stays open (X-12).
 
-    It must fail after a refusal or a failure: a last task that succeeds would turn the whole run green.
+    It must fail after a refusal or a failure, and where most rows were rejected or nothing was loaded: a last task that
+    succeeds would turn the whole run green. Whether it fails or not, one mail is sent.
     """
     from include.importing import reporting
 
@@ -220,22 +223,32 @@ def close_job() -> dict[str, Any]:
         if job is None:
             raise AirflowFailException(failure) if failure else AirflowSkipException("Another run has the file in hand")
         closed = reporting.close_job(runtime, job.id, failure=failure or ENDED_BY_HAND)
+        result = digest(runtime, closed)
     import_metrics.count_job(context["ti"].dag_id, job, closed)
-    result = digest(closed, is_dry_run=job.is_dry_run)
     context["ti"].xcom_push(key=RESULT_KEY, value=result)
     if result["reason"] and result["state"] != "cancelled":
         raise AirflowFailException(f"{result['file']} is {result['state']}: {result['reason']['message']}")
     if failure:
         raise AirflowFailException(f"{result['file']} is {result['state']}, but: {failure}")
+    if closed.outcome in ALARMING and not closed.is_dry_run:
+        raise AirflowFailException(f"{result['file']}: {summarise(closed.state, closed.rows)}")
     return {"state": result["state"], **result["rows"]}
 
 
-def digest(result: JobResult, *, is_dry_run: bool = False) -> dict[str, Any]:
-    """Return the part of a result that goes into XCom: facts for the note and the mail, few enough to be read there."""
+def digest(runtime: Runtime, result: JobResult) -> dict[str, Any]:
+    """Return the part of a result that goes into XCom: facts for the note and the mail, few enough to be read there.
+
+    Its sentences quote what pages show, and nothing else (X-20).
+    """
+    from include.importing.rule_sentences import with_sentences
+
     told = result.to_json()
     told["warnings"] = len(told["warnings"])
-    told["rules"] = [{key: rule[key] for key in ("rule", "severity", "rows")} for rule in told["rules"][:RULES_KEPT]]
-    return told | {"is_dry_run": is_dry_run}
+    with runtime.engine.connect() as connection:
+        rules = with_sentences(connection, result.job, result.type, runtime.suites, runtime.project_file)
+    kept = ("rule", "severity", "rows", "sentence", "examples")
+    told["rules"] = [{key: rule[key] for key in kept} for rule in rules[:RULES_KEPT]]
+    return told
 
 
 def failed_tasks(context: Context) -> str | None:

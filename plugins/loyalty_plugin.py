@@ -35,7 +35,15 @@ class LoyaltyPlugin(AirflowPlugin):
     priority_weight_strategies = [LaterChunksWait]  # noqa: RUF012
     fastapi_apps = [{"app": pages, "url_prefix": PAGES, "name": "Imports"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
-        {"name": "Imports", "href": f"{PAGES}/", "destination": "nav", "url_route": "imports", "nav_top_level": True},
+        {
+            "name": "Imports",
+            "href": f"{PAGES}/",
+            "destination": "nav",
+            "url_route": "imports",
+            "nav_top_level": True,
+            "icon": f"{PAGES}/static/imports.svg",
+            "icon_dark_mode": f"{PAGES}/static/imports-dark.svg",
+        },
         # Airflow fills in the places, encoded. A tab of every DAG run: those that import nothing say so.
         {
             "name": "Import",

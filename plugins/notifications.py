@@ -8,13 +8,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.sdk import BaseNotifier, conf
+from airflow.sdk import BaseNotifier
+from mails import Mail, mail_subscribers, page_url, run_url
 
+from include.importing.jobs import JobCounts
 from include.importing.names import one_line
+from include.importing.outcomes import ALARMING, Outcome, outcome_of, summarise
 from withheld_errors import describe
 
 if TYPE_CHECKING:
@@ -26,22 +28,21 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SMTP_CONNECTION = "alerts_smtp"
 RESULT_KEY = "result"
 CLOSING_TASK = "close_job"
 RULES_SHOWN = 5
 ENTRIES_SHOWN = 20
-LONGEST_SHOWN_NAME = 120
-"""Of a subject, so that what happened is seen beside it."""
-ALERT_SUBJECTS = {
-    "low_stock": "few promo codes left",
-    "runs_out_soon": "promo codes run out soon",
-    "format_exhausted": "its format can't give enough promo codes",
-}
-ALERT_ADVICE = {
-    "low_stock": "Upload or generate codes. You are told again only after the pool has recovered.",
-    "runs_out_soon": "Upload or generate codes before then. You are told again only after the pool has recovered.",
-    "format_exhausted": "Give the pool a format with a larger code space: longer codes or a larger alphabet.",
+RETRY_ADVICE = {
+    Outcome.SOME_REJECTED: "Correct the rejected rows, or import what they refer to, then import these rows again.",
+    Outcome.MOSTLY_REJECTED: "Check that each column was read as the right field, and that what the rows refer to has "
+    "been imported. Then import the rejected rows again.",
+    Outcome.NOTHING_LOADED: "Check that each column was read as the right field, and that what the rows refer to has "
+    "been imported. Then import the file again.",
+    "refused": "Nothing was loaded. The file is kept with the import: correct it, or its settings, and import it "
+    "again.",
+    "failed": "See that warehouse and storage answer, then clear the first red task of the run with everything "
+    "downstream.",
+    "cancelled": "Nothing was loaded. The file is kept with the import: import it again to be asked again.",
 }
 
 
@@ -71,8 +72,7 @@ class ImportNotifier(BaseNotifier):
         if not needs_attention(result):
             return False
         try:
-            what = f"{result['state'].replace('_', ' ')} ({result['type']})"
-            return mail_subscribers(result["file"] or result["type"], what, body(result, run_url(context)))
+            return mail_subscribers(mail_of_import(result, run_of(context)))
         except Exception as error:
             log.error("The mail about %s could not be sent: %s", one_line(result["file"]), describe(error))
             return False
@@ -95,15 +95,10 @@ class UnusableNotifier(BaseNotifier):
 
     def send(self, context: Context) -> bool:
         """Send the mail; return whether the mail server has taken it."""
-        facts = {entry.url: f"{entry.reason[:1].upper()}{entry.reason[1:]}" for entry in self.entries[:ENTRIES_SHOWN]}
-        if len(self.entries) > ENTRIES_SHOWN:
-            facts["…"] = f"and {len(self.entries) - ENTRIES_SHOWN:,} more, which the log of pick_up_files names"
-        count = len(self.entries)
-        told = "1 entry" if count == 1 else f"{count:,} entries"
         try:
-            return mail_subscribers("Landing area", f"{told} can't be imported", table(facts, run_url(context)))
+            return mail_subscribers(mail_of_entries(self.entries, run_of(context)))
         except Exception as error:
-            log.error("The mail about %s of the landing area could not be sent: %s", told, describe(error))
+            log.error("A mail about the landing area could not be sent: %s", describe(error))
             return False
 
 
@@ -130,17 +125,8 @@ class ReviewNotifier(BaseNotifier):
 
     def send(self, context: Context) -> bool:
         """Send the mail if there is someone to tell it to; return whether one was sent."""
-        facts = {
-            "Import type": self.job.import_type,
-            "File": self.job.file_name,
-            "Job": self.job.id,
-            "Why": " ".join(reason["message"] for reason in self.reasons),
-            "Answer by": f"{self.until:%Y-%m-%d %H:%M} UTC; without an answer nothing is loaded",
-            "Where": "Required actions, in Airflow's menu",
-        }
-        what = f"awaits review ({self.job.import_type})"
         try:
-            return mail_subscribers(self.job.file_name, what, table(facts, run_url(context)))
+            return mail_subscribers(mail_of_review(self.job, self.reasons, self.until, run_of(context)))
         except Exception as error:
             log.error("The mail about the review of job %s could not be sent: %s", self.job.id, describe(error))
             return False
@@ -166,113 +152,170 @@ class StockNotifier(BaseNotifier):
     def send(self, context: Context) -> bool:
         """Send the mail; return whether the mail server has taken it."""
         try:
-            what = f"{ALERT_SUBJECTS[self.alert.kind]} ({self.alert.available:,} left)"
-            return mail_subscribers(self.alert.pool_name, what, alert_body(self.alert, run_url(context)))
+            return mail_subscribers(mail_of_alert(self.alert, run_of(context)))
         except Exception as error:
             log.error("The mail about the pool %s could not be sent: %s", one_line(self.alert.pool), describe(error))
             return False
 
 
-def mail_subscribers(name: str, what: str, html: str) -> bool:
-    """Send one mail to all subscribers; return False when there is no mail server or nobody to tell.
-
-    Args:
-        name: of the file or pool that the mail is about, whatever stands in it.
-        what: happened to it.
-
-    Raises:
-        smtplib.SMTPException, OSError: the mail server doesn't answer, or takes the mail for none of them.
-    """
-    from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-    from include.project.loader import load_project
-    from warehouse_runtime import find_connection
-
-    if find_connection(SMTP_CONNECTION) is None:
-        log.info("No mail is sent: the Connection %s is not defined", SMTP_CONNECTION)
-        return False
-    subscribers = list(load_project().alert_subscribers)
-    if not subscribers:
-        log.info("No mail is sent: the project settings name no alert_subscribers")
-        return False
-    with SmtpHook(smtp_conn_id=SMTP_CONNECTION) as hook:
-        hook.send_email_smtp(to=subscribers, subject=subject(name, what), html_content=html, from_email=hook.from_email)
-    return True
-
-
-def subject(name: str, what: str) -> str:
-    """Return the subject line of every mail: a name that may hold anything, and what happened.
-
-    A line end would be refused in it, or begin another header; `=?` would make mail programs decode the rest of a word.
-    """
-    shown = one_line(name).replace("=?", "= ?")
-    if len(shown) > LONGEST_SHOWN_NAME:
-        shown = f"{shown[: LONGEST_SHOWN_NAME - 1]}…"
-    return f"{shown}: {what}"
-
-
 def needs_attention(result: Mapping[str, Any]) -> bool:
-    """Tell whether a person should look at this job."""
+    """Tell whether a person should look at this job. Nobody is alarmed by a rehearsal (X-19)."""
+    if result.get("is_dry_run"):
+        return False
     if result["state"] == "cancelled":  # somebody who rejects a file knows; a time limit nobody notices
         return bool(result["reason"]) and result["reason"]["rule"] != "review.rejected"
-    return result["state"] in ("refused", "failed") or result["rows"]["rejected"] > 0
+    rows = counts_of(result)
+    return (
+        result["state"] in ("refused", "failed") or rows.rejected > 0 or outcome_of(result["state"], rows) in ALARMING
+    )
 
 
 def unknown_result(context: Context) -> dict[str, Any]:
     """Stand in for the result of a job that could not even be closed."""
-    file = str((context.get("params") or {}).get("file", "")).rpartition("/")[2]
+    params = context.get("params") or {}
+    file = str(params.get("file", "")).rpartition("/")[2]
     return {"job": None, "type": context["ti"].dag_id.removeprefix("import_"), "file": file, "state": "failed",
-            "rows": {"rejected": 0}}  # fmt: skip
+            "rows": {"rejected": 0}, "is_dry_run": bool(params.get("dry_run"))}  # fmt: skip
 
 
-def run_url(context: Context) -> str:
+def counts_of(result: Mapping[str, Any]) -> JobCounts:
+    """Return the rows of a result; 0 where nothing was counted."""
+    return JobCounts(**result["rows"])
+
+
+def run_of(context: Context) -> str:
     """Return the address of the run's page in Airflow's UI."""
-    base = str(conf.get("api", "base_url", fallback="")).rstrip("/")
-    return f"{base}/dags/{context['ti'].dag_id}/runs/{quote(context['ti'].run_id)}"
+    return run_url(context["ti"].dag_id, context["ti"].run_id)
 
 
-def body(result: Mapping[str, Any], url: str) -> str:
-    """Return the mail: what happened, in counts and rules, and where to read on. It quotes no values (X-20)."""
-    facts: dict[str, Any] = {
-        "Import type": result["type"],
-        "File": result["file"],
-        "Job": result["job"],
-        "State": result["state"],
-    }
-    if reason := result.get("reason"):
-        facts["Reason"] = f"{reason['message']} ({reason['rule']})"
-    facts["Rows"] = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in result["rows"].items())
-    rejecting = [rule for rule in result.get("rules", ()) if rule["severity"] == "critical"][:RULES_SHOWN]
-    if rejecting:
-        facts["Most rejects"] = ", ".join(f"{rule['rule']} {rule['rows']:,}" for rule in rejecting)
-    facts["Rejected rows"] = result.get("rejected_file")
-    facts["Rows of nobody"] = result.get("not_found_file")
-    facts["Dropped values"] = result.get("dropped_values_file")
-    facts["Summary"] = result.get("summary_file")
-    return table(facts, url)
+def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
+    """Return the mail about a job: what happened, in counts and sentences, and where to go on (X-08).
 
-
-def alert_body(alert: Alert, url: str) -> str:
-    """Return the mail of an alert: counts, what to do, where to read on. It holds no code (X-20)."""
-    facts = {
-        "Pool": f"{alert.pool_name} ({alert.pool})",
-        "Available codes": f"{alert.available:,}",
-        "Told below": None if alert.level is None else f"{alert.level:,}",
-        "Runs out": alert.runs_out_at and f"{alert.runs_out_at:%Y-%m-%d %H:%M} UTC, at the mean of the last days",
-        "Noticed": f"{alert.raised_at:%Y-%m-%d %H:%M} UTC",
-        "What to do": ALERT_ADVICE[alert.kind],
-    }
-    return table(facts, url)
-
-
-def table(facts: Mapping[str, Any], url: str) -> str:
-    """Lay facts out as HTML, without those that are blank; beneath them the address of the run.
-
-    Names and reasons may hold anything: half a character would keep the mail from being encoded.
+    It quotes no values but those that pages show (X-20), and names no place of the server.
     """
-    lines = "".join(
-        f"<tr><th align='left'>{escape(one_line(name))}</th><td>{escape(one_line(str(fact)))}</td></tr>"
-        for name, fact in facts.items()
-        if fact not in (None, "")
+    rows, reason = counts_of(result), result.get("reason")
+    outcome = outcome_of(result["state"], rows)
+    what = summarise(result["state"], rows)
+    if reason and result["state"] == "refused":
+        what = f"refused: {first_sentence(reason['message'])}"
+    elif result["state"] == "failed":
+        what = "import failed"
+    elif result["state"] == "cancelled":
+        what = "not loaded: its review ended without an answer"
+    if result.get("is_dry_run"):
+        what = f"dry run: {what}"
+    name, job = result["file"] or result["type"], result.get("job")
+    counts = [f"{count:,} {word.replace('_', ' ')}" for word, count in vars(rows).items() if count]
+    links = {f"Import {job}": page_url(f"/jobs/{job}")} if job else {}
+    if rows.rejected and job:
+        links["Rejected rows"] = page_url(f"/jobs/{job}/rejects")
+    rejecting = [rule for rule in result.get("rules", ()) if rule["severity"] == "critical"]
+    points = {"Why rows were rejected": [point for rule in rejecting[:RULES_SHOWN] for point in points_of(rule)]}
+    if len(rejecting) > RULES_SHOWN:
+        points["Why rows were rejected"].append("and other reasons, which the import's page lists")
+    return Mail(
+        name=name,
+        what=what,
+        lead=f"{name}: {what}{'' if what.endswith('.') else '.'}",
+        facts={
+            "Import type": result["type"].replace("_", " "),
+            "Reason": f"{reason['message']} ({reason['rule']})" if reason else None,
+            "Rows": ", ".join(counts),
+        },
+        points={heading: told for heading, told in points.items() if told},
+        advice=RETRY_ADVICE.get(outcome, ""),
+        links=links | {"Run in Airflow": run},
     )
-    return f"<table>{lines}</table><p><a href='{escape(url)}'>The run in Airflow</a></p>"
+
+
+def points_of(rule: Mapping[str, Any]) -> list[str]:
+    """Say how many rows a rule has rejected, and why; with the values that are common, a line each."""
+    examples = rule.get("examples") or [(rule.get("sentence") or rule["rule"], rule["rows"])]
+    lines = [f"{_rows(count)}: {sentence}" for sentence, count in examples]
+    rest = rule["rows"] - sum(count for _, count in examples)
+    return lines if rest <= 0 else [*lines, f"{_rows(rest)} more: {rule.get('sentence') or rule['rule']}"]
+
+
+def first_sentence(message: str) -> str:
+    """Return the first sentence of a reason, without its full stop."""
+    return message.partition(". ")[0].removesuffix(".")
+
+
+def mail_of_entries(entries: Sequence[Unusable], run: str) -> Mail:
+    """Return the mail about entries of the landing area that can't be imported."""
+    count = len(entries)
+    what = f"{'1 entry' if count == 1 else f'{count:,} entries'} can't be imported"
+    points = [f"{entry.file_name}: it {entry.reason}" for entry in entries[:ENTRIES_SHOWN]]
+    if count > ENTRIES_SHOWN:
+        points.append(f"and {count - ENTRIES_SHOWN:,} more, which the page of imports lists")
+    return Mail(
+        name="Landing area",
+        what=what,
+        lead=f"In the landing area {what}.",
+        points={"They stay where they are": points},
+        advice="Rename or remove them, or ask their sender to.",
+        links={"Imports": page_url("/"), "Run in Airflow": run},
+    )
+
+
+def mail_of_review(job: Job, reasons: Sequence[Mapping[str, str]], until: datetime, run: str) -> Mail:
+    """Return the mail about a file that waits for a person (X-06)."""
+    is_dry_run = bool(getattr(job, "is_dry_run", False))
+    what = f"{'dry run ' if is_dry_run else ''}waits for an answer until {until:%Y-%m-%d %H:%M} UTC"
+    return Mail(
+        name=job.file_name,
+        what=what,
+        lead=f"{job.file_name}: {what}. Without an answer nothing is loaded.",
+        facts={"Import type": job.import_type.replace("_", " ")},
+        points={"Why you are asked": [reason["message"] for reason in reasons]},
+        advice="Open the import and choose Answer it: load the file, choose other columns, or reject it.",
+        links={f"Import {job.id}": page_url(f"/jobs/{job.id}"), "Run in Airflow": run},
+    )
+
+
+def mail_of_alert(alert: Alert, run: str) -> Mail:
+    """Return the mail of an alert: counts, what to do, where to read on. It holds no code (X-20)."""
+    left = f"{alert.available:,} left" if alert.available else "none left"
+    what = {
+        "low_stock": "few promo codes left" if alert.available else "out of promo codes",
+        "runs_out_soon": "promo codes run out soon",
+        "format_exhausted": "its format can't give enough promo codes",
+    }[alert.kind]
+    what = what if what == "out of promo codes" else f"{what} ({left})"
+    runs_out = alert.runs_out_at and f"{alert.runs_out_at:%Y-%m-%d %H:%M} UTC, if codes go out as in the last days"
+    return Mail(
+        name=alert.pool_name,
+        what=what,
+        lead=f"{alert.pool_name}: {what}.",
+        facts={
+            "Pool": alert.pool,
+            "Available codes": f"{alert.available:,}",
+            "Alert threshold": None if alert.level is None else f"{alert.level:,}",
+            "Runs out": runs_out,
+            "Noticed": f"{alert.raised_at:%Y-%m-%d %H:%M} UTC",
+        },
+        advice=f"{advice_of(alert)} The next mail comes only after the pool has recovered.",
+        links={
+            "Pool": page_url(f"/pools/promo-codes/{quote(alert.pool, safe='', errors='replace')}"),
+            "Run in Airflow": run,
+        },
+    )
+
+
+def advice_of(alert: Alert) -> str:
+    """Say what helps, which depends on how the pool is filled and what its format can give (TU-02)."""
+    if alert.fill_method == "upload":
+        return "Upload codes into the pool."
+    if alert.kind == "format_exhausted" or alert.format_available == 0:
+        return (
+            f"The format {alert.format} has {alert.format_available or 0:,} codes left. Choose another format on the "
+            "pool's page and generate codes with it. If there is none, add one with longer codes or a larger alphabet "
+            "to the project settings."
+        )
+    if alert.fill_method == "generate":
+        return "Generate codes on the pool's page."
+    return "Upload codes into the pool, or generate them on its page."
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"

@@ -33,6 +33,11 @@ NOTE_LENGTH = 1000
 ENDED = (DagRunState.SUCCESS, DagRunState.FAILED)
 GOING_ON = [DagRunState.QUEUED, DagRunState.RUNNING]
 RUNS_ASKED_ABOUT = 200
+NOTICED_KEY = "noticed"
+"""Of the XCom with what can't be imported, a line each; `run_notes` puts it into the run's note."""
+MOST_NOTICED = 10
+TRIES = 5
+"""How often a logical date is looked for that no other run has: two dispatchers may ask in the same microsecond."""
 KEPT_IN_PLACE = ("file.too_big", "file.not_removable")
 MOST_LOGGED = 200
 FIRST_PAUSE = timedelta(minutes=1)
@@ -87,13 +92,16 @@ def start_imports() -> dict[str, int]:
 
     counts = {"started": 0, "refused": 0, "waiting": 0, "unusable": 0}
     failures = []
+    noticed: list[str] = []
     with open_runtime() as runtime:
         close_abandoned(runtime)  # first: an open job holds other types' files back
         listing = landing.list_landing(runtime, datetime.now(UTC))
         counts["waiting"] = len(listing.waiting)
         log_waiting(listing.waiting)
         try:
-            counts["unusable"] = report_unusable(runtime, listing.unusable)
+            fresh = report_unusable(runtime, listing.unusable)
+            counts["unusable"] = len(fresh)
+            noticed += [f"{entry.file_name}: it {entry.reason}" for entry in fresh]
         except Exception as error:
             failures.append(f"unusable entries: {describe(error)}")
             log.error("Entries that can't be imported could not be reported: %s", describe(error))
@@ -103,13 +111,15 @@ def start_imports() -> dict[str, int]:
                 continue
             try:
                 if arrival.import_type is None:
-                    refuse(runtime, arrival)
+                    noticed.append(refuse(runtime, arrival))
                     counts["refused"] += 1
                 elif start_import(runtime, arrival):
                     counts["started"] += 1
             except Exception as error:
                 failures.append(f"{arrival.file_name}: {describe(error)}")
                 log.error("%s could not be started: %s", arrival.file_name, describe(error))
+    if noticed:
+        note(noticed)
     if failures:
         raise PickUpError(f"{len(failures)} files could not be started; the log names them")
     return counts
@@ -123,13 +133,25 @@ def log_waiting(waiting: Sequence[Waiting]) -> None:
         log.info("… and %s more wait", len(waiting) - MOST_LOGGED)
 
 
-def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> int:
+def note(noticed: Sequence[str]) -> None:
+    """Keep what can't be imported for the run's note."""
+    from airflow.sdk import get_current_context
+
+    from include.importing.names import one_line
+
+    lines = [one_line(line) for line in noticed[:MOST_NOTICED]]
+    if len(noticed) > MOST_NOTICED:
+        lines.append(f"and {len(noticed) - MOST_NOTICED:,} more, which the page of imports lists")
+    get_current_context()["ti"].xcom_push(key=NOTICED_KEY, value=lines)
+
+
+def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> Sequence[Unusable]:
     """Write entries that can't be imported into the history, and tell the subscribers: each once (X-01, X-12).
 
     Of those that are ignored on purpose history and log are enough: markers and checksums would mean a mail a day.
 
     Returns:
-        How many are new. The rest of very many comes with the next ticks.
+        The new ones. The rest of very many comes with the next ticks.
     """
     from airflow.sdk import get_current_context
 
@@ -142,7 +164,7 @@ def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> int:
         log.warning("%s is not imported: it %s", entry.url, entry.reason)
     if alarming := [entry for entry in fresh if entry.rule != IGNORED]:
         UnusableNotifier(alarming).send(get_current_context())
-    return len(fresh)
+    return fresh
 
 
 def runs_going_on(ready: Sequence[Arrival]) -> set[str]:
@@ -167,8 +189,8 @@ def runs_going_on(ready: Sequence[Arrival]) -> set[str]:
     return going_on
 
 
-def refuse(runtime: Runtime, arrival: Arrival) -> None:
-    """Refuse a file that belongs to no import type, and tell the subscribers (X-01)."""
+def refuse(runtime: Runtime, arrival: Arrival) -> str:
+    """Refuse a file that belongs to no import type, tell the subscribers (X-01), and return what was wrong."""
     from airflow.sdk import get_current_context
 
     from import_tasks import digest
@@ -179,9 +201,11 @@ def refuse(runtime: Runtime, arrival: Arrival) -> None:
         runtime, arrival, run_key=f"pick_up_files/{make_run_id(arrival, 1)}", launched_by=f"file drop {arrival.url}"
     )
     reporting.write_report(runtime, job_id)
-    result = digest(reporting.close_job(runtime, job_id))
-    log.warning("%s is refused: %s", arrival.file_name, result["reason"]["message"])
+    result = digest(runtime, reporting.close_job(runtime, job_id))
+    told = f"{arrival.file_name} is refused: {result['reason']['message']}"
+    log.warning("%s", told)
     ImportNotifier(result).send(get_current_context())
+    return told
 
 
 def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
@@ -241,27 +265,45 @@ def trigger(target: str, run_id: str, arrival: Arrival) -> bool:
     from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-    answer = SUPERVISOR_COMMS.send(
-        TriggerDagRun(
-            dag_id=target,
-            run_id=run_id,
-            conf={"file": arrival.url, LISTED_VERSION: arrival.version},
-            note=arrival.file_name[:NOTE_LENGTH],
+    for _ in range(TRIES):
+        answer = SUPERVISOR_COMMS.send(
+            TriggerDagRun(
+                dag_id=target,
+                run_id=run_id,
+                logical_date=logical_date(),
+                conf={"file": arrival.url, LISTED_VERSION: arrival.version},
+                note=arrival.file_name[:NOTE_LENGTH],
+            )
         )
-    )
-    if isinstance(answer, ErrorResponse):
-        if answer.error is ErrorType.DAGRUN_ALREADY_EXISTS:
+        if not isinstance(answer, ErrorResponse):
+            return True
+        if answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
+            break
+        if has_run(target, run_id):
             return False
-        raise AirflowRuntimeError(answer)
-    return True
+    raise AirflowRuntimeError(answer)
+
+
+def logical_date() -> datetime:
+    """Return the logical date of the next run: without one, Airflow's home page doesn't count a run that has failed.
+
+    A DAG has one run a logical date (3.3.2), and the newest is the one that the page goes by.
+    """
+    return datetime.now(UTC)
+
+
+def has_run(target: str, run_id: str) -> bool:
+    """Tell whether a DAG has a run of this id."""
+    from airflow.sdk import get_current_context
+
+    return get_current_context()["ti"].get_dr_count(dag_id=target, run_ids=[run_id]) > 0
 
 
 def find_run(target: str, run_id: str) -> Any:
     """Return a DAG run with `state` and `end_date`, or None when there is none."""
-    from airflow.sdk import get_current_context
     from airflow.sdk.execution_time.comms import GetDagRun
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-    if get_current_context()["ti"].get_dr_count(dag_id=target, run_ids=[run_id]) == 0:
+    if not has_run(target, run_id):
         return None
     return SUPERVISOR_COMMS.send(GetDagRun(dag_id=target, run_id=run_id))

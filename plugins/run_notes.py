@@ -1,4 +1,4 @@
-"""A listener that writes the outcome of an import or a generation into its run's note, where the list of runs shows it.
+"""A listener that writes the outcome of an import or a generation into its run's note: an icon in the list of runs.
 
 A task can't: Airflow 3.3's execution API takes a note only when a run is created. Listeners of DAG runs are called
 where the run's state changes (the scheduler, or the API server when a person changes it), inside that session. That a
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TOP_UP = "top_up_promo_pools"
+TOP_UP, PICK_UP = "top_up_promo_pools", "pick_up_files"
 NOTE_LENGTH = 1000
 
 
@@ -93,6 +93,9 @@ def write_note(dag_run: DagRun) -> None:
     if session is not None and dag_run.dag_id == TOP_UP:
         note_top_ups(dag_run, session)
         return
+    if session is not None and dag_run.dag_id == PICK_UP:
+        note_pick_up(dag_run, session)
+        return
     task_id = telling_task(dag_run.dag_id)
     if session is None or task_id is None:
         return
@@ -140,6 +143,21 @@ def note_top_ups(dag_run: DagRun, session: Session) -> None:
         dag_run.note = told
 
 
+def note_pick_up(dag_run: DagRun, session: Session) -> None:
+    """Set the note to what can't be imported of the landing area, unless a person has written one. Source: X-01."""
+    from airflow.models.xcom import XComModel
+    from sqlalchemy import select
+
+    from pick_up_tasks import NOTICED_KEY
+
+    query = select(XComModel).where(
+        XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == NOTICED_KEY
+    )
+    found = session.scalar(query)
+    if found is not None and not dag_run.note:
+        dag_run.note = "\n".join(XComModel.deserialize_value(found))[:NOTE_LENGTH]
+
+
 def outcome_of_top_up(result: dict[str, Any]) -> str:
     """Say in one line what a pool got; blank when it got nothing."""
     done = [f"{result['added']:,} codes added ({result['reason']})"] if result["added"] else []
@@ -156,10 +174,11 @@ def outcome_of_generation(result: dict[str, Any]) -> str:
 
 def outcome(result: dict[str, Any]) -> str:
     """Say in one line how an import ended; no cell values (X-20)."""
-    text = f"{result['file']}: {result['state'].replace('_', ' ')}"
+    rehearsal = "dry run: " if result["is_dry_run"] else ""
+    text = f"{result['file']}: {rehearsal}{result.get('outcome', result['state']).replace('_', ' ')}"
     if reason := result.get("reason"):
         return f"{text} ({reason['rule']})"
     if earlier := result.get("duplicate_of"):
         return f"{text} of job {earlier}"
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result["rows"].items() if count)
-    return f"{text}{f': {counts}' if counts else ''}{' (dry run)' if result['is_dry_run'] else ''}"
+    return f"{text}{f': {counts}' if counts else ''}"

@@ -119,7 +119,7 @@ GIFT_CARD_POOLS = ImportType(
     load_rules=(
         LoadRule(
             "system_name.duplicate_in_file",
-            "The pool system name {value} stands on line {line} of this file already; the first row is used.",
+            "Duplicate pool system name {value}, first seen on line {line}. The first row is kept.",
             "X-17",
         ),
         LoadRule(
@@ -129,7 +129,7 @@ GIFT_CARD_POOLS = ImportType(
         ),
         LoadRule(
             "product_external_id.duplicate_in_file",
-            "The external product ID {value} stands on line {line} of this file already, for the same external system.",
+            "Duplicate external product ID {value}, first seen on line {line} for the same external system.",
             "X-17",
         ),
         LoadRule(

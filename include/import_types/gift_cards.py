@@ -130,7 +130,7 @@ GIFT_CARDS = ImportType(
     load_rules=(
         LoadRule(
             "card_number.duplicate_in_file",
-            "This card number stands on line {line} of this file already; the first row is used.",
+            "Duplicate card number, first seen on line {line}. The first row is kept.",
             "X-17",
         ),
         LoadRule(

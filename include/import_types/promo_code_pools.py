@@ -213,7 +213,7 @@ PROMO_CODE_POOLS = ImportType(
         ),
         LoadRule(
             "system_id.duplicate_in_file",
-            "The pool ID {value} stands on line {line} of this file already; the first row is used.",
+            "Duplicate pool ID {value}, first seen on line {line}. The first row is kept.",
             "X-17",
         ),
         LoadRule(

@@ -31,7 +31,7 @@ def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mappi
         if "pool" not in mapping.field_indexes:
             raise FileRefused(
                 "file.no_pool",
-                "Nothing says which pool the codes go to: the file has no column pool, and there is no setting pool. "
+                "Choose a pool for these codes: the file has no column pool, and there is no setting pool. "
                 "A file in the folder promo_codes/<pool ID>/ goes to that pool.",
             )
         return
@@ -129,7 +129,7 @@ PROMO_CODES = ImportType(
     load_rules=(
         LoadRule(
             "code.duplicate_in_file",
-            "This code stands on line {line} of this file already; the first row is used.",
+            "Duplicate code, first seen on line {line}. The first row is kept.",
             "X-17",
         ),
         LoadRule(

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
 from include.importing import jobs
-from include.importing.jobs import CHUNK, JOB, PARENT, REJECT, Job, State
+from include.importing.jobs import CHUNK, JOB, PARENT, REJECT, Job, JobCounts, State
+from include.importing.outcomes import has_outcome, outcome_of
 
 JOBS_PER_PAGE = 50
 REJECTS_PER_PAGE = 50
@@ -33,7 +34,7 @@ class JobFilter:
 
     Args:
         import_types: one of these; none finds nothing.
-        states: one of these; none means any.
+        states: one of these states or outcomes; none means any.
         name_part: stands in the file's name, in any letter case; "" means any.
         since, until: launched in this time; the end is not part of it.
     """
@@ -64,6 +65,11 @@ class ListedJob:
     rows_unchanged: int | None
     rows_not_found: int | None
     rows_rejected: int | None
+
+    @property
+    def outcome(self) -> str:
+        """What became of the file: the state, and for a completed job what its rows came to."""
+        return _outcome(self)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,16 @@ class LinkedJob:
     file_name: str
     state: State
     launched_at: datetime
+    is_dry_run: bool
+    rows_read: int | None
+    rows_not_found: int | None
+    rows_rejected: int | None
     fixed: int = 0
+
+    @property
+    def outcome(self) -> str:
+        """What became of the file: the state, and for a completed job what its rows came to."""
+        return _outcome(self)
 
 
 @dataclass(frozen=True)
@@ -176,6 +191,11 @@ class JobDetails:
         return is_moving(self.job)
 
 
+def _outcome(job: ListedJob | LinkedJob) -> str:
+    rows = JobCounts(read=job.rows_read or 0, not_found=job.rows_not_found or 0, rejected=job.rows_rejected or 0)
+    return outcome_of(job.state, rows)
+
+
 def is_moving(job: Job | ListedJob) -> bool:
     """Tell whether a job changes by itself."""
     return job.finished_at is None and job.state not in WAITING
@@ -231,7 +251,7 @@ def page_of_jobs(
 def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [JOB.c.import_type.in_(wanted.import_types)]
     if wanted.states:
-        conditions.append(JOB.c.state.in_(wanted.states))
+        conditions.append(sa.or_(*(has_outcome(JOB, state) for state in wanted.states)))
     if wanted.name_part:
         lowered = [sa.func.lower(text.collate("pg_c_utf8")) for text in (JOB.c.file_name, sa.literal(wanted.name_part))]
         conditions.append(sa.func.strpos(*lowered) > 0)

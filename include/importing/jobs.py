@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from include.importing.errors import FileRefused
+from include.importing.outcomes import outcome_of
 
 METADATA = sa.MetaData(schema="ledger")
 
@@ -212,6 +213,11 @@ class Job:
         return FileRefused(self.refusal_rule or "", self.refusal_message or "")
 
     @property
+    def outcome(self) -> str:
+        """What became of the file: the state, and for a completed job what its rows came to."""
+        return outcome_of(self.state, self.counts)
+
+    @property
     def counts(self) -> JobCounts:
         """The outcome counts, 0 where nothing was counted."""
         return JobCounts(
@@ -239,10 +245,16 @@ class JobResult:
     rules: list[dict[str, Any]] = field(default_factory=list)
     rejects_open: int = 0
     rejects_fixed: int = 0
+    is_dry_run: bool = False
+
+    @property
+    def outcome(self) -> str:
+        """What became of the file: the state, and for a completed job what its rows came to."""
+        return outcome_of(self.state, self.rows)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        return asdict(self)
+        return asdict(self) | {"outcome": self.outcome}
 
 
 class FileTaken(Exception):
@@ -414,6 +426,30 @@ def evidence(connection: Connection, job_id: int) -> Iterator[dict[str, Any]]:
     yield from connection.execute(query.order_by(CHUNK.c.number), execution_options={"yield_per": 16}).scalars()
 
 
+def common_sentences(connection: Connection, job_id: int) -> dict[str, dict[str, int]]:
+    """Return what is wrong with most of the rows that break each rule: rule → sentence → rows, most rows first."""
+    rows = connection.execute(_COMMON_SENTENCES, {"job": job_id})
+    counted: dict[str, dict[str, int]] = {}
+    for key, sentences in rows:
+        total = counted.setdefault(key.split(" ")[0], {})
+        for sentence, count in sentences.items():
+            total[sentence] = total.get(sentence, 0) + count
+    return {
+        rule: dict(sorted(total.items(), key=lambda counted_sentence: -counted_sentence[1]))
+        for rule, total in counted.items()
+    }
+
+
+_COMMON_SENTENCES = sa.text(
+    """
+    SELECT entry.key, entry.value -> 'sentences'
+    FROM ledger.import_chunk AS chunk, jsonb_each(chunk.evidence) AS entry (key, value)
+    WHERE chunk.job_id = :job AND entry.value -> 'sentences' <> '{}'
+    ORDER BY chunk.number
+    """
+)
+
+
 def rule_counts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
     """Return how many rows each rule rejected or warned about, most frequent first."""
     rows = connection.execute(
@@ -485,6 +521,7 @@ def result(connection: Connection, job_id: int) -> JobResult:
         rules=rule_counts(connection, job_id),
         rejects_open=total - fixed,
         rejects_fixed=fixed,
+        is_dry_run=job.is_dry_run,
     )
 
 

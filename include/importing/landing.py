@@ -115,12 +115,15 @@ def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched
     known = ", ".join(import_types.IMPORT_TYPES)
     request = Request(UNKNOWN_TYPE, arrival.url, run_key, launched_by)
     job_id = take_file(runtime, request).job_id
-    place = "at the top of the landing area" if arrival.folder == "." else f"in the folder {arrival.folder}"
+    place = "at the top of the landing area" if arrival.folder == "." else f'in "{arrival.folder}"'
     with values_hidden(), runtime.engine.begin() as connection:
         jobs.refuse(
             connection,
             job_id,
-            FileRefused("file.unknown_type", f"The file lies {place}, which belongs to no import type ({known})."),
+            FileRefused(
+                "file.unknown_type",
+                f"This file lay {place}, which is not the folder of any import type. Put it into one of: {known}.",
+            ),
         )
     return job_id
 

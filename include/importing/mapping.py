@@ -75,8 +75,14 @@ class ColumnMapping:
         return _shortened(header) or "no name"
 
     def told(self, column: Column) -> str:
-        """Name a column in a message, which goes into logs and mails: an unmatched header is masked anyway (X-20)."""
-        if column.header.strip() and column.how is not How.UNMATCHED and self._is_safe(column):
+        """Name a column in a message, which goes into logs and mails, by its header unless that may be data (X-20).
+
+        That of a column which isn't imported may be, also beside a field's name, where any other such looks like data.
+        """
+        is_certain = column.how is not How.UNMATCHED or not any(
+            looks_like_data(other.header) for other in self.columns if other.how is not How.EXACT
+        )
+        if column.header.strip() and is_certain and self._is_safe(column):
             return _shortened(column.header)
         return f"column {column.index + 1} ({mask_header(column.header) or 'no name'})"
 

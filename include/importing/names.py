@@ -8,6 +8,14 @@ from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
 _DATA = re.compile(r"[^\s'\"`,;:=]*(?:\d{5}|@)[^\s'\"`,;]*")
+MASK = "…"
+"""Stands for what is left out of a masked value, on pages, in mails and logs. One sign, whatever is masked."""
+ASCII_MASK = "..."
+"""The same in sentences that go into a file of the sender's encoding."""
+MOST_DIGITS = 8
+"""Of a text that may stand in clear: phone and card numbers have more, dates and names of pools have not."""
+_AMOUNT = re.compile(r"\s*[+-]?[0-9]{1,9}([.,][0-9]{1,4})?\s*")
+_DATE = re.compile(r"\s*[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}(?![0-9]).{0,24}", re.DOTALL)
 LONGEST_NAME = 100
 """Longer texts are no misspelt names; comparing them would take time that grows with the square of their length."""
 
@@ -53,6 +61,21 @@ def one_line(text: str) -> str:
     return "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in line)
 
 
+def mask(text: str) -> str:
+    """Return a masked value: `…`, and of a long one its last four characters, which tell cards apart (X-20)."""
+    return f"{MASK}{text[-4:] if len(text) >= 12 else ''}" if text.strip() else ""
+
+
+def may_be_private(text: str) -> bool:
+    """Tell values that may be somebody's under any header, as columns may be swapped: card numbers, phones, addresses.
+
+    A text of few digits, an amount and a date may not (X-20).
+    """
+    digits = sum(character.isdigit() for character in text)
+    is_number = digits > MOST_DIGITS and not _AMOUNT.fullmatch(text) and not _DATE.fullmatch(text)
+    return "@" in text or is_number
+
+
 def mask_data(text: str) -> str:
     """Mask the words of a sentence that look like data: numbers as long as a card's or a phone's, e-mail addresses."""
     return _DATA.sub(lambda found: mask_header(found[0]), text)
@@ -61,4 +84,4 @@ def mask_data(text: str) -> str:
 def mask_header(header: str) -> str:
     """Return the beginning of an unmatched header: a file without headers has data there. Source: X-20."""
     text = header.strip()
-    return f"{text[: min(3, len(text) // 3)]}…" if text else ""
+    return f"{text[: min(3, len(text) // 3)]}{MASK}" if text else ""

@@ -6,7 +6,7 @@ Touches neither the ledger nor any target table. Values of sensitive fields are 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,13 +19,14 @@ from include.importing.chunk_plan import Inspection
 from include.importing.import_type import Field, ImportType, Kind
 from include.importing.inspection import Looked, describe_oddities, look_at
 from include.importing.mapping import ColumnMapping
+from include.importing.names import MASK, mask, may_be_private
 from include.importing.places import permitted
 from include.importing.records import Block
+from include.importing.rule_sentences import for_people
 from include.importing.runtime import Runtime
 from include.importing.settings_files import given_texts, read_layers
 from include.importing.stages import values_hidden
 from include.importing.storage import Location
-from include.importing.suites import HIDDEN
 from include.importing.validation import Judge, read_lookups
 
 FIRST_ROWS = 10
@@ -131,13 +132,11 @@ def judge_first_rows(
     text: Location,
     *,
     rows: int = FIRST_ROWS,
-    is_mapping_sure: bool = True,
 ) -> list[PreviewRow]:
     """Read the first rows of a file with a mapping, and judge them as an import with these settings would.
 
     Args:
         text: the file in UTF-8.
-        is_mapping_sure: each column was found by its name; else any of them may hold anything.
 
     Raises:
         FileRefused: an import would refuse the file.
@@ -147,37 +146,33 @@ def judge_first_rows(
     judge = Judge(
         runtime, declared, dialect=looked.inspection.dialect, mapping=mapping, import_settings=looked.settings,
         launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,
-        hidden=[
-            field.name
-            for field in declared.all_fields(runtime.project)
-            if field.sensitive or field.is_secret or not is_mapping_sure
-        ],
+        hidden=hidden_fields(declared.all_fields(runtime.project), mapping), masks_private=True,
     )  # fmt: skip
     with text.open_parts() as stream:
-        return _rows(judge, stream, looked.inspection, rows, shown_cell if is_mapping_sure else safely_shown_cell)
+        return _rows(judge, stream, looked.inspection, rows)
 
 
-def _rows(
-    judge: Judge, text: BinaryIO, inspection: Inspection, rows: int, show: Callable[[Mapping[Any, Any], Field], str]
-) -> list[PreviewRow]:
+def hidden_fields(fields: Sequence[Field], mapping: ColumnMapping) -> list[str]:
+    """Return the fields whose values people may not read: by what the field is, never because a row is rejected.
+
+    All of them where no header is a field's name: the first row may be data, and any column may hold anything (X-20).
+    """
+    return [field.name for field in fields if field.sensitive or field.is_secret or not mapping.is_headed]
+
+
+def _rows(judge: Judge, text: BinaryIO, inspection: Inspection, rows: int) -> list[PreviewRow]:
     for chunk in inspection.chunks:
         for block in records.read_blocks(text, chunk, inspection.dialect, len(inspection.header), _FIRST_BYTES):
-            return judged_rows(judge, block, rows, show)
+            return judged_rows(judge, block, rows)
     return []
 
 
-def judged_rows(
-    judge: Judge, block: Block, rows: int, show: Callable[[Mapping[Any, Any], Field], str]
-) -> list[PreviewRow]:
-    """Judge a block and return its first rows.
-
-    Args:
-        show: returns the text of a cell, given the frame's row and the field; `<field>__is_known` tells whether a
-            lookup of ours has the cell's value.
-    """
+def judged_rows(judge: Judge, block: Block, rows: int) -> list[PreviewRow]:
+    """Judge a block and return its first rows, as people may read them."""
     judged = judge.judge(block)
     known = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
     shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
+    show = shown_cell if judge.mapping.is_headed else safely_shown_cell
     values = {
         int(row["line"]): {field.name: show(row, field) for field in shown}
         for row in judged.frame.head(rows).rename(columns=known).to_dict("records")
@@ -188,21 +183,26 @@ def judged_rows(
     for each in judged.dropped.to_pylist():
         dropped.setdefault(each["line"], []).append(each["reasons"])
     return [
-        PreviewRow(line, values.get(line, {}), reasons.get(line, ""), " | ".join(dropped.get(line, ())))
+        PreviewRow(
+            line,
+            values.get(line, {}),
+            for_people(reasons.get(line, "")),
+            for_people(" | ".join(dropped.get(line, ()))),
+        )
         for line in lines
     ]
 
 
 def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell as it was sent, masked where it must be."""
+    """Return a cell as it was sent, masked where its field is, or where it may be somebody's under any header."""
     text = sent_text(row, field)
-    return masked(text, field) if field.sensitive or field.is_secret else text
+    return masked(text, field) if field.sensitive or field.is_secret or may_be_private(text) else text
 
 
 def safely_shown_cell(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell in full only where it can hold nobody's secret, whatever column is read as the field (X-20).
+    """Return a cell of a file without headers: in full only where it can hold nobody's secret, whatever it is (X-20).
 
-    That is: yes or no, a choice, a short number, a name that our own tables know.
+    That is: yes or no, a choice, a short number, a name that our own tables know; `<field>__is_known` says so.
     """
     text = sent_text(row, field)
     is_read = (value := row[field.name]) is not None and value == value
@@ -220,8 +220,5 @@ def sent_text(row: Mapping[Any, Any], field: Field) -> str:
 
 
 def masked(text: str, field: Field) -> str:
-    """Return the end of a cell alone, and nothing of a secret one."""
-    if field.is_secret:
-        return HIDDEN if text else ""
-    shown = min(4, len(text) // 3)  # a short name would else stand there in full
-    return f"{'*' * (len(text) - shown)}{text[len(text) - shown :]}"
+    """Return a masked cell; of a secret one not even the end."""
+    return mask(text) if not field.is_secret else MASK if text else ""

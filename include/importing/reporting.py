@@ -128,7 +128,7 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
         unfinished = (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW)
         if job.import_type == UNKNOWN_TYPE and job.state in unfinished and job.work_url is not None:
             # Its refusal was killed before it was recorded: nothing else can become of it.
-            refusal = FileRefused("file.unknown_type", "The folder of the file belongs to no import type.")
+            refusal = FileRefused("file.unknown_type", "This file did not lie in the folder of any import type.")
             jobs.refuse(connection, job_id, refusal)
             job = jobs.get(connection, job_id)
         if job.state in unfinished and failure is not None:

@@ -25,7 +25,7 @@ from include.importing.files import open_text
 from include.importing.import_type import Field, ImportType
 from include.importing.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
 from include.importing.mapping import ColumnMapping, How, map_columns, match_columns, override_key
-from include.importing.preview import FIRST_ROWS, PreviewRow, judged_rows, safely_shown_cell
+from include.importing.preview import FIRST_ROWS, PreviewRow, hidden_fields, judged_rows
 from include.importing.records import Chunk
 from include.importing.review_form import (
     LAUNCH,
@@ -339,15 +339,16 @@ def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, s
 
 def _first_rows(runtime: Runtime, job: Job) -> list[PreviewRow]:
     with stage(runtime, job.id) as (connection, job):
-        every = [field.name for field in import_types.get(job.import_type).all_fields(runtime.project)]
-        judge = judge_of(runtime, connection, job, hidden=every)
+        fields = import_types.get(job.import_type).all_fields(runtime.project)
+        hidden = hidden_fields(fields, ColumnMapping.from_json(job.mapping or {"columns": []}))
+        judge = judge_of(runtime, connection, job, hidden=hidden, masks_private=True)
         plan = jobs.chunks(connection, job.id)
         inspection.ensure_text(runtime, job)
     for chunk in plan[:1]:
         first = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
         with open_text(runtime, job) as text:
             for block in records.read_blocks(text, first, judge.dialect, len(judge.mapping.columns), _FIRST_BYTES):
-                return judged_rows(judge, block, FIRST_ROWS, safely_shown_cell)
+                return judged_rows(judge, block, FIRST_ROWS)
     return []
 
 

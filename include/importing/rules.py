@@ -46,6 +46,7 @@ from great_expectations.expectations.metrics.map_metric_provider.column_map_metr
 )
 from great_expectations.expectations.metrics.metric_provider import metric_partial
 from great_expectations.expectations.registry import get_expectation_impl
+from great_expectations.render.renderer_configuration import RendererConfiguration
 from great_expectations.validator.metric_configuration import MetricConfiguration
 from great_expectations.validator.validator import ValidationDependencies
 
@@ -149,6 +150,16 @@ class RowRule(ColumnMapExpectation, ABC):
         if (values["when_column"] is None) != (values["when_value"] is None):
             raise ValueError("when_column and when_value belong together")
         return values
+
+    @classmethod
+    def _prescriptive_template(cls, renderer_configuration: RendererConfiguration) -> RendererConfiguration:
+        """Name the rule on GX's own page, and say it in its own words: GX would show a call of Python."""
+        configuration = renderer_configuration.configuration
+        meta = (configuration.meta if configuration is not None else None) or {}
+        if "message" not in meta:
+            return super()._prescriptive_template(renderer_configuration)
+        renderer_configuration.template_str = f"{meta['rule']}: {meta['message']}".replace("$", "$$")
+        return renderer_configuration
 
     @abstractmethod
     def failing(self, frame: pd.DataFrame) -> Column:

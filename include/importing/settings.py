@@ -246,8 +246,8 @@ class ImportSettings(BaseModel):
     pool: EntryName | None = Field(None, description="The pool that codes go to, by its system id.")
     on_existing: Literal["reject", "update_dates"] = Field(
         "reject",
-        description="What becomes of a code that is there already, unused, with other dates. update_dates gives it the "
-        "row's: a blank cell opens the window. A date without a column says nothing.",
+        description="If an unused code already exists with other dates: reject the row, or replace the dates. An empty "
+        "cell removes the limit; a missing column says nothing about it.",
     )
     code_pattern: CodePattern | None = Field(
         None,
@@ -267,7 +267,7 @@ class ImportSettings(BaseModel):
         None, description="Static segment that every customer of the file joins; it is made when it does not exist."
     )
     on_invalid_optional: Literal["reject_row", "drop_value"] = Field(
-        "reject_row", description="What an invalid optional value costs: the row, or the value alone."
+        "reject_row", description="If an optional value is invalid: reject the row, or import it without that value."
     )
     replace_external_ids: bool = Field(
         False,
@@ -290,7 +290,7 @@ class ImportSettings(BaseModel):
         "when left out.",
     )
     rejects_verbatim: bool = Field(
-        False, description="Write the rejected-rows file without the ' that keeps spreadsheets from running formulas."
+        False, description="Don't put ' before values that a spreadsheet would run as formulas."
     )
     settle_seconds: float = Field(
         5, ge=0, le=86_400, description="How long a file must be unchanged before it is picked up."

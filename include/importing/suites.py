@@ -55,6 +55,7 @@ from great_expectations.validator.validator import Validator
 from include.importing.damage import show_invisible
 from include.importing.errors import SuiteError
 from include.importing.import_type import Field
+from include.importing.names import ASCII_MASK, mask, may_be_private
 from include.importing.rules import RowRule
 from include.importing.wildcards import expand_entries
 
@@ -62,7 +63,9 @@ QUOTED_CHARACTERS = 100
 """How much of a value a sentence quotes. Source: X-08."""
 
 BLANK = "(blank)"
-HIDDEN = "(hidden)"
+COMMON_SENTENCES = 10
+FEW_VALUES = 5
+"""So many distinct values are told of as they are; of more only those that several rows share."""
 _SHORT_NUMBER = r"(^|[^\pN])\p{Nd}{3,4}($|[^\pN])"
 """What a CVV looks like, wherever in a cell it stands."""
 _SHORT_ASCII_NUMBER = r"(^|[^0-9])[0-9]{3,4}($|[^0-9])"
@@ -254,7 +257,12 @@ class Checker:
 
 
 def sentences(
-    result: RuleResult, frame: pd.DataFrame, *, hidden: Collection[str] = (), masks_codes: bool = False
+    result: RuleResult,
+    frame: pd.DataFrame,
+    *,
+    hidden: Collection[str] = (),
+    masks_codes: bool = False,
+    masks_private: bool = False,
 ) -> list[str]:
     """Say for each row that breaks a rule what is wrong with it.
 
@@ -267,6 +275,7 @@ def sentences(
         hidden: fields whose values are never quoted.
         masks_codes: in what the row itself says, replace numbers that look like a CVV: the file has CVVs, and where its
             columns are shifted or swapped they stand under other headers (X-20).
+        masks_private: mask what may be somebody's under any header, for pages and mails.
 
     Returns:
         One sentence per `result.rows`, in that order.
@@ -286,13 +295,55 @@ def sentences(
         elif column is None:
             parts.append(_argument(rule.expectation, place))
         elif column.split("__")[0] in hidden:
-            parts.append(HIDDEN)
+            parts.append(ASCII_MASK)
         else:
             is_own = "__" not in column or column.endswith("__sent")  # else the project says it, not the row
-            parts.append(_quoted(pa.array(frame[column]).take(rows), masks_codes=masks_codes and is_own))
+            values = pa.array(frame[column]).take(rows)
+            if masks_private and is_own:
+                values = _without_private(values)
+            parts.append(_quoted(values, masks_codes=masks_codes and is_own))
     if all(isinstance(part, str) for part in parts):
         return ["".join(parts)] * len(rows)
     return cast("list[str]", pc.binary_join_element_wise(*parts, "").to_numpy(zero_copy_only=False).tolist())
+
+
+def common_sentences(
+    result: RuleResult, frame: pd.DataFrame, *, hidden: Collection[str], masks_codes: bool
+) -> dict[str, int]:
+    """Say what is wrong with most of the rows that break a rule, for pages and mails: sentence → rows.
+
+    Pool names, statuses, dates and amounts are the answer that a person looks for. Only few values, or such as several
+    rows share, are quoted: where a file's columns are swapped, every row has another card number or name (X-20).
+
+    Args:
+        hidden: fields whose values must not be read there.
+        masks_codes: see `sentences`.
+
+    Returns:
+        The most frequent ones; nothing of a rule that quotes no other fields.
+    """
+    rule = result.rule
+    places = [_column_of(place, rule.field, frame.columns) for _, place in _parsed(rule.message) if place]
+    columns = list(dict.fromkeys(column for column in places if column is not None))
+    clear = [column for column in columns if column.split("__")[0] not in hidden]
+    if not clear or not len(result.rows):
+        return {}
+    rows = pa.array(result.rows)
+    table = pa.table({column: pa.array(frame[column]).take(rows) for column in clear})
+    counted = table.group_by(clear, use_threads=False).aggregate([([], "count_all")])
+    if counted.num_rows > FEW_VALUES:
+        counted = counted.filter(pc.greater(counted["count_all"], 1))
+    counted = counted.sort_by([("count_all", "descending")]).slice(0, COMMON_SENTENCES)
+    shown = {column: counted[column] if column in clear else pa.nulls(counted.num_rows) for column in columns}
+    small = pd.DataFrame({name: pd.Series(pd.arrays.ArrowExtensionArray(values)) for name, values in shown.items()})
+    positions = np.arange(counted.num_rows, dtype=np.int64)
+    told = sentences(
+        RuleResult(rule, positions, {}), small, hidden=hidden, masks_codes=masks_codes, masks_private=True
+    )  # fmt: skip
+    found: dict[str, int] = {}
+    for sentence, count in zip(told, counted["count_all"].to_pylist(), strict=True):
+        found[sentence] = found.get(sentence, 0) + count
+    return found
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -489,6 +540,15 @@ def _column_of(place: str, field: str, columns: Collection[str]) -> str | None:
 def _argument(expectation: Expectation, name: str) -> str:
     argument = getattr(expectation, name)
     return ", ".join(map(str, argument)) if isinstance(argument, list) else str(argument)
+
+
+def _without_private(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Mask texts that may be somebody's, whatever their column is called."""
+    if not pa.types.is_string(values.type) and not pa.types.is_large_string(values.type):
+        return values
+    distinct = pc.unique(values)
+    texts = [mask(text) if text is not None and may_be_private(text) else text for text in distinct.to_pylist()]
+    return pa.array(texts, pa.string()).take(pc.index_in(values, value_set=distinct))
 
 
 def _quoted(values: pa.Array | pa.ChunkedArray, *, masks_codes: bool) -> pa.Array | pa.ChunkedArray:

@@ -109,9 +109,7 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
             if not found.problems and not found.refusal:
                 refuse_unusable(found.mapping, found.known, declared)
                 text = text_copy if text_copy.exists() else head
-                rows = judge_first_rows(
-                    runtime, connection, declared, looked, found.mapping, text, is_mapping_sure=not found.is_changed
-                )
+                rows = judge_first_rows(runtime, connection, declared, looked, found.mapping, text)
         except FileRefused as refusal:
             refusal_message = refusal.message
     return UploadPreview(

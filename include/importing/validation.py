@@ -31,7 +31,15 @@ from include.importing.records import RAGGED, ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
 from include.importing.stages import stage
-from include.importing.suites import QUOTED_CHARACTERS, Checker, Rule, RuleResult, load_suite, sentences
+from include.importing.suites import (
+    QUOTED_CHARACTERS,
+    Checker,
+    Rule,
+    RuleResult,
+    common_sentences,
+    load_suite,
+    sentences,
+)
 
 Positions = npt.NDArray[np.int64]
 Tell = Callable[[slice], Sequence[str]]
@@ -41,6 +49,7 @@ _TOLD_AT_ONCE = 100_000
 
 FIRST_LINES = 100
 """How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
+MOST_SENTENCES = 50
 LAUNCHED_AT = "job__launched_at"
 WRAPPED_CELLS = "file.wrapped_cells"
 LINE = "line"
@@ -67,11 +76,12 @@ class ChunkCounts:
 
 @dataclass
 class RuleTally:
-    """How often a rule failed, and where first. No values (X-20).
+    """How often a rule failed, and where first. No values but those that pages show (X-20).
 
     Args:
         drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
         share: of `evaluated`, that of the whole file, above which the rule says something; see `suites.Share`.
+        sentences: what is wrong with most of the rows, as `suites.common_sentences` says it; rows by sentence.
     """
 
     severity: str
@@ -80,12 +90,19 @@ class RuleTally:
     lines: list[int] = field(default_factory=list)
     drops: bool = False
     share: dict[str, Any] | None = None
+    sentences: dict[str, int] = field(default_factory=dict)
 
     def add(self, evaluated: int, lines: Sequence[int] | Positions) -> None:
         """Count one block's verdict."""
         self.evaluated += evaluated
         self.failed += len(lines)
         self.lines.extend(int(line) for line in lines[: max(0, FIRST_LINES - len(self.lines))])
+
+    def say(self, counted: Mapping[str, int]) -> None:
+        """Add one block's most frequent sentences; of very many the first are kept."""
+        for sentence, rows in counted.items():
+            if sentence in self.sentences or len(self.sentences) < MOST_SENTENCES:
+                self.sentences[sentence] = self.sentences.get(sentence, 0) + rows
 
 
 @dataclass(frozen=True)
@@ -170,6 +187,7 @@ class Judge:
     Args:
         unescape: take off the apostrophes that a rejected-rows file has put before cells (X-09).
         hidden: fields that no sentence may quote, beside the secret ones.
+        masks_private: sentences are for people, who may not see what may be somebody's under any header.
     """
 
     def __init__(
@@ -184,8 +202,10 @@ class Judge:
         lookups: Sequence[LookupTable],
         unescape: bool = False,
         hidden: Sequence[str] = (),
+        masks_private: bool = False,
     ) -> None:
         self.import_type = import_type
+        self._masks_private = masks_private
         self.fields = import_type.read_fields(runtime.project, mapping)
         self.dialect = dialect
         self.mapping = mapping
@@ -212,6 +232,7 @@ class Judge:
         self._checker = Checker(suite)
         secret = [each.name for each in self.fields if each.is_secret]
         self._hidden = [*hidden, *secret]
+        self._private = {each.name for each in self.fields if each.sensitive or each.is_secret}
         self._masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
         is_dropping = import_settings.on_invalid_optional == "drop_value"
         self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
@@ -358,7 +379,12 @@ class Judge:
             if self._drops(result.rule):
                 dropping.append(result)
                 continue
-            self.tallies[result.rule.id, result.rule.severity].add(result.evaluated, lines[result.rows])
+            tally = self.tallies[result.rule.id, result.rule.severity]
+            tally.add(result.evaluated, lines[result.rows])
+            if self.mapping.is_headed:
+                tally.say(
+                    common_sentences(result, frame, hidden=self._private, masks_codes=self._masks_codes)
+                )  # fmt: skip
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
                 failures.add(result.rule.id, positions[result.rows], self._tell(result, frame))
@@ -373,7 +399,11 @@ class Judge:
 
     def _tell(self, result: RuleResult, frame: pd.DataFrame) -> Tell:
         return lambda part: sentences(
-            replace(result, rows=result.rows[part]), frame, hidden=self._hidden, masks_codes=self._masks_codes
+            replace(result, rows=result.rows[part]),
+            frame,
+            hidden=self._hidden,
+            masks_codes=self._masks_codes,
+            masks_private=self._masks_private,
         )
 
     def _drops(self, rule: Rule) -> bool:
@@ -495,11 +525,13 @@ def _dropped_values(dropped: Mapping[str, _Broken], lines: Positions, fields: Ma
     return pa.concat_tables(tables) if tables else pa.table({})
 
 
-def judge_of(runtime: Runtime, connection: Connection, job: Job, *, hidden: Sequence[str] = ()) -> Judge:
+def judge_of(
+    runtime: Runtime, connection: Connection, job: Job, *, hidden: Sequence[str] = (), masks_private: bool = False
+) -> Judge:
     """Make the judge of a job that has been inspected.
 
     Args:
-        hidden: fields that no sentence may quote, beside the secret ones.
+        hidden, masks_private: see `Judge`.
     """
     if job.inspection is None or job.mapping is None:
         raise LookupError(f"job {job.id} has not been inspected")
@@ -515,6 +547,7 @@ def judge_of(runtime: Runtime, connection: Connection, job: Job, *, hidden: Sequ
         lookups=read_lookups(connection, import_type),
         unescape=job.inspection["unescape"],
         hidden=hidden,
+        masks_private=masks_private,
     )
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
+from include.importing.jobs import JobCounts
+from include.importing.outcomes import outcome_of
 from include.warehouse.search import contains
 
 POOL_LIMIT = 100_000
@@ -278,6 +280,16 @@ class HistoryEntry:
     finished_at: datetime | None
     dag_id: str | None
     dag_run_id: str | None
+
+    @property
+    def outcome(self) -> str:
+        """What became of it: the state, what an upload's rows came to, and whether a format gave all that was asked."""
+        if self.kind == "upload":
+            rejected = self.rejected or 0
+            read = (self.added or 0) + (self.updated or 0) + (self.unchanged or 0) + rejected
+            return outcome_of(self.state, JobCounts(read=read, rejected=rejected))
+        is_short = self.state == "completed" and (self.added or 0) < (self.requested or 0)
+        return "partly_generated" if is_short else self.state
 
 
 @dataclass(frozen=True)

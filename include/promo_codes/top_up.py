@@ -157,7 +157,12 @@ class TopUp:
 
 @dataclass(frozen=True)
 class Alert:
-    """One row of `ledger.promo_code_alert`, with its pool's name."""
+    """One row of `ledger.promo_code_alert`, with its pool's name and what decides on the cure.
+
+    Args:
+        fill_method: of the pool; None before its first code.
+        format_available: codes that the pool's format can still give.
+    """
 
     id: int
     pool: str
@@ -167,6 +172,9 @@ class Alert:
     available: int
     level: int | None
     runs_out_at: datetime | None
+    fill_method: str | None = None
+    format: str | None = None
+    format_available: int | None = None
 
 
 # -- judgement
@@ -180,7 +188,7 @@ def find_shortage(pool: Pool, stock: Stock, now: datetime) -> Shortage | None:
     if stock.available < pool.level:
         target = pool.level
         told = f"{stock.available:,} available, below {pool.level:,}"
-        reasons.append("the last code is gone" if stock.available == 0 else told)
+        reasons.append("no code is available" if stock.available == 0 else told)
     if pool.lead_hours is not None and (runs_out_at := stock.runs_out_at(now, pool.lead_hours)):
         assert stock.daily is not None
         target = max(target, int(stock.daily * pool.lead_hours / 24) + 1)
@@ -528,7 +536,9 @@ def send_alerts(engine: Engine, system_id: str, send: Callable[[Alert], bool], c
 _NEXT_UNSENT = sa.text(
     """
     SELECT alert.id, pool.system_id AS pool, pool.name AS pool_name, alert.kind, alert.raised_at, alert.available,
-        alert.level, alert.runs_out_at
+        alert.level, alert.runs_out_at, pool.fill_method, pool.format,
+        (SELECT stock.available FROM loyalty.promo_code_format_stock AS stock WHERE stock.name = pool.format)
+            AS format_available
     FROM ledger.promo_code_alert AS alert
     JOIN loyalty.promo_code_pool AS pool ON pool.system_id = alert.pool_system_id
     WHERE alert.pool_system_id = :pool AND alert.id > :after AND alert.sent_at IS NULL AND alert.recovered_at IS NULL

@@ -3,6 +3,9 @@
 A plugin's routes are open to anyone unless they ask for a user. Looking at an import type, its jobs and their files
 needs the right to read its DAG; starting an import needs the right to start a run of it. So do files that hold rows,
 in which values stand unmasked: the right to look is the one that is given away (X-21).
+
+Files of no type's folder have been refused by `pick_up_files`: who may read that DAG, or every type's, sees them. What
+is in such a file may belong to any type, so its rows are for those who may launch all of them.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from airflow.models import DagModel
 from fastapi import HTTPException, Request, status
 
 from include.import_types import IMPORT_TYPES
+from include.importing.places import UNKNOWN_TYPE
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -27,6 +31,7 @@ __all__ = [
     "can_launch",
     "can_read",
     "can_see_rows",
+    "can_see_unknown",
     "demand",
     "readable_types",
     "refuse_other_sites",
@@ -34,12 +39,13 @@ __all__ = [
 
 User = GetUserDep
 """Annotation of a route's user; without one the route answers 401."""
+PICK_UP = "pick_up_files"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
 def dag_of(import_type: str) -> str:
-    """Return the DAG that imports a type."""
-    return f"import_{import_type}"
+    """Return the DAG that imports a type, or has refused files of none."""
+    return PICK_UP if import_type == UNKNOWN_TYPE else f"import_{import_type}"
 
 
 def can_read(user: BaseUser, dag_id: str) -> bool:
@@ -56,6 +62,8 @@ def can_launch(user: BaseUser, dag_id: str) -> bool:
 
 def can_see_rows(user: BaseUser, dag_id: str) -> bool:
     """Tell whether a user may have files in which rows of an import stand as they were sent (X-21)."""
+    if dag_id == PICK_UP:
+        return all(can_launch(user, dag_of(import_type)) for import_type in IMPORT_TYPES)
     return can_launch(user, dag_id)
 
 
@@ -66,15 +74,20 @@ def can_answer(user: BaseUser, dag_id: str) -> bool:
     )
 
 
+def can_see_unknown(user: BaseUser) -> bool:
+    """Tell whether a user may look at files that were refused because their folder is no import type's (X-01)."""
+    return can_read(user, PICK_UP) or all(can_read(user, dag_of(import_type)) for import_type in IMPORT_TYPES)
+
+
 def readable_types(user: BaseUser) -> list[str]:
     """Return the import types whose DAGs a user may look at, in the order of their registration."""
     return [import_type for import_type in IMPORT_TYPES if can_read(user, dag_of(import_type))]
 
 
 _RIGHTS = {
-    "read": (can_read, "You have no right to read {dag}."),
-    "launch": (can_launch, "You have no right to launch {dag}."),
-    "rows": (can_see_rows, "This file is for those who may launch {dag}, and you may not."),
+    "read": (can_read, "You don't have permission to see {dag}. Ask an administrator."),
+    "launch": (can_launch, "You don't have permission to launch {dag}. Ask an administrator."),
+    "rows": (can_see_rows, "This file is for those who may launch {dag}. Ask an administrator."),
 }
 
 

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import OperationalError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 
@@ -25,6 +26,21 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
+
+TITLES = {
+    HTTPStatus.UNAUTHORIZED: "Please sign in",
+    HTTPStatus.FORBIDDEN: "You may not see this",
+    HTTPStatus.NOT_FOUND: "There is nothing here",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This page can't be reloaded",
+    HTTPStatus.GONE: "No longer kept",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "This link is not valid",
+    HTTPStatus.SERVICE_UNAVAILABLE: "Not available just now",
+}
+REASONS = {
+    HTTPStatus.NOT_FOUND: "Check the address, or begin with the list of imports.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "It only answers a form. Go back, and send the form again if it is still needed.",
+}
+"""In place of Starlette's own, which are phrases of HTTP."""
 
 
 class GuardedAnswers:
@@ -82,18 +98,22 @@ def make_app() -> FastAPI:
     app.add_middleware(GuardedAnswers)
     for outage in (WarehouseUnavailable, ConfigurationError, StorageError):
         app.add_exception_handler(outage, _show_outage)
+    app.add_exception_handler(OperationalError, _show_outage_of_airflow)
     return app
 
 
 def _show_refusal(request: Request, error: Exception) -> HTMLResponse:
     """Show why a page can't be shown, as a page. Pieces that htmx asked for are refused in the same way."""
     refusal = cast(HTTPException, error)  # what it is registered for
-    is_signed_out = refusal.status_code == HTTPStatus.UNAUTHORIZED
-    return _error_page(request, refusal.status_code, "You are not signed in." if is_signed_out else refusal.detail)
+    if refusal.status_code == HTTPStatus.UNAUTHORIZED:
+        return _error_page(request, refusal.status_code, "You are not signed in.")
+    is_own = refusal.detail != HTTPStatus(refusal.status_code).phrase
+    reason = refusal.detail if is_own else REASONS.get(HTTPStatus(refusal.status_code), refusal.detail)
+    return _error_page(request, refusal.status_code, reason)
 
 
 def _show_misfit(request: Request, _: Exception) -> HTMLResponse:
-    return _error_page(request, 422, "The address or the form holds something that can't be meant.")
+    return _error_page(request, 422, "This link is not valid.")
 
 
 def _show_outage(request: Request, error: Exception) -> HTMLResponse:
@@ -102,13 +122,21 @@ def _show_outage(request: Request, error: Exception) -> HTMLResponse:
     return _error_page(request, 503, str(error))
 
 
+def _show_outage_of_airflow(request: Request, error: Exception) -> HTMLResponse:
+    """Tell that Airflow's own database, which is asked who the user is, doesn't answer; its words may hold values."""
+    log.warning("%s: Airflow's database does not answer: %s", request.url.path, type(error).__name__)
+    return _error_page(
+        request, 503, "Airflow's database does not answer. Imports wait, and go on by themselves once it does."
+    )
+
+
 def _error_page(request: Request, status: int, reason: str) -> HTMLResponse:
     return render(
         request,
         "error.html",
         None,
         status,
-        title=HTTPStatus(status).phrase,
+        title=TITLES.get(HTTPStatus(status), "This did not work"),
         reason=reason,
         is_signed_out=status == HTTPStatus.UNAUTHORIZED,
     )

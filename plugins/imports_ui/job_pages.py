@@ -1,7 +1,8 @@
 """The page of one job: how it went, what was rejected and why, and its files. Source: X-08, X-09, X-10, X-20.
 
-Pages show no rejected value: rules are told by sentences without values. Files of rows hold everything, and a summary
-the headers in full; they are for those who may launch the DAG of the type, all else for those who may read it (X-21).
+Rules are told by sentences without values but such as everybody may read: pool names, statuses, dates, amounts. Files
+of rows hold everything, and a summary the headers in full; they are for those who may launch the DAG of the type, all
+else for those who may read it (X-21).
 """
 
 from __future__ import annotations
@@ -19,12 +20,15 @@ from fastapi.responses import HTMLResponse
 from mapping_review import asking_tasks
 
 from imports_ui import downloads, warehouse
-from imports_ui.access import User, can_answer, can_launch, can_see_rows, dag_of, demand
+from imports_ui.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, dag_of, demand
+from imports_ui.jobs_pages import NO_TYPE
 from imports_ui.pages import HEADERS, base_of, render
 from imports_ui.runs import run_path
 from include import import_types
 from include.importing import history, jobs
 from include.importing.jobs import Job
+from include.importing.outcomes import summarise
+from include.importing.places import UNKNOWN_TYPE
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -54,13 +58,15 @@ DOCS_HEADERS = HEADERS | {
 }
 FILES = {
     "rejected": ("Rejected rows", "rejected_file_url", downloads.ROWS),
-    "not-found": ("Rows of nobody", "not_found_file_url", downloads.ROWS),
+    "not-found": ("Rows without a matching customer", "not_found_file_url", downloads.ROWS),
     "dropped-values": ("Values left out", "dropped_values_file_url", downloads.ROWS),
-    "original": ("File as it was sent", None, downloads.ROWS),
+    "original": ("Original file", None, downloads.ROWS),
     "summary": ("Summary", "summary_file_url", "application/json"),
-    "evidence": ("Evidence of the rules", "evidence_file_url", "application/json"),
+    "evidence": ("Validation results (JSON)", "evidence_file_url", "application/json"),
 }
 """By the last part of the address: what people call it, the ledger's column, its type."""
+GIVERS = {"defaults": "default", "sidecar": "the form of the upload, or the file's settings file",
+          "folder": "the folder's settings file", "parameters": "the form of the run"}  # fmt: skip
 ROW_FILES = {kind for kind, (_, _, media_type) in FILES.items() if media_type == downloads.ROWS}
 """Hold rows as they were sent: deleted after `retention_days`."""
 FOR_LAUNCHERS = ROW_FILES | {"summary"}
@@ -79,7 +85,9 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         told = _details(connection, user, job_id)
         rejects = history.page_of_rejects(connection, job_id, size=REJECTS_SHOWN)
         reviews = jobs.reviews(connection, job_id)
-    job, sentences = told.job, _sentences(runtime, told.job)
+        rules = _rules(runtime, connection, told.job)
+    job, sentences = told.job, _sentences(runtime, told.job, rules)
+    is_unknown = job.import_type == UNKNOWN_TYPE
     columns, unshown_columns = _columns(runtime, job)
     is_launchable = can_launch(user, dag_of(job.import_type))
     return render(
@@ -89,15 +97,17 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         title=f"Import {job.id}",
         told=told,
         job=job,
-        label=import_types.get(job.import_type).label,
+        label=NO_TYPE if is_unknown else import_types.get(job.import_type).label,
+        is_unknown=is_unknown,
+        summary=summarise(job.state, job.counts).capitalize(),
         run_url=_run_url(job),
         looks_again_after=history.seconds_to_next_look(job),
         can_launch=is_launchable,
         can_answer=can_answer(user, dag_of(job.import_type)),
-        can_import_again=is_launchable and _can_import_again(job),
+        can_import_again=is_launchable and not is_unknown and _can_import_again(job),
         questions=asking_tasks(),
         duration=(job.finished_at - job.launched_at) if job.finished_at else None,
-        rejected_by=_bars([rule for rule in told.rules if rule["severity"] == "critical"], sentences),
+        rejected_by=_bars([rule for rule in rules if rule["severity"] == "critical"], told.rejects),
         rejects=[_explained(row, sentences) for row in rejects.rows],
         has_more_rejects=rejects.after is not None,
         reviews=reviews,
@@ -127,7 +137,8 @@ def list_rejects(
         told = _details(connection, user, job_id)
         lines = next((each["first_lines"] for each in told.rules if each["rule"] == rule), []) if rule else None
         page = history.page_of_rejects(connection, job_id, after=after, lines=lines)
-    sentences = _sentences(runtime, told.job)
+        rules = _rules(runtime, connection, told.job)
+    sentences = _sentences(runtime, told.job, rules)
     return render(
         request,
         "rejects.html",
@@ -191,7 +202,9 @@ def find_job(connection: Connection, user: BaseUser, job_id: int) -> Job:
         job = jobs.get(connection, job_id)
     except LookupError:
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"There is no import {job_id}.") from None
-    if job.import_type not in import_types.IMPORT_TYPES:
+    if job.import_type == UNKNOWN_TYPE and can_see_unknown(user):
+        return job
+    if job.import_type not in (*import_types.IMPORT_TYPES, UNKNOWN_TYPE):
         raise HTTPException(status.HTTP_404_NOT_FOUND, f"Import {job_id} is of a type that this project has no more.")
     demand(user, "read", dag_of(job.import_type))
     return job
@@ -247,10 +260,20 @@ def _offered(job: Job) -> list[tuple[str, str, str]]:
     return offered
 
 
-def _sentences(runtime: Runtime, job: Job) -> dict[str, str]:
+def _rules(runtime: Runtime, connection: Connection, job: Job) -> list[dict[str, Any]]:
+    from include.importing.rule_sentences import with_sentences
+
+    return with_sentences(connection, job.id, job.import_type, runtime.suites, runtime.project_file)
+
+
+def _sentences(runtime: Runtime, job: Job, rules: list[dict[str, Any]]) -> dict[str, str]:
+    """Return what each rule says of any of its rows: with the value only where all of them have the same."""
     from include.importing.rule_sentences import masked_sentences
 
-    return dict(masked_sentences(job.import_type, runtime.suites, runtime.project_file))
+    if job.import_type == UNKNOWN_TYPE:
+        return {}
+    general = masked_sentences(job.import_type, runtime.suites, runtime.project_file)
+    return {**general, **{rule["rule"]: rule["sentence"] for rule in rules}}
 
 
 def _can_import_again(job: Job) -> bool:
@@ -267,11 +290,10 @@ def _explained(row: Rejected, sentences: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _bars(rules: list[dict[str, Any]], sentences: dict[str, str]) -> list[dict[str, Any]]:
-    """Return the most frequent rules, each with the length of its bar."""
-    most = max((rule["rows"] for rule in rules), default=1)
+def _bars(rules: list[dict[str, Any]], rejects: int) -> list[dict[str, Any]]:
+    """Return the most frequent rules, each with the length of its bar: its share of all rejected rows."""
     return [
-        rule | {"sentence": sentences.get(rule["rule"], ""), "width": max(1, round(BAR_WIDTH * rule["rows"] / most))}
+        rule | {"width": min(BAR_WIDTH, max(1, round(BAR_WIDTH * rule["rows"] / max(1, rejects))))}
         for rule in rules[:MOST_RULES]
     ]
 
@@ -280,7 +302,7 @@ def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
     """Return what became of the file's first columns, and how many more there are."""
     from include.importing.mapping import ColumnMapping
 
-    if job.mapping is None:
+    if job.mapping is None or job.import_type == UNKNOWN_TYPE:
         return [], 0
     fields = {each.name: each.label for each in import_types.get(job.import_type).all_fields(runtime.project)}
     mapping = ColumnMapping.from_json(job.mapping)
@@ -311,7 +333,7 @@ def _settings(job: Job) -> list[tuple[str, str, str]]:
         if name in ("given_by", "derived", "action"):
             continue
         if name == "mapping":
-            text = f"columns named: {len(value)}; see below" if value else ""
+            text = f"{len(value)} columns named, as the table of columns shows" if value else ""
         elif isinstance(value, bool):
             text = "yes" if value else "no"
         elif isinstance(value, dict | list):
@@ -319,8 +341,9 @@ def _settings(job: Job) -> list[tuple[str, str, str]]:
         else:
             text = "" if value is None else str(value)
         follows = f" ({derived[name]})" if name in derived and str(derived[name]) != text else ""
-        told.append((name, f"{text}{follows}"[:300], given_by.get(name, "defaults")))
-    return sorted(told, key=lambda each: (each[2] == "defaults", each[0]))
+        giver = given_by.get(name, "defaults")
+        told.append((name, f"{text}{follows}"[:300], GIVERS.get(giver, giver)))
+    return sorted(told, key=lambda each: (each[2] == GIVERS["defaults"], each[0]))
 
 
 def _run_url(job: Job) -> str | None:

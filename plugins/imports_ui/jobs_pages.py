@@ -10,17 +10,28 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from imports_ui import warehouse
-from imports_ui.access import User, demand, readable_types, refuse_nul
+from imports_ui.access import User, can_see_unknown, demand, readable_types, refuse_nul
 from imports_ui.pages import base_of, render
 from include.import_types import IMPORT_TYPES
 from include.importing import history
 from include.importing.history import JobFilter
 from include.importing.jobs import State
+from include.importing.outcomes import Outcome
+from include.importing.places import UNKNOWN_TYPE
 
 router = APIRouter(dependencies=[Depends(refuse_nul)])
 
 LARGEST_ID = 2**63 - 1
 LONGEST_NAME_PART = 200
+LOOKS_AFTER = {"pick_up_files": "/", "top_up_promo_pools": "/pools", "generate_promo_codes": "/pools"}
+"""Pages that show what runs of DAGs do that import no file themselves."""
+NO_TYPE = "no import type"
+STATES = (
+    *(State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW),
+    *Outcome,
+    *(State.REFUSED, State.DUPLICATE, State.CANCELLED, State.FAILED),
+)
+"""What the list can be filtered by; the ledger's `completed…` are told apart by their outcomes."""
 JobId = Annotated[int, Query(ge=0, le=LARGEST_ID)]
 
 
@@ -37,7 +48,7 @@ def list_jobs(
     after: JobId | None = None,
 ) -> HTMLResponse:
     """Show the jobs of the types that the user may see. Days are days in UTC, both included."""
-    types = readable_types(user)
+    types = [*readable_types(user), *([UNKNOWN_TYPE] if can_see_unknown(user) else [])]
     if import_type and import_type not in types:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such import type, or you may not look at it.")
     given = {"type": import_type, "state": state, "name": name.strip(), "since": since, "until": until}
@@ -63,8 +74,8 @@ def list_jobs(
         title="Imports",
         page=page,
         types=types,
-        labels={each: IMPORT_TYPES[each].label for each in types},
-        states=[str(each) for each in State],
+        labels={each: NO_TYPE if each == UNKNOWN_TYPE else IMPORT_TYPES[each].label for each in types},
+        states=STATES,
         asked=given,
         is_filtered=bool(asked),
         is_whole=before is None and after is None,
@@ -77,8 +88,10 @@ def list_jobs(
 
 @router.get("/runs/{dag_id}/{run_id:path}")
 def find_job_of_run(request: Request, user: User, dag_id: str, run_id: str) -> RedirectResponse:
-    """Lead from a DAG run to the job that it has opened: what Airflow's page of a run links to."""
+    """Lead from a DAG run to its job, or to what it looks after: what Airflow's page of a run links to."""
     demand(user, "read", dag_id)
+    if dag_id in LOOKS_AFTER:
+        return RedirectResponse(f"{base_of(request)}{LOOKS_AFTER[dag_id]}", status.HTTP_303_SEE_OTHER)
     with warehouse.reading() as connection:
         job_id = history.find_by_run(connection, dag_id, run_id)
     if job_id is None:
@@ -97,4 +110,4 @@ def _day(text: str, later: timedelta = timedelta(0)) -> datetime | None:
     try:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC) + later
     except (ValueError, OverflowError):
-        raise HTTPException(422, "A day is written as 2026-01-31.") from None
+        raise HTTPException(422, "Use YYYY-MM-DD, for example 2026-01-31.") from None

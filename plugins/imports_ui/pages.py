@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -60,6 +61,11 @@ def shown_bytes(value: int | None) -> str:
     return f"{value:,} bytes" if unit == "bytes" else f"{size:,.1f} {unit}"
 
 
+def shown_prose(text: str) -> Markup:
+    """Return a description of ours, whose code spans stand between Markdown's backticks."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
 _TEMPLATES = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
     autoescape=True,
@@ -72,6 +78,7 @@ _TEMPLATES.filters |= {
     "time": shown_time,
     "duration": shown_duration,
     "bytes": shown_bytes,
+    "prose": shown_prose,
     "words": lambda name: str(name).replace("_", " "),
 }
 

@@ -71,7 +71,7 @@ def list_pools(
     """Show the pools that the user may see."""
     sees = {dag: can_read(user, dag) for dag in (GIFT_CARD_POOLS, GIFT_CARDS, PROMO_POOLS)}
     if not (sees[GIFT_CARD_POOLS] or sees[PROMO_POOLS]):
-        raise HTTPException(status.HTTP_403_FORBIDDEN, f"You have no right to read {GIFT_CARD_POOLS} or {PROMO_POOLS}.")
+        raise HTTPException(status.HTTP_403_FORBIDDEN, "You don't have permission to see pools. Ask an administrator.")
     wanted = q.strip()[:LONGEST_SEARCH]
     values: dict[str, Any] = {"gift_card_pools": None, "cards": None, "promo_pools": None}
     values["sees_cards"] = sees[GIFT_CARDS]
@@ -197,6 +197,13 @@ def show_launches(request: Request, user: User, pool: str, run: str = "", poll: 
 
 
 # -- actions
+
+
+@router.get("/generate")
+@router.get("/launch")
+def show_pool_again(request: Request, user: User, pool: str) -> RedirectResponse:
+    """Lead to the pool's page: a form that was refused is shown at its own address, which people load again."""
+    return RedirectResponse(f"{base_of(request)}{pool_url(PROMO_PATH, pool)}", status.HTTP_303_SEE_OTHER)
 
 
 @router.post("/generate", response_class=HTMLResponse)

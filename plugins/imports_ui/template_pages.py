@@ -13,6 +13,12 @@ from include.importing.runtime import ROOT
 router = APIRouter()
 
 FOLDER = ROOT / "include" / "templates"
+VALUES = {
+    "text": "text", "identifier": "text, kept as it is", "boolean": "yes or no", "decimal": "amount such as 19.99",
+    "integer": "whole number", "date": "date", "datetime": "date and time", "enum": "one of a list",
+    "email": "e-mail address", "phone": "phone number",
+}  # fmt: skip
+"""What people call the kinds of fields."""
 KINDS = {"empty": "", "sample": ".sample"}
 
 
@@ -20,7 +26,7 @@ KINDS = {"empty": "", "sample": ".sample"}
 def list_templates(request: Request, user: User) -> HTMLResponse:
     """List the templates of the types that the user may see."""
     types = [import_types.get(name) for name in readable_types(user)]
-    return render(request, "templates.html", user, title="Templates", types=types)
+    return render(request, "templates.html", user, title="Templates", types=types, kinds=VALUES)
 
 
 @router.get("/templates/{import_type}/{kind}")

@@ -155,14 +155,17 @@ def show_dry_run(request: Request, user: User, declared: Launchable, upload_id: 
 
 @router.get("/upload/{import_type}/{upload_id}/launched", response_class=HTMLResponse)
 def show_launched(request: Request, user: User, declared: Launchable, upload_id: str) -> Response:
-    """Wait for the job of a launched upload, and go on to its page. htmx asks again until there is one."""
+    """Wait for the job of a launched upload, and go on to its page. htmx asks again until there is one.
+
+    The page of the job takes the place of this one: *Back* would else come here, and be sent to the job again.
+    """
     runtime = warehouse.runtime()
     upload = _find(runtime, declared, user, upload_id)
     is_piece = request.headers.get("hx-request") == "true"
     job = _find_job(runtime, upload, upload.run_id)
     if job is not None:
         target = f"{base_of(request)}/jobs/{job.id}"
-        return Response(headers={"HX-Redirect": target}) if is_piece else RedirectResponse(target, 303)
+        return Response(headers={"Replace-Page": target}) if is_piece else RedirectResponse(target, 303)
     run = _find_run(upload, upload.run_id)
     return render(
         request, "upload_waiting.html" if is_piece else "upload_launched.html", user, title=upload.file_name,

@@ -60,7 +60,7 @@ def figure(frame: FrameLocator, term: str) -> str:
 def test_a_dropped_file_stands_in_the_list_inside_airflow(page: Page, shoot: Shoot) -> None:
     frame = in_airflow(page)
     row = frame.get_by_role("row").filter(has_text="promo pools.csv")
-    expect(row).to_contain_text("completed")
+    expect(row).to_contain_text("loaded")
     assert "/plugin/imports" in page.url
     shoot(page, "imports")
 

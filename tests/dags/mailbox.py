@@ -35,6 +35,16 @@ def free_port() -> int:
 
 
 def text_of(mail: EmailMessage) -> str:
-    """Return what a mail says."""
-    found = mail.get_body(("html", "plain")) if mail.is_multipart() else mail
+    """Return what a mail says to those whose program shows no HTML."""
+    return _part(mail, "plain")
+
+
+def html_of(mail: EmailMessage) -> str:
+    """Return what a mail says to the others."""
+    return _part(mail, "html")
+
+
+def _part(mail: EmailMessage, kind: str) -> str:
+    found = mail.get_body((kind,))
+    assert found is not None
     return str(found.get_content())

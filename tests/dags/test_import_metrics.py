@@ -156,7 +156,7 @@ def test_without_the_setting_nothing_is_sent(run_dag, folders, pools, statsd, mo
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "False")
     use_metrics()
     file = put(folders.landing / "gift_cards", "cards.csv", HEADER)
-    assert run_dag("import_gift_cards", file=file).note == "cards.csv: completed"
+    assert run_dag("import_gift_cards", file=file).note == "cards.csv: empty"
     assert statsd.read().everything == ""
 
 

@@ -59,7 +59,7 @@ def test_a_file_is_loaded_archived_and_noted(run_dag, folders, connected):
     source = put(folders.landing / "gift_card_pools", "new pools.csv", POOLS)
     run = run_dag("import_gift_card_pools", file=source)
     assert (run.state, run.tasks) == ("success", ALL_GREEN)
-    assert run.note == "new pools.csv: completed: 1 read, 1 inserted"
+    assert run.note == "new pools.csv: loaded: 1 read, 1 inserted"
     assert count(connected, "loyalty.gift_card_pool") == 1
     assert not source.exists()
     assert [path.name for path in folders.archive.rglob("*.csv")] == ["new pools.csv"]
@@ -76,8 +76,66 @@ def test_rows_that_fail_are_left_out_and_the_run_is_green(run_dag, folders, conn
         file=put(folders.landing / "gift_cards", "cards.csv", f"{CARDS}4000000000000003,nowhere,50\n"),
     )
     assert (run.state, run.tasks) == ("success", ALL_GREEN)
-    assert run.note == "cards.csv: completed with rejects: 3 read, 2 inserted, 1 rejected"
+    assert run.note == "cards.csv: some rejected: 3 read, 2 inserted, 1 rejected"
     assert len(list(folders.reports.rglob("*.rejected.csv"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "outcome"),
+    [
+        ("4000000000000001,nowhere,50\n4000000000000002,nowhere,50\n", "nothing loaded: 2 read, 2 rejected"),
+        (
+            "4000000000000001,fifty,50\n4000000000000002,nowhere,50\n4000000000000003,nowhere,50\n",
+            "mostly rejected: 3 read, 1 inserted, 2 rejected",
+        ),
+    ],
+)
+def test_x10_a_file_of_which_nothing_or_little_was_loaded_makes_the_run_red_and_one_mail(
+    run_dag, clear, folders, connected, pools, inbox, rows, outcome
+):
+    """Its rows are loaded and reported as ever, and clearing tasks repeats neither rows nor alarms beyond its own."""
+    run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", HEADER + rows))
+    assert (run.state, run.tasks) == ("failed", ALL_GREEN | {"close_job": "failed"})
+    assert run.note == f"cards.csv: {outcome}"
+    ((_, mail),) = inbox.mails
+    assert mail["Subject"].startswith("cards.csv: ")
+    loaded = count(connected, "loyalty.gift_card")
+    assert len(list(folders.reports.rglob("*.rejected.csv"))) == 1
+    again = clear(run, "write_report")
+    assert (again.state, again.note) == (run.state, run.note)
+    assert count(connected, "loyalty.gift_card") == loaded
+
+
+def test_x19_a_dry_run_of_which_nothing_would_be_loaded_is_green_and_alarms_nobody(
+    run_dag, folders, connected, pools, inbox
+):
+    rows = "4000000000000001,nowhere,50\n"
+    source = put(folders.landing / "gift_cards", "cards.csv", HEADER + rows)
+    run = run_dag("import_gift_cards", file=source, dry_run=True)
+    assert run.state == "success"
+    assert run.note == "cards.csv: dry run: nothing loaded: 1 read, 1 rejected"
+    assert inbox.mails == []
+
+
+def test_x08_the_result_of_a_run_says_why_rows_were_rejected_by_the_values_that_may_be_read(
+    run_dag, folders, connected, pools
+):
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    rows = "".join(f"{4000000000000003 + number},xmas,50\n" for number in range(2)) + f"{CANARY},fifty,-1\n"
+    run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS + rows))
+    with create_session() as session:
+        found = session.scalars(
+            select(XComModel).where(XComModel.run_id == run.run_id, XComModel.key == "result")
+        ).one()
+        result = XComModel.deserialize_value(found)
+    said = {rule["rule"]: (rule["rows"], rule["sentence"]) for rule in result["rules"]}
+    assert said["pool_system_name.known"][0] == 2
+    assert "'xmas'" in said["pool_system_name.known"][1]
+    assert "'-1'" in said["balance.negative"][1]
+    assert CANARY not in str(result)
 
 
 def test_a_refused_file_makes_the_run_red_and_is_quarantined(run_dag, folders, connected):
@@ -132,7 +190,7 @@ def test_a_dry_run_counts_and_tells_no_asset(run_dag, folders, connected, pools)
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS), dry_run=True)
     assert run.state == "success"
     assert {name for name, state in run.tasks.items() if state != "success"} == {"load_rows", *UNASKED}
-    assert run.note == "cards.csv: completed: 2 read, 2 inserted (dry run)"
+    assert run.note == "cards.csv: dry run: loaded: 2 read, 2 inserted"
     assert count(connected, "loyalty.gift_card") == 0
     assert asset_events("import_gift_cards", run.run_id) == []
 
@@ -214,7 +272,7 @@ def test_a_defect_fails_the_job_at_once_and_clearing_the_task_goes_on_from_there
 
     run = clear(run, "validate_chunk")
     assert (run.state, run.tasks) == ("success", ALL_GREEN)
-    assert run.note == "cards.csv: completed: 2 read, 2 inserted"
+    assert run.note == "cards.csv: loaded: 2 read, 2 inserted"
     assert [job.state for job in jobs(connected)] == ["completed", "completed"]
 
 
@@ -277,7 +335,7 @@ def test_a_note_that_a_person_wrote_is_kept(run_dag, folders, connected):
     import run_notes
 
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", HEADER))
-    assert run.note == "cards.csv: completed"
+    assert run.note == "cards.csv: empty"
     with create_session() as session:
         found = session.scalars(select(DagRun).where(DagRun.run_id == run.run_id)).one()
         found.note = "asked the sender"
@@ -301,14 +359,14 @@ def test_a_file_of_customers_with_the_settings_of_its_form(run_dag, folders, con
     from sqlalchemy import select
 
     file = put(folders.landing / "customers", "people.csv", f"Email,LastName,Sex\n{CANARY}@example.com,{CANARY},\n")
-    assert run_dag("import_customers", file=file).note == "people.csv: completed: 1 read, 1 inserted"
+    assert run_dag("import_customers", file=file).note == "people.csv: loaded: 1 read, 1 inserted"
     rows = f"{CANARY}@example.com,New{CANARY},neither\n{CANARY}@example.org,{CANARY},\n"
     run = run_dag(
         "import_customers", file=put(folders.landing / "customers", "edited.csv", f"Email,LastName,Sex\n{rows}"),
         action="edit_existing", on_invalid_optional="drop_value", segment="autumn", data_source=None,
     )  # fmt: skip
     assert (run.state, run.tasks) == ("success", ALL_GREEN)
-    assert run.note == "edited.csv: completed: 2 read, 1 updated, 1 not found"
+    assert run.note == "edited.csv: loaded: 2 read, 1 updated, 1 not found"
     with connected.owner.connect() as connection:
         members = connection.execute(text("SELECT last_name, segment FROM loyalty.customer JOIN loyalty.segment_member "
                                           "ON customer_id = id")).all()  # fmt: skip

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
-from airflow.providers.smtp.hooks.smtp import SmtpHook
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from mails import Mail, TwoFormHook, subject
 
 from include.importing.listing import Unusable
 from include.promo_codes.top_up import Alert
@@ -21,13 +21,12 @@ from notifications import (
     ReviewNotifier,
     StockNotifier,
     UnusableNotifier,
-    alert_body,
-    body,
+    advice_of,
+    mail_of_alert,
+    mail_of_import,
     needs_attention,
-    subject,
-    table,
 )
-from tests.dags.mailbox import free_port, smtp_address, text_of
+from tests.dags.mailbox import free_port, html_of, smtp_address, text_of
 
 pytestmark = pytest.mark.dags
 
@@ -42,9 +41,15 @@ RESULT = {
     "rejected_file": "/reports/gift_cards/7/cards.rejected.csv",
     "summary_file": "/reports/gift_cards/7/summary.json",
     "rules": [
-        {"rule": "balance.equals_pool_value", "severity": "critical", "rows": 15},
-        {"rule": "card.sold_card_incomplete", "severity": "warning", "rows": 9},
-        {"rule": "row.ragged", "severity": "critical", "rows": 5},
+        {
+            "rule": "pool_system_name.known",
+            "severity": "critical",
+            "rows": 15,
+            "sentence": "Pool … does not exist.",
+            "examples": [["Pool 'xmas_2026' does not exist.", 12]],
+        },
+        {"rule": "card.sold_card_incomplete", "severity": "warning", "rows": 9, "sentence": "A sold card has a date."},
+        {"rule": "row.ragged", "severity": "critical", "rows": 5, "sentence": "The row has … cells.", "examples": []},
     ],
     "is_dry_run": False,
 }
@@ -65,36 +70,85 @@ def context(result=None):
     return {"ti": ti, "params": {"file": "/landing/gift_cards/cards.csv"}}
 
 
-def test_the_mail_says_what_happened_and_where_to_read_on(inbox):
+def test_x08_the_mail_says_what_happened_and_where_to_read_on_in_text_and_html(inbox):
     assert ImportNotifier().send(context(RESULT))
     ((recipients, mail),) = inbox.mails
     assert recipients == ["ops@example.com"]
     assert mail["From"] == "loyalty@example.com"
-    assert mail["Subject"] == "cards <1>.csv: completed with rejects (gift_cards)"
-    text = text_of(mail)
-    for fact in (
-        "gift_cards",
-        "cards &lt;1&gt;.csv",
-        "completed_with_rejects",
-        "read 1,000",
-        "inserted 980",
-        "rejected 20",
-        "balance.equals_pool_value 15, row.ragged 5",
-        "/reports/gift_cards/7/cards.rejected.csv",
-        "http://airflow.example.com/dags/import_gift_cards/runs/gift_cards__cards__0123456789",
-    ):
-        assert fact in text
-    assert "sold_card_incomplete" not in text  # a warning rejects nothing
+    assert mail["Subject"] == "cards <1>.csv: 980 of 1,000 rows loaded, 20 rejected"
+    assert mail.get_content_type() == "multipart/alternative"
+    assert [part.get_content_type() for part in mail.iter_parts()] == ["text/plain", "text/html"]
+    for said, name in ((text_of(mail), "cards <1>.csv"), (html_of(mail), "cards &lt;1&gt;.csv")):
+        flat = " ".join(said.replace("&#x27;", "'").split())
+        for fact in (
+            f"{name}: 980 of 1,000 rows loaded, 20 rejected.",
+            "gift cards",
+            "1,000 read, 980 inserted, 20 rejected",
+            "12 rows: Pool 'xmas_2026' does not exist.",
+            "3 rows more: Pool … does not exist.",
+            "5 rows: The row has … cells.",
+            "http://airflow.example.com/plugin/imports/imports/jobs/7",
+            "http://airflow.example.com/plugin/imports/imports/jobs/7/rejects",
+            "http://airflow.example.com/dags/import_gift_cards/runs/gift_cards__cards__0123456789",
+        ):
+            assert fact in flat
+        assert "A sold card" not in said  # a warning rejects nothing
+        for left_out in ("0 updated", "not found", "/reports/", "completed_with_rejects", "pool_system_name.known"):
+            assert left_out not in said
+
+
+def test_a_mail_is_marked_as_automatic_and_has_an_id_of_its_own(inbox):
+    """RFC 3834: nobody's absence is answered to it; RFC 5322: mail programs tell mails apart."""
+    for _ in range(2):
+        assert ImportNotifier().send(context(RESULT))
+    ids = [mail["Message-ID"] for _, mail in inbox.mails]
+    assert all(number.endswith("@example.com>") for number in ids)
+    assert len(set(ids)) == 2
+    assert [mail["Auto-Submitted"] for _, mail in inbox.mails] == ["auto-generated"] * 2
+
+
+def rows_of(read, rejected):
+    return dict.fromkeys(RESULT["rows"], 0) | {"read": read, "inserted": read - rejected, "rejected": rejected}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "advice"),
+    [
+        ({"rows": rows_of(5000, 5000)}, "nothing loaded of 5,000 rows: 5,000 rejected", "import the file again"),
+        ({"rows": rows_of(100, 99)}, "1 of 100 rows loaded, 99 rejected", "right field"),
+        ({"rows": rows_of(100, 1)}, "99 of 100 rows loaded, 1 rejected", "Correct the rejected rows"),
+        (REFUSED, "refused: The file is empty", "Nothing was loaded."),
+        (REFUSED | {"state": "failed"}, "import failed", "clear the first red task"),
+        (REFUSED | {"state": "cancelled"}, "not loaded: its review ended without an answer", "Nothing was loaded."),
+    ],
+)
+def test_x08_the_subject_has_the_outcome_and_its_figures_and_the_mail_says_what_to_do(changes, what, advice):
+    mail = mail_of_import(RESULT | changes, "http://x")
+    assert mail.subject == f"cards <1>.csv: {what}"
+    assert advice in " ".join(mail.as_text().split())
 
 
 def test_a_refusal_is_told_with_its_reason():
-    assert "The file is empty. (file.empty)" in body(REFUSED, "http://x")
+    assert "The file is empty. (file.empty)" in mail_of_import(REFUSED, "http://x").as_text()
 
 
 def test_a_job_that_could_not_be_closed_is_told_as_failed(inbox):
     assert ImportNotifier().send(context(None))
     ((_, mail),) = inbox.mails
-    assert mail["Subject"] == "cards.csv: failed (gift_cards)"
+    assert mail["Subject"] == "cards.csv: import failed"
+
+
+@pytest.mark.parametrize("state", ["completed", "completed_with_rejects", "refused", "failed", "cancelled"])
+def test_x19_nobody_is_alarmed_by_a_rehearsal(inbox, state):
+    rehearsal = RESULT | {"state": state, "is_dry_run": True, "reason": {"rule": "file.empty", "message": "Empty."}}
+    assert not needs_attention(rehearsal)
+    assert not ImportNotifier().send(context(rehearsal))
+    assert inbox.mails == []
+
+
+def test_x19_a_mail_that_tells_of_a_dry_run_says_so():
+    mail = mail_of_import(RESULT | {"is_dry_run": True}, "http://x")
+    assert mail.subject == "cards <1>.csv: dry run: 980 of 1,000 rows loaded, 20 rejected"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +171,7 @@ def test_x06_a_cancelled_file_is_told_about_unless_a_person_has_rejected_it(rule
 
 
 def test_nothing_is_sent_about_a_clean_import(inbox):
-    clean = RESULT | {"state": "completed", "rows": RESULT["rows"] | {"rejected": 0}}
+    clean = RESULT | {"state": "completed", "rows": rows_of(1000, 0)}
     assert not ImportNotifier().send(context(clean))
     assert inbox.mails == []
 
@@ -126,7 +180,7 @@ def test_without_a_connection_one_line_is_logged(monkeypatch, caplog):
     monkeypatch.delenv("AIRFLOW_CONN_ALERTS_SMTP", raising=False)
     caplog.set_level(logging.INFO)
     assert not ImportNotifier(RESULT).send(context())
-    texts = [record.getMessage() for record in caplog.records if record.name.startswith("notifications")]
+    texts = [record.getMessage() for record in caplog.records if record.name.startswith("mails")]
     assert texts == ["No mail is sent: the Connection alerts_smtp is not defined"]
 
 
@@ -167,26 +221,51 @@ def test_tu03_every_subscriber_gets_the_mail(inbox, subscribers):
     ((recipients, mail),) = inbox.mails
     assert recipients == subscribers == ["a@example.com", "b@example.com", "c@example.com"]
     assert mail["Subject"] == "Uploads <1>: few promo codes left (1,234 left)"
+    assert "Uploads &lt;1&gt;" in html_of(mail)
     text = text_of(mail)
     for fact in (
-        "Uploads &lt;1&gt; (uploads)",
+        "Uploads <1>",
+        "uploads",
         "1,234",
         "5,000",
         "2026-03-01 12:30 UTC",
+        "http://airflow.example.com/plugin/imports/imports/pools/promo-codes?id=uploads",
         "http://airflow.example.com/dags/top_up_promo_pools/runs/scheduled__1",
     ):
         assert fact in text
     assert "Runs out" not in text
 
 
+def alert_text(**changes):
+    return " ".join(mail_of_alert(replace(ALERT, **changes), "http://x").as_text().split())
+
+
 def test_tu05_the_mail_tells_the_predicted_date():
-    alert = replace(ALERT, kind="runs_out_soon", level=None, runs_out_at=datetime(2026, 3, 4, 6, tzinfo=UTC))
-    assert "2026-03-04 06:00 UTC" in alert_body(alert, "http://x")
-    assert "Told below" not in alert_body(alert, "http://x")
+    text = alert_text(kind="runs_out_soon", level=None, runs_out_at=datetime(2026, 3, 4, 6, tzinfo=UTC))
+    assert "2026-03-04 06:00 UTC" in text
+    assert "Alert threshold" not in text
 
 
-def test_tu02_the_mail_about_a_formats_end_advises_a_larger_code_space():
-    assert "larger code space" in alert_body(replace(ALERT, kind="format_exhausted"), "http://x")
+def test_tu03_an_empty_pool_is_out_of_codes():
+    assert mail_of_alert(replace(ALERT, available=0), "http://x").subject == "Uploads <1>: out of promo codes"
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice", "not_advised"),
+    [
+        ({"fill_method": "upload"}, "Upload codes into the pool.", "enerate"),
+        ({"fill_method": "generate", "format": "s", "format_available": 9}, "Generate codes on the pool's", "pload"),
+        ({"fill_method": "generate", "format": "s", "format_available": 0}, "Choose another format", "Upload"),
+        ({"kind": "format_exhausted", "fill_method": "generate", "format": "s", "format_available": 3},
+         "The format s has 3 codes left. Choose another format", "Upload"),
+        ({}, "Upload codes into the pool, or generate them", "format"),
+    ],
+)  # fmt: skip
+def test_tu02_the_mail_advises_what_is_possible(changes, advice, not_advised):
+    """A pool that is filled by generation takes no uploads, and an exhausted format gives nothing more."""
+    told = advice_of(replace(ALERT, **changes))
+    assert advice in told
+    assert not_advised not in told
 
 
 def test_a_line_end_in_a_pools_name_does_not_stop_the_mail(inbox):
@@ -250,15 +329,16 @@ def test_every_notifier_tells_of_any_name(inbox, name, kind):
     assert sent
     ((_, mail),) = inbox.mails
     what = {
-        "import": "refused (gift_cards)",
-        "review": "awaits review (gift_cards)",
+        "import": "refused: The file is empty",
+        "review": "waits for an answer until 2026-03-01 00:00 UTC",
         "stock": "few promo codes left (1,234 left)",
         "unusable": "1 entry can't be imported",
     }[kind]
     assert mail["Subject"] == subject("Landing area" if kind == "unusable" else name, what)
     assert mail["Subject"].endswith(f": {what}")
-    assert set(mail.keys()) <= {"Subject", "From", "To", "Date", "Content-Type", "MIME-Version", "X-Peer"}
-    assert "hello" not in text_of(mail).partition("<table>")[0]
+    assert set(mail.keys()) == {
+        "Subject", "From", "To", "Date", "Content-Type", "MIME-Version", "Auto-Submitted", "Message-ID",
+    }  # fmt: skip
 
 
 @settings(max_examples=300)
@@ -270,10 +350,14 @@ def test_any_subject_is_written_and_read_back_as_one_line(name, what):
     line = subject(name, what)
     assert line.endswith(f": {what}")
     assert len(line) <= 150
-    message, _ = SmtpHook()._build_mime_message("from@example.com", "to@example.com", line, table({"File": name}, "u"))
+    mail = Mail(name, what, lead=name, facts={"File": name}, points={"Why": [name]}, links={name: "http://x"})
+    message, _ = TwoFormHook(text=mail.as_text())._build_mime_message(
+        "from@example.com", "to@example.com", line, mail.as_html()
+    )
     for raw in (message.as_bytes(), message.as_string().encode("ascii")):
         read = email.message_from_bytes(raw, policy=email.policy.default)
         assert read["Subject"] == line
         assert read.keys() == ["Content-Type", "MIME-Version", "Subject", "From", "To", "Date"]
         assert read.defects == []
         assert read["Subject"].defects == ()
+        assert [part.get_content_type() for part in read.iter_parts()] == ["text/plain", "text/html"]

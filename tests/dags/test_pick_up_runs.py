@@ -128,6 +128,54 @@ def test_a_file_of_no_type_is_refused_in_the_same_tick(run_dag, folders, connect
     assert len(runs("import_gift_card_pools")) == 1
 
 
+def test_x01_the_run_that_has_refused_a_file_says_so_in_its_note(run_dag, folders, connected):
+    (folders.landing / "vouchers").mkdir()
+    drop(folders.landing / "vouchers", "red.csv")
+    run = run_dag("pick_up_files")
+    assert (run.state, run.note) == (
+        "success",
+        'red.csv is refused: This file lay in "vouchers", which is not the folder of any import type. Put it into one '
+        "of: gift_card_pools, gift_cards, promo_code_pools, promo_codes, customers.",
+    )
+    assert run_dag("pick_up_files").note is None
+
+
+def logical_dates(dag_id: str) -> list:
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        return list(session.scalars(select(DagRun.logical_date).where(DagRun.dag_id == dag_id).order_by(DagRun.id)))
+
+
+def test_each_run_has_a_logical_date_of_its_own(run_dag, folders):
+    """Airflow's home page counts failures by them (3.3.2)."""
+    pools = folders.landing / "gift_card_pools"
+    for number in range(3):
+        drop(pools, f"{number}.csv", age=100 - number)
+    run_dag("pick_up_files")
+    dates = logical_dates("import_gift_card_pools")
+    assert len(set(dates)) == 3
+    assert None not in dates
+    assert dates == sorted(dates)
+    run_dag("pick_up_files")
+    assert logical_dates("import_gift_card_pools") == dates
+
+
+def test_a_logical_date_that_another_run_has_costs_no_file(run_dag, folders, monkeypatch):
+    """Two dispatchers may ask in the same microsecond."""
+    import pick_up_tasks
+
+    real = pick_up_tasks.logical_date
+    first = real()
+    moments = [first, first, first]
+    monkeypatch.setattr(pick_up_tasks, "logical_date", lambda: moments.pop() if moments else real())
+    for number in range(2):
+        drop(folders.landing / "gift_card_pools", f"{number}.csv", age=100 - number)
+    assert run_dag("pick_up_files").state == "success"
+    assert len(runs("import_gift_card_pools")) == 2
+
+
 def test_one_file_that_cannot_be_started_does_not_stop_the_others(run_dag, folders, monkeypatch):
     import pick_up_tasks
 

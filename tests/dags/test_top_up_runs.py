@@ -51,12 +51,12 @@ def test_tu04_each_pool_has_a_task_that_bears_its_name_and_the_reason_is_recorde
     assert run.tasks == {"review_pools": "success", "top_up_pool[0]": "success", "top_up_pool[1]": "success"}
     assert mapped_names(run) == ["Summer sale (summer_pool)", "Зима (winter_pool)"]
     assert run.note.splitlines() == [
-        "summer_pool: 10 codes added (the last code is gone)",
-        "winter_pool: 14 codes added (the last code is gone)",
+        "summer_pool: 10 codes added (no code is available)",
+        "winter_pool: 14 codes added (no code is available)",
     ]
     ((generation,), _) = (generations(connection, name) for name in ("summer_pool", "winter_pool"))
     assert (generation["dag_id"], generation["dag_run_id"]) == (DAG, run.run_id)
-    assert generation["reason"] == "the last code is gone"
+    assert generation["reason"] == "no code is available"
     codes = connection.execute(text("SELECT code FROM loyalty.promo_code")).scalars().all()
     assert len(codes) == 24
     shown = xcoms(run) + caplog.text
@@ -123,7 +123,7 @@ def test_a_pool_that_can_not_be_topped_up_is_red_and_told_and_the_others_are_fil
     assert run.state == "failed"
     assert run.tasks == {"review_pools": "success", "top_up_pool[0]": "failed", "top_up_pool[1]": "success"}
     assert "Broken (broken) can't be topped up (generation.no_format): The pool" in capsys.readouterr().out
-    assert [mail["Subject"] for _, mail in inbox.mails] == ["Broken: few promo codes left (0 left)"]
+    assert [mail["Subject"] for _, mail in inbox.mails] == ["Broken: out of promo codes"]
     assert available(connection, "sound") == 10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 from include.importing import history
 from include.importing.history import JobFilter
 from include.importing.jobs import State
+from include.importing.outcomes import Outcome
 
 pytestmark = pytest.mark.integration
 
@@ -100,6 +102,34 @@ def test_a_filter_finds_just_what_fits(ledger: Connection, wanted: JobFilter, ma
     """Letters of a name are compared without case, and mean themselves."""
     fitting = [number for number in range(JOBS, 0, -1) if matches(number)]
     assert ids(history.page_of_jobs(ledger, wanted)) == fitting
+
+
+EVERY_MIX = """
+INSERT INTO ledger.import_job (
+    run_key, import_type, state, launched_at, launched_by, source_url, source_version, file_name, arrived_at,
+    rows_read, rows_inserted, rows_updated, rows_unchanged, rows_not_found, rows_rejected
+)
+SELECT
+    'dag/mix ' || row_number() OVER (), 'gift_cards',
+    CASE WHEN rejected > 0 THEN 'completed_with_rejects' ELSE 'completed' END, now(),
+    'a test', 'mix ' || row_number() OVER (), '1', 'mix.csv', now(),
+    loaded + not_found + rejected, loaded, 0, 0, not_found, rejected
+FROM generate_series(0, 4) AS loaded, generate_series(0, 4) AS not_found, generate_series(0, 4) AS rejected
+"""
+
+
+def test_x10_the_list_finds_jobs_by_the_outcome_that_it_shows(ledger: Connection) -> None:
+    """The condition in the database and the word on the page are the same, for every mix of rows."""
+    ledger.execute(sa.text(EVERY_MIX))
+    mixes = JobFilter(TYPES, name_part="mix.csv")
+    by_outcome: dict[str, list[int]] = {}
+    for job in history.page_of_jobs(ledger, mixes, size=200).jobs:
+        by_outcome.setdefault(job.outcome, []).append(job.id)
+    assert set(by_outcome) == set(Outcome)
+    assert sum(map(len, by_outcome.values())) == 125
+    for outcome, jobs in by_outcome.items():
+        found = history.page_of_jobs(ledger, replace(mixes, states=(outcome,)), size=200)
+        assert ids(found) == jobs, outcome
 
 
 def test_the_pages_of_a_filter_are_found_in_one_index(warehouse) -> None:

@@ -98,4 +98,4 @@ def test_x17_placeholders_in_the_senders_values_are_only_values(stocked: Site):
     row = "Name,{line},true,true,p1,website,Acme,false,,NoExpiration,"
     result = stocked.pools(row, row.replace("p1", "p2"))
     sentence = stocked.query("SELECT reasons FROM ledger.reject WHERE job_id = :job", job=result.job)[0][0]
-    assert sentence.startswith("The pool system name {line} stands on line 2")
+    assert sentence.startswith("Duplicate pool system name {line}, first seen on line 2")

@@ -149,7 +149,7 @@ def test_tu03_the_level_is_judged_after_the_top_up(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, notify_below=8, quantity=10)
         few = add_pool(connection, "few", notify_below=8, top_up_threshold=2, quantity=2)
-    assert needs(runtime.engine) == {name: "the last code is gone", few: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "no code is available", few: "no code is available"}
     assert top_up_pool(runtime, name).raised == ()
     done = top_up_pool(runtime, few)
     assert (done.available, done.raised) == (2, ("low_stock",))

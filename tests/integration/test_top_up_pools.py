@@ -138,7 +138,7 @@ def test_tu01_scheduled_codes_count_as_available_and_expired_ones_do_not(engine,
 def test_tu01_a_pool_is_filled_when_its_last_code_is_gone_and_not_before(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, quantity=3)
-    assert needs(runtime.engine) == {name: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "no code is available"}
     first = top_up_pool(runtime, name)
     assert (first.added, first.requested, first.available) == (3, 3, 3)
     with engine.begin() as connection:
@@ -147,7 +147,7 @@ def test_tu01_a_pool_is_filled_when_its_last_code_is_gone_and_not_before(engine,
     assert top_up_pool(runtime, name).added == 0
     with engine.begin() as connection:
         assert issue(connection, name, 2) == ["issued", "no_available_codes"]
-    assert needs(runtime.engine) == {name: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "no code is available"}
     assert top_up_pool(runtime, name).added == 3
     with engine.begin() as connection:
         assert issue(connection, name) == ["issued"]
@@ -178,7 +178,7 @@ def test_tu04_the_reason_stands_in_the_history_of_the_pool(engine, runtime):
         assert [
             (each["state"], each["requested"], each["added"], each["reason"], each["launched_by"]) for each in found
         ] == [
-            ("completed", 4, 4, "the last code is gone", "top-up"),
+            ("completed", 4, 4, "no code is available", "top-up"),
             ("completed", 4, 4, "2 available, below 3", "top-up"),
         ]
         assert (found[0]["dag_id"], found[0]["dag_run_id"]) == ("top_up_promo_pools", "run 1")
@@ -228,7 +228,7 @@ def test_tu01_a_take_that_is_not_committed_yet_counts_as_gone(engine, runtime):
         issue(first, name)
         issue(second, name)
         second.commit()
-        assert needs(runtime.engine) == {name: "the last code is gone"}
+        assert needs(runtime.engine) == {name: "no code is available"}
         assert top_up_pool(runtime, name).added == 2
         first.commit()
 
@@ -420,7 +420,7 @@ def test_pg04_a_top_up_is_shown_as_running_before_its_codes_are_made(engine, run
 
     monkeypatch.setattr(top_up, "generate_into", look_and_generate)
     assert top_up_pool(runtime, name).added == 5
-    assert seen == [("running", "the last code is gone", 5), "running"]
+    assert seen == [("running", "no code is available", 5), "running"]
     with engine.connect() as connection:
         assert [(each["state"], each["added"]) for each in generations(connection, name)] == [("completed", 5)]
 
@@ -441,7 +441,7 @@ def test_pg04_a_top_up_whose_process_is_gone_is_shown_as_failed_settled_and_made
     with engine.connect() as connection:
         assert [each["state"] for each in generations(connection, name)] == ["running"]
         assert history(connection, name) == ["failed"]
-    assert needs(runtime.engine) == {name: "the last code is gone"}
+    assert needs(runtime.engine) == {name: "no code is available"}
     with engine.connect() as connection:
         ((state, rule, is_over),) = [
             (each["state"], each["refusal_rule"], each["finished_at"] is not None)

@@ -109,8 +109,7 @@ REJECTED = [
     (
         "pool_system_name.known",
         CARD | {"pool_system_name": "Fifty"},
-        "There is no gift card pool with the system name 'Fifty'. Import the pool first, or correct the name; letter "
-        "case counts.",
+        "Pool 'Fifty' does not exist. Import the pool, then retry these rows. Names are case-sensitive.",
     ),
     (
         "cvv.required",

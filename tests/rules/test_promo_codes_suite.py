@@ -107,7 +107,7 @@ REJECTED = [
     (
         "pool.known",
         CODE | {"pool": "A"},
-        "There is no promo code pool with the ID 'A'. Import the pool first, or correct the ID; letter case counts.",
+        "Pool 'A' does not exist. Import the pool, then retry these rows. IDs are case-sensitive.",
     ),
     (
         "pool.generated",

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from include.importing.errors import SuiteError
-from include.importing.suites import Checker, Suite, load_suite, sentences
+from include.importing.suites import Checker, Suite, common_sentences, load_suite, sentences
 from tests.rules.frames import DECIMAL, frame_of, texts
 
 pytestmark = pytest.mark.rules
@@ -300,10 +300,48 @@ def test_x08_a_sentence_quotes_100_characters_at_most(tmp_path: Path) -> None:
     ]
 
 
+def commonly_said(folder: Path, message: str, names: list[str], **kwargs: Any) -> dict[str, int]:
+    """Return the common sentences of a rule that all rows break; `balance` counts them."""
+    frame = frame_of(
+        line=pa.array(range(2, 2 + len(names)), pa.int64()),
+        balance=pa.array([Decimal(number) for number in range(len(names))], DECIMAL),
+        balance__sent=texts(*map(str, range(len(names)))),
+        name=texts(*names),
+        pool=texts(*names),
+        value=pa.array([Decimal(1)] * len(names), DECIMAL),
+    )
+    rule = changed(expectation("expect_column_values_to_be_absent", "name.r", column="name"), message=message)
+    (result,) = Checker(suite_of(folder, rule)).check(frame)
+    return common_sentences(result, frame, **{"hidden": (), "masks_codes": False} | kwargs)
+
+
+def test_x08_the_common_values_of_a_rule_are_told_with_their_rows(tmp_path: Path) -> None:
+    assert commonly_said(tmp_path, "No pool {value}.", ["xmas"] * 3 + ["easter"]) == {
+        "No pool 'xmas'.": 3,
+        "No pool 'easter'.": 1,
+    }
+
+
+def test_x20_of_many_values_only_those_that_rows_share_are_told(tmp_path: Path) -> None:
+    """Under swapped columns every row has another name or card number."""
+    names = [f"Anna {number}" for number in range(20)]
+    assert commonly_said(tmp_path, "No pool {value}.", names) == {}
+    assert commonly_said(tmp_path, "No pool {value}.", [*names, "xmas", "xmas"]) == {"No pool 'xmas'.": 2}
+
+
+def test_x20_common_sentences_hold_nothing_private(tmp_path: Path) -> None:
+    assert commonly_said(tmp_path, "No pool {value}.", ["4929333344445555"]) == {"No pool '…5555'.": 1}
+    assert commonly_said(tmp_path, "No pool {value}.", ["ann@example.com"]) == {"No pool '….com'.": 1}
+    assert commonly_said(tmp_path, "No {value}.", ["737"], masks_codes=True) == {"No '...'.": 1}
+    assert commonly_said(tmp_path, "No {value}.", ["Anna"], hidden=["name"]) == {}
+    assert commonly_said(tmp_path, "{value}, {pool}.", ["a", "a"], hidden=["name"]) == {"..., 'a'.": 2}
+    assert commonly_said(tmp_path, "It is wrong.", ["Anna"]) == {}
+
+
 def test_x20_hidden_fields_are_never_quoted(tmp_path: Path) -> None:
     assert said(tmp_path, "Is {value}, {balance__sent}, {balance}, {name}.", BALANCES, hidden=["balance"]) == [
-        "Is (hidden), (hidden), (hidden), 'Ann'.",
-        "Is (hidden), (hidden), (hidden), 'Bob'.",
+        "Is ..., ..., ..., 'Ann'.",
+        "Is ..., ..., ..., 'Bob'.",
     ]
 
 

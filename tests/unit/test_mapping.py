@@ -182,8 +182,7 @@ def test_x04_a_required_field_without_a_column_refuses_and_names_expected_and_fo
     refused = refusal("Card number", "Blance", "Kommentar")
     assert refused.rule == "file.required_column"
     assert refused.message == (
-        "Required columns are missing: Card balance (balance). "
-        "Found: Card number, column 2 (Bl…) [perhaps balance], column 3 (Kom…)."
+        "Required columns are missing: Card balance (balance). Found: Card number, Blance [perhaps balance], Kommentar."
     )
 
 
@@ -314,3 +313,11 @@ def test_what_can_be_matched_of_an_unusable_file_is_proposed():
     ]  # fmt: skip
     twice = propose_columns(["Amount"], FIELDS, {"Amount": None, "amount": "card_number"}, {})
     assert twice.field_indexes in ({"balance": 0}, {})
+
+
+def test_x20_headers_beside_a_known_one_are_named_unless_any_looks_like_data():
+    """A first row of data may hold a word that is a field's name: one long number betrays it."""
+    told = refusal("Card number", "Betrag", "Bemerkung").message
+    assert told.endswith("Found: Card number, Betrag, Bemerkung.")
+    told = refusal("4929333344445555", "c4n4ry", "Card number").message
+    assert told.endswith("Found: column 1 (492…), column 2 (c4…), Card number.")

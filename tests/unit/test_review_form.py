@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from include.importing import review_form
 from include.importing.import_type import Field, Kind
 from include.importing.mapping import ColumnMapping, How, match_columns
+from include.importing.names import MASK
 from include.importing.preview import safely_shown_cell
 from include.importing.review_form import (
     SKIP,
@@ -22,7 +23,6 @@ from include.importing.review_form import (
     plain,
     read_choices,
 )
-from include.importing.suites import HIDDEN
 
 pytestmark = pytest.mark.unit
 
@@ -136,16 +136,16 @@ def test_a_file_of_very_many_columns_and_fields_gets_the_dropdowns_that_matter()
 @pytest.mark.parametrize(
     ("field", "row", "shown"),
     [
-        (FIELDS[0], {"card_number": "4929333344445555"}, "************5555"),
+        (FIELDS[0], {"card_number": "4929333344445555"}, "…5555"),
         (FIELDS[1], {"balance": 50, "balance__sent": "50.00"}, "50.00"),
-        (FIELDS[1], {"balance": 4929333344445555, "balance__sent": "4929333344445555"}, "************5555"),
-        (FIELDS[1], {"balance": None, "balance__sent": "Maria"}, "****a"),
+        (FIELDS[1], {"balance": 4929333344445555, "balance__sent": "4929333344445555"}, "…5555"),
+        (FIELDS[1], {"balance": None, "balance__sent": "Maria"}, MASK),
         (FIELDS[2], {"kind": "new", "kind__sent": "NEW"}, "NEW"),
-        (FIELDS[2], {"kind": None, "kind__sent": "Maria"}, "****a"),
-        (FIELDS[3], {"pool": "Maria"}, "****a"),
+        (FIELDS[2], {"kind": None, "kind__sent": "Maria"}, MASK),
+        (FIELDS[3], {"pool": "Maria"}, MASK),
         (FIELDS[3], {"pool": "fifty", "pool__is_known": True}, "fifty"),
         (FIELDS[3], {"pool": None}, ""),
-        (replace(FIELDS[3], is_secret=True), {"pool": "c4n4ry", "pool__is_known": True}, HIDDEN),
+        (replace(FIELDS[3], is_secret=True), {"pool": "c4n4ry", "pool__is_known": True}, MASK),
     ],
 )
 def test_a_cell_is_shown_in_full_only_where_it_can_be_no_secret(field: Field, row: dict[str, object], shown: str):

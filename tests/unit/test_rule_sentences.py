@@ -34,7 +34,7 @@ def test_values_are_left_out_and_what_the_rule_asks_for_is_told() -> None:
     assert cards["balance.negative"] == "Card balance … is below 0."
     assert cards["balance.equals_pool_value"] == ("Card balance … differs from the fixed value of pool …, which is ….")
     assert cards["card_number.duplicate_in_file"] == (
-        "This card number stands on line … of this file already; the first row is used."
+        "Duplicate card number, first seen on line …. The first row is kept."
     )
     assert cards["row.ragged"] == "The row has … cells, the header has …."
     customers = masked_sentences("customers", SUITES, PROJECT)

@@ -37,3 +37,11 @@
     outer.remove();
   });
 })();
+
+// A page that has waited for another is replaced by it, so that Back doesn't lead to the waiting.
+document.addEventListener("htmx:beforeOnLoad", function (event) {
+  const target = event.detail.xhr.getResponseHeader("Replace-Page");
+  if (!target) return;
+  event.preventDefault();
+  location.replace(target);
+});

@@ -266,11 +266,11 @@ def test_a_promo_pool_shows_the_stock_as_the_warehouse_has_it(browse: Browse, po
         pools, f"SELECT {columns} FROM loyalty.promo_code_stock WHERE pool_system_id = 'draft'"
     )
     shown = figures(pool_page(browse("viewer"), "draft"))
-    counts = [int(shown[name]) for name in ("Available", "of them scheduled", "Issued", "Used", "Expired")]
+    counts = [int(shown[name]) for name in ("Available", "Not valid yet", "Issued", "Used", "Expired")]
     assert counts == [available, scheduled, issued, used, expired]
     assert issued == 10
     assert shown["Threshold"] == "100 below it"
-    assert shown["Gone a day"] == f"{daily:.1f}" == "1.0"
+    assert shown["Used per day"] == f"{daily:.1f}" == "1.0"
     assert shown["Predicted run-out"].partition(" ")[0] == f"{runs_out_at:%Y-%m-%d}"
     listed = next(row for row in rows(browse("viewer").get("/imports/pools").text) if row[0] == "A draft draft")
     assert listed[1:7] == ["active", "upload", str(available), "100", "low", "1.0"]
@@ -293,7 +293,7 @@ def test_codes_for_multiple_use_are_counted_as_the_warehouse_counts_them(browse:
     columns = "available, scheduled, issued, used, expired"
     ((*known,),) = query(pools, f"SELECT {columns} FROM loyalty.promo_code_stock WHERE pool_system_id = 'again'")
     shown = figures(pool_page(browse("viewer"), "again"))
-    assert [int(shown[name]) for name in ("Available", "of them scheduled", "Issued", "Used", "Expired")] == known
+    assert [int(shown[name]) for name in ("Available", "Not valid yet", "Issued", "Used", "Expired")] == known
     assert (known[0], known[3]) == (8, 5)
     assert (shown["Threshold"], shown["Predicted run-out"]) == ("none: multiple use", "none")
 
@@ -396,8 +396,14 @@ def test_tu03_alerts_that_stand_are_told_at_the_top_and_older_ones_are_listed(br
     )
     page = pool_page(browse("viewer"))
     assert "Since 2024-06-01 00:00:00 UTC : the format can't give enough codes." in words(page)
+    with pools.owner.begin() as connection:
+        top_ups.add_codes(connection, "draft", 1)
+    advice = words(pool_page(browse("viewer"), "draft"))
+    assert "stock is low. Upload codes." in advice
+    assert "This pool is filled by uploads, so codes can't be generated." in advice
+    assert "choose one" not in advice  # of formats, which it has no use for
     assert [row for row in rows(page) if row[0] in ("low stock", "format exhausted")] == [
-        ["format exhausted", "2024-06-01 00:00:00 UTC", "0", "10", "", "not yet", "stands"],
+        ["format exhausted", "2024-06-01 00:00:00 UTC", "0", "10", "", "not yet", "still open"],
         ["low stock", "2024-05-01 00:00:00 UTC", "3", "10", "", "not yet", "2024-05-02 00:00:00 UTC"],
     ]
 
@@ -508,7 +514,7 @@ def test_a_pool_of_more_codes_than_a_page_counts_says_so(
     client = browse("viewer")
     shown = figures(pool_page(client))
     assert (shown["Available"], shown["Issued"], shown["Expired"]) == ("10 or more", "10 or more", "0")
-    assert 3.5 < float(shown["Gone a day"]) < 6  # of the ten newest alone
+    assert 3.5 < float(shown["Used per day"]) < 6  # of the ten newest alone
     query(pools, "SELECT loyalty.count_promo_code_pool('summer_pool')")
     with pools.owner.begin() as connection:
         assert top_ups.issue(connection, "summer_pool", 2) == ["issued", "issued"]
@@ -564,7 +570,7 @@ def test_pg01_generate_starts_one_run_in_the_users_name_and_the_codes_are_added(
     assert (run.dag_id, run.run_type, run.triggering_user_name) == ("generate_promo_codes", "manual", "the user")
     assert run.conf == {"pool": "summer_pool", "format": None, "quantity": 7, "auto_generate": True}
     page = client.get(answers[0].headers["location"]).text
-    assert "The generation is asked for: its run is queued" in words(page)
+    assert "Generation requested. Waiting to start." in words(page)
     assert f'href="/dags/generate_promo_codes/runs/{run.run_id}"' in page
     assert "every 2s" in page
     (ended,) = run_queued()
@@ -672,6 +678,24 @@ def test_a_form_that_is_sent_again_with_other_values_is_refused(browse: Browse, 
     assert (answer.status_code, "sent before, with other values" in words(answer.text)) == (422, True)
     assert [run.conf["quantity"] for run in started_runs()] == [2]
     assert send(client, "generate", pool="summer_pool", token="not ours", quantity="2").status_code == 400
+
+
+@pytest.mark.parametrize("action", ["generate", "launch"])
+def test_the_address_of_a_form_that_was_refused_leads_to_its_pool(browse: Browse, pools: Any, action: str) -> None:
+    """Loaded again by its address it would else be a method that is not allowed."""
+    answer = browse("user").get(f"/imports/pools/{action}", params={"pool": "a/b"})
+    assert answer.status_code == 303
+    assert answer.headers["location"] in ("/imports/pools/promo-codes/a/b", "/imports/pools/promo-codes/a%2Fb")
+
+
+def test_pg04_a_generation_that_gave_less_than_was_asked_is_told_apart(browse: Browse, pools: Any) -> None:
+    query(
+        pools,
+        "INSERT INTO ledger.promo_code_generation (run_key, pool_system_id, format, requested, generated, added, "
+        "state, launched_by, started_at, finished_at) "
+        "VALUES ('x', 'summer_pool', 'tiny', 20, 16, 16, 'completed', 'top-up', now(), now())",
+    )
+    assert "partly generated" in words(pool_page(browse("viewer")))
 
 
 def test_a_paused_dag_is_told_of(browse: Browse, pools: Any, synced: None) -> None:

@@ -74,6 +74,8 @@ ROUTES = {
     ("GET", "/pools/promo-code-stock"): Asked("/pools/promo-code-stock?pool=nowhere", NOBODYS),
     ("GET", "/pools/promo-code-history"): Asked("/pools/promo-code-history?pool=nowhere", NOBODYS),
     ("GET", "/pools/promo-code-launches"): Asked("/pools/promo-code-launches?pool=nowhere", NOBODYS),
+    ("GET", "/pools/generate"): Asked("/pools/generate?pool=nowhere", dict.fromkeys(ROLES, 303)),
+    ("GET", "/pools/launch"): Asked("/pools/launch?pool=nowhere", dict.fromkeys(ROLES, 303)),
     ("POST", "/pools/generate"): Asked("/pools/generate?pool=nowhere", launchers(404), {"token": TOKEN}),
     ("POST", "/pools/launch"): Asked("/pools/launch?pool=nowhere", launchers(404), {"token": TOKEN}),
     ("GET", "/upload"): Asked("/upload", ANYONE),

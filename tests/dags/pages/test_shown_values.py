@@ -67,7 +67,7 @@ def test_headers_that_may_be_data_are_masked_wherever_the_page_has_them(
     assert CANARY not in page
     assert OTHER not in page
     assert page.count("<bdi>492…</bdi>") == 2
-    assert "columns named: 1; see below" in page
+    assert "1 columns named, as the table of columns shows" in page
 
 
 def test_styles_and_scripts_are_there_for_anyone(browse: Callable[[str | None], TestClient]) -> None:

@@ -135,7 +135,7 @@ def test_a_dropped_file_creates_customers_and_rejects_the_others(imports: Import
     """Source: CU-01, CU-02, CU-03, X-07."""
     job = jobs["customers.csv"]
     assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
-    assert imports.run(job)["note"] == "customers.csv: completed with rejects: 8 read, 2 inserted, 6 rejected"
+    assert imports.run(job)["note"] == "customers.csv: mostly rejected: 8 read, 2 inserted, 6 rejected"
     assert rules(imports, job) == {
         4: {"email.not_email"},
         5: {"mobile_phone.invalid_phone"},
@@ -151,7 +151,7 @@ def test_the_form_decides_what_the_import_does(imports: Imports, jobs: Jobs) -> 
     job = jobs["edits.csv"]
     assert (job["state"], job["action"], job["launched_by"]) == ("completed", "edit_existing", "admin")
     assert imports.rows(job) == {"read": 5, "updated": 1, "unchanged": 2, "not_found": 2}
-    assert imports.run(job)["note"] == "edits.csv: completed: 5 read, 1 updated, 2 not found, 2 unchanged"
+    assert imports.run(job)["note"] == "edits.csv: loaded: 5 read, 1 updated, 2 not found, 2 unchanged"
     found = {row["name"]: row for row in customers(imports)}
     assert found["c4n4ry-id-01"]["custom_fields"] == {}
     assert found["c4n4ry-id-01"]["segments"] == found["c4n4ry-id-02"]["segments"] == ["winter"]

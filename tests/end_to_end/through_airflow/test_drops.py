@@ -95,8 +95,8 @@ def test_five_files_at_once_are_imported_once_each(imports: Imports, night: Jobs
 def test_the_note_of_a_run_tells_file_and_counts(imports: Imports, night: Jobs) -> None:
     notes = {name: imports.run(night[name])["note"] for name in ("early.csv", "broken.csv", "table.xlsx")}
     assert notes == {
-        "early.csv": "early.csv: completed: 30 read, 30 inserted",
-        "broken.csv": "broken.csv: completed with rejects: 5 read, 2 inserted, 3 rejected",
+        "early.csv": "early.csv: loaded: 30 read, 30 inserted",
+        "broken.csv": "broken.csv: mostly rejected: 5 read, 2 inserted, 3 rejected",
         "table.xlsx": "table.xlsx: refused (file.extension)",
     }
 

@@ -18,7 +18,7 @@ def test_an_archived_file_is_tried_and_then_imported_by_hand(imports: Imports, p
     imports.drop("gift_cards", "tried.csv", cards(600, 12, pool), SETTLES_SOON | {"dry_run": True})
     dropped = imports.wait_for_job("tried.csv")
     assert imports.tasks(dropped)["load_rows"] == "skipped"
-    assert imports.run(dropped)["note"] == "tried.csv: completed: 12 read, 12 inserted (dry run)"
+    assert imports.run(dropped)["note"] == "tried.csv: dry run: loaded: 12 read, 12 inserted"
     assert dropped["launched_by"] == f"file drop {imports.landing}/gift_cards/tried.csv"
 
     by_hand = imports.trigger("gift_cards", file=dropped["archive_url"], dry_run=True)
@@ -97,7 +97,7 @@ def test_a_refused_run_is_cleared_when_the_settings_are_mended(imports: Imports,
     assert (job["state"], job["refusal_rule"]) == ("completed", None)
     assert imports.rows(job) == {"read": 9, "inserted": 9}
     run = imports.run(job)
-    assert (run["state"], run["note"]) == ("success", "worth.csv: completed: 9 read, 9 inserted")
+    assert (run["state"], run["note"]) == ("success", "worth.csv: loaded: 9 read, 9 inserted")
     assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
     assert imports.loaded(*card_numbers(800, 9)) == card_numbers(800, 9)
     assert imports.read(job["archive_url"]) == content

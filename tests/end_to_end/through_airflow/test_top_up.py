@@ -81,13 +81,13 @@ def test_a_drained_pool_has_new_codes_within_seconds(
         )
     assert statistics.median(after_drains) <= MOST_SECONDS
     history = generations(connection, pool)
-    assert [(each["added"], each["reason"]) for each in history] == [(20, "the last code is gone")] * (DRAINS + 1)
+    assert [(each["added"], each["reason"]) for each in history] == [(20, "no code is available")] * (DRAINS + 1)
     kinds = [imports.wait_for_run(DAG, each["dag_run_id"])["run_type"] for each in history]
     assert kinds.count("asset_triggered") >= DRAINS, "the schedule comes once at most meanwhile"
     run = f"/api/v2/dags/{DAG}/dagRuns/{quote(history[-1]['dag_run_id'])}"
     tasks = imports.api.get(f"{run}/taskInstances/top_up_pool/listMapped")["task_instances"]
     assert "Drained pool (drained)" in [task["rendered_map_index"] for task in tasks]
-    assert "drained: 20 codes added (the last code is gone)" in imports.api.get(run)["note"].splitlines()
+    assert "drained: 20 codes added (no code is available)" in imports.api.get(run)["note"].splitlines()
 
 
 def test_a_low_upload_pool_is_told_once_by_a_real_mail(
