@@ -256,4 +256,5 @@ def is_single_quoted(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
     if b"'" not in (all_bytes(texts) if raw is None else raw):
         return no_rows(texts)
     first, last = edges(texts)
-    return (first == ord("'")) & (last == ord("'")) & flags(pc.greater(pc.binary_length(texts), 2))
+    quoted: Rows = (first == ord("'")) & (last == ord("'"))
+    return quoted & flags(pc.greater(pc.binary_length(texts), 2))
