@@ -222,7 +222,7 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
             "Reason": f"{reason['message']} ({reason['rule']})" if reason else None,
             "Rows": ", ".join(counts),
         },
-        points={heading: told for heading, told in points.items() if told},
+        points={heading: lines for heading, lines in points.items() if lines},
         advice=RETRY_ADVICE.get(outcome, ""),
         links=links | {"Run in Airflow": run},
     )

@@ -202,10 +202,10 @@ def refuse(runtime: Runtime, arrival: Arrival) -> str:
     )
     reporting.write_report(runtime, job_id)
     result = digest(runtime, reporting.close_job(runtime, job_id))
-    told = f"{arrival.file_name} is refused: {result['reason']['message']}"
-    log.warning("%s", told)
+    sentence = f"{arrival.file_name} is refused: {result['reason']['message']}"
+    log.warning("%s", sentence)
     ImportNotifier(result).send(get_current_context())
-    return told
+    return sentence
 
 
 def start_import(runtime: Runtime, arrival: Arrival) -> str | None:

@@ -153,9 +153,9 @@ def note_pick_up(dag_run: DagRun, session: Session) -> None:
     query = select(XComModel).where(
         XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == NOTICED_KEY
     )
-    found = session.scalar(query)
-    if found is not None and not dag_run.note:
-        dag_run.note = "\n".join(XComModel.deserialize_value(found))[:NOTE_LENGTH]
+    noticed = session.scalar(query)
+    if noticed is not None and not dag_run.note:
+        dag_run.note = "\n".join(XComModel.deserialize_value(noticed))[:NOTE_LENGTH]
 
 
 def outcome_of_top_up(result: dict[str, Any]) -> str:

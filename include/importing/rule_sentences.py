@@ -56,9 +56,9 @@ def with_sentences(
     common = jobs.common_sentences(connection, job_id)
     rules = []
     for rule in jobs.rule_counts(connection, job_id):
-        told = list(common.get(rule["rule"], {}).items())
-        is_one = len(told) == 1 and told[0][1] == rule["rows"]
-        examples = [(for_people(sentence), rows) for sentence, rows in told[:EXAMPLES]]
+        counted = list(common.get(rule["rule"], {}).items())
+        is_one = len(counted) == 1 and counted[0][1] == rule["rows"]
+        examples = [(for_people(sentence), rows) for sentence, rows in counted[:EXAMPLES]]
         sentence = examples[0][0] if is_one else general.get(rule["rule"], "")
         rules.append(rule | {"sentence": sentence, "examples": [] if is_one else examples})
     return rules

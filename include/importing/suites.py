@@ -337,13 +337,13 @@ def common_sentences(
     shown = {column: counted[column] if column in clear else pa.nulls(counted.num_rows) for column in columns}
     small = pd.DataFrame({name: pd.Series(pd.arrays.ArrowExtensionArray(values)) for name, values in shown.items()})
     positions = np.arange(counted.num_rows, dtype=np.int64)
-    told = sentences(
+    texts = sentences(
         RuleResult(rule, positions, {}), small, hidden=hidden, masks_codes=masks_codes, masks_private=True
     )  # fmt: skip
-    found: dict[str, int] = {}
-    for sentence, count in zip(told, counted["count_all"].to_pylist(), strict=True):
-        found[sentence] = found.get(sentence, 0) + count
-    return found
+    rows_by_sentence: dict[str, int] = {}
+    for sentence, count in zip(texts, counted["count_all"].to_pylist(), strict=True):
+        rows_by_sentence[sentence] = rows_by_sentence.get(sentence, 0) + count
+    return rows_by_sentence
 
 
 def _read(path: Path) -> dict[str, Any]:
