@@ -152,7 +152,7 @@ class RowRule(ColumnMapExpectation, ABC):
         return values
 
     @classmethod
-    def _prescriptive_template(cls, renderer_configuration: RendererConfiguration) -> RendererConfiguration:
+    def _prescriptive_template(cls, renderer_configuration: RendererConfiguration[Any]) -> RendererConfiguration[Any]:
         """Name the rule on GX's own page, and say it in its own words: GX would show a call of Python."""
         configuration = renderer_configuration.configuration
         meta = (configuration.meta if configuration is not None else None) or {}
