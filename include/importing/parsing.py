@@ -91,7 +91,7 @@ DECIMAL = pa.decimal128(18, 2)
 CLEAR = "%CLEAR%"
 """The cell that erases a value. Source: PP-02, CU-04."""
 
-_BOOLEANS = {"true": True, "t": True, "yes": True, "y": True, "on": True, "1": True} | {
+BOOLEANS = {"true": True, "t": True, "yes": True, "y": True, "on": True, "1": True} | {
     "false": False, "f": False, "no": False, "n": False, "off": False, "0": False,
 }  # fmt: skip
 _CHANGED_BOOLEAN = r"^[+-]?[01][.,]0*$"
@@ -267,7 +267,7 @@ def _with_problem(reading: Reading, rows: npt.NDArray[np.bool_], problem: str) -
 
 
 def _read_booleans(sent: pa.StringArray) -> Reading:
-    reading = _read_words(sent, _BOOLEANS, pa.bool_(), "not_boolean")
+    reading = _read_words(sent, BOOLEANS, pa.bool_(), "not_boolean")
     if reading.problems.null_count == len(reading.problems):
         return reading
     return _with_problem(reading, matches(sent, _CHANGED_BOOLEAN), "changed_number")
