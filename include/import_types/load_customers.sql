@@ -157,6 +157,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM placeholder) THEN
         RETURN;
     END IF;
+    ANALYZE placeholder;
 
     FOR chunk IN
         SELECT format('staging.%I', tablename)

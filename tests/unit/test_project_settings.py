@@ -26,6 +26,14 @@ def line_of(text: str, part: str) -> int:
     return next(number for number, line in enumerate(text.splitlines(), 1) if part in line)
 
 
+def test_pp02_a_generation_is_bounded_by_ten_million_codes_unless_the_project_says_otherwise():
+    assert load_project().max_generation == 10_000_000
+    assert parse_project("max_generation: 5\n", "project.yaml").max_generation == 5
+    for wrong in ("0", "-1", "1e3", "'5'", "null", str(2**63)):
+        (line,) = mistakes(f"brands: [A]\nmax_generation: {wrong}\n")
+        assert line.startswith("project.yaml: line 2, max_generation")
+
+
 def test_the_shipped_file_is_the_example_of_the_specification():
     assert load_project() == Project(
         brands=("Acme", "Demo"),
