@@ -73,7 +73,6 @@ _FORMS = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _PLAIN = re.compile(r"[^\\\[\](){}^$*+?|]*")
-"""A regular expression without anything of one would let a single code pass."""
 _YEAR = re.compile(r"(?:^|[./])([0-9]{4})(?![0-9])")
 _TIME_OF_DAY = re.compile(r"[T ][0-9:]*[1-9]")
 MAY_BE_EQUAL = (
@@ -358,7 +357,10 @@ def _year(text: str) -> int:
 
 
 def _misplaced(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterator[tuple[_Judged, str]]:
-    """Give the columns whose values speak for another field of the file, and what they hold."""
+    """Give the columns whose values speak for another field of the file, and what they hold.
+
+    A pattern without anything of one needs no other field: it would let a single code pass.
+    """
     for column in columns:
         if look_of(column.field) is Look.PATTERN and column.values.number and column.own_share == 0:
             yield column, column.values.form
@@ -368,10 +370,8 @@ def _misplaced(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
         if column.own_share > (OWN_AT_MOST if is_enough else 0):
             continue
         for other in columns:
-            is_other = other.index != column.index and look_of(other.field) is not look_of(column.field)
             least = OTHER_AT_LEAST if is_enough else 1
-            has_known = looks.speaking_share(column.values, other.field) >= least
-            if has_known and (is_other or looks.words_for(column.values, other.field).startswith("names")):
+            if other is not column and looks.speaking_share(column.values, other.field) >= least:
                 yield column, f"{looks.words_for(column.values, other.field)}, as expected of {other.field.label}"
                 break
 
@@ -396,8 +396,6 @@ def _would_fit_better(one: _Judged, other: _Judged, looks: _Looks) -> bool:
     if min(*exchanged, *typical) < OTHER_AT_LEAST:
         return False
     number = min(one.values.number, other.values.number)
-    if now == 0 and min(*exchanged, *typical) == 1:
-        return True
     if sum(exchanged) - now >= OTHER_AT_LEAST:
         return True
     if number >= ENOUGH and sum(typical) - typical_now >= 2 * OTHER_AT_LEAST:

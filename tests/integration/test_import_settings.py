@@ -162,7 +162,7 @@ def test_x18_a_rule_that_explains_most_rejects_is_told_as_a_probable_mapping_sli
     rows = [f"{number},nowhere,10" for number in range(bad)] + [
         f"x{number},flexible_gift,ten" for number in range(other)
     ]
-    result = stocked.cards(*rows, ONE)
+    result = stocked.cards(*rows, ONE, review_reject_share=1)
     slips = [warning["message"] for warning in result.warnings if warning["rule"] == "file.probable_mapping_slip"]
     assert len(slips) == told
     assert all("pool_system_name.known" in message for message in slips)

@@ -133,7 +133,7 @@ def test_the_corpora_as_they_are_make_harmless_pages_and_come_back_unchanged(
 def test_hostile_cells_are_rejected_masked_on_pages_and_harmless_in_spreadsheets(browse: Browse, load: Load) -> None:
     texts = [text for text in payloads() if len(text.strip()) > 3]
     content = as_csv([["Email", "FirstName"], *([f"{text} is no address", text] for text in texts)])
-    told = load("customers", "cells.csv", content)
+    told = load("customers", "cells.csv", content, review_reject_share=1)  # over half would be asked about
     assert told.rows.rejected == told.rows.read == len(texts)
     plain, browser = harmless(load, browse), browse("viewer")
 
