@@ -84,7 +84,7 @@ class Mail:
         parts = [f'<p style="font-size:16px;margin:0 0 12px"><strong>{_html(self.lead)}</strong></p>']
         if facts := self._facts():
             rows = "".join(
-                f'<tr><th align="left" valign="top" style="padding:2px 16px 2px 0;font-weight:normal;opacity:.7">'
+                f'<tr><th align="left" valign="top" style="padding:2px 16px 2px 0;font-weight:normal;opacity:.7;white-space:nowrap">'
                 f'{_html(name)}</th><td style="padding:2px 0">{_html(fact)}</td></tr>'
                 for name, fact in facts.items()
             )
