@@ -68,10 +68,10 @@ FEW_VALUES = 5
 """So many distinct values are told of as they are; of more only those that several rows share."""
 _SHORT_NUMBER = r"(^|[^\pN])\p{Nd}{3,4}($|[^\pN])"
 """What a CVV looks like, wherever in a cell it stands."""
-_DATE = r"^\s*((19|20)[0-9]{2}[./-][0-9]{1,2}[./-][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-](19|20)[0-9]{2})$"
-"""A day with its year, which is no CVV: `03/04/2026` is what its sender has to be told."""
 _SHORT_ASCII_NUMBER = r"(^|[^0-9])[0-9]{3,4}($|[^0-9])"
 """The same of ASCII texts. Arrow compiles a pattern at each call, and one of Unicode classes takes a millisecond."""
+_DATE = r"^\s*((19|20)[0-9]{2}[./-][0-9]{1,2}[./-][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-](19|20)[0-9]{2})$"
+"""A day with its year, which is no CVV: `03/04/2026` is what its sender has to be told."""
 
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
