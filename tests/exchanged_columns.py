@@ -122,7 +122,8 @@ def promo_code_pools(chance: random.Random, number: int) -> list[str]:
         "true" if is_made else "false", f"{chance.randrange(10, 90)}" if is_made else "",
         f"{chance.randrange(5, 50)}", f"{chance.randrange(1, 72)}" if is_made else "",
         "true" if number % 3 == 0 else "false", f"{chance.randrange(7, 90)}" if number % 3 == 0 else "",
-        chance.choice(("internal", "external")), "false", "", "true",
+        chance.choice(("internal", "external")), "false",
+        "" if is_made else f"[A-Z]{{{number % 9 + 1}}}-[0-9]+", "true",
     ]  # fmt: skip
 
 

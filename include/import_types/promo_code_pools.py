@@ -192,6 +192,7 @@ PROMO_CODE_POOLS = ImportType(
             "Code pattern",
             clearable=True,
             description="Regular expression (RE2) that every code of an upload must match as a whole.",
+            look=Look.PATTERN,
         ),
         Field(
             "launch",

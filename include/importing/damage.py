@@ -85,6 +85,7 @@ _THOUSANDS = (
 )
 WITH_EXPONENT = rf"^[+-]?{_EXPONENT}(?:[.,]0*)?$"
 WITH_MARKS = rf"^[+-]?(?:{_MARKED}|{_THOUSANDS})$"
+WITH_THOUSANDS_MARKS = rf"^[+-]?{_THOUSANDS}$"
 WITH_DECIMAL_MARK = rf"^[+-]?{_MARKED}$"
 _OF_A_NUMBER = np.zeros(256, dtype=np.bool_)
 _OF_A_NUMBER[list(b"0123456789+-.,eE'")] = True
@@ -251,8 +252,9 @@ def _only_of(texts: pa.StringArray, suspects: Rows, allowed: Rows) -> Rows:
 
 
 def is_single_quoted(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts begin and end with `'`."""
+    """Tell which texts begin and end with `'`, and have something in between."""
     if b"'" not in (all_bytes(texts) if raw is None else raw):
         return no_rows(texts)
     first, last = edges(texts)
-    return (first == ord("'")) & (last == ord("'")) & flags(pc.greater(pc.binary_length(texts), 1))
+    quoted: Rows = (first == ord("'")) & (last == ord("'"))
+    return quoted & flags(pc.greater(pc.binary_length(texts), 2))

@@ -345,9 +345,9 @@ class SettingsNames:
         if stale and len(letters) >= _SHORTEST_MISSPELT:
             exact, longer = self._misspelt
             slips = (exact.get(key) for key in (*_slips(letters), *_exchanges(letters)))
-            for name in (longer.get(letters), *slips):
-                if name in stale:
-                    return _obstacle(str(name), expected, None)
+            for slip in (longer.get(letters), *slips):
+                if slip is not None and slip in stale:
+                    return _obstacle(slip, expected, None)
         return None
 
     @cached_property
@@ -392,6 +392,6 @@ def _slips(letters: str) -> Iterator[str]:
 def _exchanges(letters: str) -> Iterator[str]:
     """Yield a name with two neighbouring letters exchanged, each."""
     for place in range(len(letters) - 1):
-        first, second = letters[place : place + 2]
+        first, second = letters[place], letters[place + 1]
         if first != second and not (first.isdecimal() or second.isdecimal()):
             yield f"{letters[:place]}{second}{first}{letters[place + 2 :]}"

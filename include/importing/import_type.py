@@ -63,6 +63,7 @@ class Look(StrEnum):
     FULL_NAME = "full name"
     PLACE = "place"
     BIRTH = "birth date"
+    PATTERN = "pattern"
 
 
 @dataclass(frozen=True)

@@ -422,9 +422,8 @@ def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: 
         for (rule, severity), (rows, lines) in tallies.items()
         if rows
     ]
-    sentences = {WRAPPED_CELLS: _WRAPPED_CELLS} | masked_sentences(
-        job.import_type, runtime.suites, runtime.project_file
-    )
+    sentences = dict(masked_sentences(job.import_type, runtime.suites, runtime.project_file))
+    sentences[WRAPPED_CELLS] = _WRAPPED_CELLS
     connection.execute(sa.delete(JOB_RULE).where(JOB_RULE.c.job_id == job.id))
     if counted:
         connection.execute(sa.insert(JOB_RULE), counted)

@@ -13,8 +13,9 @@ Decided where the requirement leaves it open:
 - Integer: at most 18 digits (what a 64-bit number surely holds); a leading minus is read, as in decimals, so that the
   range rule names the problem.
 - What damages an identifier, and which numbers are changed ones, is decided in `include.importing.damage`: `12E5` is
-  an identifier. Booleans and whole numbers with a decimal mark, thousands marks or an exponent (`1.0`, `2,000`) are
-  changed numbers too: what they were is clear, but what else the program changed is not.
+  an identifier. Booleans and whole numbers that have got a decimal mark, thousands marks or an exponent (`1.0`,
+  `2,000`) are changed numbers too: what they were is clear, but what else the program changed is not. `2.5` is none: it
+  is no whole number.
 - A phone begins with a digit, `+` or `(`, and has at most one `+`.
 - Enumerations and booleans compare without case, over the stored spellings and the field's synonyms.
 - `%CLEAR%` is written so, in capitals; only fields that can be erased know it.
@@ -100,7 +101,7 @@ _UNREADABLE_DECIMALS = {
     "too_many_digits": r"^-?[0-9]{17,}(?:\.[0-9]{0,2})?$",
 }
 _INTEGER = r"^-?[0-9]{1,18}$"
-_CHANGED_INTEGER = f"{damage.WITH_EXPONENT}|{damage.WITH_MARKS}"
+_CHANGED_INTEGER = rf"{damage.WITH_EXPONENT}|^[+-]?[0-9]+[.,]0*$|{damage.WITH_THOUSANDS_MARKS}"
 _UNREADABLE_INTEGERS = {"too_many_digits": r"^-?[0-9]{19,}$", "changed_number": _CHANGED_INTEGER}
 _WIDE_BLANKS = r"\x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}"
 _PHONE = rf"^[(]?[ ]*[+]?[ ]*[(]?[ ]*\p{{Nd}}[\p{{Nd}} \-.()/{_WIDE_BLANKS}]*$"

@@ -32,8 +32,6 @@ ENOUGH = 20
 """Values from which shares are trusted; of fewer, all must speak for the same."""
 FEWEST = 3
 """Values of a column without which nothing is said."""
-FEWEST_OF_TWO = 4
-"""The same of two columns that may have been exchanged: what both hold counts."""
 OWN_AT_MOST = 0.3
 OTHER_AT_LEAST = 0.6
 REPEATED_SHARE = 0.5
@@ -74,6 +72,8 @@ _FORMS = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_PLAIN = re.compile(r"[^\\\[\](){}^$*+?|]*")
+"""A regular expression without anything of one would let a single code pass."""
 _YEAR = re.compile(r"(?:^|[./])([0-9]{4})(?![0-9])")
 _TIME_OF_DAY = re.compile(r"[T ][0-9:]*[1-9]")
 MAY_BE_EQUAL = (
@@ -255,6 +255,8 @@ class _Looks:
                 return form is Form.EMAIL
             case Look.PHONE:
                 return _may_be_phone(text, form)
+            case Look.PATTERN:
+                return not _PLAIN.fullmatch(text)
             case Look.CVV:
                 return len(text) in _CVV_CHARACTERS and form in (Form.NUMBER, Form.CODE, Form.WORDS)
         if form in _SPEAKING and not (form is Form.EMAIL and look is Look.IDENTIFIER):
@@ -358,6 +360,8 @@ def _year(text: str) -> int:
 def _misplaced(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterator[tuple[_Judged, str]]:
     """Give the columns whose values speak for another field of the file, and what they hold."""
     for column in columns:
+        if look_of(column.field) is Look.PATTERN and column.values.number and column.own_share == 0:
+            yield column, column.values.form
         if column.values.number < fewest:
             continue
         is_enough = column.values.number >= ENOUGH
@@ -394,7 +398,7 @@ def _would_fit_better(one: _Judged, other: _Judged, looks: _Looks) -> bool:
     number = min(one.values.number, other.values.number)
     if now == 0 and min(*exchanged, *typical) == 1:
         return True
-    if one.values.number + other.values.number >= FEWEST_OF_TWO and sum(exchanged) - now >= OTHER_AT_LEAST:
+    if sum(exchanged) - now >= OTHER_AT_LEAST:
         return True
     if number >= ENOUGH and sum(typical) - typical_now >= 2 * OTHER_AT_LEAST:
         return True

@@ -241,7 +241,7 @@ class ExpectColumnValuesToBePresent(RowRule):
 
     def may_fail(self, frame: pd.DataFrame) -> bool:
         """Whether any cell is blank, or can be erased."""
-        return _sent(frame, self.column).null_count > 0 or f"{self.column}__clear" in frame.columns
+        return bool(_sent(frame, self.column).null_count) or f"{self.column}__clear" in frame.columns
 
 
 class ExpectColumnValuesToBeAbsent(RowRule):
@@ -293,7 +293,7 @@ class ExpectColumnValuesToBeReadable(RowRule):
     def may_fail(self, frame: pd.DataFrame) -> bool:
         """Whether any cell has a problem at all."""
         problem = _column(frame, f"{self.column}__problem")
-        return problem.null_count < len(problem)
+        return bool(problem.null_count < len(problem))
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""

@@ -82,7 +82,9 @@ class Neighbours:
         Args:
             stale: names of settings beside it whose file has not come for an hour.
         """
-        of_folder = self.folder.folder_obstacle or (self.above and self.above.folder_obstacle)
+        of_folder = self.folder.folder_obstacle
+        if of_folder is None and self.above is not None:
+            of_folder = self.above.folder_obstacle
         is_held = self.is_dropped and of_folder is not None
         return of_folder if is_held else self.beside.file_obstacle(file_name, stale)
 
@@ -184,9 +186,9 @@ def named_folder(runtime: Runtime, import_type: ImportType, name: object) -> Giv
         if name_mistake(folder) is None:
             text = _folder_text(runtime, folder, SettingsNames(names_in(runtime.landing / folder)))
             if text is not None:
-                return read_layers({"folder": text}, "", {"folder": f"{FOLDER_SETTINGS} of the folder {name}"})[
-                    "folder"
-                ]
+                called = f"{FOLDER_SETTINGS} of the folder {name}"
+                given: GivenSettings | None = read_layers({"folder": text}, "", {"folder": called})["folder"]
+                return given
     return None
 
 

@@ -13,7 +13,6 @@ Decided where the requirement leaves it open:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -171,7 +170,7 @@ def ragged_pattern(delimiter: str, origin_columns: int) -> str:
     Args:
         origin_columns: how many columns the importer has put before the sender's (X-09).
     """
-    mark = re.escape(delimiter)
+    mark = rf"\x{{{ord(delimiter):x}}}"
     cell = f'(?:"(?:[^"]|"")*"|[^"{mark}]*){mark}'
     space = f"[{WHITE_SPACE}]*"
     return f'(?s)^(?:{cell}){{{origin_columns}}}\'?{space}"?\'?{_ALONE}"?{space}(?:{mark}{space}(?:"")?{space})*$'

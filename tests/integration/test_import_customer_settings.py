@@ -602,7 +602,8 @@ def test_many_entries_of_the_project_settings_cost_nothing_that_a_file_does_not_
     evidence = json.loads(Path(summary(result)["evidence_file"]).read_bytes())
     judged = {each["expectation_config"]["meta"]["rule"] for each in evidence["results"]}
     assert {rule for rule in judged if rule.startswith("is_subscribed_by_")} == {
-        "is_subscribed_by_email_on_t7.not_boolean"
+        "is_subscribed_by_email_on_t7.not_boolean",
+        "is_subscribed_by_email_on_t7.changed_number",
     }
     assert shop.query("SELECT channel, topic, is_subscribed FROM loyalty.customer_subscription") == [
         ("Email", "T7", True)

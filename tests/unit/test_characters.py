@@ -4,6 +4,7 @@ import sys
 import unicodedata
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from include.importing import characters, damage, stray_rows
@@ -128,6 +129,22 @@ def test_pc04a_lines_of_programs_are_no_data(text: str) -> None:
 def test_pc04a_what_may_be_a_code_is_data(text: str) -> None:
     assert stray_rows.are_not_data([pa.array([text, "with blank", "x:y"])]).tolist() == [False] * 3
     assert stray_rows.are_not_data([pa.array([text])]).tolist() == [False]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " ", "-", "^", "\\", "]", "."])
+def test_pc04a_a_line_of_the_wrong_number_of_cells_is_known_behind_any_delimiter(delimiter: str) -> None:
+    own = [
+        f"(3 rows){delimiter}{delimiter}",
+        "Total: 5",
+        '"# made by x"',
+        f"a{delimiter}b",
+        "x",
+        f"x{delimiter}(3 rows)",
+    ]
+    before = f'1{delimiter}2{delimiter}"row.ragged"{delimiter}"a{delimiter} ""b"""{delimiter}'
+    for texts, columns in ((own, 0), ([before + text for text in own], 4)):
+        pattern = stray_rows.ragged_pattern(delimiter, columns)
+        assert pc.match_substring_regex(pa.array(texts), pattern).to_pylist() == [True] * 3 + [False] * 3
 
 
 def test_pc04a_a_customer_named_total_is_one() -> None:

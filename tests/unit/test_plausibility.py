@@ -127,6 +127,14 @@ def test_x18_amounts_of_the_length_of_cvvs_are_told_by_leading_zeros():
     assert len(cards(*rows)) == 1
 
 
+def test_x18_a_pattern_that_one_code_alone_matches_is_no_pattern():
+    header = ["Pool ID", "Pool name", "Code pattern"]
+    assert oddities("promo_code_pools", [header, ["", "Spring sale", "spring_sale"]]) == [
+        "Column 3 (Code pattern) is read as Code pattern, but its first values are identifiers of letters and digits."
+    ]
+    assert oddities("promo_code_pools", [header, ["spring_sale", "Spring sale", "SPRING-[0-9]{4}"]]) == []
+
+
 def test_x09_a_handful_of_corrected_rows_is_not_asked_about():
     table = [
         ["Card number", "Pool system name", "Card balance"],
