@@ -31,6 +31,7 @@ LONGEST_SUBJECT_WORDS = 120
 WIDTH = 78
 PAGES = "/plugin/imports/imports"
 """The importer's pages in Airflow's own frame."""
+_LABEL = "padding:2px 16px 2px 0;font-weight:normal;opacity:.7;white-space:nowrap"
 AUTOMATIC = {"Auto-Submitted": "auto-generated"}
 """Out-of-office programs don't answer such mails (RFC 3834)."""
 
@@ -84,8 +85,8 @@ class Mail:
         parts = [f'<p style="font-size:16px;margin:0 0 12px"><strong>{_html(self.lead)}</strong></p>']
         if facts := self._facts():
             rows = "".join(
-                f'<tr><th align="left" valign="top" style="padding:2px 16px 2px 0;font-weight:normal;opacity:.7">'
-                f'{_html(name)}</th><td style="padding:2px 0">{_html(fact)}</td></tr>'
+                f'<tr><th align="left" valign="top" style="{_LABEL}">{_html(name)}</th>'
+                f'<td style="padding:2px 0">{_html(fact)}</td></tr>'
                 for name, fact in facts.items()
             )
             parts.append(f'<table role="presentation" style="border-collapse:collapse;font-size:14px">{rows}</table>')

@@ -233,7 +233,7 @@ def points_of(rule: Mapping[str, Any]) -> list[str]:
     examples = rule.get("examples") or [(rule.get("sentence") or rule["rule"], rule["rows"])]
     lines = [f"{_rows(count)}: {sentence}" for sentence, count in examples]
     rest = rule["rows"] - sum(count for _, count in examples)
-    return lines if rest <= 0 else [*lines, f"{_rows(rest)} more: {rule.get('sentence') or rule['rule']}"]
+    return lines if rest <= 0 else [*lines, f"{rest:,} more: {rule.get('sentence') or rule['rule']}"]
 
 
 def first_sentence(message: str) -> str:
@@ -268,7 +268,7 @@ def mail_of_review(job: Job, reasons: Sequence[Mapping[str, str]], until: dateti
         lead=f"{job.file_name}: {what}. Without an answer nothing is loaded.",
         facts={"Import type": job.import_type.replace("_", " ")},
         points={"Why you are asked": [reason["message"] for reason in reasons]},
-        advice="Open the import and choose Answer it: load the file, choose other columns, or reject it.",
+        advice="Open the import and choose Review: load the file, choose other columns, or reject it.",
         links={f"Import {job.id}": page_url(f"/jobs/{job.id}"), "Run in Airflow": run},
     )
 

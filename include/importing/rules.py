@@ -154,11 +154,13 @@ class RowRule(ColumnMapExpectation, ABC):
     @classmethod
     def _prescriptive_template(cls, renderer_configuration: RendererConfiguration[Any]) -> RendererConfiguration[Any]:
         """Name the rule on GX's own page, and say it in its own words: GX would show a call of Python."""
-        configuration = renderer_configuration.configuration
+        result = renderer_configuration.result
+        configuration = result.expectation_config if result is not None else renderer_configuration.configuration
         meta = (configuration.meta if configuration is not None else None) or {}
         if "message" not in meta:
             return super()._prescriptive_template(renderer_configuration)
-        renderer_configuration.template_str = f"{meta['rule']}: {meta['message']}".replace("$", "$$")
+        text = f"{meta['rule']}: {meta['message']} ({renderer_configuration.expectation_type})"
+        renderer_configuration.template_str = text.replace("$", "$$")
         return renderer_configuration
 
     @abstractmethod

@@ -25,7 +25,7 @@ LARGEST_ID = 2**63 - 1
 LONGEST_NAME_PART = 200
 LOOKS_AFTER = {"pick_up_files": "/", "top_up_promo_pools": "/pools", "generate_promo_codes": "/pools"}
 """Pages that show what runs of DAGs do that import no file themselves."""
-NO_TYPE = "no import type"
+NO_TYPE = "No import type"
 STATES = (
     *(State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW),
     *Outcome,

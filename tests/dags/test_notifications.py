@@ -85,7 +85,7 @@ def test_x08_the_mail_says_what_happened_and_where_to_read_on_in_text_and_html(i
             "gift cards",
             "1,000 read, 980 inserted, 20 rejected",
             "12 rows: Pool 'xmas_2026' does not exist.",
-            "3 rows more: Pool … does not exist.",
+            "3 more: Pool … does not exist.",
             "5 rows: The row has … cells.",
             "http://airflow.example.com/plugin/imports/imports/jobs/7",
             "http://airflow.example.com/plugin/imports/imports/jobs/7/rejects",

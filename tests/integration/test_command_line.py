@@ -115,7 +115,7 @@ def test_exit_codes_tell_done_refused_and_failed_apart(
 def test_people_are_told_the_same_in_words(stocked_run: Run, tmp_path: Path):
     told = stocked_run("import", "gift_cards", write(tmp_path, "a.csv", "1,flexible_gift,10", "2,nowhere,1", "1,x,1"))
     assert told.out.splitlines()[:4] == [
-        "a.csv: completed with rejects (job 2)",
+        "a.csv: mostly rejected (job 2)",
         "  3 rows read: 1 inserted, 2 rejected",
         "          2 x pool_system_name.known",
         "          1 x card_number.duplicate_in_file",

@@ -329,6 +329,13 @@ def test_x20_of_many_values_only_those_that_rows_share_are_told(tmp_path: Path) 
     assert commonly_said(tmp_path, "No pool {value}.", [*names, "xmas", "xmas"]) == {"No pool 'xmas'.": 2}
 
 
+def test_x20_a_date_is_told_beside_cvvs(tmp_path: Path) -> None:
+    """Its year looks like one."""
+    for date in ("03/04/2026", "2026-02-30", "30.02.2026"):
+        assert commonly_said(tmp_path, "No {value}.", [date], masks_codes=True) == {f"No '{date}'.": 1}
+    assert commonly_said(tmp_path, "No {value}.", ["03/04/777"], masks_codes=True) == {"No '03/04/...'.": 1}
+
+
 def test_x20_common_sentences_hold_nothing_private(tmp_path: Path) -> None:
     assert commonly_said(tmp_path, "No pool {value}.", ["4929333344445555"]) == {"No pool '…5555'.": 1}
     assert commonly_said(tmp_path, "No pool {value}.", ["ann@example.com"]) == {"No pool '….com'.": 1}
