@@ -327,6 +327,7 @@ class _Scan:
 
         Those of the others are read by a later listing, in no order, so that no file is always the last.
         """
+        self._read_until = time.monotonic() + MOST_READING_SECONDS  # whatever looking at the entries took
         considered: dict[str, _Considered] = {}
         for arrival in random.sample(self.arrivals, len(self.arrivals)):
             considered[arrival.url] = self.consider(arrival)
