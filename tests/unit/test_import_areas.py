@@ -91,7 +91,7 @@ def test_a_move_to_another_storage_copies_and_deletes(tmp_path: Path):
     [
         (".a.csv", True), ("a.csv.part", True), ("a.CSV.PART", True), ("a.tmp", True), ("a.filepart", True),
         ("a.crdownload", True), ("_settings.yaml", True), ("a.csv.settings.yaml", True), ("a.csv", False),
-        ("part", False), ("a.part.csv", False), ("settings.yaml", False), ("a.yaml", False), ("a.xlsx", False),
+        ("part", False), ("a.part.csv", False), ("settings.yaml", True), ("a.yaml", False), ("a.xlsx", False),
     ],
 )  # fmt: skip
 def test_x12_which_names_are_no_files_of_rows(name: str, ignored: bool):

@@ -130,7 +130,7 @@ def test_x18_amounts_of_the_length_of_cvvs_are_told_by_leading_zeros():
 def test_x18_a_pattern_that_one_code_alone_matches_is_no_pattern():
     header = ["Pool ID", "Pool name", "Code pattern"]
     assert oddities("promo_code_pools", [header, ["", "Spring sale", "spring_sale"]]) == [
-        "Column 3 (Code pattern) is read as Code pattern, but its first values are identifiers of letters and digits."
+        "Column 3 (Code pattern) is read as Code pattern, but its first values are words without digits."
     ]
     assert oddities("promo_code_pools", [header, ["spring_sale", "Spring sale", "SPRING-[0-9]{4}"]]) == []
 
@@ -164,7 +164,7 @@ ALIKE = {
     Look.MOMENT: "a start may be an end; windows the wrong way round are rejected (PC-03)",
     Look.NAME: "names, descriptions and campaigns are what somebody calls a thing",
     Look.SYSTEM_NAME: "identifiers of the same making; both load as they are",
-    Look.IDENTIFIER: "a discount card may be an external identifier",
+    Look.IDENTIFIER: "a discount card may be an external identifier; external systems and brands must be known",
     Look.CHOICE: "a word of the other one is rejected (X-16)",
 }
 """Looks of which a type has several fields, with the reason why nothing can see an exchange between them."""
@@ -178,7 +178,7 @@ def test_x18_the_fields_that_look_alike_are_those_that_nothing_can_tell_apart():
         for one, other in combinations(declared.all_fields(project), 2)
         if look_of(one) is look_of(other)
     }
-    by_their_rules = {Look.TEXT, Look.AMOUNT}  # external system and brand must be known; a value is at most its limit
+    by_their_rules = {Look.AMOUNT}  # a value is at most its limit
     assert found == set(ALIKE) | by_their_rules
 
 
