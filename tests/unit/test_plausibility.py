@@ -130,7 +130,7 @@ def test_x18_amounts_of_the_length_of_cvvs_are_told_by_leading_zeros():
 def test_x18_a_pattern_that_one_code_alone_matches_is_no_pattern():
     header = ["Pool ID", "Pool name", "Code pattern"]
     assert oddities("promo_code_pools", [header, ["", "Spring sale", "spring_sale"]]) == [
-        "Column 3 (Code pattern) is read as Code pattern, but its first values are identifiers of letters and digits."
+        "Column 3 (Code pattern) is read as Code pattern, but its first values are words without digits."
     ]
     assert oddities("promo_code_pools", [header, ["spring_sale", "Spring sale", "SPRING-[0-9]{4}"]]) == []
 
