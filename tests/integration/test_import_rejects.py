@@ -89,7 +89,7 @@ def test_x07_x08_every_reason_of_every_row_is_told_and_the_rest_loads(stocked: S
 
 def test_x08_no_cut_at_any_number_of_rejects(stocked: Site):
     rows = [f"{number},{'nowhere' if number % 5 else 'flexible_gift'},10" for number in range(1, 26_001)]
-    result = stocked.cards(*rows)
+    result = stocked.cards(*rows, review_reject_share=1)
     expected = {number + 1 for number in range(1, 26_001) if number % 5}
     assert len(expected) == 20_800
     assert rejects(result) == {line: {"pool_system_name.known"} for line in expected}
