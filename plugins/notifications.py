@@ -6,6 +6,7 @@ Source: X-08, X-20, TU-02, TU-03, TU-05.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from mails import Mail, mail_subscribers, page_url, run_url
 from include.importing.jobs import JobCounts
 from include.importing.names import one_line
 from include.importing.outcomes import ALARMING, Outcome, outcome_of, summarise
+from include.importing.places import UNKNOWN_TYPE
 from withheld_errors import describe
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ RESULT_KEY = "result"
 CLOSING_TASK = "close_job"
 RULES_SHOWN = 5
 ENTRIES_SHOWN = 20
+UNKNOWN_ADVICE = "Nothing was loaded. The file is kept with the import: drop it into the folder of its type."
 RETRY_ADVICE = {
     Outcome.SOME_REJECTED: "Correct the rejected rows, or import what they refer to, then import these rows again.",
     Outcome.MOSTLY_REJECTED: "Check that each column was read as the right field, and that what the rows refer to has "
@@ -205,6 +208,7 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     if result.get("is_dry_run"):
         what = f"dry run: {what}"
     name, job = result["file"] or result["type"], result.get("job")
+    is_unknown = result["type"] == UNKNOWN_TYPE
     counts = [f"{count:,} {word.replace('_', ' ')}" for word, count in vars(rows).items() if count]
     links = {f"Import {job}": page_url(f"/jobs/{job}")} if job else {}
     if rows.rejected and job:
@@ -216,14 +220,14 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     return Mail(
         name=name,
         what=what,
-        lead=f"{name}: {what}{'' if what.endswith('.') else '.'}",
+        lead=f"{name}: {what}{'' if what.endswith(('.', '?', '!')) else '.'}",
         facts={
-            "Import type": result["type"].replace("_", " "),
+            "Import type": "none" if is_unknown else result["type"].replace("_", " "),
             "Reason": f"{reason['message']} ({reason['rule']})" if reason else None,
             "Rows": ", ".join(counts),
         },
         points={heading: lines for heading, lines in points.items() if lines},
-        advice=RETRY_ADVICE.get(outcome, ""),
+        advice=UNKNOWN_ADVICE if is_unknown else RETRY_ADVICE.get(outcome, ""),
         links=links | {"Run in Airflow": run},
     )
 
@@ -238,7 +242,7 @@ def points_of(rule: Mapping[str, Any]) -> list[str]:
 
 def first_sentence(message: str) -> str:
     """Return the first sentence of a reason, without its full stop."""
-    return message.partition(". ")[0].removesuffix(".")
+    return re.split(r"(?<=[?!]) |\. ", message, maxsplit=1)[0].removesuffix(".")
 
 
 def mail_of_entries(entries: Sequence[Unusable], run: str) -> Mail:

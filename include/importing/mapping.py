@@ -242,7 +242,7 @@ def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type
         FileRefused: see `map_columns`.
     """
     labels = {field.name: field.label for field in fields}
-    _refuse_missing_header(mapping, fields, import_type)
+    _refuse_missing_header(mapping, fields)
     _refuse_two_columns_on_one(mapping, labels)
     for field in fields:
         if field.required and field.name not in mapping.field_indexes:
@@ -374,12 +374,12 @@ def _with_suggestions(columns: list[Column], known: Mapping[str, str]) -> Iterat
             yield column
 
 
-def _refuse_missing_header(mapping: ColumnMapping, fields: Sequence[Field], import_type: ImportType) -> None:
+def _refuse_missing_header(mapping: ColumnMapping, fields: Sequence[Field]) -> None:
     if any(column.how not in (How.UNMATCHED, How.IGNORED) for column in mapping.columns):
         return
     raise FileRefused(
         "file.missing_header",
-        f"No cell of the first row is the name of a column that {import_type.name} knows: is the header missing? "
+        "No column of the file was recognised: is the header missing? "
         f"Expected names such as {_names([field for field in fields if field.required] or fields[:5])}. "
         f"Headers in your own words need the setting mapping. {_found(mapping)}",
     )

@@ -22,6 +22,7 @@ from notifications import (
     StockNotifier,
     UnusableNotifier,
     advice_of,
+    first_sentence,
     mail_of_alert,
     mail_of_import,
     needs_attention,
@@ -126,6 +127,21 @@ def test_x08_the_subject_has_the_outcome_and_its_figures_and_the_mail_says_what_
     mail = mail_of_import(RESULT | changes, "http://x")
     assert mail.subject == f"cards <1>.csv: {what}"
     assert advice in " ".join(mail.as_text().split())
+
+
+def test_x01_the_mail_about_a_file_of_no_type_says_where_it_belongs():
+    reason = {"rule": "file.unknown_type", "message": 'This file lay in "vouchers". Put it into one of: gift_cards.'}
+    mail = mail_of_import(REFUSED | {"type": "unknown", "reason": reason}, "http://x")
+    assert mail.subject == 'cards <1>.csv: refused: This file lay in "vouchers"'
+    assert "drop it into the folder of its type" in " ".join(mail.as_text().split())
+
+
+@pytest.mark.parametrize(
+    ("message", "first"),
+    [("Is it? It is.", "Is it?"), ("One. Two.", "One"), ("At 1.5 times.", "At 1.5 times"), ("", "")],
+)
+def test_a_subject_has_the_first_sentence_of_a_reason(message, first):
+    assert first_sentence(message) == first
 
 
 def test_a_refusal_is_told_with_its_reason():

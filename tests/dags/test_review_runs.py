@@ -323,7 +323,7 @@ def test_x18_an_answer_to_the_question_of_the_load_may_name_other_columns(drop, 
     content = "\n".join([head, *(f"{row},5{number:015}" for number, row in enumerate(rows)), ""])
     person.will(card_number="Nr (column 4)")
     run = drop(content, review=False, review_columns=False)
-    assert run.note == "cards.csv: completed: 120 read, 120 inserted"
+    assert run.note == "cards.csv: loaded: 120 read, 120 inserted"
     assert len(balances(connected)) == 120
 
 

@@ -80,6 +80,7 @@ def test_each_file_gives_one_json_line_with_exactly_the_agreed_keys(stocked_run:
         "type": "gift_cards",
         "file": "good.csv",
         "state": "completed",
+        "outcome": "loaded",
         "rows": {"read": 1, "inserted": 1, "updated": 0, "unchanged": 0, "not_found": 0, "rejected": 0},
         "warnings": [],
         "rejected_file": None,

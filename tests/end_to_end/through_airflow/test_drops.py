@@ -101,12 +101,12 @@ def test_the_note_of_a_run_tells_file_and_counts(imports: Imports, night: Jobs) 
     }
 
 
-def test_a_file_with_rejects_is_green_and_loads_the_rest(imports: Imports, night: Jobs) -> None:
-    """Source: X-07."""
+def test_a_file_whose_rows_are_mostly_rejected_is_red_and_loads_the_rest(imports: Imports, night: Jobs) -> None:
+    """Source: X-07, X-10."""
     job = night["broken.csv"]
     assert job["state"] == "completed_with_rejects"
-    assert imports.run(job)["state"] == "success"
-    assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
+    assert imports.run(job)["state"] == "failed"
+    assert imports.tasks(job) == dict.fromkeys(STAGES, "success") | {"close_job": "failed"}
     assert imports.loaded(*card_numbers(2, 5)) == ["6000000200000001", "6000000200000004"]
 
 
