@@ -32,6 +32,8 @@ ENOUGH = 20
 """Values from which shares are trusted; of fewer, all must speak for the same."""
 FEWEST = 3
 """Values of a column without which nothing is said."""
+_FEWEST_NAMES = 2
+"""Of names that another field's lookup knows: no accident."""
 OWN_AT_MOST = 0.3
 OTHER_AT_LEAST = 0.6
 REPEATED_SHARE = 0.5
@@ -219,6 +221,10 @@ class _Looks:
         """Return the share of values that speak for the field by themselves."""
         return values.share(lambda text, form: self._speaks_for(text, form, field))
 
+    def are_known(self, values: Values, field: Field) -> bool:
+        """Tell values all of which are names that the field's lookup knows."""
+        return values.share(lambda text, _: text in self._known.get(field.name, ())) == 1
+
     def words_for(self, values: Values, field: Field) -> str:
         """Say what values that look like the field's are."""
         if self._known.get(field.name) and values.share(lambda text, _: text in self._known[field.name]) >= 0.5:
@@ -364,14 +370,15 @@ def _misplaced(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
     for column in columns:
         if look_of(column.field) is Look.PATTERN and column.values.number and column.own_share == 0:
             yield column, column.values.form
-        if column.values.number < fewest:
+        if column.values.number < min(fewest, _FEWEST_NAMES) or (fewest > FEWEST and column.values.number < fewest):
             continue
         is_enough = column.values.number >= ENOUGH
         if column.own_share > (OWN_AT_MOST if is_enough else 0):
             continue
         for other in columns:
             least = OTHER_AT_LEAST if is_enough else 1
-            if other is not column and looks.speaking_share(column.values, other.field) >= least:
+            is_said = column.values.number >= fewest or looks.are_known(column.values, other.field)
+            if other is not column and is_said and looks.speaking_share(column.values, other.field) >= least:
                 yield column, f"{looks.words_for(column.values, other.field)}, as expected of {other.field.label}"
                 break
 
