@@ -35,6 +35,7 @@ from great_expectations.compatibility.pydantic import (
     root_validator,
     validator,
 )
+from great_expectations.core.expectation_validation_result import ExpectationValidationResult
 from great_expectations.core.metric_domain_types import MetricDomainTypes
 from great_expectations.core.metric_function_types import MetricPartialFunctionTypes
 from great_expectations.execution_engine.execution_engine import ExecutionEngine
@@ -46,7 +47,9 @@ from great_expectations.expectations.metrics.map_metric_provider.column_map_metr
 )
 from great_expectations.expectations.metrics.metric_provider import metric_partial
 from great_expectations.expectations.registry import get_expectation_impl
-from great_expectations.render.renderer_configuration import RendererConfiguration
+from great_expectations.render import LegacyRendererType, RenderedStringTemplateContent
+from great_expectations.render.renderer.renderer import renderer
+from great_expectations.util import camel_to_snake
 from great_expectations.validator.metric_configuration import MetricConfiguration
 from great_expectations.validator.validator import ValidationDependencies
 
@@ -152,16 +155,23 @@ class RowRule(ColumnMapExpectation, ABC):
         return values
 
     @classmethod
-    def _prescriptive_template(cls, renderer_configuration: RendererConfiguration[Any]) -> RendererConfiguration[Any]:
+    @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
+    def _prescriptive_renderer(
+        cls,
+        configuration: ExpectationConfiguration | None = None,
+        result: ExpectationValidationResult | None = None,
+        runtime_configuration: dict[str, Any] | None = None,
+    ) -> list[RenderedStringTemplateContent]:
         """Name the rule on GX's own page, and say it in its own words: GX would show a call of Python."""
-        result = renderer_configuration.result
-        configuration = result.expectation_config if result is not None else renderer_configuration.configuration
+        configuration = result.expectation_config if result is not None else configuration
         meta = (configuration.meta if configuration is not None else None) or {}
-        if "message" not in meta:
-            return super()._prescriptive_template(renderer_configuration)
-        text = f"{meta['rule']}: {meta['message']} ({renderer_configuration.expectation_type})"
-        renderer_configuration.template_str = text.replace("$", "$$")
-        return renderer_configuration
+        text = f"{meta.get('rule', cls.__name__)}: {meta.get('message', '')} ({camel_to_snake(cls.__name__)})"
+        return [
+            RenderedStringTemplateContent(
+                content_block_type="string_template",
+                string_template={"template": text.replace("$", "$$"), "params": {}, "styling": {}},
+            )
+        ]
 
     @abstractmethod
     def failing(self, frame: pd.DataFrame) -> Column:

@@ -186,7 +186,9 @@ def test_a_page_of_another_site_starts_nothing(browse: Browse, pools: Any, synce
 def test_a_viewer_is_offered_no_action_and_told_who_has_it(browse: Browse, pools: Any) -> None:
     for role in ROLES:
         page = pool_page(browse(role), "draft")
-        assert ("<button>Launch</button>" in page, "<button>Generate</button>" in page) == (role in LAUNCHERS,) * 2
+        assert ('<button type="submit">Launch</button>' in page, '<button type="submit">Generate</button>' in page) == (
+            role in LAUNCHERS,
+        ) * 2
     assert "It is launched by those who may start import_promo_code_pools" in pool_page(browse("viewer"), "draft")
 
 
@@ -295,7 +297,7 @@ def test_codes_for_multiple_use_are_counted_as_the_warehouse_counts_them(browse:
     shown = figures(pool_page(browse("viewer"), "again"))
     assert [int(shown[name]) for name in ("Available", "Not valid yet", "Issued", "Used", "Expired")] == known
     assert (known[0], known[3]) == (8, 5)
-    assert (shown["Threshold"], shown["Predicted run-out"]) == ("none: multiple use", "none")
+    assert (shown["Threshold"], shown["Predicted run-out"]) == ("none: multiple use", "none: multiple use")
 
 
 def test_the_picture_and_its_table_tell_the_course_of_the_stock(browse: Browse, pools: Any) -> None:
@@ -333,7 +335,8 @@ def test_pc06_the_history_has_both_kinds_newest_first_in_pages(browse: Browse, p
     shown = [row for page in pages for row in rows(page) if row[0].startswith(("upload", "generation"))]
     known = query(
         pools,
-        "SELECT kind || ' ' || number, state FROM loyalty.promo_code_pool_history WHERE pool_system_id = 'summer_pool' "
+        "SELECT kind || ' ' || number, CASE WHEN kind = 'upload' AND state = 'completed' THEN 'loaded' ELSE state END "
+        "FROM loyalty.promo_code_pool_history WHERE pool_system_id = 'summer_pool' "
         "ORDER BY launched_at DESC, kind, number DESC",
     )
     assert [(row[0], row[1].replace(" ", "_")) for row in shown] == known
@@ -685,15 +688,15 @@ def test_the_address_of_a_form_that_was_refused_leads_to_its_pool(browse: Browse
     """Loaded again by its address it would else be a method that is not allowed."""
     answer = browse("user").get(f"/imports/pools/{action}", params={"pool": "a/b"})
     assert answer.status_code == 303
-    assert answer.headers["location"] in ("/imports/pools/promo-codes/a/b", "/imports/pools/promo-codes/a%2Fb")
+    assert answer.headers["location"] == "/imports/pools/promo-codes?id=a%2Fb"
 
 
 def test_pg04_a_generation_that_gave_less_than_was_asked_is_told_apart(browse: Browse, pools: Any) -> None:
     query(
         pools,
         "INSERT INTO ledger.promo_code_generation (run_key, pool_system_id, format, requested, generated, added, "
-        "state, launched_by, started_at, finished_at) "
-        "VALUES ('x', 'summer_pool', 'tiny', 20, 16, 16, 'completed', 'top-up', now(), now())",
+        "state, reason, launched_by, started_at, finished_at) "
+        "VALUES ('x', 'summer_pool', 'tiny', 20, 16, 16, 'completed', 'form', 'top-up', now(), now())",
     )
     assert "partly generated" in words(pool_page(browse("viewer")))
 
@@ -711,7 +714,7 @@ def test_a_paused_dag_is_told_of(browse: Browse, pools: Any, synced: None) -> No
 # -- launch
 
 
-@pytest.mark.parametrize("system_id", ["draft", "<b>\"quoted\", 'pool'</b>", "a/b", "..", "=1+1", "two\nlines"])
+@pytest.mark.parametrize("system_id", ["draft", "<b>\"quoted\", 'pool'</b>", "a/b", "..", "=1+1"])
 def test_pp01_launch_is_an_import_in_the_users_name(
     browse: Browse, pools: Any, run_queued: Any, folders: Any, system_id: str
 ) -> None:
@@ -736,7 +739,7 @@ def test_pp01_launch_is_an_import_in_the_users_name(
     assert query(pools, job) == [(1, "completed", "the user", run.run_id, 1)]
     page = client.get(answers[0].headers["location"]).text
     assert "the user asked for the launch, job 1 completed" in words(page)
-    assert "<button>Launch</button>" not in page
+    assert '<button type="submit">Launch</button>' not in page
     assert "every 2s" not in page
     assert [path for path in folders.landing.rglob("*") if path.is_file()] == []
     poll = client.get("/imports/pools/promo-code-launches", params={"pool": system_id, "run": run.run_id, "poll": "1"})
@@ -769,7 +772,7 @@ def test_pp02_the_rules_of_the_import_hold_for_a_launch_and_their_reasons_are_sh
     run_queued()
     page = client.get(answer.headers["location"]).text
     assert "can't be launched, or stay so, without one" in words(page)
-    assert "<button>Launch</button>" in page
+    assert '<button type="submit">Launch</button>' in page
     assert query(pools, "SELECT state FROM loyalty.promo_code_pool WHERE system_id = 'draft'") == [("draft",)]
 
 
