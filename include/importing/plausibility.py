@@ -85,6 +85,10 @@ MAY_BE_EQUAL = (
 )
 """Looks of fields that may well hold the same in every row: a customer's external identifier may be the e-mail address,
 short numbers of cards the amounts."""
+WORDS_OF_ANY_KIND = (
+    {Look.PERSON, Look.PLACE}, {Look.PERSON, Look.TEXT}, {Look.PLACE, Look.TEXT}, {Look.FULL_NAME, Look.TEXT},
+)  # fmt: skip
+"""Names, places and the texts of a custom field: nothing tells them apart, so an exchange of these is never suspected."""
 _SPEAKING = (Form.EMAIL, Form.DATE, Form.AMOUNT, Form.YES_NO)
 """Forms that no free text and no identifier usually has."""
 
@@ -387,8 +391,9 @@ def _exchanged(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
     """Give the pairs of columns whose values would fit distinctly better if the columns were exchanged."""
     filled = [column for column in columns if column.values.number]
     for one, other in combinations(filled, 2):
-        number = one.values.number + other.values.number
-        if look_of(one.field) is not look_of(other.field) and number >= fewest and _would_fit_better(one, other, looks):
+        number, pair = one.values.number + other.values.number, {look_of(one.field), look_of(other.field)}
+        is_tellable = len(pair) == 2 and pair not in WORDS_OF_ANY_KIND
+        if is_tellable and number >= fewest and _would_fit_better(one, other, looks):
             yield one, other
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import FrameLocator, Page, expect
 
 from tests.browser.test_pools import in_airflow
-from tests.end_to_end.imports import SETTLES_SOON, Imports, card_numbers, pools
+from tests.end_to_end.imports import SETTLES_SOON, UNASKED, Imports, card_numbers, pools
 
 pytestmark = pytest.mark.browser
 
@@ -105,7 +105,7 @@ def test_x19_a_dry_run_of_a_dropped_file_is_imported_for_real(page: Page, import
 def test_a_file_of_200_000_rejects_makes_pages_of_few_elements(page: Page, imports: Imports, shoot: Shoot) -> None:
     """Source: X-08. What a browser has to lay out doesn't grow with the file."""
     rows_ = "".join(f"{number:016d},nowhere,-{number}\n" for number in range(200_000))
-    imports.drop("gift_cards", "all bad.csv", f"card_number,pool_system_name,balance\n{rows_}".encode(), SETTLES_SOON)
+    imports.drop("gift_cards", "all bad.csv", f"card_number,pool_system_name,balance\n{rows_}".encode(), UNASKED)
     job = imports.wait_for_job("all bad.csv")
     assert imports.rows(job) == {"read": 200_000, "rejected": 200_000}
     for path in ("", "/rejects", "/rejects?after=150000", "/rejects?rule=balance.negative"):
@@ -202,14 +202,14 @@ def test_x06_a_wrong_mapping_comes_back_with_the_reason_and_pages_tell_when_they
     page.goto(f"/imports/jobs/{job['id']}")
     # The second question appears by itself, with what was wrong with the first answer.
     expect(page.get_by_text("Card balance is required").first).to_be_visible(timeout=PATIENCE_MILLISECONDS)
-    expect(page.get_by_role("link", name="Answer it")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
+    expect(page.get_by_role("link", name="Review", exact=True)).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     stale = page.get_by_text("This page is not up to date")
     expect(stale).to_be_hidden()
     page.context.set_offline(True)
     expect(stale).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     page.context.set_offline(False)
     expect(stale).to_be_hidden(timeout=PATIENCE_MILLISECONDS)
-    page.get_by_role("link", name="Answer it").click()
+    page.get_by_role("link", name="Review", exact=True).click()
     expect(page.get_by_text("Why you are asked")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     shoot(page, "review-again")
     choose(page, "Card balance", "balance (column 3)")
@@ -226,7 +226,7 @@ def open_question(page: Page, imports: Imports, name: str, content: bytes) -> No
     frame = in_airflow(page)
     frame.get_by_role("row").filter(has_text=name).get_by_role("link").first.click()
     expect(frame.get_by_role("heading", level=1)).to_have_text(f"Import {waiting['id']}")
-    frame.get_by_role("link", name="Answer it").click()
+    frame.get_by_role("link", name="Review", exact=True).click()
     expect(page.get_by_text("Why you are asked")).to_be_visible(timeout=PATIENCE_MILLISECONDS)
     expect(page.get_by_role("button", name="Launch", exact=True)).to_be_visible()
 

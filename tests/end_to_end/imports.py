@@ -33,6 +33,8 @@ POOL_HEADER = (
 )
 CARD_HEADER = "card_number,pool_system_name,cvv,balance"
 SETTLES_SOON = {"settle_seconds": 1}
+UNASKED = SETTLES_SOON | {"review_reject_share": 1}
+"""Of files most of whose rows are to be rejected (X-18)."""
 CARD_NUMBER = re.compile(r"(?<!\d)60\d{14}(?!\d)")
 """Every card number of these tests looks like this, and nothing else does."""
 STAGES = ("take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job")

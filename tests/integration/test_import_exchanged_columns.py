@@ -11,7 +11,7 @@ from include import import_types
 from include.importing.import_type import Field, Look
 from include.importing.jobs import JobResult
 from include.importing.mapping import map_columns
-from include.importing.plausibility import FEWEST, look_of
+from include.importing.plausibility import FEWEST, WORDS_OF_ANY_KIND, look_of
 from include.project.sync import sync_in_turn
 from tests.exchanged_columns import TEMPLATES, Table, as_text, exchange, made, pairs, repeat, sample, shift
 from tests.imports import Site, counts, rejects
@@ -21,11 +21,7 @@ pytestmark = pytest.mark.integration
 OF_CUSTOMERS = {"take_point_of_contact_from_file": True, "take_action_template_from_file": True}
 MAKERS: dict[str, Callable[[str], Table]] = {"sample": sample, "1,000 rows": made}
 
-WORDS = [
-    {Look.PERSON, Look.PLACE}, {Look.PERSON, Look.TEXT}, {Look.PLACE, Look.TEXT}, {Look.FULL_NAME, Look.TEXT},
-]  # fmt: skip
-"""Names, places and texts of a custom field are words of any kind: nothing tells them apart."""
-FEW_WORDS = [*WORDS, {Look.PERSON, Look.FULL_NAME}, {Look.PLACE, Look.FULL_NAME}]
+FEW_WORDS = [*WORDS_OF_ANY_KIND, {Look.PERSON, Look.FULL_NAME}, {Look.PLACE, Look.FULL_NAME}]
 """Whole names have several words, which a handful of rows doesn't show."""
 
 
@@ -84,7 +80,7 @@ def test_x18_of_two_exchanged_columns_of_a_thousand_rows_nothing_loads_unasked(s
     fields = fields_of(prepared(site, import_type), import_type, table[0])
     before = site.loyalty()
     for one, other in pairs(table):
-        if is_tellable(import_type, fields[one], fields[other], WORDS):
+        if is_tellable(import_type, fields[one], fields[other], WORDS_OF_ANY_KIND):
             result = load(site, import_type, exchange(table, one, other))
             assert was_asked(result) or not loaded(result), (table[0][one], table[0][other], counts(result))
     assert site.loyalty() == before
@@ -129,7 +125,7 @@ def test_x18_of_a_column_that_repeats_another_ones_nothing_loads_unasked(site: S
     fields = fields_of(prepared(site, import_type), import_type, table[0])
     before = site.loyalty()
     for source, target in permutations(range(len(fields)), 2):
-        if is_tellable(import_type, fields[source], fields[target], WORDS):
+        if is_tellable(import_type, fields[source], fields[target], WORDS_OF_ANY_KIND):
             result = load(site, import_type, repeat(table, source, target))
             assert was_asked(result) or not loaded(result), (table[0][source], table[0][target], counts(result))
     assert site.loyalty() == before
