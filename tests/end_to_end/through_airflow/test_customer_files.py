@@ -134,7 +134,7 @@ def rules(imports: Imports, job: Mapping[str, Any]) -> dict[int, set[str]]:
 def test_a_dropped_file_creates_customers_and_rejects_the_others(imports: Imports, jobs: Jobs) -> None:
     """Source: CU-01, CU-02, CU-03, X-07."""
     job = jobs["customers.csv"]
-    assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
+    assert imports.tasks(job) == dict.fromkeys(STAGES, "success") | {"close_job": "failed"}  # most rows (X-18)
     assert imports.run(job)["note"] == "customers.csv: mostly rejected: 8 read, 2 inserted, 6 rejected"
     assert rules(imports, job) == {
         4: {"email.not_email"},
