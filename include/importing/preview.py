@@ -19,8 +19,9 @@ from include.importing.chunk_plan import Inspection
 from include.importing.import_type import Field, ImportType, Kind
 from include.importing.inspection import Looked, describe_oddities, look_at
 from include.importing.mapping import ColumnMapping
-from include.importing.names import MASK, mask, may_be_private
+from include.importing.names import MASK, mask
 from include.importing.places import permitted
+from include.importing.private_values import may_be_private
 from include.importing.records import Block
 from include.importing.rule_sentences import for_people
 from include.importing.runtime import Runtime
