@@ -85,8 +85,16 @@ def test_x20_a_cell_is_masked_by_its_field_never_because_its_row_is_rejected(
 
 def test_x20_a_file_without_headers_is_masked_as_a_whole():
     headed = match_columns(["status", "Betrag"], FIELDS, {"Betrag": "balance"})
-    assert hidden_fields(FIELDS, headed) == ["card_number", "cvv"]
+    assert hidden_fields(FIELDS, headed, is_doubtful=False) == ["card_number", "cvv"]
     bare = match_columns(["Maria", "50"], FIELDS, {"Maria": "status", "50": "balance"})
-    assert hidden_fields(FIELDS, bare) == [field.name for field in FIELDS]
-    assert safely_shown_cell({"status": None, "status__sent": "Maria"}, STATUS) == MASK
-    assert safely_shown_cell({"pool": "Maria"}, replace(POOL, sensitive=False)) == MASK
+    assert hidden_fields(FIELDS, bare, is_doubtful=False) == [field.name for field in FIELDS]
+    assert hidden_fields(FIELDS, headed, is_doubtful=True) == [field.name for field in FIELDS]
+    assert safely_shown_cell({"status": None, "status__sent": "Maria"}, STATUS, has_cvvs=False) == MASK
+    assert safely_shown_cell({"pool": "Maria"}, replace(POOL, sensitive=False), has_cvvs=False) == MASK
+
+
+@pytest.mark.parametrize(
+    ("sent", "has_cvvs", "shown"), [("737", False, "737"), ("737", True, MASK), ("50", True, "50")]
+)
+def test_x20_a_short_number_may_be_a_cvv_where_columns_may_be_exchanged(sent: str, has_cvvs: bool, shown: str):
+    assert safely_shown_cell({"balance": 1, "balance__sent": sent}, BALANCE, has_cvvs=has_cvvs) == shown
