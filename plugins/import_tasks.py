@@ -231,7 +231,7 @@ def close_job() -> dict[str, Any]:
     if failure:
         raise AirflowFailException(f"{result['file']} is {result['state']}, but: {failure}")
     if closed.outcome in ALARMING and not closed.is_dry_run:
-        raise AirflowFailException(f"{result['file']}: {summarise(closed.state, closed.rows)}")
+        raise AirflowFailException(f"{result['file']}: {summarise(closed.state, closed.rows, is_dry_run=False)}")
     return {"state": result["state"], **result["rows"]}
 
 

@@ -34,6 +34,10 @@ RESULT_KEY = "result"
 CLOSING_TASK = "close_job"
 RULES_SHOWN = 5
 ENTRIES_SHOWN = 20
+_WORDS = {"refused": "refused", "cancelled": "not loaded"}
+"""Of the states that have a reason."""
+_END = re.compile(r"(?<=[?!]) |\. (?![a-z])|; nothing was loaded|\.$")
+"""Of a reason's first sentence; that nothing was loaded is said anyway."""
 UNKNOWN_ADVICE = "Nothing was loaded. The file is kept with the import: drop it into the folder of its type."
 RETRY_ADVICE = {
     Outcome.SOME_REJECTED: "Correct the rejected rows, or import what they refer to, then import these rows again.",
@@ -198,16 +202,15 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     """
     rows, reason = counts_of(result), result.get("reason")
     outcome = outcome_of(result["state"], rows)
-    what = summarise(result["state"], rows)
-    if reason and result["state"] == "refused":
-        what = f"refused: {first_sentence(reason['message'])}"
-    elif result["state"] == "failed":
-        what = "import failed"
-    elif result["state"] == "cancelled":
-        what = "not loaded: its review ended without an answer"
-    if result.get("is_dry_run"):
-        what = f"dry run: {what}"
     name, job = result["file"] or result["type"], result.get("job")
+    is_dry_run = bool(result.get("is_dry_run"))
+    what = summarise(result["state"], rows, is_dry_run=is_dry_run)
+    if result["state"] == "failed":
+        what = "import failed"
+    elif reason and result["state"] in _WORDS:
+        what = f"{_WORDS[result['state']]}: {first_sentence(reason['message'], name)}"
+    if is_dry_run:
+        what = f"dry run: {what}"
     is_unknown = result["type"] == UNKNOWN_TYPE
     counts = [f"{count:,} {word.replace('_', ' ')}" for word, count in vars(rows).items() if count]
     links = {f"Import {job}": page_url(f"/jobs/{job}")} if job else {}
@@ -240,9 +243,15 @@ def points_of(rule: Mapping[str, Any]) -> list[str]:
     return lines if rest <= 0 else [*lines, f"{rest:,} more: {rule.get('sentence') or rule['rule']}"]
 
 
-def first_sentence(message: str) -> str:
-    """Return the first sentence of a reason, without its full stop."""
-    return re.split(r"(?<=[?!]) |\. ", message, maxsplit=1)[0].removesuffix(".")
+def first_sentence(message: str, name: str) -> str:
+    """Return the first sentence of a reason, without its full stop.
+
+    Args:
+        name: of the file, which may have full stops of its own.
+    """
+    hidden = message.replace(name, "-" * len(name)) if name else message
+    end = _END.search(hidden)
+    return message[: end.start()] if end else message
 
 
 def mail_of_entries(entries: Sequence[Unusable], run: str) -> Mail:
@@ -264,8 +273,7 @@ def mail_of_entries(entries: Sequence[Unusable], run: str) -> Mail:
 
 def mail_of_review(job: Job, reasons: Sequence[Mapping[str, str]], until: datetime, run: str) -> Mail:
     """Return the mail about a file that waits for a person (X-06)."""
-    is_dry_run = bool(getattr(job, "is_dry_run", False))
-    what = f"{'dry run ' if is_dry_run else ''}waits for an answer until {until:%Y-%m-%d %H:%M} UTC"
+    what = f"waits for an answer until {until:%Y-%m-%d %H:%M} UTC"
     return Mail(
         name=job.file_name,
         what=what,

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
+from include.importing.outcomes import in_words
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
@@ -174,8 +176,9 @@ def outcome_of_generation(result: dict[str, Any]) -> str:
 
 def outcome(result: dict[str, Any]) -> str:
     """Say in one line how an import ended; no cell values (X-20)."""
-    rehearsal = "dry run: " if result["is_dry_run"] else ""
-    text = f"{result['file']}: {rehearsal}{result.get('outcome', result['state']).replace('_', ' ')}"
+    is_dry_run = result["is_dry_run"]
+    told = in_words(result.get("outcome", result["state"]), is_dry_run=is_dry_run)
+    text = f"{result['file']}: {'dry run: ' if is_dry_run else ''}{told}"
     if reason := result.get("reason"):
         return f"{text} ({reason['rule']})"
     if earlier := result.get("duplicate_of"):

@@ -59,6 +59,7 @@ _TIME = (
     r"(?: ?(?:Z|UTC|(?P<sign>[+-])(?P<offset_hour>00)(?::?(?P<offset_minute>00))?))?)?"
 )
 
+_DIGIT = re.compile("[0-9]")
 _LAST_YEAR = 9999
 _MICROSECONDS_OF_A_DAY = 86_400_000_000
 _MICROSECONDS_OF_A_MINUTE = 60_000_000
@@ -120,6 +121,12 @@ def read_datetimes(texts: pa.StringArray, forms: DateForms) -> Reading:
     problems = np.where(outside, np.int8(_IMPOSSIBLE_DATE), moments.problems)
     values = pa.array(instants, mask=~moments.is_read | outside).view(pa.timestamp("us", "UTC"))
     return Reading(values, coded_column(problems, _PROBLEMS))
+
+
+def has_date_form(text: str) -> bool:
+    """Tell whether a trimmed text as a whole is written as dates are, possible or not; by any of the settings."""
+    shape = _DIGIT.sub("0", text)
+    return any(pattern.fullmatch(shape) for pattern in _patterns("refuse"))
 
 
 def _read_moments(texts: pa.StringArray, forms: DateForms) -> _Moments:

@@ -440,6 +440,19 @@ def common_sentences(connection: Connection, job_id: int) -> dict[str, dict[str,
     }
 
 
+def forget_sentences(connection: Connection, job_id: int) -> None:
+    """Leave of each chunk's evidence what holds no value: counts, lines, shares (X-20)."""
+    connection.execute(_FORGET_SENTENCES, {"job": job_id})
+
+
+_FORGET_SENTENCES = sa.text(
+    """
+    UPDATE ledger.import_chunk AS chunk
+    SET evidence = (SELECT jsonb_object_agg(entry.key, entry.value || '{"sentences": {}}')
+                    FROM jsonb_each(chunk.evidence) AS entry (key, value))
+    WHERE chunk.job_id = :job AND chunk.evidence <> '{}'
+    """
+)
 _COMMON_SENTENCES = sa.text(
     """
     SELECT entry.key, entry.value -> 'sentences'

@@ -34,6 +34,8 @@ from include.importing.storage import FileStat, Location, NotARegularFile
 __all__ = ["UNKNOWN_TYPE", "FileUnsettled", "list_landing"]
 
 UNUSABLE_LAUNCHER = "pick_up_files"
+_UNUSABLE_KEY = f"{UNUSABLE_LAUNCHER}/unusable|"
+"""What the run keys of such entries begin with."""
 _IS_REMOVED = "is_removed"
 """Key of a job's parameters: its file and sidecar have been taken out of the landing area."""
 _MOST_RECORDED = 1000
@@ -138,7 +140,7 @@ def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusa
         The entries that are new there, of very many the first thousand.
     """
     now = runtime.clock()
-    keys = {f"{UNUSABLE_LAUNCHER}/unusable|{entry.rule}|{entry.version}|{entry.url}": entry for entry in entries}
+    keys = {f"{_UNUSABLE_KEY}{entry.rule}|{entry.version}|{entry.url}": entry for entry in entries}
     if not keys:
         return []
     with values_hidden(), runtime.engine.begin() as connection:
@@ -149,6 +151,11 @@ def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusa
             rows = [_refused_row(key, keys[key], now) for key in fresh]
             connection.execute(insert(JOB).on_conflict_do_nothing(), rows)
     return [keys[key] for key in fresh]
+
+
+def is_left_in_place(job: Job) -> bool:
+    """Tell whether a job stands for an entry of the landing area that was never taken."""
+    return job.run_key.startswith(_UNUSABLE_KEY)
 
 
 def _refused_row(run_key: str, entry: Unusable, now: datetime) -> dict[str, Any]:

@@ -12,10 +12,8 @@ MASK = "…"
 """Stands for what is left out of a masked value, on pages, in mails and logs. One sign, whatever is masked."""
 ASCII_MASK = "..."
 """The same in sentences that go into a file of the sender's encoding."""
-MOST_DIGITS = 8
-"""Of a text that may stand in clear: phone and card numbers have more, dates and names of pools have not."""
-_AMOUNT = re.compile(r"\s*[+-]?[0-9]{1,9}([.,][0-9]{1,4})?\s*")
-_DATE = re.compile(r"\s*[0-9]{1,4}[./-][0-9]{1,2}[./-][0-9]{1,4}(?![0-9]).{0,24}", re.DOTALL)
+_LONG_NUMBER = re.compile(r"(?=(?:[^0-9]*[0-9]){9})[0-9A-Za-z +-]{12,}")
+"""A number, or a code of at least nine digits: a birth date has eight."""
 LONGEST_NAME = 100
 """Longer texts are no misspelt names; comparing them would take time that grows with the square of their length."""
 
@@ -62,18 +60,11 @@ def one_line(text: str) -> str:
 
 
 def mask(text: str) -> str:
-    """Return a masked value: `…`, and of a long one its last four characters, which tell cards apart (X-20)."""
-    return f"{MASK}{text[-4:] if len(text) >= 12 else ''}" if text.strip() else ""
+    """Return a masked value: `…`, and of a long number its last four characters, which tell cards apart (X-20).
 
-
-def may_be_private(text: str) -> bool:
-    """Tell values that may be somebody's under any header, as columns may be swapped: card numbers, phones, addresses.
-
-    A text of few digits, an amount and a date may not (X-20).
+    The end of a name, a birth date or an address would say what is masked.
     """
-    digits = sum(character.isdigit() for character in text)
-    is_number = digits > MOST_DIGITS and not _AMOUNT.fullmatch(text) and not _DATE.fullmatch(text)
-    return "@" in text or is_number
+    return f"{MASK}{text[-4:] if _LONG_NUMBER.fullmatch(text) else ''}" if text.strip() else ""
 
 
 def mask_data(text: str) -> str:

@@ -31,6 +31,14 @@ ALARMING = (Outcome.MOSTLY_REJECTED, Outcome.NOTHING_LOADED)
 """Turn a run red, unless it was a dry run."""
 
 
+_REHEARSED = {
+    Outcome.LOADED: "would load",
+    Outcome.SOME_REJECTED: "would reject some",
+    Outcome.MOSTLY_REJECTED: "would reject most",
+    Outcome.NOTHING_LOADED: "would load nothing",
+}
+
+
 class Counts(Protocol):
     """Rows by what became of them, such as `jobs.JobCounts`."""
 
@@ -82,7 +90,13 @@ def has_outcome(job: sa.Table, wanted: str) -> ColumnElement[bool]:
     return sa.and_(job.c.state.in_(states), condition)
 
 
-def summarise(state: str, rows: Counts) -> str:
+def in_words(outcome: str, *, is_dry_run: bool) -> str:
+    """Return an outcome in words, such as `some rejected`; a dry run has loaded nothing (X-19)."""
+    told = outcome.replace("_", " ")
+    return _REHEARSED.get(Outcome(outcome), told) if is_dry_run and outcome in list(Outcome) else told
+
+
+def summarise(state: str, rows: Counts, *, is_dry_run: bool) -> str:
     """Say what became of a file in figures, such as `2,949 of 3,000 rows loaded, 51 rejected`."""
     outcome = outcome_of(state, rows)
     if outcome == Outcome.EMPTY:
@@ -92,10 +106,10 @@ def summarise(state: str, rows: Counts) -> str:
     others = {"rejected": rows.rejected, "not found": rows.not_found}
     lost = [f"{count:,} {name}" for name, count in others.items() if count]
     if outcome == Outcome.NOTHING_LOADED:
-        return f"nothing loaded of {counted(rows.read)}: {', '.join(lost)}"
+        return f"nothing {'would load' if is_dry_run else 'loaded'} of {counted(rows.read)}: {', '.join(lost)}"
     loaded = rows.read - rows.rejected - rows.not_found
     share = f"{loaded:,} of {counted(rows.read)}" if lost else counted(loaded)
-    return ", ".join([f"{share} loaded", *lost])
+    return ", ".join([f"{share} {'would load' if is_dry_run else 'loaded'}", *lost])
 
 
 def counted(rows: int) -> str:

@@ -5,9 +5,11 @@ Touches neither the ledger nor any target table. Values of sensitive fields are 
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,8 +21,9 @@ from include.importing.chunk_plan import Inspection
 from include.importing.import_type import Field, ImportType, Kind
 from include.importing.inspection import Looked, describe_oddities, look_at
 from include.importing.mapping import ColumnMapping
-from include.importing.names import MASK, mask, may_be_private
+from include.importing.names import MASK, mask
 from include.importing.places import permitted
+from include.importing.private_values import may_be_private
 from include.importing.records import Block
 from include.importing.rule_sentences import for_people
 from include.importing.runtime import Runtime
@@ -33,6 +36,7 @@ FIRST_ROWS = 10
 _FIRST_BYTES = 1 << 18
 _WIDEST = 40
 _SHORT_NUMBER = 7
+_CVV = re.compile(r"\s*[0-9]{3,5}\s*")
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ class Preview:
         for column in self.mapping.columns:
             perhaps = f" (perhaps {column.suggestion}?)" if column.suggestion else ""
             off = f" (the setting {column.needs} is off)" if column.needs else perhaps
-            lines.append(f"  {column.header or '(no name)'} -> {column.field or f'not imported{off}'}")
+            lines.append(f"  {self.mapping.shown(column)} -> {column.field or f'not imported{off}'}")
         fields = list(self.mapping.field_indexes)
         widths = {
             name: min(_WIDEST, max([len(name), *(len(row.values.get(name, "")) for row in self.rows)]))
@@ -118,8 +122,10 @@ def preview_file(
         looked = look_at(runtime, connection, declared, content, text_copy, layers | {"parameters": parameters})
         mapping = looked.map_columns(declared, runtime)
         text = text_copy if text_copy.exists() else content
-        found = judge_first_rows(runtime, connection, declared, looked, mapping, text, rows=rows)
         oddities = describe_oddities(runtime, connection, declared, looked, mapping, text)
+        found = judge_first_rows(
+            runtime, connection, declared, looked, mapping, text, is_doubtful=bool(oddities), rows=rows
+        )
     return Preview(source.name, mapping, found, oddities)
 
 
@@ -131,12 +137,14 @@ def judge_first_rows(
     mapping: ColumnMapping,
     text: Location,
     *,
+    is_doubtful: bool,
     rows: int = FIRST_ROWS,
 ) -> list[PreviewRow]:
     """Read the first rows of a file with a mapping, and judge them as an import with these settings would.
 
     Args:
         text: the file in UTF-8.
+        is_doubtful: see `hidden_fields`.
 
     Raises:
         FileRefused: an import would refuse the file.
@@ -146,33 +154,45 @@ def judge_first_rows(
     judge = Judge(
         runtime, declared, dialect=looked.inspection.dialect, mapping=mapping, import_settings=looked.settings,
         launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,
-        hidden=hidden_fields(declared.all_fields(runtime.project), mapping), masks_private=True,
+        hidden=hidden_fields(declared.all_fields(runtime.project), mapping, is_doubtful=is_doubtful),
+        masks_private=True,
     )  # fmt: skip
     with text.open_parts() as stream:
-        return _rows(judge, stream, looked.inspection, rows)
+        return _rows(judge, stream, looked.inspection, rows, is_doubtful=is_doubtful)
 
 
-def hidden_fields(fields: Sequence[Field], mapping: ColumnMapping) -> list[str]:
+def hidden_fields(fields: Sequence[Field], mapping: ColumnMapping, *, is_doubtful: bool) -> list[str]:
     """Return the fields whose values people may not read: by what the field is, never because a row is rejected.
 
     All of them where no header is a field's name: the first row may be data, and any column may hold anything (X-20).
+
+    Args:
+        is_doubtful: the columns may be exchanged, so that the same holds.
     """
-    return [field.name for field in fields if field.sensitive or field.is_secret or not mapping.is_headed]
+    is_anything = is_doubtful or not mapping.is_headed
+    return [field.name for field in fields if field.sensitive or field.is_secret or is_anything]
 
 
-def _rows(judge: Judge, text: BinaryIO, inspection: Inspection, rows: int) -> list[PreviewRow]:
+def _rows(judge: Judge, text: BinaryIO, inspection: Inspection, rows: int, *, is_doubtful: bool) -> list[PreviewRow]:
     for chunk in inspection.chunks:
         for block in records.read_blocks(text, chunk, inspection.dialect, len(inspection.header), _FIRST_BYTES):
-            return judged_rows(judge, block, rows)
+            return judged_rows(judge, block, rows, is_doubtful=is_doubtful)
     return []
 
 
-def judged_rows(judge: Judge, block: Block, rows: int) -> list[PreviewRow]:
-    """Judge a block and return its first rows, as people may read them."""
+def judged_rows(judge: Judge, block: Block, rows: int, *, is_doubtful: bool) -> list[PreviewRow]:
+    """Judge a block and return its first rows, as people may read them.
+
+    Args:
+        is_doubtful: see `hidden_fields`.
+    """
     judged = judge.judge(block)
     known = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
     shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
-    show = shown_cell if judge.mapping.is_headed else safely_shown_cell
+    if judge.mapping.is_headed and not is_doubtful:
+        show = shown_cell
+    else:
+        show = partial(safely_shown_cell, has_cvvs=judge.masks_codes)
     values = {
         int(row["line"]): {field.name: show(row, field) for field in shown}
         for row in judged.frame.head(rows).rename(columns=known).to_dict("records")
@@ -199,14 +219,18 @@ def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
     return masked(text, field) if field.sensitive or field.is_secret or may_be_private(text) else text
 
 
-def safely_shown_cell(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell of a file without headers: in full only where it can hold nobody's secret, whatever it is (X-20).
+def safely_shown_cell(row: Mapping[Any, Any], field: Field, *, has_cvvs: bool) -> str:
+    """Return a cell of any column: in full only where it can hold nobody's secret, whatever it is (X-20).
 
     That is: yes or no, a choice, a short number, a name that our own tables know; `<field>__is_known` says so.
+
+    Args:
+        has_cvvs: the file has CVVs, so three to five digits alone may be one.
     """
     text = sent_text(row, field)
     is_read = (value := row[field.name]) is not None and value == value
-    is_short = field.kind in (Kind.DECIMAL, Kind.INTEGER) and len(text) <= _SHORT_NUMBER
+    may_be_cvv = has_cvvs and _CVV.fullmatch(text) is not None
+    is_short = field.kind in (Kind.DECIMAL, Kind.INTEGER) and len(text) <= _SHORT_NUMBER and not may_be_cvv
     is_safe = is_read and (field.kind in (Kind.BOOLEAN, Kind.ENUM) or is_short or row.get(f"{field.name}__is_known"))
     return text if is_safe and not (field.sensitive or field.is_secret) else masked(text, field)
 

@@ -209,6 +209,7 @@ def _delete_files_of(runtime: Runtime, job_id: int) -> None:
             files.locate(runtime, url).remove()
         staging.drop_tables(connection, job.id)
         connection.execute(sa.update(REJECT).where(REJECT.c.job_id == job.id).values(reasons="(deleted)"))
+        jobs.forget_sentences(connection, job.id)
         connection.execute(sa.delete(DROPPED_VALUE).where(DROPPED_VALUE.c.job_id == job.id))
         jobs.update(connection, job.id, archive_url=None, work_url=None, **dict.fromkeys(_WITH_VALUES))
 

@@ -51,6 +51,8 @@ ALLOWED_BY = {
     "review.changed_share": "--set review_changed_share=1",
 }
 """Reason → what a person says on the command line to have the file loaded all the same."""
+_WITHOUT_DOUBT = ("review.setting", "review.header_change")
+"""Reasons that say nothing against what the columns are read as."""
 QUESTIONS = 3
 """So many times a job asks: Airflow keeps one form for each task, so the DAGs have that many tasks for it (3.3.2)."""
 _FIRST_BYTES = 1 << 18
@@ -293,9 +295,11 @@ def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
     rows: list[PreviewRow] = []
     rehearsal = None
     if review["unusable"] is None:
-        rows = _first_rows(runtime, job)
+        rows = _first_rows(runtime, job, is_doubtful=_is_doubtful(reasons))
         rehearsal = loading.rehearse(runtime, job.id, [row.line for row in rows])
-        reasons += _reasons_of_rows(job, rehearsal)
+        if of_rows := _reasons_of_rows(job, rehearsal):
+            reasons += of_rows
+            rows = _first_rows(runtime, job, is_doubtful=True)
         rows = [_with_load_rules(row, rehearsal.rejected.get(row.line, ())) for row in rows]
     if not reasons:
         return None
@@ -337,10 +341,16 @@ def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, s
     return limits.exceeded(job.settings, rehearsal.counts, rehearsal.rules, mapping)
 
 
-def _first_rows(runtime: Runtime, job: Job) -> list[PreviewRow]:
+def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
+    """Tell whether a column may hold another field's values, by why a person is asked."""
+    return any(reason["rule"] not in _WITHOUT_DOUBT for reason in reasons)
+
+
+def _first_rows(runtime: Runtime, job: Job, *, is_doubtful: bool) -> list[PreviewRow]:
     with stage(runtime, job.id) as (connection, job):
         fields = import_types.get(job.import_type).all_fields(runtime.project)
-        hidden = hidden_fields(fields, ColumnMapping.from_json(job.mapping or {"columns": []}))
+        mapping = ColumnMapping.from_json(job.mapping or {"columns": []})
+        hidden = hidden_fields(fields, mapping, is_doubtful=is_doubtful)
         judge = judge_of(runtime, connection, job, hidden=hidden, masks_private=True)
         plan = jobs.chunks(connection, job.id)
         inspection.ensure_text(runtime, job)
@@ -348,7 +358,7 @@ def _first_rows(runtime: Runtime, job: Job) -> list[PreviewRow]:
         first = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
         with open_text(runtime, job) as text:
             for block in records.read_blocks(text, first, judge.dialect, len(judge.mapping.columns), _FIRST_BYTES):
-                return judged_rows(judge, block, FIRST_ROWS)
+                return judged_rows(judge, block, FIRST_ROWS, is_doubtful=is_doubtful)
     return []
 
 

@@ -1,8 +1,9 @@
 """The form of a review: Markdown for a person to read, a dropdown for each field. Source: X-05, X-06, X-20.
 
-Airflow keeps the form in its database and shows it: values are masked more strictly than on a terminal, because a
-mapping that is under review may be wrong, and any column may then hold anything. Headers are the sender's words, so
-they stand in code spans, where Markdown, HTML and addresses are but text.
+Airflow keeps the form in its database and shows it. Where a person is asked because the columns may be wrong, any
+column may hold anything: the first rows then show only what is nobody's secret under any header
+(`preview.hidden_fields`). Headers are the sender's words, so they stand in code spans, where Markdown, HTML and
+addresses are but text.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from string import Formatter
 from typing import Any, Literal, cast
@@ -55,7 +56,8 @@ from great_expectations.validator.validator import Validator
 from include.importing.damage import show_invisible
 from include.importing.errors import SuiteError
 from include.importing.import_type import Field
-from include.importing.names import ASCII_MASK, mask, may_be_private
+from include.importing.names import ASCII_MASK, mask
+from include.importing.private_values import MOST_DIGITS, may_be_private
 from include.importing.rules import RowRule
 from include.importing.wildcards import expand_entries
 
@@ -64,8 +66,12 @@ QUOTED_CHARACTERS = 100
 
 BLANK = "(blank)"
 COMMON_SENTENCES = 10
-FEW_VALUES = 5
-"""So many distinct values are told of as they are; of more only those that several rows share."""
+COMMON_ROWS = 3
+"""So many rows of a block have a value that is common to them: private values differ from row to row."""
+FEW_NUMBERS = 5
+"""So many distinct amounts and counts are told of as they are; of more only those that several rows share."""
+_PLAIN_NUMBER = rf"^\s*[+-]?[0-9]{{1,{MOST_DIGITS}}}([.,][0-9]{{1,{MOST_DIGITS}}})?\s*$"
+_CVV_ALONE = r"^\s*[0-9]{3,5}\s*$"
 _SHORT_NUMBER = r"(^|[^\pN])\p{Nd}{3,4}($|[^\pN])"
 """What a CVV looks like, wherever in a cell it stands."""
 _SHORT_ASCII_NUMBER = r"(^|[^0-9])[0-9]{3,4}($|[^0-9])"
@@ -299,7 +305,7 @@ def sentences(
         elif column.split("__")[0] in hidden:
             parts.append(ASCII_MASK)
         else:
-            is_own = "__" not in column or column.endswith("__sent")  # else the project says it, not the row
+            is_own = _is_own(column)
             values = pa.array(frame[column]).take(rows)
             if masks_private and is_own:
                 values = _without_private(values)
@@ -314,8 +320,9 @@ def common_sentences(
 ) -> dict[str, int]:
     """Say what is wrong with most of the rows that break a rule, for pages and mails: sentence → rows.
 
-    Pool names, statuses, dates and amounts are the answer that a person looks for. Only few values, or such as several
-    rows share, are quoted: where a file's columns are swapped, every row has another card number or name (X-20).
+    A pool that came late and a wrong amount are the answer that a person looks for. Values that may be private under
+    any header are told of only where they are common: see `_is_common`. Amounts and counts are told of where they are
+    few, or where several rows share them (X-20).
 
     Args:
         hidden: fields whose values must not be read there.
@@ -325,19 +332,29 @@ def common_sentences(
         The most frequent ones; nothing of a rule that quotes no other fields.
     """
     rule = result.rule
-    places = [_column_of(place, rule.field, frame.columns) for _, place in _parsed(rule.message) if place]
-    columns = list(dict.fromkeys(column for column in places if column is not None))
+    computed = _computed_places(rule.expectation)
+    places = [place for _, place in _parsed(rule.message) if place]
+    columns = list(dict.fromkeys(filter(None, (_column_of(place, rule.field, frame.columns) for place in places))))
     clear = [column for column in columns if column.split("__")[0] not in hidden]
-    if not clear or not len(result.rows):
+    own = [column for column in clear if _is_own(column)]
+    if not own or not len(result.rows):
         return {}
     rows = pa.array(result.rows)
-    table = pa.table({column: pa.array(frame[column]).take(rows) for column in clear})
-    counted = table.group_by(clear, use_threads=False).aggregate([([], "count_all")])
-    if counted.num_rows > FEW_VALUES:
+    values = {column: _one_array(pa.array(frame[column]).take(rows)) for column in clear}
+    shown = {column: _may_be_shown(values[column], column, frame, masks_codes=masks_codes) for column in own}
+    for column, is_shown in shown.items():
+        texts = values[column].cast(pa.string())
+        values[column] = pc.if_else(pc.or_(is_shown, pc.is_null(texts)), texts, ASCII_MASK)
+    tells = pc.and_ if computed else pc.or_
+    is_told = reduce(tells, shown.values())
+    counted = pa.table(values).filter(is_told).group_by(clear, use_threads=False).aggregate([([], "count_all")])
+    if counted.num_rows > FEW_NUMBERS:
         counted = counted.filter(pc.greater(counted["count_all"], 1))
     counted = counted.sort_by([("count_all", "descending")]).slice(0, COMMON_SENTENCES)
-    shown = {column: counted[column] if column in clear else pa.nulls(counted.num_rows) for column in columns}
-    small = pd.DataFrame({name: pd.Series(pd.arrays.ArrowExtensionArray(values)) for name, values in shown.items()})
+    columns_told = {column: counted[column] if column in clear else pa.nulls(counted.num_rows) for column in columns}
+    small = pd.DataFrame(
+        {name: pd.Series(pd.arrays.ArrowExtensionArray(values)) for name, values in columns_told.items()}
+    )
     positions = np.arange(counted.num_rows, dtype=np.int64)
     texts = sentences(
         RuleResult(rule, positions, {}), small, hidden=hidden, masks_codes=masks_codes, masks_private=True
@@ -346,6 +363,36 @@ def common_sentences(
     for sentence, count in zip(texts, counted["count_all"].to_pylist(), strict=True):
         rows_by_sentence[sentence] = rows_by_sentence.get(sentence, 0) + count
     return rows_by_sentence
+
+
+def _may_be_shown(values: pa.Array, column: str, frame: pd.DataFrame, *, masks_codes: bool) -> pa.Array:
+    """Return of which rows people may read the value of a column of the sender's (X-20)."""
+    texts = values.cast(pa.string())
+    is_shown = _is_common(texts)
+    kind = pa.array(frame[column.split("__")[0]]).type
+    if pa.types.is_decimal(kind) or pa.types.is_integer(kind):
+        digits = pc.utf8_length(pc.replace_substring_regex(texts, "[^0-9]", ""))
+        is_number = pc.and_(pc.match_substring_regex(texts, _PLAIN_NUMBER), pc.less_equal(digits, MOST_DIGITS))
+        is_shown = pc.or_(is_shown, pc.fill_null(is_number, False))
+    if masks_codes:
+        is_shown = pc.and_not(is_shown, pc.fill_null(pc.match_substring_regex(texts, _CVV_ALONE), False))
+    return is_shown
+
+
+def _is_common(texts: pa.Array) -> pa.Array:
+    """Tell values that several rows share, where few such values make up at least half of the rows."""
+    counted = pc.value_counts(texts.drop_null())
+    counts = counted.field("counts").to_numpy(zero_copy_only=False)
+    frequent = np.argsort(-counts, kind="stable")[:COMMON_SENTENCES]
+    frequent = frequent[counts[frequent] >= COMMON_ROWS]
+    if 2 * counts[frequent].sum() < len(texts):
+        frequent = frequent[:0]
+    return pc.is_in(texts, value_set=counted.field("values").take(pa.array(frequent)))
+
+
+def _is_own(column: str) -> bool:
+    """Tell columns that the row itself fills; what else a sentence quotes is said by the project."""
+    return "__" not in column or column.endswith("__sent")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from include.importing import settings, storage
 from include.importing.dialect import Undecodable, find_encoding, make_decoder, sniff_delimiter
 from include.importing.errors import FileRefused, SettingsError
 from include.importing.import_type import Field, ImportType
-from include.importing.inspection import Looked, look_at
+from include.importing.inspection import Looked, describe_oddities, look_at
 from include.importing.mapping import ColumnMapping, How, match_columns, refuse_unusable
 from include.importing.preview import PreviewRow, judge_first_rows
 from include.importing.runtime import Runtime
@@ -109,7 +109,10 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
             if not found.problems and not found.refusal:
                 refuse_unusable(found.mapping, found.known, declared)
                 text = text_copy if text_copy.exists() else head
-                rows = judge_first_rows(runtime, connection, declared, looked, found.mapping, text)
+                oddities = describe_oddities(runtime, connection, declared, looked, found.mapping, text)
+                rows = judge_first_rows(
+                    runtime, connection, declared, looked, found.mapping, text, is_doubtful=bool(oddities)
+                )
         except FileRefused as refusal:
             refusal_message = refusal.message
     return UploadPreview(

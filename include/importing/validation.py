@@ -25,14 +25,13 @@ from include.importing.import_type import Field, ImportType, Kind, Lookup
 from include.importing.inspection import dialect_of, ensure_text
 from include.importing.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
 from include.importing.mapping import ColumnMapping, origin_columns
-from include.importing.names import one_line
+from include.importing.names import ASCII_MASK, MASK, one_line
 from include.importing.origins import Origins, read_origins, unescape_cells
 from include.importing.records import RAGGED, ROW_RULES, Block, Chunk
 from include.importing.runtime import Runtime
 from include.importing.settings import ImportSettings
 from include.importing.stages import stage
 from include.importing.suites import (
-    QUOTED_CHARACTERS,
     Checker,
     Rule,
     RuleResult,
@@ -233,7 +232,7 @@ class Judge:
         secret = [each.name for each in self.fields if each.is_secret]
         self._hidden = [*hidden, *secret]
         self._private = {each.name for each in self.fields if each.sensitive or each.is_secret}
-        self._masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
+        self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
         is_dropping = import_settings.on_invalid_optional == "drop_value"
         self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
         self.tallies: dict[tuple[str, str], RuleTally] = {}
@@ -359,9 +358,14 @@ class Judge:
         return lambda part: [ROW_RULES[rule].format(column=self._name_column(index)) for index in in_columns[part]]
 
     def _name_column(self, index: int) -> str:
-        """Return what sentences call a column of the file, such as `column 3 (Card balance)`."""
-        name = one_line(self._header[index])[:QUOTED_CHARACTERS] if index < len(self._header) else ""
-        return f"column {index + 1} ({name})" if name else f"column {index + 1}"
+        """Return what sentences call a column of the file, such as `column 3 (Card balance)`.
+
+        They stand in forms and previews as well, and a header may be data (X-20).
+        """
+        columns = self.mapping.columns
+        if index >= len(columns):
+            return f"column {index + 1}"
+        return one_line(self.mapping.numbered(columns[index])).replace(MASK, ASCII_MASK)
 
     def _check(
         self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
@@ -383,7 +387,7 @@ class Judge:
             tally.add(result.evaluated, lines[result.rows])
             if self.mapping.is_headed:
                 tally.say(
-                    common_sentences(result, frame, hidden=self._private, masks_codes=self._masks_codes)
+                    common_sentences(result, frame, hidden=self._private, masks_codes=self.masks_codes)
                 )  # fmt: skip
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
@@ -402,7 +406,7 @@ class Judge:
             replace(result, rows=result.rows[part]),
             frame,
             hidden=self._hidden,
-            masks_codes=self._masks_codes,
+            masks_codes=self.masks_codes,
             masks_private=self._masks_private,
         )
 

@@ -80,6 +80,8 @@ _rendering = threading.Semaphore(1)
 @router.get("/jobs/{job_id}", response_class=HTMLResponse)
 def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
     """Show everything about a job; while it runs, the page asks for itself again every few seconds."""
+    from include.importing.landing import is_left_in_place
+
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
         told = _details(connection, user, job_id)
@@ -99,7 +101,8 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         job=job,
         label=NO_TYPE if is_unknown else import_types.get(job.import_type).label,
         is_unknown=is_unknown,
-        summary=summarise(job.state, job.counts).capitalize(),
+        is_left_in_place=is_left_in_place(job),
+        summary=summarise(job.state, job.counts, is_dry_run=job.is_dry_run).capitalize(),
         run_url=_run_url(job),
         looks_again_after=history.seconds_to_next_look(job),
         can_launch=is_launchable,

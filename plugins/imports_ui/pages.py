@@ -11,6 +11,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from include.importing.outcomes import in_words
+
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from fastapi import Request
@@ -80,6 +82,7 @@ _TEMPLATES.filters |= {
     "bytes": shown_bytes,
     "prose": shown_prose,
     "words": lambda name: str(name).replace("_", " "),
+    "told": lambda job: in_words(job.outcome, is_dry_run=job.is_dry_run),
 }
 
 

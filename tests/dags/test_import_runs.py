@@ -113,7 +113,7 @@ def test_x19_a_dry_run_of_which_nothing_would_be_loaded_is_green_and_alarms_nobo
     source = put(folders.landing / "gift_cards", "cards.csv", HEADER + rows)
     run = run_dag("import_gift_cards", file=source, dry_run=True)
     assert run.state == "success"
-    assert run.note == "cards.csv: dry run: nothing loaded: 1 read, 1 rejected"
+    assert run.note == "cards.csv: dry run: would load nothing: 1 read, 1 rejected"
     assert inbox.mails == []
 
 
@@ -190,7 +190,7 @@ def test_a_dry_run_counts_and_tells_no_asset(run_dag, folders, connected, pools)
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS), dry_run=True)
     assert run.state == "success"
     assert {name for name, state in run.tasks.items() if state != "success"} == {"load_rows", *UNASKED}
-    assert run.note == "cards.csv: dry run: loaded: 2 read, 2 inserted"
+    assert run.note == "cards.csv: dry run: would load: 2 read, 2 inserted"
     assert count(connected, "loyalty.gift_card") == 0
     assert asset_events("import_gift_cards", run.run_id) == []
 

@@ -112,6 +112,10 @@ def rows_of(read, rejected):
     return dict.fromkeys(RESULT["rows"], 0) | {"read": read, "inserted": read - rejected, "rejected": rejected}
 
 
+def cancelled(message):
+    return REFUSED | {"state": "cancelled", "reason": {"rule": "review.any", "message": message}}
+
+
 @pytest.mark.parametrize(
     ("changes", "what", "advice"),
     [
@@ -120,7 +124,21 @@ def rows_of(read, rejected):
         ({"rows": rows_of(100, 1)}, "99 of 100 rows loaded, 1 rejected", "Correct the rejected rows"),
         (REFUSED, "refused: The file is empty", "Nothing was loaded."),
         (REFUSED | {"state": "failed"}, "import failed", "clear the first red task"),
-        (REFUSED | {"state": "cancelled"}, "not loaded: its review ended without an answer", "Nothing was loaded."),
+        (
+            cancelled("Nobody answered by 2026-12-01 10:00 UTC; nothing was loaded."),
+            "not loaded: Nobody answered by 2026-12-01 10:00 UTC",
+            "Nothing was loaded.",
+        ),
+        (
+            cancelled("None of 3 answers named columns that can be imported; nothing was loaded. Balance is missing."),
+            "not loaded: None of 3 answers named columns that can be imported",
+            "import it again to be asked again",
+        ),
+        (
+            cancelled("3 questions have been asked about this file; drop it again to be asked anew."),
+            "not loaded: 3 questions have been asked about this file; drop it again to be asked anew",
+            "to be asked",
+        ),
     ],
 )
 def test_x08_the_subject_has_the_outcome_and_its_figures_and_the_mail_says_what_to_do(changes, what, advice):
@@ -138,10 +156,18 @@ def test_x01_the_mail_about_a_file_of_no_type_says_where_it_belongs():
 
 @pytest.mark.parametrize(
     ("message", "first"),
-    [("Is it? It is.", "Is it?"), ("One. Two.", "One"), ("At 1.5 times.", "At 1.5 times"), ("", "")],
+    [
+        ("Is it? It is.", "Is it?"),
+        ("One. Two.", "One"),
+        ("At 1.5 times.", "At 1.5 times"),
+        ("report v1. Final.xlsx is no text. Save it as CSV.", "report v1. Final.xlsx is no text"),
+        ("Beside report v1. Final.xlsx, two files. Remove one.", "Beside report v1. Final.xlsx, two files"),
+        ("other v1. final.xlsx is no text. Save it.", "other v1. final.xlsx is no text"),
+        ("", ""),
+    ],
 )
-def test_a_subject_has_the_first_sentence_of_a_reason(message, first):
-    assert first_sentence(message) == first
+def test_x08_a_subject_has_the_first_sentence_of_a_reason(message, first):
+    assert first_sentence(message, "report v1. Final.xlsx") == first
 
 
 def test_a_refusal_is_told_with_its_reason():
@@ -164,7 +190,7 @@ def test_x19_nobody_is_alarmed_by_a_rehearsal(inbox, state):
 
 def test_x19_a_mail_that_tells_of_a_dry_run_says_so():
     mail = mail_of_import(RESULT | {"is_dry_run": True}, "http://x")
-    assert mail.subject == "cards <1>.csv: dry run: 980 of 1,000 rows loaded, 20 rejected"
+    assert mail.subject == "cards <1>.csv: dry run: 980 of 1,000 rows would load, 20 rejected"
 
 
 @pytest.mark.parametrize(

@@ -328,6 +328,49 @@ def test_x20_the_form_shows_no_value_that_could_be_a_secret(stocked: Site):
     assert "` …5555 `" in question.form.body
 
 
+@pytest.mark.parametrize(
+    ("content", "private"),
+    [
+        ("card_number,pool_system_name,balance\n" + "flexible_gift,GIFT-{0}-A{0},10\n" * 20, "GIFT-"),
+        ("Email,Sex,FirstName,BirthDate,SourceDateTime\nu{0}@example.com,Maria,f,2024-01-01,19{0}-03-04\n", "Maria 19"),
+        ("card_number,pool_system_name,balance,cvv\n770000000000{0},flexible_gift,7{0},10.50\n", "7{0} 7700"),
+    ],
+    ids=["card number and pool", "first name and sex, dates", "CVV and balance"],
+)
+def test_x20_the_form_that_asks_about_exchanged_columns_does_not_show_what_was_exchanged(
+    stocked: Site, content: str, private: str
+):
+    header, row = content.split("\n")[:2]
+    rows = [row.replace("{0}", str(number)) for number in range(40, 70)]
+    import_type = "customers" if header.startswith("Email") else "gift_cards"
+    path = stocked.drop(import_type, "rows.csv", "\n".join([header, *rows, ""]))
+    told = preview_file(stocked.runtime, import_type, area(path)).as_text()
+    question = Reviewed(stocked, stocked.request(import_type, path)).put()
+    assert [reason["rule"] for reason in question.reasons] == ["review.columns"]
+    first_rows = question.form.body.partition("### First rows")[2]
+    assert "| 2 |" in first_rows
+    for value in private.replace("{0}", "40").split():
+        assert value not in first_rows
+        assert value not in told.partition("line")[2]
+
+
+def test_x20_the_form_shows_no_value_where_most_rows_would_be_rejected(stocked: Site):
+    waiting = reviewed(stocked, cards(1, 9).replace("nowhere", "K7QW-PL0M"), review_reject_share=0.5)
+    question = waiting.put()
+    assert [reason["rule"] for reason in question.reasons] == ["review.setting", "review.reject_share"]
+    assert "K7QW" not in f"{question.form}"
+
+
+def test_x20_a_row_of_a_file_without_headers_stands_in_no_sentence(stocked: Site):
+    content = 'anna.secret@example.com,Annabel\n"b@example.com"x,Bert\nc@example.com,Carl\n'
+    mapping = {"anna.secret@example.com": "email", "Annabel": "first_name"}
+    path = stocked.drop("customers", "rows.csv", content, {"review": True, "mapping": mapping})
+    previewed = preview_file(stocked.runtime, "customers", area(path)).as_text()
+    told = f"{previewed} {Reviewed(stocked, stocked.request('customers', path)).put().form}"
+    assert "In column 1 (ann…) more text comes after" in told.replace("\\", "")
+    assert "secret" not in told
+
+
 # -- repeats
 
 

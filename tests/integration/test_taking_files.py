@@ -335,6 +335,18 @@ def test_x20_retention_walks_the_folders_as_well_as_the_ledger(stocked: Site):
     assert set(names) == {"summary.json", "validation.json"}
 
 
+def test_x20_values_that_pages_quote_go_with_the_files_and_the_counts_stay(stocked: Site):
+    rows = "".join(f"{number},nowhere,1\n" for number in range(3))
+    result = stocked.load("gift_cards", f"{CARD_HEADER}\n{rows}")
+    told = "SELECT evidence -> 'pool_system_name.known critical' FROM ledger.import_chunk WHERE job_id = :job"
+    ((before,),) = stocked.query(told, job=result.job)
+    assert list(before["sentences"].values()) == [3]
+    assert "Pool 'nowhere' does not exist." in str(before)
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
+    ((after,),) = stocked.query(told, job=result.job)
+    assert after == before | {"sentences": {}}
+
+
 def test_x20_a_running_job_loses_nothing_by_the_walk(stocked: Site):
     path = stocked.drop("gift_cards", "old.csv", FIRST)
     os.utime(path, (1, 1))

@@ -315,34 +315,65 @@ def commonly_said(folder: Path, message: str, names: list[str], **kwargs: Any) -
     return common_sentences(result, frame, **{"hidden": (), "masks_codes": False} | kwargs)
 
 
+def common_amounts(folder: Path, sent: list[str], **kwargs: Any) -> dict[str, int]:
+    """Return the common sentences about amounts that were sent so, all of them wrong."""
+    frame = frame_of(balance=pa.nulls(len(sent), DECIMAL), balance__sent=texts(*sent), name=texts(*sent))
+    rule = changed(expectation("expect_column_values_to_be_absent", "balance.r", column="name"), message="Is {value}.")
+    (result,) = Checker(suite_of(folder, rule)).check(frame)
+    return common_sentences(result, frame, **{"hidden": (), "masks_codes": False} | kwargs)
+
+
 def test_x08_the_common_values_of_a_rule_are_told_with_their_rows(tmp_path: Path) -> None:
-    assert commonly_said(tmp_path, "No pool {value}.", ["xmas"] * 3 + ["easter"]) == {
-        "No pool 'xmas'.": 3,
-        "No pool 'easter'.": 1,
-    }
+    names = ["xmas"] * 4 + ["easter"] * 3 + ["summer", "winter"]
+    assert commonly_said(tmp_path, "No pool {value}.", names) == {"No pool 'xmas'.": 4, "No pool 'easter'.": 3}
 
 
-def test_x20_of_many_values_only_those_that_rows_share_are_told(tmp_path: Path) -> None:
-    """Under swapped columns every row has another name or card number."""
-    names = [f"Anna {number}" for number in range(20)]
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["K7QW-PL0M"],
+        ["Maria Li", "Peter Wu", "Maria Li", "Peter Wu"],
+        [*[f"Anna {number}" for number in range(20)], "xmas", "xmas", "xmas"],
+        [f"{number % 1000:03}" for number in range(5000)],
+    ],
+    ids=["one row", "twice", "less than half of the rows", "CVVs, each in five rows"],
+)
+def test_x20_values_that_differ_from_row_to_row_are_not_told(tmp_path: Path, names: list[str]) -> None:
+    """Under swapped columns every row has another name, code or card number."""
     assert commonly_said(tmp_path, "No pool {value}.", names) == {}
-    assert commonly_said(tmp_path, "No pool {value}.", [*names, "xmas", "xmas"]) == {"No pool 'xmas'.": 2}
+
+
+def test_x20_amounts_of_few_digits_are_told_beside_texts_that_are_not(tmp_path: Path) -> None:
+    names = ["Anna", "Bert"]
+    assert commonly_said(tmp_path, "{balance__sent} of {value}.", names) == {"'0' of '...'.": 1, "'1' of '...'.": 1}
+    sent = ["50", "12345678", "1.5", "-5", "123456789", "1,2,3", "abc", "4929333344445555"]
+    assert common_amounts(tmp_path, sent[:4]) == {"Is '50'.": 1, "Is '12345678'.": 1, "Is '1.5'.": 1, "Is '-5'.": 1}
+    assert common_amounts(tmp_path, sent[4:]) == {}
+    assert common_amounts(tmp_path, [str(number) for number in range(20)]) == {}
+    assert common_amounts(tmp_path, [*[str(number) for number in range(20)], "7"]) == {"Is '7'.": 2}
+
+
+def test_x20_numbers_that_may_be_cvvs_are_not_told_beside_cvvs(tmp_path: Path) -> None:
+    assert common_amounts(tmp_path, ["737", "7371", "73712", "50", "123456"], masks_codes=True) == {
+        "Is '50'.": 1,
+        "Is '123456'.": 1,
+    }
+    assert commonly_said(tmp_path, "No {value}.", ["73712"] * 3, masks_codes=True) == {}
 
 
 def test_x20_a_date_is_told_beside_cvvs(tmp_path: Path) -> None:
     """Its year looks like one."""
     for date in ("03/04/2026", "2026-02-30", "30.02.2026"):
-        assert commonly_said(tmp_path, "No {value}.", [date], masks_codes=True) == {f"No '{date}'.": 1}
-    assert commonly_said(tmp_path, "No {value}.", ["03/04/777"], masks_codes=True) == {"No '03/04/...'.": 1}
+        assert commonly_said(tmp_path, "No {value}.", [date] * 3, masks_codes=True) == {f"No '{date}'.": 3}
+    assert commonly_said(tmp_path, "No {value}.", ["03/04/777"] * 3, masks_codes=True) == {"No '03/04/...'.": 3}
 
 
 def test_x20_common_sentences_hold_nothing_private(tmp_path: Path) -> None:
-    assert commonly_said(tmp_path, "No pool {value}.", ["4929333344445555"]) == {"No pool '…5555'.": 1}
-    assert commonly_said(tmp_path, "No pool {value}.", ["ann@example.com"]) == {"No pool '….com'.": 1}
-    assert commonly_said(tmp_path, "No {value}.", ["737"], masks_codes=True) == {"No '...'.": 1}
-    assert commonly_said(tmp_path, "No {value}.", ["Anna"], hidden=["name"]) == {}
-    assert commonly_said(tmp_path, "{value}, {pool}.", ["a", "a"], hidden=["name"]) == {"..., 'a'.": 2}
-    assert commonly_said(tmp_path, "It is wrong.", ["Anna"]) == {}
+    assert commonly_said(tmp_path, "No pool {value}.", ["4929333344445555"] * 3) == {"No pool '…5555'.": 3}
+    assert commonly_said(tmp_path, "No pool {value}.", ["ann@example.com"] * 3) == {"No pool '…'.": 3}
+    assert commonly_said(tmp_path, "No {value}.", ["Anna"] * 3, hidden=["name"]) == {}
+    assert commonly_said(tmp_path, "{value}, {pool}.", ["a"] * 3, hidden=["name"]) == {"..., 'a'.": 3}
+    assert commonly_said(tmp_path, "It is wrong.", ["Anna"] * 3) == {}
 
 
 def test_x20_hidden_fields_are_never_quoted(tmp_path: Path) -> None:

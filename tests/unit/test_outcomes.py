@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from include.importing.jobs import JobCounts, JobResult, State
-from include.importing.outcomes import ALARMING, Outcome, outcome_of, summarise
+from include.importing.outcomes import ALARMING, Outcome, in_words, outcome_of, summarise
 
 pytestmark = pytest.mark.unit
 
@@ -67,7 +67,9 @@ def test_x10_rows_that_are_there_already_count_as_loaded():
 def test_x10_any_other_state_is_its_own_outcome(state: State):
     for rows in (JobCounts(), JobCounts(read=5, rejected=5)):
         assert outcome_of(state, rows) == str(state)
-        assert summarise(state, rows) == str(state).replace("_", " ")
+        for is_dry_run in (True, False):
+            assert summarise(state, rows, is_dry_run=is_dry_run) == str(state).replace("_", " ")
+            assert in_words(str(state), is_dry_run=is_dry_run) == str(state).replace("_", " ")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,23 @@ def test_x10_any_other_state_is_its_own_outcome(state: State):
     ],
 )
 def test_x10_figures_say_what_became_of_a_file(rows: tuple[int, ...], said: str):
-    assert summarise(*completed(*rows)) == said
+    assert summarise(*completed(*rows), is_dry_run=False) == said
+    assert summarise(*completed(*rows), is_dry_run=True) == said.replace("loaded", "would load")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rehearsed"),
+    [
+        ("loaded", "would load"),
+        ("some_rejected", "would reject some"),
+        ("mostly_rejected", "would reject most"),
+        ("nothing_loaded", "would load nothing"),
+        ("empty", "empty"),
+    ],
+)
+def test_x19_a_dry_run_has_loaded_nothing(outcome: str, rehearsed: str):
+    assert in_words(outcome, is_dry_run=True) == rehearsed
+    assert in_words(outcome, is_dry_run=False) == outcome.replace("_", " ")
 
 
 def test_x10_the_json_of_a_job_has_its_outcome():

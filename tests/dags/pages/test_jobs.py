@@ -501,9 +501,31 @@ def test_x10_the_state_of_the_ledger_still_finds_its_jobs(browse: Browse, outcom
 
 def test_x19_a_dry_run_says_so_in_the_list_and_on_its_page(browse: Browse, outcomes: dict[str, int]) -> None:
     page = parse(browse("viewer").get("/imports/?name=tried").text)
-    assert "dry run" in page.texts
+    assert {"dry run", "would load nothing"} <= set(page.texts)
     text = browse("viewer").get(f"/imports/jobs/{outcomes['rehearsal']}").text
     assert "Dry run: nothing was saved." in text
+    assert "Nothing would load of 1 row: 1 rejected." in text
+    assert ">nothing loaded<" not in text
+
+
+def test_x12_the_page_of_an_entry_that_was_left_in_place_says_so(browse: Browse, connected: Any, folders: Any) -> None:
+    from datetime import UTC, datetime, timedelta
+
+    from include.importing import landing
+    from warehouse_runtime import open_runtime
+
+    folder = folders.landing / "customers"
+    folder.mkdir(exist_ok=True)
+    (folder / "cards.csv.settings (copy of Ada).yaml").write_text("dry_run: true")
+    (folder / "cards.csv").write_text("Email")
+    with open_runtime() as runtime:
+        listing = landing.list_landing(runtime, datetime.now(UTC) + timedelta(hours=3))
+        assert landing.record_unusable(runtime, listing.unusable)
+    text = browse("admin").get("/imports/jobs/1").text
+    assert "It was left in the landing area." in text
+    assert "<code>pick_up_files</code> lists what can't be imported" in text
+    assert "no longer kept" not in text
+    assert "the command line" not in text
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ def test_an_archived_file_is_tried_and_then_imported_by_hand(imports: Imports, p
     imports.drop("gift_cards", "tried.csv", cards(600, 12, pool), SETTLES_SOON | {"dry_run": True})
     dropped = imports.wait_for_job("tried.csv")
     assert imports.tasks(dropped)["load_rows"] == "skipped"
-    assert imports.run(dropped)["note"] == "tried.csv: dry run: loaded: 12 read, 12 inserted"
+    assert imports.run(dropped)["note"] == "tried.csv: dry run: would load: 12 read, 12 inserted"
     assert dropped["launched_by"] == f"file drop {imports.landing}/gift_cards/tried.csv"
 
     by_hand = imports.trigger("gift_cards", file=dropped["archive_url"], dry_run=True)
