@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from fnmatch import translate
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
@@ -39,17 +38,24 @@ LONGEST_REPORT_NAME_BYTES = 240
 LONGEST_UPLOAD_NAME_BYTES = 180
 """Of an upload's: `.settings.yaml` and the words that reports add fit behind it."""
 
-_YAML = ("yaml", "yml", "yalm", "ymal", "yamll", "yaaml", "yam", "ylm")
-_OTHER_FORMATS = ("json", "toml", "ini", "cfg", "conf")
-_KEPT_COPIES = ("bak", "backup", "old", "orig", "copy", "kopie", "new", "off", "disabled", "save", "saved")
-_WORD = "settings"
-_WORDS = (_WORD, "setting")
-_LIKENESS = 0.85
-"""Of a misspelt `settings`: one letter too many, missing or exchanged."""
-_SHORTEST_MISSPELT = 5
-_MOST_MISSPELT = 1000
+_WORDS = ("settings", "setting")
+_WORD = re.compile(
+    r"(?:(?<![^\W\d_])|(?<=\.csv)|(?<=\.txt))sett(?:i\u0307?|\u0131)ngs?(?=ya?ml|[\W\d_]|\Z)"  # the i of Turkish too
+)
+"""`settings` as a word of its own, or right behind a file's name or before `yaml`."""
+_TO_DATA = re.compile(r".*\.(?:csv|txt)(?![^\W_])", re.DOTALL)
+"""Up to the end of a data file's name."""
+_YAML = re.compile(r"[\W_]ya?ml(?![^\W\d_])")
+_OF_SETTINGS = re.compile(r"sett|ya?ml", re.IGNORECASE)
+"""In each name in ASCII that may be a settings file's, or resemble one."""
+_YAML_SUFFIXES = (".yaml", ".yml")
+_FORMATS = (*_YAML_SUFFIXES, ".json")
+_OWN_WORD = re.compile(r"(?:.*\s)?_", re.DOTALL)
+"""Before the word in `Copy of _settings.yaml`."""
 _RCLONE = re.compile(r"\.[0-9a-f]{8}$")
-_TOKEN = re.compile(r"[^\W_]+")
+_SEPARATORS = re.compile(r"[\x00-\x20!-#%-*,-/:;?@\[-\]_{}\x7f]+")
+"""Blanks, punctuation and control characters: of ASCII."""
+_BETWEEN_WORDS = re.compile(r"(?<!\d)-|-(?!\d)")
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -114,7 +120,7 @@ class Resemblance:
     """A name that only resembles a settings file's.
 
     Args:
-        target: letters and digits of the name of the file that may be meant; empty for a folder's.
+        target: `_key` of the name of the file that may be meant; empty for a folder's.
         kept: the settings file that this is a copy of, or is to become; None where there is none.
         is_unfinished: it is still being written.
     """
@@ -137,17 +143,11 @@ def resemblance(name: str) -> Resemblance | None:
     written = _without_unfinished(name)
     if written is None:
         return None
-    if written != name:
-        target = settings_target(written)
-        if target is not None:
-            return Resemblance(_letters(target), written, is_unfinished=True)
-        inner = None if suffix_of(written) in EXTENSIONS else resemblance(written)
-        return inner and Resemblance(inner.target, inner.kept, is_unfinished=True)
-    target = settings_target(name)
-    if target is not None:  # which has rows only with the extension of such a file
-        return None if not target or suffix_of(target) in EXTENSIONS else Resemblance(_letters(target))
-    meant = _target_of(folded)
-    return None if meant is None else Resemblance(meant, _copied(name))
+    target = settings_target(written)
+    if target is not None and (not target or suffix_of(target) in EXTENSIONS):
+        return None if written == name else Resemblance(_key(target), written, is_unfinished=True)
+    meant = _target_of(written)
+    return None if meant is None else Resemblance(meant, _copied(written), written != name)
 
 
 def _without_unfinished(name: str) -> str | None:
@@ -165,72 +165,76 @@ def _without_unfinished(name: str) -> str | None:
 
 def _copied(name: str) -> str | None:
     """Return the name of a settings file of which this is a copy that somebody has kept, `_settings.yaml.bak`."""
-    stem, _, last = name.rpartition(".")
-    return stem if fold(last) in _KEPT_COPIES and is_settings(stem) else None
+    stem = name.rpartition(".")[0]
+    return stem if is_settings(stem) else None
 
 
-def _target_of(folded: str) -> str | None:
-    """Return the letters and digits of the file that is meant, "" for a folder; None for names of other kinds."""
-    tokens = _tokens(folded)
-    if folded.endswith(".txt"):
-        is_config = len(tokens) > 1 and (tokens[-2] in _YAML or (_is_word(tokens[-2]) and _has_data(tokens[:-2])))
-        if not is_config and folded != f"_{_WORD}.txt":
-            return None
-        tokens.pop()
-    is_yaml = False
-    while tokens and (tokens[-1] in (*_YAML, *_OTHER_FORMATS, *_KEPT_COPIES) or tokens[-1].isdecimal()):
-        is_yaml = tokens.pop() in _YAML or is_yaml
-    if tokens[:2] == ["copy", "of"]:
-        del tokens[:2]
-    if tokens and (prefix := _before_word(tokens[-1])) is not None:
-        return "".join([*tokens[:-1], prefix])
-    if tokens[-2:] == ["set", "tings"]:
-        return "".join(tokens[:-2])
-    if not is_yaml:
+def _target_of(name: str) -> str | None:
+    """Return `_key` of the file whose settings a name seems to hold, "" for a folder; None for names of other kinds.
+
+    Settings have the word `settings`, what is before it is the file; or `yaml` behind a data file's name; or they are
+    YAML whose name begins with `_`. A text file needs more than the word: a data file's name, or `.yaml`.
+    """
+    folded = _visible(fold(name))
+    is_text = folded.endswith(".txt")
+    text = folded.removesuffix(".txt")
+    if is_text and text.endswith(EXTENSIONS):
         return None
-    if any(map(_is_word, tokens)):
-        return "".join(token for token in tokens if not _is_word(token))
-    last = max((place for place, token in enumerate(tokens) if f".{token}" in EXTENSIONS), default=0)
-    return "".join(tokens[: last + 1]) if last else None
-
-
-def _has_data(tokens: list[str]) -> bool:
-    return any(f".{token}" in EXTENSIONS for token in tokens)
-
-
-def _is_word(token: str) -> bool:
-    return _before_word(token) == ""
-
-
-def _before_word(token: str) -> str | None:
-    """Return what is before `settings`, or a misspelt one, at the end of a word; None when it is not there."""
-    for end in ("", *_YAML):
-        for word in _WORDS:
-            if token.endswith(f"{word}{end}"):
-                return token.removesuffix(f"{word}{end}")
-    if abs(len(token) - len(_WORD)) > 2 or not token.startswith(("s", "e")):
+    words = list(_WORD.finditer(text))
+    data = _TO_DATA.match(text[: words[-1].start()] if words else text)
+    if not words:
+        if data and _YAML.search(text, data.end()):
+            return _key(data.group())
+        return "" if text.startswith("_") and text.endswith(_YAML_SUFFIXES) else None
+    if is_text and not data and not text.endswith(_FORMATS) and text != "_settings":
         return None
-    return "" if SequenceMatcher(None, token, _WORD, autojunk=False).ratio() >= _LIKENESS else None
+    before = text[: words[0].start()]
+    return _key(data.group()) if data else "" if _OWN_WORD.fullmatch(before) else _key(before)
 
 
-def _tokens(name: str) -> list[str]:
-    """Return the words and numbers of a name. Invisible characters separate nothing; the i of Turkish is one."""
-    text = unicodedata.normalize("NFKC", name).casefold().replace("i\u0307", "i").replace("\u0131", "i")
+def _target_beside(name: str) -> str | None:
+    """Return `_key` of the file whose settings a name may hold if that file is there: `x.yaml`, `x.settings.txt`."""
+    suffix = suffix_of(name)
+    stem = PurePosixPath(name).stem
+    if suffix in _YAML_SUFFIXES or (suffix == ".json" and suffix_of(stem) in EXTENSIONS):
+        return _key(stem)
+    word = _WORD.search(_visible(fold(name))) if suffix == ".txt" else None
+    return _key(word.string[: word.start()]) if word and word.string[word.end() :] == ".txt" else None
+
+
+def _visible(text: str) -> str:
+    """Return a text without invisible characters."""
+    if text.isascii():
+        return text
+    return "".join(character for character in text if unicodedata.category(character) != "Cf")
+
+
+@lru_cache(maxsize=65_536)  # of a folder's files, which are listed twice a second
+def _key(name: str) -> str:
+    """Return what tells names apart: all but letter case, blanks and punctuation, and these between two numbers."""
+    text = _visible(fold(name))
     if not text.isascii():
-        text = "".join(character for character in text if unicodedata.category(character) != "Cf")
-    return _TOKEN.findall(text)
+        text = "".join("-" if unicodedata.category(character)[0] in "ZP" else character for character in text)
+    return _BETWEEN_WORDS.sub("", _SEPARATORS.sub("-", text))
 
 
-def _letters(name: str) -> str:
-    return "".join(_tokens(name))
+def _keys(name: str) -> tuple[str, str]:
+    """Return `_key` of a name, and of the name without extension."""
+    key = _key(name)
+    return key, key[:-3] if name[-4:].lower() in EXTENSIONS else _key(PurePosixPath(name).stem)
 
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What keeps a file from being imported: a name beside it that may hold its settings (X-11)."""
+    """What keeps a file from being imported: a name beside it that may hold its settings (X-11).
+
+    Args:
+        folder: what `SettingsNames` was given for the folder of the name.
+    """
 
     name: str
     advice: str
+    folder: str = ""
 
     def __str__(self) -> str:
         """Return a sentence."""
@@ -244,14 +248,19 @@ class SettingsNames:
     letter case or Unicode form alone.
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], folder: str = "") -> None:
+        self._folder = folder
         self._files: set[str] = set()
         self.of_folder: list[str] = []
         self._sidecars: dict[str, list[tuple[str, str]]] = defaultdict(list)
         self.resembling: dict[str, Resemblance] = {}
-        alike: list[str] = []
+        self._ignored: tuple[str, ...] = ()
+        if_beside: dict[str, str] = {}
         for name in names:
-            if name[-4:].lower() == ".csv":  # most names: nothing else is to be asked
+            suffix = name[-4:].lower()
+            if suffix == ".csv" or (
+                suffix == ".txt" and name.isascii() and not _OF_SETTINGS.search(name)
+            ):  # most names
                 if not is_unfinished(name):
                     self._files.add(name)
                 continue
@@ -264,10 +273,11 @@ class SettingsNames:
                 self.resembling[name] = like
             elif target is None and not is_unfinished(name):
                 self._files.add(name)
-                alike += [name] if suffix_of(name) in (".yaml", ".yml") else []
-        self._settle(alike)
+                if meant := _target_beside(name):
+                    if_beside[name] = meant
+        self._settle(if_beside)
 
-    def _settle(self, alike: list[str]) -> None:
+    def _settle(self, if_beside: Mapping[str, str]) -> None:
         there = {fold(name) for name in (*self.of_folder, *(name for _, name in self._all_sidecars()))}
         for name, like in list(self.resembling.items()):
             is_of_a_file = is_settings(name) and settings_target(name) in self._files
@@ -276,13 +286,22 @@ class SettingsNames:
         self.harmless = {
             name for name, like in self.resembling.items() if like.kept is not None and fold(like.kept) in there
         }
-        if alike:
-            stems = {_letters(PurePosixPath(name).stem) for name in self._files if suffix_of(name) in EXTENSIONS}
-            for name in alike:
-                letters = _letters(PurePosixPath(name).stem)
-                if letters in stems:
-                    self.resembling[name] = Resemblance(letters)
+        if if_beside:
+            data = [name for name in self._files if suffix_of(name) in EXTENSIONS and name not in if_beside]
+            keys = {key for name in data for key in _keys(name)}
+            for name, meant in if_beside.items():
+                if meant in keys:
+                    self.resembling[name] = Resemblance(meant)
                     self._files.discard(name)
+
+    def leave_out(self, patterns: Iterable[str]) -> None:
+        """Let names that the setting `ignore` names resemble nothing, and be nobody's settings that are lost (X-12).
+
+        Before anything is asked: what is found out is kept.
+        """
+        self._ignored = tuple(patterns)
+        for name in [name for name in self.resembling if matches(name, self._ignored)]:
+            del self.resembling[name]
 
     def _all_sidecars(self) -> Iterator[tuple[str, str]]:
         for sidecars in self._sidecars.values():
@@ -305,8 +324,18 @@ class SettingsNames:
             and fold(target) not in self._folded_files
             and name not in self.resembling
             and not name.startswith(UNFINISHED_PREFIXES)
+            and not matches(name, self._ignored)
         ]
         return sorted(names)
+
+    @cached_property
+    def shared(self) -> set[str]:
+        """Settings files that may be those of several files, whose names differ in letter case or Unicode form."""
+        return {
+            name
+            for target, name in self._all_sidecars()
+            if target not in self._files and self._folded_files.get(fold(target), 0) > 1
+        }
 
     def sidecars(self, file_name: str) -> list[str]:
         """Return the settings files of a file: more than one is a mistake."""
@@ -320,78 +349,45 @@ class SettingsNames:
         """What may hold settings of the whole folder."""
         for name, like in sorted(self.resembling.items()):
             if not like.target and name not in self.harmless:
-                return _obstacle(name, FOLDER_SETTINGS, like)
+                return self._obstacle(name, FOLDER_SETTINGS)
         return None
 
     def file_obstacle(self, file_name: str, stale: Collection[str] = ()) -> Obstacle | None:
         """Return what may hold settings of a file, which is not imported before that has been renamed or removed.
 
         Args:
-            stale: settings files whose file has not come for an hour: they may be this one's, misspelt.
+            stale: settings files whose file has not come for an hour: they may be this one's but for the extension.
         """
-        if self._sidecars and self._folded_files.get(fold(file_name), 0) > 1:
-            for target, name in self._sidecars.get(fold(file_name), ()):
-                if target != file_name and target not in self._files:
-                    return Obstacle(name, "may be the settings of several files: give it the exact name of one")
-        by_letters = self._by_letters
-        if not by_letters:
+        for target, name in self._sidecars.get(fold(file_name), ()) if self.shared else ():
+            if target != file_name and name in self.shared:
+                return Obstacle(
+                    name, "may be the settings of several files: give it the exact name of one", self._folder
+                )
+        if not self._meant:
             return None
-        letters = _letters(file_name)
-        expected = f"{file_name}{SIDECAR_SUFFIX}"
-        for key in (letters, _letters(PurePosixPath(file_name).stem)):
-            for name in by_letters.get(key, ()):
-                if name in self.resembling or (key == letters or name in stale):
-                    return _obstacle(name, expected, self.resembling.get(name))
-        if stale and len(letters) >= _SHORTEST_MISSPELT:
-            exact, longer = self._misspelt
-            slips = (exact.get(key) for key in (*_slips(letters), *_exchanges(letters)))
-            for slip in (longer.get(letters), *slips):
-                if slip is not None and slip in stale:
-                    return _obstacle(slip, expected, None)
+        whole, stem = _keys(file_name)
+        for key in (whole, stem):
+            for name in self._meant.get(key, ()):
+                if key == whole or name in self.resembling or name in stale:
+                    return self._obstacle(name, f"{file_name}{SIDECAR_SUFFIX}")
         return None
 
     @cached_property
-    def _by_letters(self) -> dict[str, list[str]]:
+    def _meant(self) -> dict[str, list[str]]:
         """Names that resemble settings, and settings without their file, by what may be meant."""
         index: dict[str, list[str]] = defaultdict(list)
         for name, like in sorted(self.resembling.items()):
             if like.target and name not in self.harmless:
                 index[like.target].append(name)
         for name in self.orphans:
-            target = settings_target(name) or ""
-            for key in {_letters(target), _letters(PurePosixPath(target).stem)}:
+            for key in set(_keys(settings_target(name) or "")) - {""}:
                 index[key].append(name)
         return index
 
-    @cached_property
-    def _misspelt(self) -> tuple[dict[str, str], dict[str, str]]:
-        """Settings without their file by the letters of its name, and by these but for one of them."""
-        exact: dict[str, str] = {}
-        longer: dict[str, str] = {}
-        for name in self.orphans[:_MOST_MISSPELT]:
-            letters = _letters(settings_target(name) or "")
-            if len(letters) >= _SHORTEST_MISSPELT:
-                exact[letters] = name
-                longer.update(dict.fromkeys(_slips(letters), name))
-        return exact, longer
-
-
-def _obstacle(name: str, expected: str, like: Resemblance | None) -> Obstacle:
-    if like is not None and like.is_unfinished:
-        return Obstacle(name, f"seems to become {expected}, and is still being written: complete or remove it")
-    return Obstacle(name, f"may be meant to be {expected}: rename or remove it")
-
-
-def _slips(letters: str) -> Iterator[str]:
-    """Yield a name without one of its letters, each. Numbers tell files apart, and are never a slip."""
-    for place, character in enumerate(letters):
-        if not character.isdecimal():
-            yield letters[:place] + letters[place + 1 :]
-
-
-def _exchanges(letters: str) -> Iterator[str]:
-    """Yield a name with two neighbouring letters exchanged, each."""
-    for place in range(len(letters) - 1):
-        first, second = letters[place], letters[place + 1]
-        if first != second and not (first.isdecimal() or second.isdecimal()):
-            yield f"{letters[:place]}{second}{first}{letters[place + 2 :]}"
+    def _obstacle(self, name: str, expected: str) -> Obstacle:
+        like = self.resembling.get(name)
+        if like is not None and like.is_unfinished:
+            advice = f"seems to become {expected}, and is still being written: complete or remove it"
+        else:
+            advice = f"may be meant to be {expected}: rename or remove it"
+        return Obstacle(name, advice, self._folder)

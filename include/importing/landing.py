@@ -27,7 +27,14 @@ from include.importing.jobs import JOB, Claim, Job, State
 from include.importing.listing import IGNORED, Arrival, Unusable, list_landing, still_growing
 from include.importing.places import UNKNOWN_TYPE, Source, permitted
 from include.importing.runtime import Runtime
-from include.importing.settings_files import Neighbours, given_texts, look_beside, read_layers, read_text
+from include.importing.settings_files import (
+    Neighbours,
+    given_texts,
+    leave_out_ignored,
+    look_beside,
+    read_layers,
+    read_text,
+)
 from include.importing.stages import stage, values_hidden
 from include.importing.storage import FileStat, Location, NotARegularFile
 
@@ -38,6 +45,8 @@ _UNUSABLE_KEY = f"{UNUSABLE_LAUNCHER}/unusable|"
 """What the run keys of such entries begin with."""
 _IS_REMOVED = "is_removed"
 """Key of a job's parameters: its file and sidecar have been taken out of the landing area."""
+_WAITED_FOR = "|waited for"
+"""Ends the key of an entry that files wait for."""
 _MOST_RECORDED = 1000
 """Entries at once: the others come with the next tick."""
 
@@ -133,6 +142,7 @@ def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched
 def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusable]:
     """Write entries of the landing area that can't be imported into the history, each once (X-01, X-12).
 
+    One that a file comes to wait for later is written once more, with that file's name (X-11).
     They stay where they are: nothing is opened, moved or removed. Those that are ignored on purpose are no fault of
     anybody's: they are cancelled, not refused.
 
@@ -140,13 +150,14 @@ def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusa
         The entries that are new there, of very many the first thousand.
     """
     now = runtime.clock()
-    keys = {f"{_UNUSABLE_KEY}{entry.rule}|{entry.version}|{entry.url}": entry for entry in entries}
+    keys = {_run_key(entry): entry for entry in entries}
     if not keys:
         return []
+    sought = {*keys, *(f"{key}{_WAITED_FOR}" for key in keys)}
     with values_hidden(), runtime.engine.begin() as connection:
-        there = sa.select(JOB.c.run_key).where(JOB.c.run_key == sa.any_(sa.cast(list(keys), sa.ARRAY(sa.Text))))
+        there = sa.select(JOB.c.run_key).where(JOB.c.run_key == sa.any_(sa.cast(list(sought), sa.ARRAY(sa.Text))))
         recorded = set(connection.execute(there).scalars())
-        fresh = [key for key in keys if key not in recorded][:_MOST_RECORDED]
+        fresh = [key for key in keys if not recorded & {key, f"{key}{_WAITED_FOR}"}][:_MOST_RECORDED]
         if fresh:
             rows = [_refused_row(key, keys[key], now) for key in fresh]
             connection.execute(insert(JOB).on_conflict_do_nothing(), rows)
@@ -156,6 +167,11 @@ def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusa
 def is_left_in_place(job: Job) -> bool:
     """Tell whether a job stands for an entry of the landing area that was never taken."""
     return job.run_key.startswith(_UNUSABLE_KEY)
+
+
+def _run_key(entry: Unusable) -> str:
+    key = f"{_UNUSABLE_KEY}{entry.rule}|{entry.version}|{entry.url}"
+    return f"{key}{_WAITED_FOR}" if entry.is_waited_for else key
 
 
 def _refused_row(run_key: str, entry: Unusable, now: datetime) -> dict[str, Any]:
@@ -197,14 +213,15 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: So
     if request.listed_version is not None and source.is_dropped:
         _check_settled(source, request.listed_version, stat.version)
     neighbours, now = look_beside(runtime, source.named), runtime.clock()
+    given = _given(runtime, request, source, neighbours)
     if request.import_type in import_types.IMPORT_TYPES and suffix_of(source.named.name) in EXTENSIONS:
+        leave_out_ignored(runtime, request.import_type, neighbours, given)
         _check_settings_names(source, neighbours)
     return jobs.claim(
         connection,
         Claim(
             request.run_key, request.import_type, source.url, stat.version, source.named.name, stat.arrived_at(now),
-            request.launched_by, _given(runtime, request, source, neighbours), request.dag_id, request.dag_run_id,
-            stat.size_bytes,
+            request.launched_by, given, request.dag_id, request.dag_run_id, stat.size_bytes,
         ),
         now=now,
     )  # fmt: skip

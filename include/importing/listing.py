@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import heapq
 import os
 import random
 import time
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -97,6 +98,7 @@ class Unusable:
         url: as it may be shown.
         reason: a sentence without subject, such as "is a named pipe, no regular file".
         version: distinguishes this entry from a later one of the same name.
+        is_waited_for: files wait until it is gone, and the reason names them.
     """
 
     import_type: str | None
@@ -105,6 +107,7 @@ class Unusable:
     rule: str
     reason: str
     version: str
+    is_waited_for: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,12 +195,15 @@ def _pick_up(chosen: ImportSettings) -> _PickUp:
     return _PickUp(chosen.settle_seconds, chosen.release, tuple(chosen.after.items()), tuple(chosen.ignore))
 
 
+_MOST_NAMED = 3
+"""Files that wait, in a reason; of the others their number."""
 _NO_FILE = "is the settings of a file that has not come for an hour: rename it after its file, or remove it"
 _NO_TYPE = "is the settings of a folder that belongs to no import type: move it, or remove it"
 _RESEMBLES = (
-    "resembles a settings file, and is none: the files that it may be meant for wait until it has the exact name, "
-    "`_settings.yaml` or that of the file and `.settings.yaml`, or is removed"
+    "resembles a settings file, and is none: give it the exact name, `_settings.yaml` or that of the file and "
+    "`.settings.yaml`, or remove it"
 )
+_SHARED = "may be the settings of several files: give it the exact name of one, or remove it"
 _KEPT_COPY = "is a copy of the settings beside it: no file waits for it, and it is never imported; keep it elsewhere"
 _UNFINISHED = (
     "is ignored, as its name is hidden or says that it is still being written, and is older than a day: rename it when "
@@ -254,6 +260,8 @@ class _Scan:
         self._places: dict[str, _Place] = {}
         self._stale: dict[str, frozenset[str]] = {}
         self._held: dict[str, _Entry] = {}
+        self._odd_names: dict[tuple[str, str], tuple[str, str]] = {}
+        self._waiting_for: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._rights: dict[str, bool | None] = {}
         self.unusable: list[Unusable] = []
         for entry in _entries(runtime.landing):
@@ -264,23 +272,29 @@ class _Scan:
         self.arrivals = sorted(found, key=lambda arrival: _order(arrival, self._held[arrival.url].stat))
 
     def _usable(self, folder: str) -> Iterator[_Entry]:
-        """Yield the entries of a folder that are no settings and not ignored; report what is odd of the others."""
+        """Yield the entries of a folder that are no settings and not ignored; report what is odd of the others.
+
+        Odd names of settings are reported when it is known which files wait for them.
+        """
         entries, names = self._folders[folder], self._names_in(folder)
         ignore = self._ignored_in(folder)
+        names.leave_out(ignore)
         is_known = self._place(folder).import_type is not None
         self._stale[folder] = frozenset(name for name in names.orphans if self._is_older(entries[name]))
         for name, entry in entries.items():
             if is_settings(name) and not is_unfinished(name) and name not in names.resembling:
                 if entry.problem is not None:
-                    self._note_unusable(entry, *entry.problem)
+                    self._odd_names[folder, name] = entry.problem
                 elif name in self._stale[folder]:
-                    self._note_unusable(entry, "file.settings_name", _NO_FILE)
+                    self._odd_names[folder, name] = ("file.settings_name", _NO_FILE)
+                elif name in names.shared:
+                    self._odd_names[folder, name] = ("file.settings_name", _SHARED)
                 elif not is_known and name in names.of_folder:
-                    self._note_unusable(entry, "file.settings_name", _NO_TYPE)
+                    self._odd_names[folder, name] = ("file.settings_name", _NO_TYPE)
             elif name in names.resembling:
                 if not names.resembling[name].is_unfinished or self._is_older(entry):
                     reason = _KEPT_COPY if name in names.harmless else _RESEMBLES
-                    self._note_unusable(entry, "file.settings_name", reason)
+                    self._odd_names[folder, name] = ("file.settings_name", reason)
             elif is_unfinished(name) or matches(name, ignore):
                 if entry.problem is None and self._is_older(entry, _IGNORED_AFTER_SECONDS):
                     self._note_unusable(entry, IGNORED, _UNFINISHED if is_unfinished(name) else _UNWANTED)
@@ -294,7 +308,7 @@ class _Scan:
 
     def _names_in(self, folder: str) -> SettingsNames:
         if folder not in self._names:
-            self._names[folder] = SettingsNames(self._folders.get(folder, ()))
+            self._names[folder] = SettingsNames(self._folders.get(folder, ()), folder)
         return self._names[folder]
 
     def _place(self, folder: str) -> _Place:
@@ -331,6 +345,7 @@ class _Scan:
         considered: dict[str, _Considered] = {}
         for arrival in random.sample(self.arrivals, len(self.arrivals)):
             considered[arrival.url] = self.consider(arrival)
+        self._report_odd_names()
         return [considered[arrival.url] for arrival in self.arrivals]
 
     def consider(self, arrival: Arrival) -> _Considered:
@@ -356,7 +371,23 @@ class _Scan:
     def _obstacle(self, entry: _Entry) -> str | None:
         """Return which name beside a file resembles one of its settings (X-11)."""
         obstacle = self._place(entry.folder).names.obstacle(entry.name, self._stale[entry.folder])
-        return None if obstacle is None else visible(str(obstacle))
+        if obstacle is None:
+            return None
+        self._waiting_for[obstacle.folder, obstacle.name].append(entry.name)
+        return visible(str(obstacle))
+
+    def _report_odd_names(self) -> None:
+        """Report what is odd of the names of settings, and the files that wait for that (X-11)."""
+        for (folder, name), (rule, reason) in self._odd_names.items():
+            waiting = self._waiting_for.get((folder, name), [])
+            if waiting:
+                named = [visible(waiting_name) for waiting_name in heapq.nsmallest(_MOST_NAMED, waiting)]
+                rest = len(waiting) - len(named)
+                listed = f"{', '.join(named)} and {rest:,} more" if rest else ", ".join(named)
+                reason = (
+                    f"{reason}; until then {'this file waits' if len(waiting) == 1 else 'these files wait'}: {listed}"
+                )
+            self._note_unusable(self._folders[folder][name], rule, reason, is_waited_for=bool(waiting))
 
     def reason_to_wait(self, considered: _Considered, now: datetime) -> str | None:
         """Say why a file may still be growing, or can't start yet. A store's object appears as a whole."""
@@ -404,7 +435,7 @@ class _Scan:
         right = self._rights[folder.path]
         return right if right is not None else os.lstat(entry.path.path).st_uid == os.geteuid()
 
-    def _note_unusable(self, entry: _Entry, rule: str, reason: str) -> None:
+    def _note_unusable(self, entry: _Entry, rule: str, reason: str, *, is_waited_for: bool = False) -> None:
         age = self._now.timestamp() - entry.changed_at
         if 0 <= age < _UNUSABLE_AFTER_SECONDS:
             return
@@ -413,7 +444,7 @@ class _Scan:
         exact = hashlib.sha256(str(entry.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         version = f"{entry.identity}-{exact}"
         self.unusable.append(
-            Unusable(place_of(entry.relative)[0], visible(str(entry.path)), name, rule, reason, version)
+            Unusable(place_of(entry.relative)[0], visible(str(entry.path)), name, rule, reason, version, is_waited_for)
         )
 
     def _settings_in(self, folder: str, names: Sequence[str]) -> list[_Entry]:

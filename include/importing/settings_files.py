@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.importing import settings
-from include.importing.errors import SettingsError
+from include.importing.errors import ConfigurationError, SettingsError
 from include.importing.file_names import (
     FOLDER_SETTINGS,
     FOLDER_SETTINGS_NAMES,
@@ -148,6 +148,30 @@ def given_texts(
     if names.above is not None:
         texts["type_folder"] = _folder_text(runtime, folder.rpartition("/")[0], names.above)
     return texts | {"folder_name": place_of(relative)[1]}
+
+
+def leave_out_ignored(
+    runtime: Runtime, import_type: str, neighbours: Neighbours, texts: Mapping[str, SettingsText]
+) -> None:
+    """Let names resemble nothing that their folder's settings ignore (X-12).
+
+    Args:
+        texts: as `given_texts` returned them.
+    """
+    own = {layer: texts.get(layer) for layer in ("landing_folder", "type_folder", "folder", "folder_name")}
+    ignored = _ignored(runtime, import_type, own)
+    neighbours.beside.leave_out(ignored)
+    neighbours.folder.leave_out(ignored)
+    if neighbours.above is not None:
+        neighbours.above.leave_out(_ignored(runtime, import_type, {"folder": texts.get("type_folder")}))
+
+
+def _ignored(runtime: Runtime, import_type: str, texts: Mapping[str, SettingsText]) -> Sequence[str]:
+    try:
+        given = read_layers(texts, "")
+        return settings.resolve(import_type, **given, defaults_file=runtime.defaults_file).ignore
+    except (SettingsError, ConfigurationError):  # its job will say so
+        return settings.IGNORED_NAMES
 
 
 def _names_beside(source: Location) -> list[str]:

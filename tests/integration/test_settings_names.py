@@ -184,13 +184,13 @@ def test_x11_a_copy_of_settings_is_reported_and_holds_nothing(stocked: Site):
 
 def test_x11_settings_without_their_file_are_reported_after_an_hour(stocked: Site):
     stocked.drop("gift_cards", "cards.csv.settings.yaml", "dry_run: true\n")
-    stocked.drop("gift_cards", "card.csv", CARD)
+    stocked.drop("gift_cards", "cards.txt", CARD)
     stocked.drop("gift_cards", "other.csv", CARD.replace("77", "78"))
     young = look(stocked, minutes=59)
-    assert ({arrival.file_name for arrival in young.ready}, young.unusable) == ({"card.csv", "other.csv"}, [])
+    assert ({arrival.file_name for arrival in young.ready}, young.unusable) == ({"cards.txt", "other.csv"}, [])
     old = look(stocked, minutes=61)
     assert reported(old) == {"cards.csv.settings.yaml": "file.settings_name"}
-    assert list(waiting(old)) == ["card.csv"]
+    assert list(waiting(old)) == ["cards.txt"]
     assert [arrival.file_name for arrival in old.ready] == ["other.csv"]
     stocked.drop("gift_cards", "cards.csv", CARD)
     settled = look(stocked, minutes=61)
@@ -201,6 +201,58 @@ def test_x11_settings_that_only_differ_by_blanks_and_dashes_hold_at_once(stocked
     stocked.drop("gift_cards", "cards-march.csv.settings.yaml", "dry_run: true\n")
     stocked.drop("gift_cards", "cards_march.csv", CARD)
     assert list(waiting(look(stocked))) == ["cards_march.csv"]
+    (entry,) = look(stocked, minutes=61).unusable
+    assert entry.reason.endswith("; until then this file waits: cards_march.csv")
+
+
+def test_x11_settings_that_may_be_those_of_two_files_are_reported_with_both(stocked: Site):
+    for name in ("a.csv", "A.csv"):
+        stocked.drop("gift_cards", name, CARD)
+    stocked.drop("gift_cards", "A.CSV.settings.yaml", "dry_run: true\n")
+    (entry,) = look(stocked).unusable
+    assert (entry.file_name, entry.rule) == ("A.CSV.settings.yaml", "file.settings_name")
+    assert entry.reason.endswith("; until then these files wait: A.csv, a.csv")
+
+
+def test_x11_a_report_names_some_of_very_many_files_that_wait(site: Site):
+    site.drop("promo_codes", "_settings-DESKTOP-AB12.yaml", "dry_run: true\n")
+    for number in range(6):
+        site.drop("promo_codes/spring" if number % 2 else "promo_codes", f"{number}.csv", "Code\nA1\n")
+    (entry,) = look(site).unusable
+    assert entry.reason.endswith("; until then these files wait: 0.csv, 1.csv, 2.csv and 3 more")
+
+
+@pytest.mark.parametrize(
+    "like", ["old.csv.settings.yaml.bak", "old.csv.settings (1).yaml", "cards_may.csv.setting.yaml"]
+)
+def test_x11_a_report_says_that_files_wait_only_if_some_do(stocked: Site, like: str):
+    """Once more when a file comes that waits: nobody has read of it yet."""
+    stocked.drop("gift_cards", like, "dry_run: true\n")
+    stocked.drop("gift_cards", "cards.csv", CARD)
+    listing = look(stocked)
+    assert [arrival.file_name for arrival in listing.ready] == ["cards.csv"]
+    assert "wait" not in listing.unusable[0].reason
+    assert landing.record_unusable(stocked.runtime, listing.unusable) == listing.unusable
+    name = like.partition(".settings")[0].partition(".setting")[0]
+    late = stocked.drop("gift_cards", name, CARD)
+    (entry,) = look(stocked).unusable
+    assert entry.reason.endswith(f"; until then this file waits: {name}")
+    assert landing.record_unusable(stocked.runtime, [entry]) == [entry]
+    assert landing.record_unusable(stocked.runtime, look(stocked).unusable) == []
+    late.unlink()
+    assert landing.record_unusable(stocked.runtime, look(stocked).unusable) == []
+
+
+def test_x12_a_name_that_the_folder_ignores_holds_nothing(site: Site):
+    site.load("promo_code_pools", POOLS)
+    site.drop("promo_codes", "_settings.yaml", "ignore: ['settings.ini', 'x.*']\ndry_run: true\n")
+    site.drop("promo_codes/spring", "_settings.yaml", "ignore: ['a.csv.yaml']\n")
+    for name in ("promo_codes/settings.ini", "promo_codes/x.csv.settings.yaml", "promo_codes/spring/a.csv.yaml"):
+        site.drop(*name.rsplit("/", 1), "review: true\n")
+    site.drop("promo_codes/spring", "a.csv", "Code\nA1\n")
+    assert (look(site, hours=2).unusable, waiting(look(site))) == ([], {})
+    assert set(reported(look(site, hours=25)).values()) == {"file.ignored"}
+    assert rehearse_all(site) == {"a.csv": True}
 
 
 @pytest.mark.parametrize("folder", [".", "nobody", "gift_cards/deep"])

@@ -11,6 +11,7 @@ import pytest
 
 from include.importing.file_names import (
     SettingsNames,
+    _key,
     fold,
     is_ignored,
     is_settings,
@@ -75,16 +76,25 @@ FOLDER_LIKE = (
     "_settings.txt", ".settings.yaml", ".settings.yml", "__settings.yaml", "-settings.yaml", "_settings .yaml",
     "_settings.yaml ", "_settings (1).yaml", "_settings - Copy.yaml", "Copy of _settings.yaml", "_setings.yaml",
     "_settigns.yaml", "_settings.ymal", "_settings.yaml.bak", "_settings.old", "Settings.YAML", "_SETT\u0130NGS.YAML",
-    "_sett\u0131ngs.yaml", "\uff3fsettings.yaml", "_set\u200btings.yaml", "set tings.yaml", "_settings.toml",
+    "_sett\u0131ngs.yaml", "\uff3fsettings.yaml", "_set\u200btings.yaml", "_settings.toml",
+    "settings.x.csv.yaml", "_settings (Ada's conflicted copy 2026-11-30).yaml", "_settings-DESKTOP-AB12.yaml",
+    "_settings.sync-conflict-20261130-101010-ABCDEF.yaml", "_settings.yaml.gz", "_settings_2.yaml",
+    "Kopie von _settings.yml",
 )  # fmt: skip
 FILE_LIKE = (
     "x.csv.settings", "x.csv.setting.yaml", "x.csv.yaml", "x.csv.yml", "x.csv.settings.json", "x.csv.settings.yaml.txt",
     "x.csv.settings.txt", "x.csv .settings.yaml", "x.csv. settings.yaml", "x.csv.settings.yaml ", "x.csv_settings.yaml",
     "x.csv-settings.yml", "x.csvsettings.yaml", "x.csv.settingsyaml", "x.csv.setings.yaml", "x.csv.settings.ymal",
-    "x.csv.settings (2).yaml", "x.csv.settings.yaml.bak", "x.csv.settings.new.yaml", "settings.x.csv.yaml",
+    "x.csv.settings (2).yaml", "x.csv.settings.yaml.bak", "x.csv.settings.new.yaml",
     "X.CSV.SETT\u0130NGS.YAML", "x.csv.settings.yaml.old", "x.csv.config.yaml", "x .csv.settings", "x.settings.yaml",
     "x.settings.yml", "x_settings.yaml", "x.csv.set\u00adtings.yaml", "x.csv.settings.yaml.part",
     "x.csv.settings.yaml.1a2b3c4d.partial", "x.csv.settings.YML.FilePart", "x.csv.setting.yaml.tmp",
+    "x.csv.settings (Ada's conflicted copy 2026-11-30).yaml", "x.csv.settings-DESKTOP-AB12.yaml",
+    "x.csv.settings.sync-conflict-20261130-101010-ABCDEF.yaml", "x.csv.settings (Konflikt).yaml",
+    "x.csv.settings.final.yaml", "x.csv.settings.v2.yaml", "x.csv.settings (my settings).yaml",
+    "x.csv.settings.yaml.gz",
+    "x.csv.settings.yaml.pgp", "x.csv.settings.yaml.rej", "x.csv.settings.txt.part", "x.csv.settings.yaml.txt.part",
+    "x.csv (1).settings.yaml", "x.csv.stettings.yaml",
 )  # fmt: skip
 
 
@@ -165,9 +175,8 @@ def test_x11_settings_that_may_be_those_of_two_files_hold_both():
     [
         ("ca-rds.csv.settings.yaml", True, True),
         ("cards .csv.settings.yaml", True, True),
-        ("card.csv.settings.yaml", False, True),
-        ("carrds.csv.settings.yaml", False, True),
-        ("crads.csv.settings.yaml", False, True),
+        ("card.csv.settings.yaml", False, False),
+        ("cards_may.csv.settings.yaml", False, False),
         ("cards.txt.settings.yaml", False, True),
         ("bards.csv.settings.yaml", False, False),
         ("cards1.csv.settings.yaml", False, False),
@@ -185,6 +194,48 @@ def test_x11_numbers_tell_files_apart():
     """Yesterday's settings, whose file never came, don't hold today's file."""
     names = SettingsNames(["cards_2026-11-30.csv", "cards_2026-11-29.csv.settings.yaml"])
     assert names.file_obstacle("cards_2026-11-30.csv", set(names.orphans)) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "other"), [("cards_1_12.csv", "cards_11_2.csv"), ("\u2605.csv", "\u2606.csv"), ("a+b.csv", "ab.csv"),
+                        ("\u0915\u093f.csv", "\u0915\u0941.csv"), ("cards_may.csv", "cards.csv")],
+)  # fmt: skip
+@pytest.mark.parametrize("ending", [".settings.yaml", ".setting.yaml", ".settings (1).yaml"])
+def test_x11_what_tells_files_apart_tells_their_settings_apart(file: str, other: str, ending: str):
+    for name, sidecar in ((file, f"{other}{ending}"), (other, f"{file}{ending}")):
+        names = SettingsNames([name, sidecar])
+        assert (names.file_obstacle(name, set(names.orphans)), names.folder_obstacle) == (None, None)
+
+
+@pytest.mark.parametrize("name", ["sittings.yaml", "settling.json", "etting", "typesetting.json", "typesetting.pdf",
+                                  "x.json", "user settings.txt", "settings.txt", "offsettings.yml"])  # fmt: skip
+def test_x11_a_name_without_the_word_holds_nothing(name: str):
+    names = SettingsNames([name, "x.csv", "type.csv"])
+    assert (names.resembling, names.folder_obstacle) == ({}, None)
+
+
+@pytest.mark.parametrize("name", ["x.csv.json", "x.settings.txt", "x settings.txt"])
+def test_x11_a_name_that_says_little_holds_the_file_that_is_there(name: str):
+    assert SettingsNames([name, "y.csv"]).resembling == {}
+    names = SettingsNames([name, "x.csv", "y.csv"])
+    assert (names.file_obstacle("x.csv") is None, names.file_obstacle("y.csv")) == (False, None)
+
+
+def test_x12_names_are_compared_once_however_often_they_are_listed():
+    files = [f"customers_export_{number:05}.csv" for number in range(1000)]
+    compared = []
+    for _ in range(2):
+        names = SettingsNames([*files, "lost.csv.settings.yaml"])
+        assert not any(names.file_obstacle(name, set(names.orphans)) for name in files)
+        compared.append(_key.cache_info().misses)
+    assert compared[0] == compared[1]
+
+
+def test_x12_what_is_ignored_resembles_nothing():
+    names = SettingsNames(["settings.ini", "x.yaml", "y.csv.settings.yaml", "x.csv", "y-.csv", "_settings.yaml"])
+    names.leave_out(["settings.*", "X.yaml", "y.csv.*"])
+    assert (names.of_folder, names.resembling, names.orphans) == (["_settings.yaml"], {}, [])
+    assert [names.folder_obstacle, names.file_obstacle("x.csv"), names.file_obstacle("y-.csv")] == [None] * 3
 
 
 @pytest.mark.parametrize("target", ["a.xlsx", "a", "cards"])
