@@ -119,7 +119,7 @@ def preview_file(
         mapping = looked.map_columns(declared, runtime)
         text = text_copy if text_copy.exists() else content
         found = judge_first_rows(runtime, connection, declared, looked, mapping, text, rows=rows)
-        oddities = describe_oddities(runtime, connection, declared, looked, mapping, text)
+        oddities = describe_oddities(runtime, connection, declared, looked.settings, mapping, looked.text(text))
     return Preview(source.name, mapping, found, oddities)
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from include import import_types
 from include.importing import files, jobs, review
-from include.importing.errors import FileRefused
+from include.importing.errors import FileRefused, ReviewNeeded
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
 from include.importing.landing import Request, take_file
@@ -157,6 +157,63 @@ def test_x06_a_changed_mapping_is_validated_loaded_written_down_and_inherited(st
     again = stocked.load("gift_cards", corrected)
     assert counts(again) == {"read": 1, "inserted": 1}
     assert stocked.query("SELECT balance::int FROM loyalty.gift_card WHERE card_number = '3'") == [(30,)]
+
+
+EXTRA_ROWS = [f"{7700 * 10**12 + n},{n}.50,flexible_gift,AB{n}C" for n in range(200)]
+WITH_EXTRA = "\n".join(["card_number,balance,pool_system_name,extra", *EXTRA_ROWS, ""])
+WRONG = {"card_number": "extra (column 4)", "balance": "card_number (column 1)"}
+EXCHANGED = {"card_number": "balance (column 2)", "balance": "card_number (column 1)"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (WRONG, "column 1 (card_number) is read as card balance"),
+        (EXCHANGED, "200 of 200 rows would be rejected"),
+    ],
+)
+def test_x18_columns_chosen_in_an_answer_are_looked_at_again_and_asked_about(
+    stocked: Site, columns: dict[str, str], told: str
+):
+    waiting = reviewed(stocked, WITH_EXTRA)
+    waiting.put()
+    assert waiting.answer(**columns) == Step(Turn.PASS)
+    question = waiting.put(2)
+    assert told in " ".join(reason["message"] for reason in question.reasons).lower()
+    assert "The settings ask for a review" not in question.form.body
+    assert stocked.card_numbers() == []
+    assert (
+        waiting.answer(number=2, card_number="card_number (column 1)", balance="balance (column 2)").turn is Turn.LOAD
+    )
+    assert counts(waiting.end()) == {"read": 200, "inserted": 200}
+    assert waiting.asked() == [(1, "launch", "ada", False), (2, "launch", "ada", False)]
+
+
+def test_x06_odd_columns_that_a_person_approves_after_all_are_loaded_and_a_cleared_run_follows(stocked: Site):
+    """The answers to the same questions hold, also where one of them brought the mapping of the next."""
+    waiting = reviewed(stocked, WITH_EXTRA)
+    waiting.put()
+    waiting.answer(**WRONG)
+    waiting.put(2)
+    assert waiting.answer(number=2) == Step(Turn.LOAD)
+    close_job(stocked.runtime, waiting.job, failure="load_rows failed")
+    waiting.take()
+    assert waiting.ask() == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 200, "inserted": 200}
+    assert stocked.card_numbers()[0] == "AB0C"
+
+
+def test_x06_columns_that_go_back_and_forth_between_answers_come_to_an_end(stocked: Site):
+    waiting = reviewed(stocked, WITH_EXTRA)
+    waiting.put()
+    for number in (1, 2):
+        waiting.answer(number=number, **WRONG if number == 1 else EXCHANGED)
+        waiting.put(number + 1)
+    assert waiting.answer(number=3, **WRONG) == Step(Turn.STOP)
+    result = waiting.end()
+    assert (result.state, result.reason["rule"]) == ("cancelled", "review.no_more_questions")
+    assert result.reason["message"].startswith("3 questions have been asked about this file")
+    assert stocked.card_numbers() == []
 
 
 def test_gc01_a_file_whose_headers_nobody_knows_is_mapped_in_its_review(stocked: Site):
@@ -385,6 +442,58 @@ def test_x14_a_cleared_run_takes_the_answer_that_it_has_to_the_same_question(sto
     waiting.end()
     assert stocked.query("SELECT balance::int FROM loyalty.gift_card") == [(10 if columns else 1,)]
     assert len(waiting.asked()) == 1
+
+
+def asked_by_load(site: Site) -> Reviewed:
+    """Return an import whose load has called for a review, and put the question."""
+    path = site.drop("gift_cards", "cards.csv", cards(10, 110))
+    waiting = Reviewed(site, site.request("gift_cards", path))
+    with pytest.raises(ReviewNeeded):
+        load_rows(site.runtime, waiting.job)
+    review.call_for_review(site.runtime, waiting.job)
+    waiting.put(review.LOAD_QUESTION)
+    return waiting
+
+
+def test_x14_a_cleared_run_keeps_the_approval_of_the_question_that_the_load_put(stocked: Site):
+    waiting = asked_by_load(stocked)
+    assert waiting.answer(number=4) == Step(Turn.LOAD)
+    close_job(stocked.runtime, waiting.job, failure="load_rows failed")
+    waiting.take()
+    assert waiting.inspected.may_need_review
+    assert waiting.ask() == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 120, "inserted": 10, "rejected": 110}
+    assert waiting.asked() == [(4, "launch", "ada", False)]
+
+
+def test_x14_other_counts_in_a_cleared_run_are_asked_about_with_a_free_question(stocked: Site):
+    """Another sender's card changes what the load would do: that was not approved (X-06)."""
+    waiting = asked_by_load(stocked)
+    waiting.answer(number=4)
+    close_job(stocked.runtime, waiting.job, failure="load_rows failed")
+    assert stocked.cards("6030000000000000,flexible_gift,99").outcome == "loaded"
+    waiting.take()
+    question = waiting.put(1)
+    assert (question.counts.rejected, waiting.state) == (111, "awaiting_review")
+    assert waiting.answer() == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 120, "inserted": 9, "rejected": 111}
+
+
+@pytest.mark.parametrize(("option", "user"), [("Reject", "ada"), ("Reject", None)])
+def test_x14_a_cleared_run_asks_again_after_a_rejection_or_an_expiry_of_the_loads_question(
+    stocked: Site, option: str, user: str | None
+):
+    waiting = asked_by_load(stocked)
+    assert waiting.answer(option, 4, user) == Step(Turn.STOP)
+    waiting.end()
+    for number in (1, 2, 3):
+        waiting.take()
+        waiting.put(number)
+        assert waiting.answer(option, number, user) == Step(Turn.STOP)
+        waiting.end()
+    waiting.take()
+    assert waiting.ask(1) == Step(Turn.STOP)
+    assert waiting.end().reason["message"].startswith("4 questions have been asked about this file")
 
 
 def test_x14_a_run_cleared_with_other_settings_asks_anew(stocked: Site):
