@@ -43,14 +43,14 @@ from include.importing.validation import judge_of
 LOAD_QUESTION = 4
 """The question that the task which loads puts itself, when its rejects call for one."""
 ALLOWED_BY = {
-    "review.setting": "--set review=false",
-    "review.header_change": "--set review_header_change=false",
-    "review.columns": "--set review_columns=false",
-    "review.reject_share": "--set review_reject_share=1",
-    "review.mapping_slip": "--set review_reject_share=1",
-    "review.changed_share": "--set review_changed_share=1",
+    "review.setting": ("review", "false"),
+    "review.header_change": ("review_header_change", "false"),
+    "review.columns": ("review_columns", "false"),
+    "review.reject_share": ("review_reject_share", "1"),
+    "review.mapping_slip": ("review_reject_share", "1"),
+    "review.changed_share": ("review_changed_share", "1"),
 }
-"""Reason → what a person says on the command line to have the file loaded all the same."""
+"""Reason → the setting, and its value, with which a person has the command line load the file all the same."""
 QUESTIONS = 3
 """So many times a job asks: Airflow keeps one form for each task, so the DAGs have that many tasks for it (3.3.2)."""
 _FIRST_BYTES = 1 << 18
@@ -207,8 +207,8 @@ def refuse_after_load(runtime: Runtime, job_id: int, needed: ReviewNeeded) -> No
     Raises:
         FileRefused: with the reasons and what to do.
     """
-    with stage(runtime, job_id):
-        raise _unasked(needed.reasons)
+    with stage(runtime, job_id) as (_, job):
+        raise _unasked(job, needed.reasons)
 
 
 def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
@@ -229,18 +229,24 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
             _keep(connection, job, is_approved=True)
     if reasons:
         with stage(runtime, job_id):
-            raise _unasked(reasons)
+            raise _unasked(job, reasons)
 
 
-def _unasked(reasons: Sequence[Mapping[str, str]]) -> FileRefused:
-    """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load."""
+def _unasked(job: Job, reasons: Sequence[Mapping[str, str]]) -> FileRefused:
+    """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load.
+
+    None where one of the reasons has no setting, or the folder locks it (X-21): the others alone would not do.
+    """
     told = " ".join(reason["message"] for reason in reasons)
-    allowing = dict.fromkeys(ALLOWED_BY[reason["rule"]] for reason in reasons if reason["rule"] in ALLOWED_BY)
-    as_it_is = f"import the file as it is with {' and '.join(allowing)}" if allowing else "correct the mapping"
+    locked = job.settings.get("locked", ())
+    allowing = dict.fromkeys(ALLOWED_BY.get(reason["rule"]) for reason in reasons)
+    settings = [f"--set {each[0]}={each[1]}" for each in allowing if each is not None and each[0] not in locked]
+    ways = ["correct the file" if "mapping" in locked else "correct the file or its mapping"]
+    if len(settings) == len(allowing):
+        ways.append(f"import the file as it is with {' and '.join(settings)}")
+    ways.append("drop it into the landing area, where Airflow asks")
     return FileRefused(
-        "file.review",
-        f"{told} The command line can't ask a person: look at the preview, then correct the file or its mapping, or "
-        f"{as_it_is}, or drop it into the landing area, where Airflow asks.",
+        "file.review", f"{told} The command line can't ask a person: look at the preview, then {', or '.join(ways)}."
     )
 
 

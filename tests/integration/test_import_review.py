@@ -628,6 +628,28 @@ def test_x21_a_locked_question_is_not_switched_off_by_a_run(stocked: Site):
     assert stocked.load("gift_cards", cards(0, 150)).reason["rule"] == "file.review"
 
 
+@pytest.mark.parametrize(
+    ("locked", "is_named"),
+    [("[]", True), ("[review_columns]", True), ("[review_reject_share]", False), ("[mapping]", True)],
+)
+def test_x21_the_command_line_advises_no_setting_that_the_folder_locks(stocked: Site, locked: str, is_named: bool):
+    stocked.drop("gift_cards", "_settings.yaml", f"locked: {locked}\n")
+    message = stocked.load("gift_cards", cards(0, 150)).reason["message"]
+    assert ("--set review_reject_share=1" in message) is is_named
+    assert ("correct the file or its mapping" in message) is (locked != "[mapping]")
+    assert "drop it into the landing area" in message
+    if is_named:
+        again = stocked.load("gift_cards", cards(0, 150), review_reject_share=1)
+        assert again.outcome == "nothing_loaded"
+
+
+def test_x06_the_command_line_advises_no_setting_where_one_would_not_do(stocked: Site):
+    """Without a column for the balance the file can't be loaded, whether it is reviewed or not (X-04)."""
+    result = stocked.load("gift_cards", "card_number,pool_system_name,blance\n1,flexible_gift,5\n", review=True)
+    assert "Card balance (balance)" in result.reason["message"]
+    assert "--set" not in result.reason["message"]
+
+
 def test_x18_a_folder_switches_the_questions_off(stocked: Site):
     stocked.drop("gift_cards", "_settings.yaml", "review_reject_share: null\nreview_columns: false\n")
     assert stocked.load("gift_cards", cards(10, 150)).state == "completed_with_rejects"
