@@ -379,7 +379,7 @@ def _reasons_before_rows(job: Job) -> list[dict[str, str]]:
 def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, str]]:
     """Return which limits the rehearsal exceeds."""
     mapping = ColumnMapping.from_json(job.mapping or {})
-    return limits.exceeded(job.settings, rehearsal.counts, rehearsal.rules, mapping)
+    return limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping)
 
 
 def _first_rows(runtime: Runtime, job: Job) -> list[PreviewRow]:

@@ -609,6 +609,33 @@ def test_x18_one_rule_over_half_of_the_rows_asks_under_a_higher_share_too(stocke
     assert stocked.load("gift_cards", cards(50, 99), settings=loose).state == "completed_with_rejects"
 
 
+def test_x18_an_amount_of_twelve_digits_anywhere_in_the_file_is_asked_about(stocked: Site):
+    """Two exports joined, the second with other columns: the first rows don't show it."""
+    rows = [f"88000000000{n:05},flexible_gift,10.50" for n in range(300)]
+    rows += [f"{500_000 + n},flexible_gift,99000000000{n:05}" for n in range(290)]
+    joined = stocked.cards(*rows)
+    assert joined.reason["message"].startswith(
+        "Column 3 (balance) holds 290 amounts of twelve digits and more, first on line 302: is it the right one?"
+    )
+    assert "--set review_columns=false" in joined.reason["message"]
+    assert stocked.card_numbers() == []
+    assert stocked.cards("1,flexible_gift,100000000000").reason["rule"] == "file.review"
+    assert stocked.cards("1,flexible_gift,99999999999.99").outcome == "loaded"
+    approved = stocked.cards("2,flexible_gift,100000000000", review_columns=False)
+    assert (approved.outcome, [rule["rule"] for rule in approved.rules]) == ("loaded", ["balance.many_digits"])
+
+
+def test_x18_amounts_of_many_digits_are_asked_about_in_airflow_and_loaded_once_approved(stocked: Site):
+    path = stocked.drop("gift_cards", "cards.csv", f"{CARD_HEADER}\n1,flexible_gift,100000000000\n")
+    waiting = Reviewed(stocked, stocked.request("gift_cards", path))
+    with pytest.raises(ReviewNeeded, match="holds 1 amount of twelve digits and more, first on line 2"):
+        load_rows(stocked.runtime, waiting.job)
+    review.call_for_review(stocked.runtime, waiting.job)
+    waiting.put(review.LOAD_QUESTION)
+    assert waiting.answer(number=4) == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 1, "inserted": 1}
+
+
 def test_x18_a_dry_run_counts_what_a_load_would_ask_about(stocked: Site):
     dry = stocked.load("gift_cards", cards(0, 150), dry_run=True)
     assert counts(dry) == {"read": 150, "rejected": 150}
