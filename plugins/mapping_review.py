@@ -121,8 +121,9 @@ class ReviewMapping(HITLOperator):
             if job is None:
                 raise AirflowFailException("The job of this run is gone")
             self._put(context, step.question)
+            # Before the question is written down: killed in between, the task does both again.
+            ReviewNotifier(job, step.question.reasons, step.until or datetime.now(UTC)).send(context)
             until = review.record(runtime, job.id, step.question)
-            ReviewNotifier(job, step.question.reasons, until).send(context)
             raise TaskAwaitingInput(
                 method_name="execute_complete", timeout=max(until - datetime.now(UTC), SHORTEST_WAIT)
             )

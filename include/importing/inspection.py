@@ -124,8 +124,11 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
     inspection = looked.inspection
     is_utf8 = looked.inspection.dialect.encoding == "utf-8"
     text = source_path(runtime, job) if is_utf8 else text_path(runtime, job.id)
-    oddities = [] if unusable else describe_oddities(runtime, connection, import_type, looked, mapping, text)
-    review = _review(looked.settings, change, unusable, oddities)
+    oddities = []
+    if not unusable:
+        oddities = describe_oddities(runtime, connection, import_type, looked.settings, mapping, looked.text(text))
+    was_asked = bool(jobs.reviews(connection, job.id))  # in a run that was cleared, perhaps by the load itself
+    review = _review(looked.settings, change, unusable, oddities, was_asked=was_asked)
     found = {
         "dialect": asdict(inspection.dialect) | {"bom": inspection.dialect.bom.hex()},
         "header": list(inspection.header),
@@ -155,53 +158,91 @@ def _header_change(runtime: Runtime, connection: Connection, job: Job, looked: L
     return None if before is None else compare_headers(before, looked.inspection.header) or None
 
 
+@dataclass(frozen=True)
+class FileText:
+    """A file in UTF-8 and how its rows are read.
+
+    Args:
+        is_escaped: cells that look like formulas have an apostrophe before them (X-09).
+        is_corrected: it holds the rejected rows of earlier jobs.
+    """
+
+    place: Location
+    dialect: Dialect
+    chunks: Sequence[Chunk]
+    is_escaped: bool
+    is_corrected: bool
+
+
+def text_of(runtime: Runtime, connection: Connection, job: Job) -> FileText:
+    """Return the text of a job that has been inspected."""
+    ensure_text(runtime, job)
+    dialect = dialect_of(job)
+    plan = jobs.chunks(connection, job.id)
+    return FileText(
+        source_path(runtime, job) if dialect.encoding == "utf-8" else text_path(runtime, job.id),
+        dialect,
+        [Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line) for chunk in plan],
+        is_escaped=(job.inspection or {})["unescape"],
+        is_corrected=bool(jobs.parents(connection, job.id)),
+    )
+
+
 def describe_oddities(
     runtime: Runtime,
     connection: Connection,
     import_type: ImportType,
-    looked: Looked,
+    chosen: ImportSettings,
     mapping: ColumnMapping,
-    text: Location,
+    text: FileText,
 ) -> list[str]:
     """Say which columns hold what another field's values look like; nothing where nobody is to be asked (X-18).
 
     A corrected file has a few odd rows by nature: a handful of values says nothing there.
-
-    Args:
-        text: the file in UTF-8.
     """
-    chunks = looked.inspection.chunks
-    if not looked.settings.review_columns or looked.settings.dry_run or not chunks:
+    if not chosen.review_columns or chosen.dry_run or not text.chunks:
         return []
-    columns = _first_cells(text, looked, chunks[0], mapping)
+    columns = _first_cells(text, mapping)
     return plausibility.describe_oddities(
         import_type,
         import_type.read_fields(runtime.project, mapping),
         mapping,
         columns,
         plausibility.find_known(connection, import_type, columns.keys(), columns),
-        fewest=plausibility.ENOUGH if looked.origins else plausibility.FEWEST,
+        fewest=plausibility.ENOUGH if text.is_corrected else plausibility.FEWEST,
     )
 
 
-def _first_cells(text: Location, looked: Looked, chunk: Chunk, mapping: ColumnMapping) -> dict[str, pa.StringArray]:
+def _first_cells(text: FileText, mapping: ColumnMapping) -> dict[str, pa.StringArray]:
     """Return field → its cells in the first rows of a file, raw."""
-    dialect, columns = looked.inspection.dialect, len(looked.inspection.header)
-    mapped = mapping.field_indexes
-    with text.open_parts() as stream:
-        for block in records.read_blocks(stream, chunk, dialect, columns, _FIRST_BYTES):
-            _, read = records.read_cells(block, dialect, columns, list(mapped.values()))
+    columns, mapped = len(mapping.columns), mapping.field_indexes
+    with text.place.open_parts() as stream:
+        for block in records.read_blocks(stream, text.chunks[0], text.dialect, columns, _FIRST_BYTES):
+            _, read = records.read_cells(block, text.dialect, columns, list(mapped.values()))
             first = {name: cells[: plausibility.MOST_ROWS] for name, cells in zip(mapped, read, strict=True)}
-            return {name: unescape_cells(cells) for name, cells in first.items()} if looked.is_escaped else first
+            return {name: unescape_cells(cells) for name, cells in first.items()} if text.is_escaped else first
     return {}
 
 
+def odd_columns(oddities: Sequence[str]) -> list[dict[str, str]]:
+    """Return the reason to ask a person about columns that look wrong, as rule and sentence; none without any."""
+    return [{"rule": "review.columns", "message": " ".join(oddities)}] if oddities else []
+
+
 def _review(
-    chosen: ImportSettings, change: HeaderChange | None, unusable: str | None, oddities: Sequence[str]
+    chosen: ImportSettings,
+    change: HeaderChange | None,
+    unusable: str | None,
+    oddities: Sequence[str],
+    *,
+    was_asked: bool,
 ) -> dict[str, Any] | None:
     """Return why a person is to be asked, as far as it is known before the rows are (X-06); None when nobody is.
 
     A dry run loads nothing, so nobody is asked about it.
+
+    Args:
+        was_asked: a person has been, so the answer counts, or the next question is put (X-14).
     """
     reasons = []
     if chosen.review:
@@ -211,11 +252,10 @@ def _review(
         told = ", ".join(f"{count} {name}" for name, count in counted.items() if count)
         message = f"The columns differ from those of the last file loaded from this folder: {told}."
         reasons.append({"rule": "review.header_change", "message": message})
-    if oddities:
-        reasons.append({"rule": "review.columns", "message": " ".join(oddities)})
+    reasons += odd_columns(oddities)
     # The default share is looked at by the load itself: a rehearsal would cost every file a second load.
     has_limits = chosen.has_own_reject_share or chosen.review_changed_share is not None
-    if chosen.dry_run or not (reasons or has_limits):
+    if chosen.dry_run or not (reasons or has_limits or was_asked):
         return None
     return {"reasons": reasons, "change": change.to_json() if change else None, "unusable": unusable}
 
@@ -250,6 +290,15 @@ class Looked:
             for key, field in self.settings.mapping.items()
             if field is not None or not self.origins or columns_named(key, self.header)
         }
+
+    def text(self, place: Location) -> FileText:
+        """Return the file's text.
+
+        Args:
+            place: of the file in UTF-8.
+        """
+        inspection = self.inspection
+        return FileText(place, inspection.dialect, inspection.chunks, self.is_escaped, bool(self.origins))
 
     def propose_columns(self, import_type: ImportType, runtime: Runtime) -> ColumnMapping:
         """Map what can be mapped of the file's columns, for a person to correct (X-06)."""

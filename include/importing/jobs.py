@@ -489,8 +489,12 @@ def link_parents(connection: Connection, job_id: int, parent_ids: Iterable[int])
 
 
 def reviews(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
-    """Return the questions that a person was asked about a job, and the answers, in their order (X-06)."""
-    return connection.execute(sa.select(REVIEW).where(REVIEW.c.job_id == job_id).order_by(REVIEW.c.number)).all()
+    """Return the questions that a person was asked about a job, and the answers, oldest first (X-06).
+
+    A cleared run may put the first question after that of the load, which has the highest number.
+    """
+    query = sa.select(REVIEW).where(REVIEW.c.job_id == job_id).order_by(REVIEW.c.asked_at, REVIEW.c.number)
+    return connection.execute(query).all()
 
 
 def last_good_header(connection: Connection, job: Job, place: str) -> list[str] | None:

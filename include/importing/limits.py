@@ -7,6 +7,7 @@ from typing import Any
 
 from include.importing.jobs import JobCounts
 from include.importing.mapping import ColumnMapping
+from include.importing.outcomes import counted
 from include.importing.settings import REJECT_SHARE_ROWS
 
 SUSPICIOUS_SHARE = 0.9
@@ -14,30 +15,45 @@ SUSPICIOUS_SHARE = 0.9
 SUSPICIOUS_REJECTS = 100
 """… when there are at least so many."""
 
+MANY_DIGITS = ".many_digits"
+"""How the rules end that warn of amounts of twelve digits and more, the length of card numbers."""
+
 Reason = dict[str, str]
 
 
 def exceeded(
-    settings: Mapping[str, Any], counts: JobCounts, rules: Mapping[str, int], mapping: ColumnMapping
+    settings: Mapping[str, Any], counts: JobCounts, rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
 ) -> list[Reason]:
     """Return which limits a load exceeds, as rule and sentence.
 
     Args:
         settings: of the job, as the ledger has them.
         counts: of the load.
-        rules: rows by rule that it rejects; the most frequent ones at least.
-        mapping: names the columns that most rejects are about.
+        rules: what `jobs.rule_counts` says of the load.
+        mapping: names the columns that the reasons are about.
     """
+    rejecting = {rule["rule"]: int(rule["rows"]) for rule in rules if rule["severity"] == "critical"}
     return [
-        *rejecting_too_many(settings, counts.read, counts.rejected, rules, mapping),
+        *_many_digits(settings, rules, mapping),
+        *_rejecting_too_many(settings, counts.read, counts.rejected, rejecting, mapping),
         *_changed(settings, counts.read, counts.updated),
     ]
 
 
-def may_reject_too_many(settings: Mapping[str, Any], read: int, rejected_at_most: int) -> bool:
-    """Tell whether a limit on rejected rows can be exceeded at all: the cheap question before the exact one."""
-    share = _reject_share(settings, read)
-    return share is not None and rejected_at_most > min(share, 0.5) * read
+def _many_digits(
+    settings: Mapping[str, Any], rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
+) -> list[Reason]:
+    """Return a reason where amounts look like card numbers, wherever in the file they stand."""
+    told = [
+        f"{mapping.numbered(mapping.columns[index])} holds {counted(int(rule['rows']), 'amount')} of twelve digits and "
+        f"more, first on line {rule['first_lines'][0]:,}: is it the right one?"
+        for rule in rules
+        if rule["rule"].endswith(MANY_DIGITS)
+        and (index := mapping.field_indexes.get(rule["rule"].removesuffix(MANY_DIGITS))) is not None
+    ]
+    if not told or not settings.get("review_columns"):
+        return []
+    return [{"rule": "review.columns", "message": " ".join(f"{each[:1].upper()}{each[1:]}" for each in told)}]
 
 
 def _reject_share(settings: Mapping[str, Any], read: int) -> float | None:
@@ -48,7 +64,7 @@ def _reject_share(settings: Mapping[str, Any], read: int) -> float | None:
     return None if share is None or share >= 1 or read < fewest else share
 
 
-def rejecting_too_many(
+def _rejecting_too_many(
     settings: Mapping[str, Any], read: int, rejected: int, rules: Mapping[str, int], mapping: ColumnMapping
 ) -> list[Reason]:
     """Return which limit on rejected rows a load exceeds; see `exceeded`."""

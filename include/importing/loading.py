@@ -177,14 +177,19 @@ class Rehearsal:
 
     Args:
         refusal: it would load nothing: why.
-        rules: how many rows each rule would reject, most frequent first.
+        counted: what `jobs.rule_counts` would say of it.
         rejected: line → rules, of the lines that were asked about.
     """
 
     counts: JobCounts
     refusal: FileRefused | None
-    rules: dict[str, int]
+    counted: list[dict[str, Any]]
     rejected: dict[int, tuple[str, ...]]
+
+    @property
+    def rules(self) -> dict[str, int]:
+        """How many rows each rule would reject, most frequent first."""
+        return {each["rule"]: each["rows"] for each in self.counted if is_critical(each)}
 
 
 def rehearse(runtime: Runtime, job_id: int, lines: Sequence[int] = ()) -> Rehearsal:
@@ -208,11 +213,11 @@ def _rehearse_once(runtime: Runtime, job_id: int, attempt: int, lines: Sequence[
         connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
         refusal = _load(runtime, connection, replace(job, is_dry_run=True))
         found = _count(connection, job)
-        rules = {each["rule"]: each["rows"] for each in jobs.rule_counts(connection, job_id) if is_critical(each)}
+        counted = jobs.rule_counts(connection, job_id)
         query = sa.select(REJECT.c.line, REJECT.c.rules).where(REJECT.c.job_id == job_id, REJECT.c.line.in_(lines))
         rejected = {row.line: tuple(row.rules.split()) for row in connection.execute(query)}
         connection.rollback()
-    return Rehearsal(found, refusal, rules, rejected)
+    return Rehearsal(found, refusal, counted, rejected)
 
 
 def is_critical(counted: Mapping[str, Any]) -> bool:
@@ -239,6 +244,7 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
         if refusal:
             jobs.refuse(connection, job_id, refusal)
         else:
+            _call_for_review(connection, job, counts)
             loaded_at = None if job.is_dry_run else sa.func.clock_timestamp()
             state = State.COMPLETED_WITH_REJECTS if counts.rejected else State.COMPLETED
             jobs.update(connection, job_id, state=state, loaded_at=loaded_at)
@@ -273,8 +279,6 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             cursor.execute("SAVEPOINT before_load")
             _run_statement(cursor, import_type)
             refusal = _too_many_rejects(cursor, job)
-            if not refusal:
-                _call_for_review(connection, cursor, job)
             if job.is_dry_run or refusal:
                 _undo_but_keep_verdicts(cursor)
             elif jobs.parents(connection, job.id):
@@ -369,8 +373,8 @@ def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
     )
 
 
-def _call_for_review(connection: Connection, cursor: Cursor, job: Job) -> None:
-    """Give the load up where so many rows are rejected that a person is to be asked, and nobody has been (X-18).
+def _call_for_review(connection: Connection, job: Job, counts: JobCounts) -> None:
+    """Give the load up where its counts call for a person who is to be asked, and nobody has been (X-18).
 
     Judged here, where the rows are counted anyway: to rehearse every load would double its time.
 
@@ -379,18 +383,8 @@ def _call_for_review(connection: Connection, cursor: Cursor, job: Job) -> None:
     """
     if job.is_dry_run or job.has_review:
         return
-    plan = jobs.chunks(connection, job.id)
-    read = sum(chunk.rows_read or 0 for chunk in plan)
-    cursor.execute("SELECT count(*) FROM load_reject")
-    (reasons_of_load,) = cursor.fetchone() or (0,)
-    at_most = sum(chunk.rows_rejected or 0 for chunk in plan) + int(reasons_of_load)
-    if not limits.may_reject_too_many(job.settings, read, at_most):
-        return
-    cursor.execute(_REJECT_SHARE, {"job_id": job.id})
-    _, rejected = cursor.fetchone() or (0, 0)
-    cursor.execute(_COMMON_RULES, {"job_id": job.id})
     mapping = ColumnMapping.from_json(job.mapping or {})
-    if reasons := limits.rejecting_too_many(job.settings, read, int(rejected), dict(cursor.fetchall()), mapping):
+    if reasons := limits.exceeded(job.settings, counts, jobs.rule_counts(connection, job.id), mapping):
         raise ReviewNeeded(reasons)
 
 

@@ -112,6 +112,6 @@ def summarise(state: str, rows: Counts, *, is_dry_run: bool) -> str:
     return ", ".join([f"{share} {'would load' if is_dry_run else 'loaded'}", *lost])
 
 
-def counted(rows: int) -> str:
-    """Return a number of rows in words."""
-    return f"{rows:,} {'row' if rows == 1 else 'rows'}"
+def counted(number: int, what: str = "row") -> str:
+    """Return a number of things in words, such as `1 row` or `2,000 rows`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

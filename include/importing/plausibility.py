@@ -40,6 +40,7 @@ REPEATED_SHARE = 0.5
 _ZEROS_AT_LEAST = 0.02
 _OLDEST_MOMENT = 1995
 """Nothing was sold online or subscribed to before; most people were born before."""
+_MOSTLY = 0.5
 _CVV_CHARACTERS = range(3, 9)
 _SHORT = 6
 
@@ -118,6 +119,16 @@ class Values:
             forms[form] += count
         return forms.most_common(1)[0][0]
 
+    @property
+    def described(self) -> str:
+        """What most values look like, in words; dates by what tells one field of dates from another."""
+        if self.form is not Form.DATE:
+            return self.form
+        if self.share(lambda text, form: form is Form.DATE and _year(text) < _OLDEST_MOMENT) > _MOSTLY:
+            return f"dates before {_OLDEST_MOMENT}"
+        has_time = self.share(lambda text, form: form is Form.DATE and bool(_TIME_OF_DAY.search(text))) > _MOSTLY
+        return "dates with a time of day" if has_time else self.form
+
 
 @dataclass(frozen=True)
 class _Judged:
@@ -170,7 +181,7 @@ def describe_oddities(
     for one, other in _copied(looked_at, columns):
         if one.index not in sentences and other.index not in sentences:
             sentences[one.index] = (
-                f"{_name(mapping, one)} and {_name(mapping, other)} hold the same values, row by row, but are read as "
+                f"{_name(mapping, one, other)} hold the same values, row by row, but are read as "
                 f"{one.field.label} and {other.field.label}."
             )
     for column in looked_at:
@@ -235,7 +246,7 @@ class _Looks:
             return f"names that {field.label} may have"
         if look_of(field) is Look.CHOICE:
             return f"words that {field.label} may have"
-        return values.form
+        return values.described
 
     def _is_of_another(self, text: str, field: Field) -> bool:
         """Tell names that another field's lookup knows, and the field's own doesn't."""
@@ -373,7 +384,7 @@ def _misplaced(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
     """
     for column in columns:
         if look_of(column.field) is Look.PATTERN and column.values.number and column.own_share == 0:
-            yield column, column.values.form
+            yield column, column.values.described
         if column.values.number < min(fewest, _FEWEST_NAMES) or (fewest > FEWEST and column.values.number < fewest):
             continue
         is_enough = column.values.number >= ENOUGH
@@ -451,9 +462,9 @@ def _is_repeated_key(import_type: ImportType, column: _Judged) -> bool:
     return is_key and values.number >= ENOUGH and 1 - len(values.texts) / values.number > REPEATED_SHARE
 
 
-def _name(mapping: ColumnMapping, column: _Judged) -> str:
-    """Name a column: by its header, where that is known to be one (X-20)."""
-    shown = mapping.numbered(mapping.columns[column.index])
+def _name(mapping: ColumnMapping, *columns: _Judged) -> str:
+    """Name columns at the start of a sentence: by their headers, where these are known to be some (X-20)."""
+    shown = " and ".join(mapping.numbered(mapping.columns[column.index]) for column in columns)
     return f"{shown[:1].upper()}{shown[1:]}"
 
 
@@ -463,7 +474,6 @@ def _sentence(mapping: ColumnMapping, column: _Judged, holds: str) -> str:
 
 def _exchange_sentence(mapping: ColumnMapping, one: _Judged, other: _Judged) -> str:
     return (
-        f"{_name(mapping, one)} and {_name(mapping, other)} seem to be exchanged: what is read as {one.field.label} "
-        f"looks like {other.field.label} ({one.values.form}), and the other way round "
-        f"({other.values.form})."
+        f"{_name(mapping, one, other)} seem to be exchanged: what is read as {one.field.label} looks like "
+        f"{other.field.label} ({one.values.described}), and the other way round ({other.values.described})."
     )

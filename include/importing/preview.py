@@ -122,7 +122,7 @@ def preview_file(
         looked = look_at(runtime, connection, declared, content, text_copy, layers | {"parameters": parameters})
         mapping = looked.map_columns(declared, runtime)
         text = text_copy if text_copy.exists() else content
-        oddities = describe_oddities(runtime, connection, declared, looked, mapping, text)
+        oddities = describe_oddities(runtime, connection, declared, looked.settings, mapping, looked.text(text))
         found = judge_first_rows(
             runtime, connection, declared, looked, mapping, text, is_doubtful=bool(oddities), rows=rows
         )

@@ -43,14 +43,14 @@ from include.importing.validation import judge_of
 LOAD_QUESTION = 4
 """The question that the task which loads puts itself, when its rejects call for one."""
 ALLOWED_BY = {
-    "review.setting": "--set review=false",
-    "review.header_change": "--set review_header_change=false",
-    "review.columns": "--set review_columns=false",
-    "review.reject_share": "--set review_reject_share=1",
-    "review.mapping_slip": "--set review_reject_share=1",
-    "review.changed_share": "--set review_changed_share=1",
+    "review.setting": ("review", "false"),
+    "review.header_change": ("review_header_change", "false"),
+    "review.columns": ("review_columns", "false"),
+    "review.reject_share": ("review_reject_share", "1"),
+    "review.mapping_slip": ("review_reject_share", "1"),
+    "review.changed_share": ("review_changed_share", "1"),
 }
-"""Reason → what a person says on the command line to have the file loaded all the same."""
+"""Reason → the setting, and its value, with which a person has the command line load the file all the same."""
 _WITHOUT_DOUBT = ("review.setting", "review.header_change")
 """Reasons that say nothing against what the columns are read as."""
 QUESTIONS = 3
@@ -90,7 +90,7 @@ class Step:
     Args:
         turn: put the question (ASK), wait for its answer (WAIT), leave it to the next task (PASS), go on to the load
             (LOAD) or to the end without one (STOP).
-        until: when the wait ends.
+        until: when the wait ends; for a question that is to be put, if it begins now.
     """
 
     turn: Turn
@@ -120,13 +120,16 @@ def ask(runtime: Runtime, job_id: int, number: int) -> Step:
     Raises:
         FileRefused, SuiteError, WarehouseUnavailable, WarehouseFault
     """
-    with stage(runtime, job_id) as (connection, job):
-        step = _known_step(connection, job, number)
-    if step is not None:
-        return step
-    question = _question(runtime, job, number)
-    with stage(runtime, job_id) as (connection, job):
-        return _known_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
+    while True:
+        with stage(runtime, job_id) as (connection, job):
+            step = _known_step(connection, job, number)
+        if step is not None:
+            return step
+        question = _question(runtime, job, number)
+        with stage(runtime, job_id) as (connection, job):
+            step = _known_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
+        if step is not None:
+            return step
 
 
 def record(runtime: Runtime, job_id: int, question: Question) -> datetime:
@@ -145,7 +148,11 @@ def record(runtime: Runtime, job_id: int, question: Question) -> datetime:
 def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
     """Take an answer: launch as it is, launch with another mapping, or end the job as cancelled.
 
-    A mapping that can't be used is written down with the reason; the next question follows.
+    With another mapping all is judged again, and asked about if it speaks for that: what a person has approved is what
+    was shown (X-06). A mapping that can't be used is written down with the reason; the next question follows.
+
+    Raises:
+        FileRefused, SuiteError, WarehouseUnavailable, WarehouseFault
     """
     with stage(runtime, job_id) as (connection, job):
         asked = {row.number: row for row in jobs.reviews(connection, job_id)}.get(number)
@@ -162,16 +169,18 @@ def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
             return _cancel(connection, job, "review.rejected", message)
         chosen, overrides, problem = _chosen_mapping(runtime, connection, job, given)
         _write(connection, job_id, number, **told, answer="launch", mapping=overrides, problem=problem)
-        if problem is None:
-            _approve(runtime, connection, job, overrides)
+        if problem is None and overrides is None:
+            _approve(connection, job)
             return Step(Turn.LOAD)
-        if number >= QUESTIONS:
-            answers = len(jobs.reviews(connection, job_id))
-            message = f"None of {answers} answers named columns that can be imported; nothing was loaded. {problem}"
+        if problem is not None and number >= QUESTIONS:
+            message = f"The last answer named no columns that can be imported; nothing was loaded. {problem}"
             return _cancel(connection, job, "review.no_mapping", message)
-        _keep(connection, job, problem=problem, chosen=chosen)
-        jobs.update(connection, job_id, state=State.RUNNING)
-        return Step(Turn.PASS)
+        if problem is not None:
+            _keep(connection, job, problem=problem, chosen=chosen)
+            jobs.update(connection, job_id, state=State.RUNNING)
+            return Step(Turn.PASS)
+        _read_anew(runtime, connection, job, overrides or {}, number)
+    return ask(runtime, job_id, number)
 
 
 def call_for_review(runtime: Runtime, job_id: int) -> None:
@@ -200,8 +209,8 @@ def refuse_after_load(runtime: Runtime, job_id: int, needed: ReviewNeeded) -> No
     Raises:
         FileRefused: with the reasons and what to do.
     """
-    with stage(runtime, job_id):
-        raise _unasked(needed.reasons)
+    with stage(runtime, job_id) as (_, job):
+        raise _unasked(job, needed.reasons)
 
 
 def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
@@ -222,27 +231,37 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
             _keep(connection, job, is_approved=True)
     if reasons:
         with stage(runtime, job_id):
-            raise _unasked(reasons)
+            raise _unasked(job, reasons)
 
 
-def _unasked(reasons: Sequence[Mapping[str, str]]) -> FileRefused:
-    """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load."""
+def _unasked(job: Job, reasons: Sequence[Mapping[str, str]]) -> FileRefused:
+    """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load.
+
+    None where one of the reasons has no setting, or the folder locks it (X-21): the others alone would not do.
+    """
     told = " ".join(reason["message"] for reason in reasons)
-    allowing = dict.fromkeys(ALLOWED_BY[reason["rule"]] for reason in reasons if reason["rule"] in ALLOWED_BY)
-    as_it_is = f"import the file as it is with {' and '.join(allowing)}" if allowing else "correct the mapping"
+    locked = job.settings.get("locked", ())
+    allowing = dict.fromkeys(ALLOWED_BY.get(reason["rule"]) for reason in reasons)
+    settings = [f"--set {each[0]}={each[1]}" for each in allowing if each is not None and each[0] not in locked]
+    ways = ["correct the file" if "mapping" in locked else "correct the file or its mapping"]
+    if len(settings) == len(allowing):
+        ways.append(f"import the file as it is with {' and '.join(settings)}")
+    ways.append("drop it into the landing area, where Airflow asks")
     return FileRefused(
-        "file.review",
-        f"{told} The command line can't ask a person: look at the preview, then correct the file or its mapping, or "
-        f"{as_it_is}, or drop it into the landing area, where Airflow asks.",
+        "file.review", f"{told} The command line can't ask a person: look at the preview, then {', or '.join(ways)}."
     )
 
 
 def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> datetime:
     """Let a job wait for the answer to a question; return until when."""
-    until = runtime.clock() + timedelta(hours=ImportSettings.model_validate(job.settings).review_hours)
+    until = _answers_until(runtime, job)
     _write(connection, job.id, number, answers_until=until)
     jobs.update(connection, job.id, state=State.AWAITING_REVIEW)
     return until
+
+
+def _answers_until(runtime: Runtime, job: Job) -> datetime:
+    return runtime.clock() + timedelta(hours=ImportSettings.model_validate(job.settings).review_hours)
 
 
 def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
@@ -257,31 +276,57 @@ def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
     return Step(Turn.LOAD) if job.is_approved else None
 
 
-def _next_step(runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int) -> Step:
-    """Compare what would be asked with what has been asked before."""
+def _next_step(
+    runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int
+) -> Step | None:
+    """Compare what would be asked with what has been asked before.
+
+    Returns:
+        None when an answer has brought another mapping, with which the file is to be looked at again.
+    """
     if question is None:
-        _approve(runtime, connection, job, None)
+        _approve(connection, job)
         return Step(Turn.LOAD)
     asked = jobs.reviews(connection, job.id)
     last = asked[-1] if asked else None
-    is_same = last is not None and last.form_sha256 == question.form.sha256
-    if last is not None and is_same and last.answer == "launch" and last.problem is None:
-        _approve(runtime, connection, job, last.mapping)  # the run was cleared; the same question, so the same answer
+    earlier = _launch_of(asked, question, since=_review(job).get("answered"))
+    if earlier is not None and earlier.mapping is None:
+        _approve(connection, job)  # the run was cleared; the same question, so the same answer
         return Step(Turn.LOAD)
-    if last is not None and not is_same and last.answer is None:
-        _write(connection, job.id, last.number, answered_at=runtime.clock(), answer="superseded")
-    if last is not None and is_same and last.answer is None:
-        if last.number != number:
+    if earlier is not None:
+        _read_anew(runtime, connection, job, earlier.mapping, earlier.number)
+        return None
+    if last is not None and last.answer is None:
+        if last.form_sha256 != question.form.sha256:
+            _write(connection, job.id, last.number, answered_at=runtime.clock(), answer="superseded")
+        elif last.number != number:
             return Step(Turn.PASS)
-        # Put already: putting it again would make Airflow forget an answer that has come meanwhile (3.3.2).
-        return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
-    due = len(asked) + 1
-    if number == LOAD_QUESTION:  # of which there is one
-        due = LOAD_QUESTION + any(each.number == LOAD_QUESTION for each in asked)
-    if due > QUESTIONS and due != number:
-        message = f"{QUESTIONS} questions have been asked about this file; drop it again to be asked anew."
-        return _cancel(connection, job, "review.no_more_questions", message)
-    return Step(Turn.ASK, question) if due == number else Step(Turn.PASS)
+        else:  # put already: putting it again would make Airflow forget an answer that has come meanwhile (3.3.2)
+            return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
+    numbers = {row.number for row in asked}
+    due = LOAD_QUESTION if number == LOAD_QUESTION else max(numbers - {LOAD_QUESTION}, default=0) + 1
+    if due in numbers or (due > QUESTIONS and due != number):
+        told = "1 question has" if len(asked) == 1 else f"{len(asked)} questions have"
+        why = " ".join(reason["message"] for reason in question.reasons)
+        message = f"{told} been asked about this file, and its run can't ask another. {why} Nothing was loaded: import "
+        return _cancel(connection, job, "review.no_more_questions", f"{message}the file again to be asked anew.")
+    return Step(Turn.ASK, question, _answers_until(runtime, job)) if due == number else Step(Turn.PASS)
+
+
+def _launch_of(asked: Sequence[sa.Row[Any]], question: Question, *, since: int | None) -> sa.Row[Any] | None:
+    """Return the answer that launched after this very question; none where a later question was answered by a reject.
+
+    Args:
+        asked: oldest first.
+        since: number of the question whose answer brought the mapping: those before it were about another one.
+    """
+    numbers = [row.number for row in asked]
+    later = asked[numbers.index(since) + 1 :] if since in numbers else asked
+    rejected = [position for position, row in enumerate(later) if row.answer == "reject"]
+    for row in later[rejected[-1] + 1 :] if rejected else later:
+        if row.form_sha256 == question.form.sha256 and row.answer == "launch" and row.problem is None:
+            return row
+    return None
 
 
 # -- what is asked
@@ -338,7 +383,7 @@ def _reasons_before_rows(job: Job) -> list[dict[str, str]]:
 def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, str]]:
     """Return which limits the rehearsal exceeds."""
     mapping = ColumnMapping.from_json(job.mapping or {})
-    return limits.exceeded(job.settings, rehearsal.counts, rehearsal.rules, mapping)
+    return limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping)
 
 
 def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
@@ -464,27 +509,39 @@ def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[
     return mapping
 
 
-def _approve(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None] | None) -> None:
-    """Let the load begin, with the mapping that was judged or with another one, under which all rows are judged again.
-
-    The load finds that no chunk is staged, and judges them.
-    """
+def _approve(connection: Connection, job: Job) -> None:
+    """Let the load begin, with the mapping that was judged."""
     _keep(connection, job, is_approved=True)
     jobs.update(connection, job.id, state=State.RUNNING)
-    if overrides is None:
-        return
+
+
+def _read_anew(
+    runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None], number: int
+) -> None:
+    """Give a job the mapping of an answer: its columns are looked at again, and no chunk is staged any more.
+
+    Args:
+        number: of the question that was answered.
+    """
     import_type, before = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
     mapping = _map(runtime, connection, job, overrides)
     chosen = ImportSettings.model_validate(job.settings)
     chosen = chosen.model_copy(
         update={"mapping": dict(overrides), "given_by": {**chosen.given_by, "mapping": "review"}}
     )
-    found = dict(jobs.get(connection, job.id).inspection or {})
+    inspection_now = dict(job.inspection or {})
     outdated = [_warning(*told) for told in inspection.skipped_columns(before, import_type, runtime)]
-    found["warnings"] = [
+    inspection_now["warnings"] = [
         *(_warning(*told) for told in inspection.skipped_columns(mapping, import_type, runtime)),
-        *(warning for warning in found["warnings"] if warning not in outdated),
+        *(warning for warning in inspection_now["warnings"] if warning not in outdated),
     ]
+    text = inspection.text_of(runtime, connection, job)
+    oddities = inspection.describe_oddities(runtime, connection, import_type, chosen, mapping, text)
+    review = _review(job)
+    inspection_now["review"] = review | {
+        "reasons": inspection.odd_columns(oddities), "change": None, "unusable": None, "problem": None, "chosen": None,
+        "answered": number, "is_header_unsure": bool(review["unusable"] or review.get("is_header_unsure")),
+    }  # fmt: skip
     staging.drop_tables(connection, job.id)
     for table in (REJECT, NOT_FOUND, DROPPED_VALUE, JOB_RULE):
         connection.execute(sa.delete(table).where(table.c.job_id == job.id))
@@ -494,8 +551,9 @@ def _approve(runtime: Runtime, connection: Connection, job: Job, overrides: Mapp
         .values(rows_read=None, rows_staged=None, rows_rejected=None, evidence=None)
     )
     jobs.update(
-        connection, job.id, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"), inspection=found,
-        warnings=found["warnings"], fingerprint=inspection.fingerprint(job.import_type, job.sha256 or "", chosen),
+        connection, job.id, state=State.RUNNING, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"),
+        inspection=inspection_now, warnings=inspection_now["warnings"],
+        fingerprint=inspection.fingerprint(job.import_type, job.sha256 or "", chosen),
     )  # fmt: skip
 
 
@@ -519,6 +577,7 @@ def _cancel(connection: Connection, job: Job, rule: str, message: str) -> Step:
     """End a job without a load. A header of which no column is known may be data: it is forgotten (X-20)."""
     staging.drop_tables(connection, job.id)
     jobs.update(connection, job.id, state=State.CANCELLED, refusal_rule=rule, refusal_message=message)
-    if (job.inspection or {}).get("review", {}).get("unusable"):
+    review = (job.inspection or {}).get("review") or {}
+    if review.get("unusable") or review.get("is_header_unsure"):
         jobs.update(connection, job.id, inspection=None, mapping=None)
     return Step(Turn.STOP)

@@ -30,7 +30,10 @@ MOST_COLUMNS = 300
 """So many columns of a file can be chosen from, and those that are mapped already."""
 MOST_CHOICES = 30_000
 """Entries of all dropdowns together; beyond, only fields that a file must have, has, or may have get one."""
-_CHANGEABLE = "If you have chosen other columns below, all rows are checked again with them first."
+_CHANGEABLE = (
+    "If you have chosen other columns below, all rows are checked again with them first, and you are asked again where "
+    "these look wrong too."
+)
 _LOCKED = "Its columns can't be chosen here: the folder's settings lock the mapping."
 _COLUMNS_LISTED = 50
 _FIELDS_SHOWN = 12

@@ -216,6 +216,22 @@ def test_the_wait_is_noted_and_mailed(drop, person, connected, inbox, subscriber
     assert CANARY not in text_of(mail)
 
 
+def test_x06_the_mail_goes_out_before_the_question_is_written_down(drop, person, inbox, subscribers, monkeypatch):
+    """A task that is killed in between does both again; else nobody would hear of the question (X-14)."""
+    from include.importing import review
+
+    mails, write = [], review.record
+
+    def record(*args: Any) -> datetime:
+        mails.append(len(inbox.mails))
+        return write(*args)
+
+    monkeypatch.setattr(review, "record", record)
+    person.will("Reject")
+    drop()
+    assert mails == [1]
+
+
 def test_no_value_of_a_row_stands_in_the_form_or_anywhere_else(drop, person, caplog, connected):
     """Source: X-20."""
     from airflow.models.taskinstance import TaskInstance

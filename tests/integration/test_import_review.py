@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from include import import_types
 from include.importing import files, jobs, review
-from include.importing.errors import FileRefused
+from include.importing.errors import FileRefused, ReviewNeeded
 from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
 from include.importing.landing import Request, take_file
@@ -157,6 +157,63 @@ def test_x06_a_changed_mapping_is_validated_loaded_written_down_and_inherited(st
     again = stocked.load("gift_cards", corrected)
     assert counts(again) == {"read": 1, "inserted": 1}
     assert stocked.query("SELECT balance::int FROM loyalty.gift_card WHERE card_number = '3'") == [(30,)]
+
+
+EXTRA_ROWS = [f"{7700 * 10**12 + n},{n}.50,flexible_gift,AB{n}C" for n in range(200)]
+WITH_EXTRA = "\n".join(["card_number,balance,pool_system_name,extra", *EXTRA_ROWS, ""])
+WRONG = {"card_number": "extra (column 4)", "balance": "card_number (column 1)"}
+EXCHANGED = {"card_number": "balance (column 2)", "balance": "card_number (column 1)"}
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        (WRONG, "column 1 (card_number) is read as card balance"),
+        (EXCHANGED, "200 of 200 rows would be rejected"),
+    ],
+)
+def test_x18_columns_chosen_in_an_answer_are_looked_at_again_and_asked_about(
+    stocked: Site, columns: dict[str, str], told: str
+):
+    waiting = reviewed(stocked, WITH_EXTRA)
+    waiting.put()
+    assert waiting.answer(**columns) == Step(Turn.PASS)
+    question = waiting.put(2)
+    assert told in " ".join(reason["message"] for reason in question.reasons).lower()
+    assert "The settings ask for a review" not in question.form.body
+    assert stocked.card_numbers() == []
+    assert (
+        waiting.answer(number=2, card_number="card_number (column 1)", balance="balance (column 2)").turn is Turn.LOAD
+    )
+    assert counts(waiting.end()) == {"read": 200, "inserted": 200}
+    assert waiting.asked() == [(1, "launch", "ada", False), (2, "launch", "ada", False)]
+
+
+def test_x06_odd_columns_that_a_person_approves_after_all_are_loaded_and_a_cleared_run_follows(stocked: Site):
+    """The answers to the same questions hold, also where one of them brought the mapping of the next."""
+    waiting = reviewed(stocked, WITH_EXTRA)
+    waiting.put()
+    waiting.answer(**WRONG)
+    waiting.put(2)
+    assert waiting.answer(number=2) == Step(Turn.LOAD)
+    close_job(stocked.runtime, waiting.job, failure="load_rows failed")
+    waiting.take()
+    assert waiting.ask() == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 200, "inserted": 200}
+    assert stocked.card_numbers()[0] == "AB0C"
+
+
+def test_x06_columns_that_go_back_and_forth_between_answers_come_to_an_end(stocked: Site):
+    waiting = reviewed(stocked, WITH_EXTRA)
+    waiting.put()
+    for number in (1, 2):
+        waiting.answer(number=number, **WRONG if number == 1 else EXCHANGED)
+        waiting.put(number + 1)
+    assert waiting.answer(number=3, **WRONG) == Step(Turn.STOP)
+    result = waiting.end()
+    assert (result.state, result.reason["rule"]) == ("cancelled", "review.no_more_questions")
+    assert result.reason["message"].startswith("3 questions have been asked about this file")
+    assert stocked.card_numbers() == []
 
 
 def test_gc01_a_file_whose_headers_nobody_knows_is_mapped_in_its_review(stocked: Site):
@@ -430,6 +487,58 @@ def test_x14_a_cleared_run_takes_the_answer_that_it_has_to_the_same_question(sto
     assert len(waiting.asked()) == 1
 
 
+def asked_by_load(site: Site) -> Reviewed:
+    """Return an import whose load has called for a review, and put the question."""
+    path = site.drop("gift_cards", "cards.csv", cards(10, 110))
+    waiting = Reviewed(site, site.request("gift_cards", path))
+    with pytest.raises(ReviewNeeded):
+        load_rows(site.runtime, waiting.job)
+    review.call_for_review(site.runtime, waiting.job)
+    waiting.put(review.LOAD_QUESTION)
+    return waiting
+
+
+def test_x14_a_cleared_run_keeps_the_approval_of_the_question_that_the_load_put(stocked: Site):
+    waiting = asked_by_load(stocked)
+    assert waiting.answer(number=4) == Step(Turn.LOAD)
+    close_job(stocked.runtime, waiting.job, failure="load_rows failed")
+    waiting.take()
+    assert waiting.inspected.may_need_review
+    assert waiting.ask() == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 120, "inserted": 10, "rejected": 110}
+    assert waiting.asked() == [(4, "launch", "ada", False)]
+
+
+def test_x14_other_counts_in_a_cleared_run_are_asked_about_with_a_free_question(stocked: Site):
+    """Another sender's card changes what the load would do: that was not approved (X-06)."""
+    waiting = asked_by_load(stocked)
+    waiting.answer(number=4)
+    close_job(stocked.runtime, waiting.job, failure="load_rows failed")
+    assert stocked.cards("6030000000000000,flexible_gift,99").outcome == "loaded"
+    waiting.take()
+    question = waiting.put(1)
+    assert (question.counts.rejected, waiting.state) == (111, "awaiting_review")
+    assert waiting.answer() == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 120, "inserted": 9, "rejected": 111}
+
+
+@pytest.mark.parametrize(("option", "user"), [("Reject", "ada"), ("Reject", None)])
+def test_x14_a_cleared_run_asks_again_after_a_rejection_or_an_expiry_of_the_loads_question(
+    stocked: Site, option: str, user: str | None
+):
+    waiting = asked_by_load(stocked)
+    assert waiting.answer(option, 4, user) == Step(Turn.STOP)
+    waiting.end()
+    for number in (1, 2, 3):
+        waiting.take()
+        waiting.put(number)
+        assert waiting.answer(option, number, user) == Step(Turn.STOP)
+        waiting.end()
+    waiting.take()
+    assert waiting.ask(1) == Step(Turn.STOP)
+    assert waiting.end().reason["message"].startswith("4 questions have been asked about this file")
+
+
 def test_x14_a_run_cleared_with_other_settings_asks_anew(stocked: Site):
     waiting = reviewed(stocked)
     waiting.put()
@@ -543,6 +652,33 @@ def test_x18_one_rule_over_half_of_the_rows_asks_under_a_higher_share_too(stocke
     assert stocked.load("gift_cards", cards(50, 99), settings=loose).state == "completed_with_rejects"
 
 
+def test_x18_an_amount_of_twelve_digits_anywhere_in_the_file_is_asked_about(stocked: Site):
+    """Two exports joined, the second with other columns: the first rows don't show it."""
+    rows = [f"88000000000{n:05},flexible_gift,10.50" for n in range(300)]
+    rows += [f"{500_000 + n},flexible_gift,99000000000{n:05}" for n in range(290)]
+    joined = stocked.cards(*rows)
+    assert joined.reason["message"].startswith(
+        "Column 3 (balance) holds 290 amounts of twelve digits and more, first on line 302: is it the right one?"
+    )
+    assert "--set review_columns=false" in joined.reason["message"]
+    assert stocked.card_numbers() == []
+    assert stocked.cards("1,flexible_gift,100000000000").reason["rule"] == "file.review"
+    assert stocked.cards("1,flexible_gift,99999999999.99").outcome == "loaded"
+    approved = stocked.cards("2,flexible_gift,100000000000", review_columns=False)
+    assert (approved.outcome, [rule["rule"] for rule in approved.rules]) == ("loaded", ["balance.many_digits"])
+
+
+def test_x18_amounts_of_many_digits_are_asked_about_in_airflow_and_loaded_once_approved(stocked: Site):
+    path = stocked.drop("gift_cards", "cards.csv", f"{CARD_HEADER}\n1,flexible_gift,100000000000\n")
+    waiting = Reviewed(stocked, stocked.request("gift_cards", path))
+    with pytest.raises(ReviewNeeded, match="holds 1 amount of twelve digits and more, first on line 2"):
+        load_rows(stocked.runtime, waiting.job)
+    review.call_for_review(stocked.runtime, waiting.job)
+    waiting.put(review.LOAD_QUESTION)
+    assert waiting.answer(number=4) == Step(Turn.LOAD)
+    assert counts(waiting.end()) == {"read": 1, "inserted": 1}
+
+
 def test_x18_a_dry_run_counts_what_a_load_would_ask_about(stocked: Site):
     dry = stocked.load("gift_cards", cards(0, 150), dry_run=True)
     assert counts(dry) == {"read": 150, "rejected": 150}
@@ -560,6 +696,28 @@ def test_x21_a_locked_question_is_not_switched_off_by_a_run(stocked: Site):
         assert result.reason["rule"] == "file.settings"
         assert "is locked by" in result.reason["message"]
     assert stocked.load("gift_cards", cards(0, 150)).reason["rule"] == "file.review"
+
+
+@pytest.mark.parametrize(
+    ("locked", "is_named"),
+    [("[]", True), ("[review_columns]", True), ("[review_reject_share]", False), ("[mapping]", True)],
+)
+def test_x21_the_command_line_advises_no_setting_that_the_folder_locks(stocked: Site, locked: str, is_named: bool):
+    stocked.drop("gift_cards", "_settings.yaml", f"locked: {locked}\n")
+    message = stocked.load("gift_cards", cards(0, 150)).reason["message"]
+    assert ("--set review_reject_share=1" in message) is is_named
+    assert ("correct the file or its mapping" in message) is (locked != "[mapping]")
+    assert "drop it into the landing area" in message
+    if is_named:
+        again = stocked.load("gift_cards", cards(0, 150), review_reject_share=1)
+        assert again.outcome == "nothing_loaded"
+
+
+def test_x06_the_command_line_advises_no_setting_where_one_would_not_do(stocked: Site):
+    """Without a column for the balance the file can't be loaded, whether it is reviewed or not (X-04)."""
+    result = stocked.load("gift_cards", "card_number,pool_system_name,blance\n1,flexible_gift,5\n", review=True)
+    assert "Card balance (balance)" in result.reason["message"]
+    assert "--set" not in result.reason["message"]
 
 
 def test_x18_a_folder_switches_the_questions_off(stocked: Site):

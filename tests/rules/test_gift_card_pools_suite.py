@@ -215,7 +215,17 @@ def test_every_critical_rule_of_the_suite_has_a_pool_above() -> None:
     others = [rule for rule in rules if not is_about_damage(rule.id)]
     tried = [rule for rule, _, _ in REJECTED if not is_about_damage(rule)]
     assert sorted(rule.id for rule in others if rule.severity == "critical") == sorted(tried)
-    assert [rule.id for rule in others if rule.severity == "warning"] == ["lifetime_years.ignored"]
+    assert [rule.id for rule in others if rule.severity == "warning"] == [
+        "card_value.many_digits", "lifetime_years.ignored", "max_card_value.many_digits",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", ["card_value", "max_card_value"])
+def test_x18_a_value_of_twelve_digits_is_a_warning(field: str) -> None:
+    pool = HOLIDAY | {"max_card_value": "100000000000"} | {field: "100000000000"}
+    (found,) = broken([pool], "warning")
+    assert f"{field}.many_digits" in found
+    assert broken([pool | {"card_value": "5", "max_card_value": "99999999999.99"}], "warning") == [{}]
 
 
 @pytest.mark.parametrize("lifetime", ["0", "-1", "11", "9" * 19, "9" * 30])

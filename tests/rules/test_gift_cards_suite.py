@@ -210,7 +210,21 @@ def test_every_critical_rule_of_the_suite_has_a_card_above() -> None:
     others = [rule for rule in suite.rules if not is_about_damage(rule.id)]
     critical = [rule.id for rule in others if rule.severity == "critical"]
     assert sorted(critical) == sorted(rule for rule, _, _ in REJECTED if not is_about_damage(rule))
-    assert [rule.id for rule in others if rule.severity == "warning"] == ["status.sold_card_incomplete"]
+    assert [rule.id for rule in others if rule.severity == "warning"] == [
+        "balance.many_digits", "status.sold_card_incomplete",
+    ]  # fmt: skip
+
+
+def test_x18_a_balance_of_twelve_digits_is_a_warning() -> None:
+    card = CARD | {"pool_system_name": "flexible", "balance": "100000000000"}
+    assert reasons([card]) == [{}]
+    assert warnings([card, card | {"balance": "99999999999.99"}]) == [
+        {
+            "balance.many_digits": "Card balance '100000000000' has twelve digits or more before the decimal mark, as "
+            "card numbers have. Check that the columns are the right ones."
+        },
+        {},
+    ]
 
 
 def test_x08_a_card_gets_all_its_reasons() -> None:

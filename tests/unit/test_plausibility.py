@@ -88,6 +88,19 @@ def test_x18_amounts_as_card_numbers_and_card_numbers_as_balances_are_named_with
     ]
 
 
+def test_x18_dates_are_told_by_what_tells_fields_of_dates_apart():
+    births = [[f"u{n}@example.com", f"2024-01-{n % 9 + 1:02} 10:30", f"19{60 + n}-03-04"] for n in range(ENOUGH)]
+    told = " ".join(oddities("customers", [["Email", "BirthDate", "SourceDateTime"], *births]))
+    assert "dates before 1995, as expected of Birth date" in told
+    assert "dates with a time of day, as expected of " in told
+
+
+def test_x18_of_two_columns_the_second_is_named_in_mid_sentence():
+    rows = [[f"u{n}@example.com", "Maria Li", "Maria"] for n in range(ENOUGH)]
+    (told,) = oddities("customers", [["Email", "First name", "Full name"], *rows])
+    assert told.startswith("Column 2 (First name) and column 3 (Full name) seem to be exchanged: ")
+
+
 def test_x18_two_amounts_are_too_few_to_say_something_and_three_are_enough():
     rows = ["1.50,flexible_gift,,6030000000000001", "2.50,flexible_gift,,6030000000000002"]
     assert cards(rows[0]) == []
