@@ -7,6 +7,10 @@ can be seen, and around a cell they are trimmed.
 Emoji are made of several characters, some of which can't be seen by themselves: the joiner, the variation selectors and
 the tags. Within such a sequence they are part of the emoji, anywhere else (and alone) they are not.
 
+Persian, the scripts of India and others need the two joiners within words, and people type them. Names may have them
+where IDNA 2008 allows them in domains
+(RFC 5892, A.1, A.2): behind a virama, and U+200C between letters that would join.
+
 The patterns are read alike by Python's `re` and by RE2, which Arrow uses. This module needs neither, so that settings
 can be checked where a DAG file is parsed.
 """
@@ -49,6 +53,8 @@ BEFORE_INVISIBLE = f"(?s)^(?P<before>(?:{EMOJI_SEQUENCE}|{_VISIBLE})*)(?P<invisi
 """The first invisible character of a text that has one, and what comes before it."""
 SOMETHING_TO_READ = f"[\\pL\\pN\\p{{Sc}}]|{_PICTOGRAPH}"
 """A letter, a digit, a currency sign or an emoji; for RE2 alone."""
+
+JOINERS = "\u200c\u200d"
 
 _FIRST = re.compile(f"{EMOJI_SEQUENCE}|({INVISIBLE})")
 
@@ -97,9 +103,30 @@ def name_place(place: int, length: int) -> str:
     return f"{place}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(place % 10, 'th')}"
 
 
-def describe_invisible(text: str) -> str | None:
-    """Name the first invisible character of a text and its place; None without one."""
-    for found in _FIRST.finditer(text):
+def show_needed_joiners(text: str) -> str:
+    """Put a letter in place of each joiner that the script of its neighbours needs: what is left can't be typed."""
+    if not any(joiner in text for joiner in JOINERS):
+        return text
+    from idna import valid_contextj  # which no DAG needs when it is parsed
+
+    shown = list(text)
+    for place, character in enumerate(text):
+        if character in JOINERS:
+            try:
+                is_needed = valid_contextj(text, place)
+            except ValueError:  # beside a character without a name
+                is_needed = False
+            shown[place] = "x" if is_needed else character
+    return "".join(shown)
+
+
+def describe_invisible(text: str, *, is_name: bool = False) -> str | None:
+    """Name the first invisible character of a text and its place; None without one.
+
+    Args:
+        is_name: joiners that its script needs are no invisible characters.
+    """
+    for found in _FIRST.finditer(show_needed_joiners(text) if is_name else text):
         if found[1]:
             return f"{name_character(found[1])} as its {name_place(found.start() + 1, len(text))} character"
     return None

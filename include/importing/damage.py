@@ -10,13 +10,19 @@ Decided where the requirement leaves it open:
   - a decimal mark (`1001.0`, `14,0`, `5.`),
   - thousands marks, which are `.`, `,`, `'`, `\u2019` or a no-break blank between groups of three digits; a comma also
     between the groups of two that India writes. An ordinary blank is none: people group card numbers so;
-  - an exponent as some program writes it: behind a decimal mark (`7.7E15`, Java), with a sign (`1E+15`, spreadsheets,
-    C, JavaScript), or from 15 on behind a single digit (`7e15`, MySQL). `12E5` and `5e3` are identifiers: no program
-    writes a number so, and of a million numbers in hexadecimal some hundred have that form.
-- For phones only the decimal mark and the exponent count: `600.123.456` is how people write a phone number.
-- Error values are those of Excel, Google Sheets and LibreOffice in the languages below, in any case, as the whole cell;
-  and hash signs alone, which a spreadsheet shows where a column is too narrow. `#SALE!` is none of them.
-- A cell that begins and ends with `'` was quoted by a program for which `'` is a quote; here it is none (X-15).
+  - an exponent as some program writes it: behind a decimal mark (`7.7E15`, Java), behind a single digit with a sign
+    (`1E+15`, spreadsheets, C, JavaScript), or from 15 on behind a single digit and a small e (`7e15`, MySQL). `12E5`,
+    `4711E-2`, `5E20` and `00e+1` are identifiers: no program writes a number so, and of a million numbers in
+    hexadecimal some hundred have that form.
+- A phone is changed by an exponent, or by a decimal mark with two digits at most behind it where it doesn't begin with
+  0: `600.123.456`, `0171.1234567` and `0049.30901820` are how people write phone numbers.
+- The letter of the requirement decides about the external id of a customer, also where a customer has such an id:
+  `1001.0` is a changed number. Keys that a lookup knows are no damage (`include.importing.validation`).
+- Error values are those of Excel, Google Sheets, LibreOffice, Bloomberg and C in the languages below, spelled as there,
+  as the whole cell; and three hash signs or more, which a spreadsheet shows where a column is too narrow. `#SALE!`,
+  `#Beli!` and `##` are none of them.
+- A cell between two `'` was quoted by a program for which `'` is a quote; here it is none (X-15). A program quotes the
+  whole column: at least two of a block's cells, and more than half of them. Elsewhere, and in names, it only warns.
 """
 
 from __future__ import annotations
@@ -39,6 +45,7 @@ from include.importing.cells import (
     matching_among,
     no_rows,
     replace_rows,
+    trim,
     view,
     without,
 )
@@ -47,8 +54,10 @@ from include.importing.characters import (
     EMOJI_SEQUENCE,
     INVISIBLE,
     INVISIBLE_RANGES,
+    JOINERS,
     name_character,
     name_place,
+    show_needed_joiners,
 )
 
 Rows = npt.NDArray[np.bool_]
@@ -75,8 +84,8 @@ PROBLEMS = ("invisible_character", "error_value", "spreadsheet_number", "changed
 
 _MARKED = r"[0-9]+[.,][0-9]*"
 _EXPONENT = (
-    r"(?:[0-9]+(?:[.,][0-9]*)?[eE][+-][0-9]+|[0-9]+[.,][0-9]*[eE][0-9]+"
-    r"|[1-9][eE](?:1[5-9]|[2-9][0-9]|[12][0-9]{2}|30[0-8]))"
+    r"(?:[1-9][eE][+-][0-9]+|(?:0|[1-9][0-9]{0,2})[.,][0-9]*[eE][+-]?[0-9]+"
+    r"|[1-9]e(?:1[5-9]|[2-9][0-9]|[12][0-9]{2}|30[0-8]))"
 )
 _OTHER_THOUSANDS = "|".join(f"(?:{mark}[0-9]{{3}})+" for mark in ("'", "\u2019", "\u00a0", "\u202f", "\u2009"))
 _THOUSANDS = (
@@ -86,15 +95,15 @@ _THOUSANDS = (
 WITH_EXPONENT = rf"^[+-]?{_EXPONENT}(?:[.,]0*)?$"
 WITH_MARKS = rf"^[+-]?(?:{_MARKED}|{_THOUSANDS})$"
 WITH_THOUSANDS_MARKS = rf"^[+-]?{_THOUSANDS}$"
-WITH_DECIMAL_MARK = rf"^[+-]?{_MARKED}$"
+PHONE_WITH_DECIMAL_MARK = r"^[+-]?[1-9][0-9]*[.,][0-9]{0,2}$"
 _OF_A_NUMBER = np.zeros(256, dtype=np.bool_)
 _OF_A_NUMBER[list(b"0123456789+-.,eE'")] = True
 _OF_A_NUMBER[0x80:] = True
 _NUMBER_MARKS = (b".", b",", b"e", b"E", b"'", b"\xe2", b"\xc2")
 
 _IN_LANGUAGES = """
-    #N/A #REF! #DIV/0! #VALUE! #NAME? #NUM! #NULL! #SPILL! #CALC! #FIELD! #BLOCKED! #UNKNOWN! #CONNECT! #BUSY!
-    #GETTING_DATA #EXTERNAL! #PYTHON! #TIMEOUT! #ERROR! #ERR! #MACRO? #CIRC!
+    #N/A #n/a #REF! #DIV/0! #VALUE! #NAME? #NUM! #NULL! #SPILL! #CALC! #FIELD! #BLOCKED! #UNKNOWN! #CONNECT! #BUSY!
+    #GETTING_DATA #EXTERNAL! #PYTHON! #TIMEOUT! #ERROR! #ERR! #MACRO? #CIRC! #REF #DIV/0 #VALUE #NAME #NUM #NULL
     #NV #WERT! #BEZUG! #ZAHL! #ÜBERLAUF! #KALK! #FELD! #BLOCKIERT! #UNBEKANNT! #VERBINDEN! #DATEN_ABRUFEN
     #VALEUR! #NOM? #NOMBRE! #NUL! #PROPAGATION! #CHAMP! #BLOQUE! #BLOQUÉ! #CONNEXION! #INCONNU! #OBTENTION_DONNEES
     #N/D #¡VALOR! #VALOR! #¡REF! #¡DIV/0! #¿NOMBRE? #NOMBRE? #¡NUM! #¡NULO! #NULO! #¡DESBORDAMIENTO! #DESBORDAMIENTO!
@@ -112,10 +121,14 @@ _IN_LANGUAGES = """
     #YOK #DEĞER! #BAŞV! #AD? #SAYI! #BOŞ! #SAYI/0! #TAŞMA!
     #KIBA! #BELI! #ΤΙΜΗ! #Δ/Υ #ΑΝΑΦ! #ОНОВЛЕННЯ! #ПОСИЛАННЯ! #ІМ'Я? #ЗНАЧЕННЯ!
 """  # noqa: RUF001
-_ERRORS = pa.array(_IN_LANGUAGES.split())
-_OFFICE_ERROR = r"(?i)^(?:err|error|fehler|erreur|erro):[0-9]{3}$"
+_ERRORS = pa.array([*(mark + word for word in _IN_LANGUAGES.split() for mark in ("", "=")), "#N/A N/A"])
+_NARROW_COLUMN = "^#{3,}$"
+_OFFICE_ERROR = "^Err:5[0-9]{2}$"
+_NO_NUMBER = r"^[+-]?1[.,]#(?:QNAN|SNAN|INF|IND)[0-9]*$"
+"""What C's library on Windows writes for what is no number."""
 
 _WRAPPED = r'^="([^"]*)"$'
+_SINGLE_QUOTED = r"(?s)^'(?:[^'\\]|''|\\.)+'$"
 WRAPPING = b'="'
 """Without it a block of a file has no wrapped cell."""
 
@@ -135,20 +148,30 @@ def unwrap(cells: pa.StringArray) -> tuple[pa.StringArray, Rows]:
     """Read cells of the exact form `="…"` as the text in them, and tell which they are. Source: X-16."""
     if WRAPPING not in all_bytes(cells):
         return cells, no_rows(cells)
-    wrapped = matching_among(cells, edges(cells)[0] == ord("="), _WRAPPED)
+    trimmed = trim(cells)
+    wrapped = matching_among(trimmed, edges(trimmed)[0] == ord("="), _WRAPPED)
     if not wrapped.any():
         return cells, wrapped
-    return replace_rows(cells, wrapped, lambda texts: pc.replace_substring_regex(texts, _WRAPPED, r"\1")), wrapped
+    return replace_rows(trimmed, wrapped, lambda texts: pc.replace_substring_regex(texts, _WRAPPED, r"\1")), wrapped
 
 
-def read_identifiers(texts: pa.StringArray) -> Reading:
-    """Read trimmed texts as identifiers: a damaged one has the first of `PROBLEMS` that it has, and no value."""
+def read_identifiers(texts: pa.StringArray, *, are_names: bool = False) -> Reading:
+    """Read trimmed texts as identifiers: a damaged one has the first of `PROBLEMS` that it has, and no value.
+
+    Args:
+        are_names: of pools or segments, which people have typed: joiners that their script needs, and single quotes,
+            are no damage.
+    """
     raw = all_bytes(texts)
     codes = np.full(len(texts), -1, dtype=np.int8)
     with_exponent, with_marks = changed_numbers(texts, raw)
     found = (
-        has_invisible(texts, raw), is_error_value(texts, raw), with_exponent, with_marks, is_single_quoted(texts, raw),
-    )  # fmt: skip
+        has_invisible(show_joiners(texts, raw), raw) if are_names else has_invisible(texts, raw),
+        is_error_value(texts, raw),
+        with_exponent,
+        with_marks,
+        no_rows(texts) if are_names else is_single_quoted(texts, raw),
+    )
     for code in reversed(range(len(PROBLEMS))):
         codes[found[code]] = code
     return Reading(without(texts, codes >= 0), coded_column(codes, PROBLEMS))
@@ -174,11 +197,23 @@ def has_invisible(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
     return found
 
 
+def show_joiners(texts: pa.StringArray, raw: bytes | None = None) -> pa.StringArray:
+    """Put a letter in place of each joiner that the script of its neighbours needs; the same object without any."""
+    raw = all_bytes(texts) if raw is None else raw
+    if not any(joiner.encode() in raw for joiner in JOINERS):
+        return texts
+    return pa.array([text and show_needed_joiners(text) for text in texts.to_pylist()], pa.string())
+
+
 def describe_invisible(texts: pa.StringArray) -> pa.StringArray:
     """Name the first invisible character of each text, and its place; null where there is none.
 
-    Such as `U+200B ZERO WIDTH SPACE as its last character`.
+    Such as `U+200B ZERO WIDTH SPACE as its last character`. A joiner that its script needs is named only where there is
+    nothing else.
     """
+    shown = show_joiners(texts)
+    if shown is not texts:
+        texts = pc.if_else(pa.array(has_invisible(shown)), shown, texts)
     texts = without(texts, ~has_invisible(texts))  # the pattern would cut an emoji, for want of anything else
     parts = pc.extract_regex(texts, BEFORE_INVISIBLE)
     before, found = parts.field("before"), parts.field("invisible")
@@ -216,12 +251,15 @@ def is_error_value(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
     raw = all_bytes(texts) if raw is None else raw
     found = no_rows(texts)
     if b"#" in raw:
-        suspects = np.flatnonzero(edges(texts)[0] == ord("#"))
+        first, _ = edges(texts)
+        suspects = np.flatnonzero((first == ord("#")) | (first == ord("=")))
         if len(suspects):
             few = texts.take(pa.array(suspects))
-            found[suspects] = flags(pc.is_in(pc.utf8_upper(few), value_set=_ERRORS)) | matches(few, "^#+$")
-    if b":" in raw:
-        found |= matching_among(texts, np.isin(edges(texts)[0], list(b"eEfF")), _OFFICE_ERROR)
+            found[suspects] = flags(pc.is_in(few, value_set=_ERRORS)) | matches(few, _NARROW_COLUMN)
+        if b"1.#" in raw or b"1,#" in raw:
+            found |= matching_among(texts, np.isin(first, list(b"1+-")), _NO_NUMBER)
+    if b"Err:" in raw:
+        found |= matching_among(texts, edges(texts)[0] == ord("E"), _OFFICE_ERROR)
     return found
 
 
@@ -252,9 +290,13 @@ def _only_of(texts: pa.StringArray, suspects: Rows, allowed: Rows) -> Rows:
 
 
 def is_single_quoted(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts begin and end with `'`, and have something in between."""
+    """Tell which texts stand between two `'`, where a program has quoted the column: two of them, and more than half.
+
+    A `'` within is doubled, or behind a backslash, as programs do.
+    """
     if b"'" not in (all_bytes(texts) if raw is None else raw):
         return no_rows(texts)
     first, last = edges(texts)
-    quoted: Rows = (first == ord("'")) & (last == ord("'"))
-    return quoted & flags(pc.greater(pc.binary_length(texts), 2))
+    quoted = matching_among(texts, (first == ord("'")) & (last == ord("'")), _SINGLE_QUOTED)
+    count = int(quoted.sum())
+    return quoted if count >= 2 and 2 * count > len(texts) - texts.null_count else no_rows(texts)

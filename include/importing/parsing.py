@@ -62,7 +62,7 @@ from include.importing.cells import (
 from include.importing.dates import DateForms, SlashDates, read_dates, read_datetimes
 from include.importing.emails import read_emails
 from include.importing.errors import ConfigurationError
-from include.importing.import_type import Field, Kind
+from include.importing.import_type import Field, Kind, Look
 from include.importing.phones import read_phones
 
 REASONS: Mapping[str, str] = {
@@ -70,7 +70,7 @@ REASONS: Mapping[str, str] = {
     "not_decimal": "is not a number: digits with a point or a comma as decimal mark and nothing else",
     "too_many_decimals": "has more than 2 digits behind the decimal mark",
     "too_many_digits": "has more digits than can be kept (16 before the decimal mark, 18 in a whole number)",
-    "spreadsheet_number": "was changed to a rounded number by a spreadsheet; its digits are lost",
+    "spreadsheet_number": "looks like a number that a program has rounded; its last digits may be lost",
     "changed_number": "is a number that a program has changed, by a decimal mark, thousands marks or an exponent",
     "invisible_character": "has a character that can't be seen",
     "error_value": "is an error value of a spreadsheet",
@@ -199,7 +199,7 @@ def _read(sent: pa.StringArray, field: Field, options: ReadOptions) -> Reading:
     """Read trimmed texts as what the field is; text itself has nothing to be read."""
     match field.kind:
         case Kind.IDENTIFIER:
-            return damage.read_identifiers(sent)
+            return damage.read_identifiers(sent, are_names=field.look is Look.NAME)
         case Kind.BOOLEAN:
             return _read_booleans(sent)
         case Kind.DECIMAL:
@@ -229,7 +229,7 @@ def _read_emails(sent: pa.StringArray) -> Reading:
 
 def _read_phones(sent: pa.StringArray, region: str) -> Reading:
     """Read phone numbers. The library would drop what is no digit, and make another number of it."""
-    rounded, marked_ = damage.changed_numbers(sent, marks=damage.WITH_DECIMAL_MARK)
+    rounded, marked_ = damage.changed_numbers(sent, marks=damage.PHONE_WITH_DECIMAL_MARK)
     changed = rounded | marked_
     invisible = damage.has_invisible(sent) & ~changed
     others = _other_than_phones(sent) & ~changed & ~invisible

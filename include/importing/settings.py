@@ -133,10 +133,19 @@ def _canonical_delimiter(text: str) -> str:
 
 def _name(text: str) -> str:
     """Return a name in the form in which cells are compared with it (X-16)."""
-    name = unicodedata.normalize("NFC", text)
-    if invisible := describe_invisible(name):
+    return _without_invisible(text, is_name=False)
+
+
+def _segment_name(text: str) -> str:
+    """Return a name that people have typed, with the joiners that their script needs (X-16)."""
+    return _without_invisible(text, is_name=True)
+
+
+def _without_invisible(text: str, *, is_name: bool) -> str:
+    composed = unicodedata.normalize("NFC", text)
+    if invisible := describe_invisible(composed, is_name=is_name):
         raise ValueError(f"contains {invisible}, which nobody can see; remove it")
-    return name
+    return composed
 
 
 def _phone_region(text: str) -> str:
@@ -179,7 +188,7 @@ Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 EntryName = Annotated[Text, AfterValidator(_name)]
 # A key of the warehouse: an index row of PostgreSQL holds 2,700 bytes.
 SegmentName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250), AfterValidator(_name)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250), AfterValidator(_segment_name)
 ]
 PhoneRegion = Annotated[Text, AfterValidator(_phone_region)]
 CodePattern = Annotated[Text, AfterValidator(_code_pattern)]

@@ -155,6 +155,26 @@ def join_lookup(cells: pa.Array, table: LookupTable) -> dict[str, pa.Array]:
     }
 
 
+def keep_known(fields: Mapping[str, pa.Array], table: LookupTable) -> dict[str, pa.Array]:
+    """Return a lookup's field as sent where it is a key of the warehouse: whatever it looks like, nothing changed it.
+
+    Only what nobody can see stays a problem (X-16).
+
+    Returns:
+        The field's value and problem; nothing where no row has one.
+    """
+    name = table.lookup.field
+    problem = fields.get(f"{name}__problem")
+    if problem is None or problem.null_count == len(problem):
+        return {}
+    is_other = pc.not_equal(problem, "invisible_character")
+    is_known = pc.and_(is_other, pc.is_in(fields[f"{name}__sent"], value_set=table.keys))
+    return {
+        name: pc.if_else(pc.fill_null(is_known, False), fields[f"{name}__sent"], fields[name]),
+        f"{name}__problem": pc.if_else(pc.fill_null(is_known, False), pa.scalar(None, pa.string()), problem),
+    }
+
+
 def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     """Return every column that a suite of this type may name."""
     columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE, *(f"setting__{name}" for name in import_type.shown_settings)}
@@ -210,7 +230,13 @@ class Judge:
         self.mapping = mapping
         self._header = [column.header for column in mapping.columns]
         self._file_order = sorted(mapping.field_indexes, key=mapping.field_indexes.__getitem__)
-        self._headers = {name: self._header[index] for name, index in mapping.field_indexes.items()}
+        of_importer = origin_columns(self._header).values()
+        self._own = [index for index in range(len(self._header)) if index not in of_importer]
+        self._repeated = stray_rows.Header(
+            [self._header[index] for index in self._own],
+            leading=self._own.index(min(mapping.field_indexes.values())) if mapping.field_indexes else 0,
+            is_known=mapping.is_headed,
+        )
         self._ragged_stray = stray_rows.ragged_pattern(dialect.delimiter, len(origin_columns(self._header)))
         self.lookups = lookups
         self.launched_at = launched_at
@@ -276,12 +302,9 @@ class Judge:
     def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array], dict[str, Positions]]:
         """Return the records that are data, their columns, and what is no data: row rule to records."""
         mapped = self.mapping.field_indexes
-        positions, cells = records.read_cells(block, self.dialect, len(self._header), list(mapped.values()))
-        texts = dict(zip(mapped, cells, strict=True))
-        if self.unescape:
-            texts = {name: unescape_cells(text) for name, text in texts.items()}
-        texts = self._unwrap(block, positions, texts)
-        positions, texts, strays = self._without_strays(positions, texts)
+        positions, columns = self._read_columns(block, list(mapped.values()))
+        texts = self._unwrap(block, positions, dict(zip(mapped, columns, strict=True)))
+        positions, texts, strays = self._without_strays(block, positions, texts)
         fields: dict[str, pa.Array] = {}
         for each in self.fields:
             if each.name in texts:
@@ -290,6 +313,8 @@ class Judge:
                 fields |= parsing.absent_field(each, len(positions))
             if each.setting is not None:
                 fields = parsing.with_setting(fields, each, getattr(self._settings, each.setting))
+        for table in self.lookups:
+            fields |= keep_known(fields, table)
         for name in self.import_type.shown_settings:
             value = pa.scalar(getattr(self._settings, name), pa.string())
             fields[f"setting__{name}"] = pa.repeat(value, len(positions))
@@ -308,25 +333,45 @@ class Judge:
             tally.add(len(positions), block.lines[positions[is_wrapped]])
         return unwrapped
 
+    def _read_columns(self, block: Block, indexes: Sequence[int]) -> tuple[Positions, list[pa.StringArray]]:
+        """Return the records that are well-formed, and the cells of some columns as the sender wrote them."""
+        positions, cells = records.read_cells(block, self.dialect, len(self._header), indexes)
+        return positions, [unescape_cells(column) for column in cells] if self.unescape else cells
+
     def _without_strays(
-        self, positions: Positions, texts: dict[str, pa.Array]
+        self, block: Block, positions: Positions, texts: dict[str, pa.Array]
     ) -> tuple[Positions, dict[str, pa.Array], dict[str, Positions]]:
         """Take out the rows that repeat the header or are lines of a program (X-15, PC-04a)."""
         if not len(positions) or not texts:
             return positions, texts, {}
         first = self._file_order[0]
-        texts[first] = trim(texts[first])
-        in_order = {name: texts[name] for name in self._file_order}
-        strays: dict[str, npt.NDArray[np.bool_]] = {
-            records.REPEATED_HEADER: stray_rows.repeat_header(in_order, self._headers),
-            records.NOT_DATA: stray_rows.are_not_data(list(in_order.values())),
-        }
-        strays[records.NOT_DATA] &= ~strays[records.REPEATED_HEADER]
-        is_data = ~np.logical_or.reduce(list(strays.values()))
-        if is_data.all():
+        leading = texts[first] = trim(texts[first])
+        may_repeat = self._repeated.may_repeat(leading)
+        are_lines = stray_rows.are_lines_of_programs(leading)
+        suspects = np.flatnonzero(may_repeat | are_lines)
+        if not len(suspects):
             return positions, texts, {}
+        columns = self._sender_columns(block, texts, suspects)
+        others = columns[: self._repeated.leading] + columns[self._repeated.leading + 1 :]
+        repeats = may_repeat[suspects] & self._repeated.repeated_by(columns)
+        is_line = are_lines[suspects] & ~repeats
+        is_line[is_line] = stray_rows.stand_alone(
+            columns[self._repeated.leading].filter(pa.array(is_line)),
+            [cells.filter(pa.array(is_line)) for cells in others],
+        )
+        strays = {records.REPEATED_HEADER: suspects[repeats], records.NOT_DATA: suspects[is_line]}
+        is_data = np.ones(len(positions), dtype=np.bool_)
+        is_data[suspects[repeats | is_line]] = False
         texts = {name: text.filter(pa.array(is_data)) for name, text in texts.items()}
-        return positions[is_data], texts, {rule: positions[rows] for rule, rows in strays.items() if rows.any()}
+        return positions[is_data], texts, {rule: positions[rows] for rule, rows in strays.items() if len(rows)}
+
+    def _sender_columns(self, block: Block, texts: Mapping[str, pa.Array], rows: Positions) -> list[pa.StringArray]:
+        """Return the cells of all columns of the sender's in some rows; those that aren't imported are read now."""
+        mapped = {index: name for name, index in self.mapping.field_indexes.items()}
+        skipped = [index for index in self._own if index not in mapped]
+        others = dict(zip(skipped, self._read_columns(block, skipped)[1] if skipped else [], strict=True))
+        taken = pa.array(rows)
+        return [(texts[mapped[index]] if index in mapped else others[index]).take(taken) for index in self._own]
 
     def _launched_at(self, rows: int) -> pa.Array:
         return pa.repeat(pa.scalar(self.launched_at, pa.timestamp("us", "UTC")), rows)

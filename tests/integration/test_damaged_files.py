@@ -175,18 +175,22 @@ def test_x16_a_public_case_comes_out_as_decided(site: Site, case: Case) -> None:
 
 def test_x16_a_rejected_file_that_is_dropped_back_gets_the_same_verdict(site: Site) -> None:
     """Source: X-09: rulers, headers and damaged values too, though they begin with what is escaped."""
-    text = "Code,available_till\n----,\n-- made by x\nCode,available_till\n'A',\n=\u200b1,\nTotal,\n(1 row)\n# x,\n"
+    text = (
+        "Code,available_till\n----,\n-- made by x\nCode,available_till\n'A',\n=\u200b1,\nTotal,\n(1 row)\n"
+        "# exported from x,\n'B',\n"
+    )
     result = load(site, "promo_codes", text)
     expected = {
         **{line: {"row.not_data"} for line in (2, 3, 7, 8, 9)},
         4: {"row.repeated_header"},
         5: {"code.single_quotes"},
         6: {"code.invisible_character"},
+        10: {"code.single_quotes"},
     }
     assert rejects(result) == expected
     again = site.load("promo_codes", rejected_file(result))
     assert list(rejects(again).values()) == [expected[line] for line in sorted(expected)]
-    assert counts(again) == {"read": 8, "rejected": 8}
+    assert counts(again) == {"read": 9, "rejected": 9}
 
 
 @pytest.mark.parametrize(
@@ -199,9 +203,9 @@ def test_x16_a_rejected_file_that_is_dropped_back_gets_the_same_verdict(site: Si
         ("promo_code_pools", "system_id,name\nsystem_id,name\nTotal,1\nA,Total\n",
          {2: "row.repeated_header", 3: "row.not_data"}),
         ("gift_card_pools", None, {4: "row.repeated_header", 5: "row.not_data", 6: "row.not_data"}),
-        ("gift_cards", f"{CARDS}\n{CARDS}\n-- x\n(2 rows),,\n1,flexible_gift,2\n3 rows in set (0.00 sec)\n",
+        ("gift_cards", f"{CARDS}\n{CARDS}\n-- made by x\n(2 rows),,\n1,flexible_gift,2\n3 rows in set (0.00 sec)\n",
          {2: "row.repeated_header", 3: "row.not_data", 4: "row.not_data", 6: "row.not_data"}),
-        ("promo_codes", "Code\nTOTAL\n; by x\n#SALE\n3 rows selected.\nTotal\n\\.\nA-1\n",
+        ("promo_codes", "Code\nTOTAL\n; made by x\n#SALE\n3 rows selected.\nTotal\n\\.\nA-1\n",
          {3: "row.not_data", 5: "row.not_data", 6: "row.not_data", 7: "row.not_data"}),
     ],
 )  # fmt: skip
@@ -384,3 +388,69 @@ def test_warnings_of_suite_rules_carry_their_sentence(site: Site) -> None:
     assert told["status.sold_card_incomplete"].startswith(
         "1 row, first on line 2. A sold card has the status CanBeUsed"
     )
+
+
+HONEST_CODES = """--SALE--|--VIP10|// CDN|# 1 DAD|#END|#Source|#date night|REM KOOLHAAS|rem sleep|SUM 41|COUNT 10
+TOTAL 20|20 ROWS|12 records|5 riga|100 LIGNES|(2 items)|CREATED AT HOME|generated with love|SQL>1|TOTAL|4711E-2|12E-3
+12E+6|00e+1|5E20|'90s'|Error:404|#Beli!|##1|20 ROWS A|'Buy one' or 'get one'|Made by x""".replace("\n", "|").split("|")
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_pc04a_honest_codes_load_from_a_file_of_codes_alone(site: Site, line_end: str) -> None:
+    """Source: X-16 too; each may be the first record, the last, or the only one."""
+    assert load(site, "promo_codes", line_end.join(["Code", *HONEST_CODES])).state == "completed"
+    assert site.query("SELECT count(*) FROM loyalty.promo_code") == [(len(HONEST_CODES),)]
+    for code in HONEST_CODES:
+        assert reasons(site.load("promo_codes", f"Code{line_end}{code}{line_end}", settings={"pool": "SUMMER"})) == {}
+
+
+def test_pc04a_honest_codes_load_beside_columns_that_are_not_imported(site: Site) -> None:
+    """Columns on both sides of the codes; a line of a program stands alone in its row."""
+    rows = [f"{number},{code},spring" for number, code in enumerate(HONEST_CODES, 3)]
+    last = len(rows) + 1
+    text = "\n".join(["No,Code,Campaign", *rows, "1,----,spring", "2,Total: 5,spring", ",Total: 5,", " ,----, ",
+                      "No,Code,Campaign", "4,Code,spring", "no,CODE,campaign"])  # fmt: skip
+    result = load(site, "promo_codes", text)
+    assert rejects(result) == {
+        last + 1: {"code.no_letter_or_digit"},
+        last + 3: {"row.not_data"},
+        last + 4: {"row.not_data"},
+        last + 5: {"row.repeated_header"},
+        last + 7: {"row.repeated_header"},
+    }
+    assert site.query("SELECT count(*) FROM loyalty.promo_code") == [(len(HONEST_CODES) + 2,)]
+    again = site.load("promo_codes", rejected_file(result))
+    assert sorted(map(sorted, rejects(again).values())) == sorted(map(sorted, rejects(result).values()))
+
+
+def test_x15_lines_of_programs_in_a_file_of_codes_alone_reject(site: Site) -> None:
+    """Source: PC-04a too."""
+    lines = ["Code;", "code", "CODE", "Total: 5 codes", "Total codes: 5", "(5 codes)", "GRAND TOTAL: 5", "Total\u00a05",
+             "Rows affected: 3", "no rows selected", "Page 1 of 3", "# Made by x", "INSERT 0 3", "COPY 3",
+             "Records: 3  Duplicates: 0  Warnings: 0", "PL/SQL procedure successfully completed."]  # fmt: skip
+    result = load(site, "promo_codes", "\n".join(["Code", "A-1", *lines]))
+    wanted = {line: {"row.not_data" if line > 5 else "row.repeated_header"} for line in range(3, len(lines) + 3)}
+    assert rejects(result) == wanted
+    assert site.query(ALL_CODES) == [("A-1",)]
+
+
+def test_x15_a_code_that_is_spelled_like_the_header_repeats_it_where_it_stands_alone(site: Site) -> None:
+    """Nothing else tells the two apart; in another case it is a code, for the header is no field's name."""
+    result = load(site, "promo_codes", "SUMMER\nA-1\nSUMMER\nSummer\n", mapping={"SUMMER": "code"})
+    assert rejects(result) == {3: {"row.repeated_header"}}
+    assert site.query(ALL_CODES) == [("A-1",), ("Summer",)]
+
+
+def test_x16_white_space_around_a_wrapped_cell_is_trimmed_first(site: Site) -> None:
+    result = load(site, "promo_codes", 'Code\n ="0077"\n="0078" \n"=""14"" "\n\u00a0="0079 "\t\n')
+    assert (result.state, set(warned(result))) == ("completed", {"file.wrapped_cells"})
+    assert site.query(ALL_CODES) == [("0077",), ("0078",), ("0079",), ("14",)]
+
+
+def test_x16_a_key_that_the_warehouse_has_is_no_damage(site: Site) -> None:
+    """Pools and points of contact may be called like numbers; what no lookup knows is damaged."""
+    site.sample_pools()
+    site.query("INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('2026.12', 'December')")
+    result = site.load("promo_codes", "Code,pool\nA-1,2026.12\nA-2,2026.1\n")
+    assert rejects(result) == {3: {"pool.changed_number"}}
+    assert site.query("SELECT code, pool_system_id FROM loyalty.promo_code") == [("A-1", "2026.12")]

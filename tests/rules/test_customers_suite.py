@@ -115,7 +115,8 @@ def identifier_rule(field: str, label: str) -> tuple[str, dict[str, str], str]:
     return (
         f"{field}.spreadsheet_number",
         {field: "1.23E+15"},
-        f"{label} '1.23E+15' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        f"{label} '1.23E+15' looks like a number that a program has rounded: its last digits "
+        "may be lost. Format the column as text and "
         "export the file again.",
     )
 

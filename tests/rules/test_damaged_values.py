@@ -10,7 +10,7 @@ import pytest
 
 from include import import_types
 from include.import_types.customers import CUSTOMERS
-from include.importing.import_type import Field, Kind
+from include.importing.import_type import Field, Kind, Look
 from include.importing.suites import Checker, Suite, load_suite, sentences
 from tests.rules.frames import read_rows
 from tests.rules.test_customers_suite import PROJECT
@@ -30,8 +30,42 @@ IDENTIFIER = {
         "x\ufe0f",
         "\u2800",
     ],
-    "error_value": ["#N/A", "#REF!", "#nv", "#BEZUG!", "#\u00a1VALOR!", "########", "Err:502", "#DIV/0!", "#Н/Д"],
-    "spreadsheet_number": ["1.23E+15", "1,23E+15", "7.7E15", "7.70000000000001E15", "7e15", "1E+15", "1.23E+15.0"],
+    "error_value": [
+        "#N/A",
+        "#REF!",
+        "#BEZUG!",
+        "#\u00a1VALOR!",
+        "########",
+        "Err:502",
+        "#DIV/0!",
+        "#Н/Д",
+        "#NV",
+        "#n/a",
+        "#N/A N/A",
+        "=#REF!",
+        "=#N/A",
+        "#VALUE",
+        "#DIV/0",
+        "#NAME",
+        "1.#QNAN",
+        "-1.#IND",
+        "1.#INF",
+        "1.#INF00",
+        "###",
+    ],
+    "spreadsheet_number": [
+        "1.23E+15",
+        "1,23E+15",
+        "7.7E15",
+        "7.70000000000001E15",
+        "7e15",
+        "7.7e+15",
+        "1E+15",
+        "1E-2",
+        "1.23E+15.0",
+        "12.3E+6",
+        "0.00E+00",
+    ],
     "changed_number": [
         "1001.0",
         "14,0",
@@ -53,7 +87,7 @@ BY_KIND: Mapping[Kind, Mapping[str, list[str]]] = {
     Kind.PHONE: {
         "invisible_character": ["\u202a+12025550123\u202c"],
         "spreadsheet_number": ["1.2025550123E10"],
-        "changed_number": ["2025550123.0", "202555.0123"],
+        "changed_number": ["2025550123.0", "2025550123.00", "2025550123,0", "+12025550123."],
         "phone_characters": ["+12025550123 ext. 5", "1-800-FLOWERS", "-2025550122", "=2025550122", "++12025550122"],
     },
 }
@@ -91,28 +125,76 @@ def broken_rules(name: str, field: Field, cells: list[str]) -> Iterator[dict[str
     yield from found
 
 
+def as_a_name(field: Field, problem: str) -> str:
+    """People put single quotes around parts of names: there they warn alone."""
+    is_name = field.kind is Kind.IDENTIFIER and field.look is Look.NAME
+    return "leading_apostrophe" if is_name and problem == "single_quotes" else problem
+
+
 @pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field.name}" for name, field in FIELDS])
 def test_x16_every_field_of_a_kind_names_all_damage_of_its_kind(name: str, field: Field) -> None:
     for problem, cells in BY_KIND[field.kind].items():
         for cell, found in zip(cells, broken_rules(name, field, cells), strict=True):
             others = {"lifetime_years.ignored"}
-            assert set(found) - others == {f"{field.name}.{problem}"}, ascii(cell)
+            assert set(found) - others == {f"{field.name}.{as_a_name(field, problem)}"}, ascii(cell)
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field.name}" for name, field in FIELDS])
 def test_x16_what_is_whole_breaks_none_of_these_rules(name: str, field: Field) -> None:
     whole = {
         Kind.IDENTIFIER: ["0077", "12E5", "5e3", "1.2.3", "a,b", "7700 0000 0000 0011", "#SALE!", "#1", "\u2764\ufe0f",
-                          "1\ufe0f\u20e3", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "O'Neil", "1e-x", "192.168.1"],
-        Kind.TEXT: ["#1", "N/A", "Total", "#SALE!", "a\u200bb"],
+                          "1\ufe0f\u20e3", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "O'Neil", "1e-x", "192.168.1",
+                          "4711E-2", "12E-3",
+                          "12E+6", "00e+1", "5E20", "01E+5", "#", "##", "#Beli!", "#ref!", "#END", "Error:404",
+                          "err:123",
+                          "1.#2", "=#VIP"],
+        Kind.TEXT: ["#1", "N/A", "Total", "#SALE!", "a\u200bb", "Error:404", "err:123", "err:502", "Fehler:502", "#",
+                    "##", "#Beli!", "#nv"],
         Kind.BOOLEAN: ["t", "F", "Y", "n", "on", "OFF", "1", "TRUE"],
         Kind.INTEGER: ["2"],
         Kind.EMAIL: ["a@b.de"],
-        Kind.PHONE: ["+1 (202) 555-0123", "202.555.0123", "+49 30/123456", "(+49) 30 123456"],
+        Kind.PHONE: ["+1 (202) 555-0123", "202.555.0123", "+49 30/123456", "(+49) 30 123456", "0171.1234567",
+                     "06.12345678", "030.901820", "0049.30901820", "202555.0123", "202.5550123"],
     }[field.kind]  # fmt: skip
     problems = {f"{field.name}.{problem}" for problem in BY_KIND[field.kind]} | {f"{field.name}.not_boolean"}
     for cell, found in zip(whole, broken_rules(name, field, whole), strict=True):
         assert not set(found) & problems, ascii(cell)
+
+
+def test_x16_single_quotes_damage_where_most_of_a_column_has_them() -> None:
+    """A leading apostrophe warns, and an apostrophe may be a part of a code."""
+    code = import_types.get("promo_codes").fields[0]
+    for cells, rejected in [
+        (["'A'", "'B'"], [True, True]),
+        (["'A'", "'B'", "C"], [True, True, False]),
+        (["'A'", "'B'", "C", "D"], [False] * 4),
+        (["'90s'", "A"], [False, False]),
+        (["'90s'"], [False]),
+        (["'a' or 'b'", "'c' or 'd'"], [False, False]),
+        (["'it''s'", "'it\\'s'"], [True, True]),
+    ]:
+        rules = [set(found) & {"code.single_quotes", "code.leading_apostrophe"}
+                 for found in broken_rules("promo_codes", code, cells)]  # fmt: skip
+        assert [found == {"code.single_quotes"} for found in rules] == rejected, cells
+        for cell, is_rejected, found in zip(cells, rejected, rules, strict=True):
+            assert is_rejected or found == ({"code.leading_apostrophe"} if cell[0] == "'" else set()), cell
+
+
+@pytest.mark.parametrize("name", ["gift_card_pools", "promo_code_pools"])
+def test_x16_a_name_may_have_the_joiners_of_its_script_and_quotes(name: str) -> None:
+    field = next(field for field in import_types.get(name).fields if field.name == "name")
+    cells = [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+        "a\u200cb",
+        "\u0645\u200d\u0645\u200c\u0645",
+    ]
+    found = list(broken_rules(name, field, cells))
+    assert found[:2] == [{}, {}]
+    assert "U+200C ZERO WIDTH NON-JOINER as its 2nd character" in found[2]["name.invisible_character"]
+    assert "U+200D ZERO WIDTH JOINER as its 2nd character" in found[3]["name.invisible_character"]
+    quoted = ["'Buy one' or 'get one'", "'Summer'"]
+    assert [set(rules) for rules in broken_rules(name, field, quoted)] == [{"name.leading_apostrophe"}] * 2
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,8 @@ def key_rules(field: str, label: str, max_bytes: int) -> list[tuple[str, dict[st
         (
             f"{field}.spreadsheet_number",
             HOLIDAY | {field: "4.00638E+12"},
-            f"{label} '4.00638E+12' was rounded by a spreadsheet and its digits are lost. Format the column as text "
+            f"{label} '4.00638E+12' looks like a number that a program has rounded: its last digits "
+            "may be lost. Format the column as text "
             "and export the file again.",
         ),
         (

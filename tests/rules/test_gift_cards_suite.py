@@ -82,7 +82,8 @@ REJECTED = [
     (
         "card_number.spreadsheet_number",
         CARD | {"card_number": "1.23E+15"},
-        "Card number '1.23E+15' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "Card number '1.23E+15' looks like a number that a program has rounded: its last digits "
+        "may be lost. Format the column as text and "
         "export the file again.",
     ),
     (
@@ -103,7 +104,8 @@ REJECTED = [
     (
         "pool_system_name.spreadsheet_number",
         CARD | {"pool_system_name": "1E+15"},
-        "Pool system name '1E+15' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "Pool system name '1E+15' looks like a number that a program has rounded: its last digits "
+        "may be lost. Format the column as text and "
         "export the file again.",
     ),
     (
@@ -159,7 +161,8 @@ REJECTED = [
     (
         "point_of_contact.spreadsheet_number",
         SOLD | {"point_of_contact": "1.5E+10"},
-        "Point of contact external ID '1.5E+10' was rounded by a spreadsheet and its digits are lost. Format the "
+        "Point of contact external ID '1.5E+10' looks like a number that a program has rounded: its last digits "
+        "may be lost. Format the "
         "column as text and export the file again.",
     ),
     (

@@ -61,7 +61,8 @@ REJECTED = [
     (
         "system_id.spreadsheet_number",
         {"system_id": "4.00638E+12"},
-        "Pool ID '4.00638E+12' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "Pool ID '4.00638E+12' looks like a number that a program has rounded: its last digits "
+        "may be lost. Format the column as text and "
         "export the file again.",
     ),
     too_long("system_id", "Pool ID"),

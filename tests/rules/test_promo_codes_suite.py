@@ -82,7 +82,8 @@ REJECTED = [
     (
         "code.spreadsheet_number",
         CODE | {"code": "4.00638E+12"},
-        "Code '4.00638E+12' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "Code '4.00638E+12' looks like a number that a program has rounded: its last digits "
+        "may be lost. Format the column as text and "
         "export the file again.",
     ),
     ("code.too_long", CODE | {"code": "x" * 1001}, f"Code has more than 1000 characters: '{'x' * 100}...'."),
@@ -101,7 +102,8 @@ REJECTED = [
     (
         "pool.spreadsheet_number",
         CODE | {"pool": "1E+15"},
-        "Promo code pool '1E+15' was rounded by a spreadsheet and its digits are lost. Format the column as text and "
+        "Promo code pool '1E+15' looks like a number that a program has rounded: its last digits "
+        "may be lost. Format the column as text and "
         "export the file again.",
     ),
     (

@@ -83,9 +83,12 @@ def test_a_composed_column_is_not_copied() -> None:
             "Total",
             "TOTAL:",
             "# made by x",
-            "-- x",
+            "#made by x",
+            "-- one two three",
             "--",
-            "; y",
+            "; from the system",
+            "REM exported from x",
+            "SQL> spool off",
         ],
         *[
             "3 rows selected.",
@@ -96,13 +99,37 @@ def test_a_composed_column_is_not_copied() -> None:
             "\u2500\u2500\u2500",
             "count: 3",
         ],
-        *["Rows: 7", "- -", "Grand Total", "\\.", "#Fields: a b", "(12 lignes)", "Summe: 12,50", "sep=;", "1,234 rows"],
+        *[
+            "Rows: 7",
+            "- -",
+            "Grand Total",
+            "\\.",
+            "#Fields: a b",
+            "(12 lignes)",
+            "Summe: 12,50",
+            "sep=;",
+            "1,234 rows returned",
+        ],
+        *[
+            "Total: 5 codes",
+            "Total codes: 5",
+            "(5 codes)",
+            "GRAND TOTAL: 5",
+            "Total\u00a05",
+            "Total 5",
+            "Rows affected: 3",
+        ],
+        *["no rows selected", "Page 1 of 3", "Records: 3  Duplicates: 0  Warnings: 0", "INSERT 0 3", "COPY 3"],
+        *["PL/SQL procedure successfully completed.", "Generated on 2026-01-02 10:00", "Empty set (0.00 sec)"],
+        *["3\u00a0rows\u00a0affected", "# Source: the old shop", "Query OK, 3 rows affected"],
     ],
 )
 def test_pc04a_lines_of_programs_are_no_data(text: str) -> None:
-    assert stray_rows.are_not_data([pa.array(["A-1", text, "B"])]).tolist() == [False, True, False]
-    beside = pa.array(["", "", "x"])
-    assert stray_rows.are_not_data([pa.array([text, text, text]), beside]).tolist() == [True, True, False]
+    assert stray_rows.are_lines_of_programs(pa.array(["A-1", text, "B"])).tolist() == [False, True, False]
+    assert stray_rows.are_lines_of_programs(pa.array([text])).tolist() == [True]
+    beside = pa.array(["", " ", "x"])
+    assert stray_rows.stand_alone(pa.array([text, text, text]), [beside]).tolist() == [True, True, False]
+    assert stray_rows.stand_alone(pa.array([text]), []).tolist() == [True]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +151,34 @@ def test_pc04a_lines_of_programs_are_no_data(text: str) -> None:
             "Totals-1",
         ],
         *["7700 0000 0000 0011", "ROWS", "3 rowsX", "EOFX", "A--", "Anna Total", "5", "\u00e9", "-", "Totality"],
+        *[
+            "--SALE--",
+            "--VIP10",
+            ";)",
+            "// CDN",
+            "# 1 DAD",
+            "#END",
+            "#Source",
+            "#date night",
+            "REM KOOLHAAS",
+            "rem sleep",
+        ],
+        *["SUM 41", "COUNT 10", "TOTAL 20", "20 ROWS", "12 records", "5 riga", "100 LIGNES", "(2 items)", "SQL>1"],
+        *[
+            "CREATED AT HOME",
+            "generated with love",
+            "Made by x",
+            "Made by Anna on 5 May",
+            "NO ROWS",
+            "PAGE 1",
+            "COPY",
+            "total",
+        ],
     ],
 )
 def test_pc04a_what_may_be_a_code_is_data(text: str) -> None:
-    assert stray_rows.are_not_data([pa.array([text, "with blank", "x:y"])]).tolist() == [False] * 3
-    assert stray_rows.are_not_data([pa.array([text])]).tolist() == [False]
+    assert stray_rows.are_lines_of_programs(pa.array([text, "with blank", "x:y"])).tolist() == [False] * 3
+    assert stray_rows.are_lines_of_programs(pa.array([text])).tolist() == [False]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|", " ", "-", "^", "\\", "]", "."])
@@ -149,9 +199,54 @@ def test_pc04a_a_line_of_the_wrong_number_of_cells_is_known_behind_any_delimiter
 
 def test_pc04a_a_customer_named_total_is_one() -> None:
     names = pa.array(["Total", "Total", "----", "Total: 5"])
-    assert stray_rows.are_not_data([names, pa.array(["a@b.de", "x", "a@b.de", "1@2.de"])]).tolist() == [False] * 4
+    assert stray_rows.stand_alone(names, [pa.array(["a@b.de", "x", "a@b.de", "1@2.de"])]).tolist() == [False] * 4
 
 
-def test_x15_a_row_repeats_the_header_where_all_its_columns_do() -> None:
-    texts = {"a": pa.array(["A", "A", "x", "a"]), "b": pa.array([" B ", "C", "B", "B"])}
-    assert stray_rows.repeat_header(texts, {"a": " A", "b": "B"}).tolist() == [True, False, False, False]
+def repeats(header: stray_rows.Header, *columns: list[str | None]) -> list[bool]:
+    cells = [pa.array(column, pa.string()) for column in columns]
+    rows: list[bool] = (header.may_repeat(cells[header.leading]) & header.repeated_by(cells)).tolist()
+    return rows
+
+
+def test_x15_a_row_repeats_the_header_where_all_its_cells_do() -> None:
+    columns = (["A", "A", "x", "a"], [" B ", "C", "B", "B"], ["", None, "", " "])
+    for is_known in (True, False):
+        header = stray_rows.Header([" A", "B", ""], leading=0, is_known=is_known)
+        assert repeats(header, *columns) == [True, False, False, is_known]
+        assert repeats(header, ["4", "A"], ["B", "B"], ["", ""]) == [False, True]
+
+
+def test_x15_a_header_of_one_column_is_known_in_another_case_and_before_other_delimiters() -> None:
+    cells = ["Code", "code", "CODE", "Code;", "Code,,\t|", "Code;Pool", "Coder", "Cod", None]
+    assert repeats(stray_rows.Header(["Code"], leading=0, is_known=True), cells) == [True] * 5 + [False] * 4
+    assert repeats(stray_rows.Header(["Code"], leading=0, is_known=False), cells) == [True] + [False] * 8
+
+
+def test_x16_joiners_are_needed_where_idna_allows_them() -> None:
+    needed = [
+        "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "\u0915\u094d\u200d\u0937",
+        "\u0915\u094d\u200c\u0937",
+    ]
+    others = [
+        "a\u200cb",
+        "a\u200db",
+        "\u200c\u0645",
+        "\u0645\u200d\u0645",
+        "\u0645\u200c",
+        "\u0627\u200c\u0627",
+        "\ufdd0\u200d",
+    ]
+    for text in needed:
+        assert characters.describe_invisible(text) is not None
+        assert characters.describe_invisible(text, is_name=True) is None
+        assert damage.read_identifiers(pa.array([text]), are_names=True).values.to_pylist() == [text]
+        assert damage.read_identifiers(pa.array([text])).problems.to_pylist() == ["invisible_character"]
+        assert damage.describe_invisible(pa.array([text])).to_pylist() == [characters.describe_invisible(text)]
+        bad = f"{text}\u200b"
+        assert damage.describe_invisible(pa.array([bad])).to_pylist() == [
+            "U+200B ZERO WIDTH SPACE as its last character"
+        ]
+    for text in others:
+        assert characters.describe_invisible(text, is_name=True) is not None
+        assert damage.read_identifiers(pa.array([text]), are_names=True).values.to_pylist() == [None]
