@@ -167,12 +167,12 @@ BEGIN
     WHERE twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint)
       AND odd.line NOT IN (SELECT line FROM load_warning);
 
-    INSERT INTO loyalty.gift_card_plain_number (plain_number, card_number)
-    SELECT odd.plain_number, odd.card_number
+    INSERT INTO loyalty.gift_card_plain_number (card_number, plain_number)
+    SELECT odd.card_number, odd.plain_number
     FROM odd
     JOIN loyalty.gift_card AS card USING (card_number)
     WHERE card.import_job_id = (SELECT current_setting('import.job_id')::bigint)
-    ORDER BY odd.plain_number;
+    ORDER BY odd.card_number;
 END
 $$;
 

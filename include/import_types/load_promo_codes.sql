@@ -284,71 +284,67 @@ BEGIN
 END
 $$;
 
--- New codes that look like an earlier row's or another job's (PC-04a): they have a form in common. Codes of ASCII have no
--- other form than themselves; the others are few, and stand with theirs in loyalty.promo_code_look_alike.
+-- New codes that look like an earlier row's or another job's (PC-04a): they have one skeleton. Codes beyond ASCII bring
+-- theirs, first in look_alike_forms, and stand with it in loyalty.promo_code_look_alike; they find stored codes of ASCII,
+-- which have none there, by the texts after it. Of the file's codes of ASCII those alone count that have a skeleton of
+-- these.
 CREATE TEMP TABLE look_alike ON COMMIT DROP AS
-SELECT staged.line, staged.code, form.text COLLATE "C" AS form
+SELECT line, code, look_alike_forms[1] COLLATE "C" AS skeleton, look_alike_forms[2:] AS ascii_texts
 FROM staged
-CROSS JOIN LATERAL unnest(staged.look_alike_forms) AS form (text)
-WHERE staged.look_alike_forms IS NOT NULL
+WHERE look_alike_forms IS NOT NULL
   AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
   AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line);
 DO $$
-DECLARE
-    has_own boolean := EXISTS (SELECT FROM look_alike);
 BEGIN
-    IF EXISTS (SELECT FROM loyalty.promo_code_look_alike) THEN
-        INSERT INTO load_warning
-        SELECT DISTINCT given.line, 'code.lookalike'
-        FROM (
-            SELECT line, code, form FROM look_alike
-            UNION ALL
-            SELECT line, code, code
-            FROM staged
-            WHERE look_alike_forms IS NULL
-              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
-              AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
-        ) AS given
-        JOIN loyalty.promo_code_look_alike AS twin ON twin.form = given.form
-        WHERE twin.code <> given.code;
-    END IF;
-    IF NOT has_own THEN
+    IF NOT EXISTS (SELECT FROM look_alike) AND NOT EXISTS (SELECT FROM loyalty.promo_code_look_alike) THEN
         RETURN;
     END IF;
-
     ANALYZE look_alike;
+
+    INSERT INTO look_alike
+    SELECT line, code, skeleton
+    FROM (
+        SELECT
+            line, code,
+            replace(replace(replace(translate(code, '01I|`', 'Olll'''), 'm', 'rn'), '"', ''''''), '%', 'º/₀') AS skeleton
+        FROM staged
+        WHERE look_alike_forms IS NULL
+          AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+          AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+    ) AS of_ascii
+    WHERE skeleton IN (SELECT skeleton FROM look_alike UNION ALL SELECT skeleton FROM loyalty.promo_code_look_alike);
+
     INSERT INTO load_warning
     SELECT line, 'code.lookalike'
     FROM (
-        SELECT line, row_number() OVER (PARTITION BY form ORDER BY line) AS place
-        FROM (
-            SELECT line, form
-            FROM look_alike
-            UNION ALL
-            SELECT line, code
-            FROM staged
-            WHERE look_alike_forms IS NULL
-              AND code IN (SELECT form FROM look_alike)
-              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
-              AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
-        ) AS member
+        SELECT
+            line, ascii_texts,
+            row_number() OVER earlier AS place,
+            count(ascii_texts) OVER earlier AS beyond_ascii
+        FROM look_alike
+        WINDOW earlier AS (PARTITION BY skeleton ORDER BY line)
     ) AS placed
     WHERE place > 1
-      AND line NOT IN (SELECT line FROM load_warning WHERE rule = 'code.lookalike')
+      AND (ascii_texts IS NOT NULL OR beyond_ascii > 0)
     UNION
     SELECT look_alike.line, 'code.lookalike'
     FROM look_alike
-    JOIN loyalty.promo_code AS twin ON twin.code = look_alike.form
+    JOIN loyalty.promo_code_look_alike AS twin USING (skeleton)
     WHERE twin.code <> look_alike.code
-      AND twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint)
-      AND look_alike.line NOT IN (SELECT line FROM load_warning WHERE rule = 'code.lookalike');
+    UNION
+    SELECT look_alike.line, 'code.lookalike'
+    FROM look_alike
+    CROSS JOIN LATERAL unnest(ascii_texts) AS of_ascii (text)
+    JOIN loyalty.promo_code AS twin ON twin.code = of_ascii.text COLLATE "C"
+    WHERE twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint);
 
-    INSERT INTO loyalty.promo_code_look_alike (form, code)
-    SELECT look_alike.form, look_alike.code
+    INSERT INTO loyalty.promo_code_look_alike (code, skeleton)
+    SELECT look_alike.code, look_alike.skeleton
     FROM look_alike
     JOIN loyalty.promo_code AS code USING (code)
-    WHERE code.import_job_id = (SELECT current_setting('import.job_id')::bigint)
-    ORDER BY look_alike.form, look_alike.code;
+    WHERE look_alike.ascii_texts IS NOT NULL
+      AND code.import_job_id = (SELECT current_setting('import.job_id')::bigint)
+    ORDER BY look_alike.code;
 END
 $$;
 

@@ -166,8 +166,8 @@ PROMO_CODES = ImportType(
         ),
         LoadRule(
             "code.lookalike",
-            "Another code of the project looks like this one: one of them has letters of another alphabet, or other "
-            "dashes or blanks. Whoever types it may get the other one.",
+            "This code looks like another code of the project: characters that look alike, or other dashes or blanks. "
+            "Whoever types it may get the other one.",
             "PC-04a",
             severity="warning",
         ),

@@ -25,7 +25,7 @@ from include.importing.runtime import Runtime
 from include.importing.spooling import temporary_file
 from include.importing.stages import repeat_on_conflict, stage, values_hidden
 from include.importing.suites import Share
-from include.importing.validation import FIRST_LINES, WRAPPED_CELLS, refuse_other_project, stage_chunk
+from include.importing.validation import FIRST_LINES, WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
 from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
 
@@ -158,7 +158,8 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
     """Load the valid rows of a job, once.
 
     Everything commits together or not at all. A job that has loaded, or has finished its dry run, is left as it is;
-    chunks whose staging table is missing or was emptied by a database crash are judged again first. Rolled back because
+    chunks whose staging table is missing, was emptied by a database crash or is of another version are judged again
+    first. Rolled back because
     another transaction was in its way, it is repeated; the load statement knows by the setting `import.attempt`.
 
     Raises:
@@ -254,7 +255,9 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
 
 
 def _restage(runtime: Runtime, connection: Connection, job: Job) -> None:
-    real = staging.staged_rows(connection, job.id)
+    import_type = import_types.get(job.import_type)
+    fields = import_type.read_fields(runtime.project, ColumnMapping.from_json(job.mapping or {}))
+    real = staging.staged_rows(connection, job.id, staging_columns(import_type, fields))
     for chunk in jobs.chunks(connection, job.id):
         if chunk.rows_staged is None or real.get(chunk.number) != chunk.rows_staged:
             stage_chunk(runtime, connection, job, chunk)

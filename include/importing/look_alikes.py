@@ -10,7 +10,7 @@ form.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from itertools import islice, product
 from pathlib import Path
@@ -23,8 +23,10 @@ import pyarrow.compute as pc
 from include.importing.cells import view
 
 CONFUSABLES = Path(__file__).with_name("confusables.txt")
-MOST_FORMS = 64
-"""Texts of ASCII that one code is compared with: each character that looks like several has them all, up to here."""
+MOST_TEXTS = 64
+"""Texts of ASCII that one code is looked up by: each character that looks like several has them all, up to here."""
+_BETWEEN = "\ud800"
+"""Stands between texts that are turned at once: half a surrogate pair, which no text of Arrow's holds."""
 
 _BLANKS_AND_DASHES = r"[\s\x{0085}\p{Z}\p{Pd}\x{2212}]+"
 
@@ -52,33 +54,59 @@ def plain_numbers(numbers: pa.StringArray) -> pa.StringArray:
 
 
 def look_alike_forms(codes: pa.StringArray) -> pa.StringArray:
-    """Return what each code looks like, as an array of PostgreSQL's in text; null for codes of ASCII alone.
+    """Return each code's skeleton, then the texts of ASCII that it looks like, as an array of PostgreSQL's in text.
 
-    Two codes look alike when they have a form in common; a code of ASCII has itself. Two of ASCII that look alike (`0`
-    and `O`) are not compared: people can type them.
+    Null for codes of ASCII alone. Two codes look alike when they have one skeleton; those of ASCII are stored without
+    theirs, so they are looked up by the texts. Two of ASCII that look alike (`0` and `O`) are not compared: people can
+    type them.
     """
     rows = _rows_with(codes, _NOT_ASCII)
     if not len(rows):
         return pa.nulls(len(codes), pa.string())
-    forms = [_as_array(list_forms(code)) for code in codes.take(pa.array(rows)).to_pylist()]
+    odd = codes.take(pa.array(rows)).to_pylist()
+    forms = [_as_array([form, *texts]) for form, texts in zip(skeletons(odd), _ascii_texts(odd), strict=True)]
     return _spread(pa.array(forms, pa.string()), rows, len(codes))
 
 
-def list_forms(code: str) -> list[str]:
-    """Return what a code that is not of ASCII alone looks like: its skeleton, and texts of ASCII, each once."""
-    options = [[character] if character.isascii() else _ascii_options(character) for character in code]
-    texts = ["".join(parts) for parts in islice(product(*options), MOST_FORMS)]
-    return list(dict.fromkeys([skeleton(code), *texts]))
-
-
-def skeleton(text: str) -> str:
-    """Return the skeleton of a text: two that look alike have the same (UTS #39, section 4).
+def skeletons(texts: Sequence[str]) -> list[str]:
+    """Return the skeletons of texts: two that look alike have the same (UTS #39, section 4).
 
     Full-width and other compatible characters are taken for what they stand for, of which the standard leaves out some.
     """
+    joined = _BETWEEN.join(texts).translate(_skeletons())
+    return unicodedata.normalize("NFD", joined).split(_BETWEEN) if texts else []
+
+
+def _ascii_texts(codes: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the texts of ASCII that each code looks like; nearly all codes have a character that looks like none."""
+    likeliest = _BETWEEN.join(codes).translate(_likeliest()).split(_BETWEEN)
+    for code, text in zip(codes, likeliest, strict=True):
+        options = [_ascii_options(character) for character in code] if text.isascii() else [[]]
+        yield ["".join(parts) for parts in islice(product(*options), MOST_TEXTS)]
+
+
+class _ByCharacter(dict[int, str]):
+    """A table for `str.translate` that is made as characters come: of a million there are a few dozen in use."""
+
+    def __init__(self, make: Callable[[str], str]) -> None:
+        self._make = make
+
+    def __missing__(self, point: int) -> str:
+        self[point] = self._make(chr(point))
+        return self[point]
+
+
+@cache
+def _skeletons() -> _ByCharacter:
     prototypes, _ = _confusables()
-    decomposed = unicodedata.normalize("NFKD", text)
-    return unicodedata.normalize("NFD", "".join(prototypes.get(character, character) for character in decomposed))
+    return _ByCharacter(
+        lambda character: "".join(prototypes.get(part, part) for part in unicodedata.normalize("NFKD", character))
+    )
+
+
+@cache
+def _likeliest() -> _ByCharacter:
+    return _ByCharacter(lambda character: next(iter(_ascii_options(character)), character))
 
 
 @cache
@@ -98,11 +126,13 @@ def _confusables() -> tuple[dict[str, str], dict[str, list[str]]]:
 
 @cache
 def _ascii_options(character: str) -> list[str]:
-    """Return the texts of ASCII that a character looks like, the likeliest first; else what it looks like."""
-    prototype = skeleton(character)
+    """Return the texts of ASCII that a character looks like, the likeliest first; one of ASCII is taken for itself."""
+    if character.isascii():
+        return [character]
+    prototype = unicodedata.normalize("NFD", _skeletons()[ord(character)])
     _, of_ascii = _confusables()
     tried = [unicodedata.normalize("NFKC", character), prototype, *of_ascii.get(prototype, ())]
-    return list(dict.fromkeys(text for text in tried if text.isascii())) or [prototype]
+    return list(dict.fromkeys(text for text in tried if text.isascii()))
 
 
 def _rows_with(texts: pa.StringArray, table: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

@@ -88,16 +88,23 @@ def _table_oids(connection: Connection, job_id: int) -> dict[int, str]:
     return {int(name.rsplit("_", 1)[1]): name for name in names}
 
 
-def staged_rows(connection: Connection, job_id: int) -> dict[int, int]:
-    """Return how many rows each staged chunk really holds.
+def staged_rows(connection: Connection, job_id: int, columns: Mapping[str, str]) -> dict[int, int]:
+    """Return how many rows each staged chunk really holds, of those whose table has all columns and no other.
 
-    Unlogged tables are emptied by a database crash: what the ledger says was staged must be counted again.
+    Unlogged tables are emptied by a database crash: what the ledger says was staged must be counted again. And a job
+    that waited over an upgrade has the columns of the version before.
+
+    Args:
+        columns: the type's own, as for `create_table`.
     """
     counts = {}
     for number, name in _table_oids(connection, job_id).items():
         with driver(connection).cursor() as cursor:
-            cursor.execute(SQL("SELECT count(*) FROM {}").format(Identifier("staging", name)))
-            counts[number] = cursor.fetchone()[0]
+            table = Identifier("staging", name)
+            cursor.execute(SQL("SELECT * FROM {} LIMIT 0").format(table))
+            if {column.name for column in cursor.description or ()} == {*ROW_COLUMNS, *columns}:
+                cursor.execute(SQL("SELECT count(*) FROM {}").format(table))
+                counts[number] = cursor.fetchone()[0]
     return counts
 
 

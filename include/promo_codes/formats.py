@@ -48,6 +48,11 @@ class CodeFormat:
         """How many codes there are that look so."""
         return int(len(self.alphabet) ** self.free_length)
 
+    @property
+    def is_ascii(self) -> bool:
+        """Whether all characters of its codes are ASCII's."""
+        return f"{self.prefix}{self.alphabet}{self.suffix}".isascii()
+
     def key(self, master: bytes) -> bytes:
         """Return the key of this format alone, 32 bytes: formats that share characters share no order of codes."""
         parameters = json.dumps([self.name, "".join(sorted(self.alphabet)), self.length, self.prefix, self.suffix])

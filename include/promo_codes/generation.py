@@ -21,6 +21,7 @@ from typing import Any
 import psycopg2.errors
 import sqlalchemy as sa
 from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
@@ -93,6 +94,10 @@ WITH fresh AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM added), count(*), max(fresh.position)
 FROM fresh
+"""
+_WRITE_SKELETONS = """
+INSERT INTO loyalty.promo_code_look_alike (code, skeleton) VALUES %s
+ON CONFLICT ON CONSTRAINT promo_code_look_alike_pkey DO NOTHING
 """
 
 
@@ -619,9 +624,21 @@ class _Walk:
         return io.BytesIO(write_codes(self._format, self._key, numbers, row_end))
 
     def _advance(self, *, walked: int, added: int) -> None:
+        if not self._format.is_ascii:
+            self._write_skeletons(self._permutation.numbers(self.next_index, self.next_index + walked))
         self.next_index += walked
         self.added += added
         self._present += added
+
+    def _write_skeletons(self, numbers: Numbers) -> None:
+        """Write what codes look like; each of them is there by now, though not all by this generation (PC-04a)."""
+        from include.importing.look_alikes import skeletons  # pyarrow, which no DAG needs when it is parsed
+
+        lines = write_codes(self._format, self._key, numbers, "\n").decode().replace(r"\\", "\\").split("\n")
+        codes = [code for code in lines if not code.isascii()]
+        rows = list(zip(codes, skeletons(codes), strict=True))
+        if rows:
+            execute_values(self._cursor, _WRITE_SKELETONS, rows, page_size=1000)
 
 
 def _escape(text: str) -> str:

@@ -426,6 +426,8 @@ def test_codes_of_any_characters_in_pools_of_any_name(shop: Shop, alphabet: str,
     assert shop.generate(pool, half, format="odd").added == half
     assert shop.generate(pool, len(alphabet) ** 4 - half, format="odd copied").added  # codes of the first are skipped
     assert set(shop.codes(pool)) == {prefix + "".join(each) for each in itertools.product(alphabet, repeat=4)}
+    beyond_ascii = {code for code in shop.codes(pool) if not code.isascii()}
+    assert beyond_ascii == {code for (code,) in shop.query("SELECT code FROM loyalty.promo_code_look_alike")}  # PC-04a
 
 
 def test_long_codes_are_as_long_as_the_format_says(shop: Shop):

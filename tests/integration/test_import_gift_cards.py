@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -488,6 +489,15 @@ def test_pc04a_twins_of_earlier_cards_warn_in_either_direction(stocked: Site):
     assert counts(result) == {"read": 6, "inserted": 5, "unchanged": 1}
     again = stocked.cards("12-34,flexible_gift,1", "5678,flexible_gift,1", "56 78,flexible_gift,10")
     assert (counts(again), again.warnings) == ({"read": 3, "unchanged": 3}, [])
+
+
+def test_value_formats_long_numbers_with_dashes_load_and_have_twins(stocked: Site):
+    """An index holds no two texts of 2,600 bytes in one row (X-07)."""
+    signs = random.Random(1)
+    long = "".join(chr(signs.randrange(0x4E00, 0x9FA6)) for _ in range(860))
+    assert counts(stocked.cards(f"x-{long},flexible_gift,1", "1,flexible_gift,1")) == {"read": 2, "inserted": 2}
+    result = stocked.cards(f"x {long},flexible_gift,1", f"X{long},flexible_gift,1")
+    assert (twins(result), counts(result)) == ([2, 3], {"read": 2, "inserted": 2})
 
 
 def test_pc04a_neither_rejected_rows_nor_dry_runs_leave_a_twin(stocked: Site):

@@ -21,6 +21,7 @@ from include.importing.inspection import inspect_file
 from include.importing.jobs import JobResult
 from include.importing.landing import take_file
 from include.importing.loading import load_rows
+from include.importing.look_alikes import skeletons
 from include.importing.validation import validate_chunk
 from include.warehouse.embedded import EmbeddedServer
 from tests.conftest import TEMPLATE, database, engines_of
@@ -484,6 +485,36 @@ def test_pc04a_codes_that_look_like_earlier_ones_warn_in_either_direction(site: 
     assert counts(result) == {"read": 5, "inserted": 4, "unchanged": 1}
     again = load(site, "PUBTEN,a,,,,", "MAY-MA,a,,,,")
     assert (counts(again), again.warnings) == ({"read": 2, "unchanged": 2}, [])
+
+
+def unlike_each_other(length: int, count: int) -> list[str]:
+    """Return texts of random Chinese characters, which no index can write shorter."""
+    signs = random.Random(length)
+    return ["".join(chr(signs.randrange(0x4E00, 0x9FA6)) for _ in range(length)) for _ in range(count)]
+
+
+def test_value_formats_long_codes_beyond_ascii_load_and_are_compared(site: Site):
+    """Up to the 2,600 bytes that a code may have; an index holds no two of them in one row (X-07)."""
+    long, longer = unlike_each_other(500, 1) + unlike_each_other(866, 1)
+    assert counts(load(site, f"{long},a,,,,", f"{longer},a,,,,", "OK1,a,,,,")) == {"read": 3, "inserted": 3}
+    rows = ["\u0422" * 1000, "T" * 1000, long, long[:-1]]
+    result = load(site, *(f"{code},a,,,," for code in rows))
+    assert counts(result) == {"read": 4, "inserted": 3, "unchanged": 1}
+    assert lines_of(result, "code.lookalike") == [3]
+
+
+def test_pc04a_codes_of_ascii_have_in_sql_the_skeletons_that_they_have_in_python(site: Site):
+    codes = [f"a{chr(point)}z" for point in range(0x21, 0x7F) if chr(point) not in '",']
+    load(site, *(f"{code.replace('a', chr(0x430))},a,,,," for code in codes))
+    earlier = [skeleton for (skeleton,) in site.query("SELECT skeleton FROM loyalty.promo_code_look_alike")]
+    assert sorted(earlier) == sorted(skeletons(codes))
+    result = load(site, *(f"{code},a,,,," for code in codes))
+    assert warnings(result)["code.lookalike"] == len(codes)
+
+
+def test_pc04a_codes_of_ascii_are_no_look_alikes_of_each_other(site: Site):
+    result = load(site, "AO,a,,,,", "A0,a,,,,", "\u0410O,a,,,,", "\u04100,a,,,,", "BO,a,,,,", "B0,a,,,,")
+    assert lines_of(result, "code.lookalike") == [4, 5]
 
 
 def test_pc04a_neither_rejected_rows_nor_dry_runs_leave_a_look_alike(site: Site):

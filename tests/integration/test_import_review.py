@@ -584,6 +584,16 @@ def test_staging_lost_while_a_person_thinks_is_filled_again(stocked: Site):
     assert counts(waiting.end()) == COUNTS
 
 
+@pytest.mark.parametrize("change", ["DROP COLUMN plain_number", "ADD COLUMN of_former_days text"])
+def test_x14_staging_of_another_version_is_filled_again(stocked: Site, change: str):
+    """A job may wait for its review while the project is upgraded."""
+    waiting = reviewed(stocked)
+    waiting.put()
+    stocked.query(f"ALTER TABLE staging.job_{waiting.job}_chunk_0 {change}")
+    waiting.answer()
+    assert counts(waiting.end()) == COUNTS
+
+
 # -- the gate
 
 

@@ -1,5 +1,6 @@
 """The migrations: run from anywhere, any number of times, by several processes at once, whole or not at all."""
 
+import random
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +10,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from include.importing.errors import ConfigurationError
+from include.importing.look_alikes import skeletons
 from include.warehouse import migrations
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate, newest_revision
@@ -138,27 +140,31 @@ def test_x16_customers_who_would_become_one_refuse_the_migration_by_number_and_n
         assert connection.scalar(text("SELECT email FROM loyalty.customer WHERE id = 7")) == "ann@xn--mnchen-3ya.de"
 
 
-def test_pc04a_codes_and_cards_of_former_days_have_their_forms(empty_database):
+def test_pc04a_codes_and_cards_of_former_days_have_their_forms_however_long_they_are(empty_database):
+    signs = random.Random(1)
+    long = "".join(chr(signs.randrange(0x4E00, 0x9FA6)) for _ in range(860))
     at_0008(
         empty_database,
         "INSERT INTO loyalty.brand VALUES ('Acme')",
         "INSERT INTO loyalty.external_system VALUES ('pos')",
-        "INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('a', 'A')",
+        "INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('a', 'A'), ('b', 'B')",
         "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) "
-        "VALUES ('PUB–1', 'a', 1), ('PLAIN', 'a', 1), ('pläin', 'a', 1)",
+        f"VALUES ('PUB–1', 'a', 1), ('PLAIN', 'a', 1), ('pläin', 'a', 1), ('{long}', 'a', 1)",
+        "INSERT INTO loyalty.promo_code (code, pool_system_id, generation_id) VALUES ('ПУБ', 'b', 1)",
         "INSERT INTO loyalty.gift_card_pool (system_name, name, supports_arbitrary_value, supports_partial_redemption, "
         "product_external_id, product_external_system, brand, cvv_required) "
         "VALUES ('g', 'G', true, true, '1', 'pos', 'Acme', false)",
         "INSERT INTO loyalty.gift_card (card_number, pool_system_name, balance) "
-        "VALUES ('12 34-a', 'g', 1), ('1234', 'g', 1), ('ABC', 'g', 1), ('1/2', 'g', 1)",
+        "VALUES ('12 34-a', 'g', 1), ('1234', 'g', 1), ('ABC', 'g', 1), ('1/2', 'g', 1), "
+        f"('{long}-1', 'g', 1)",
     )
     migrate(empty_database.owner)
     with empty_database.owner.begin() as connection:
-        forms = connection.execute(text("SELECT form, code FROM loyalty.promo_code_look_alike")).all()
-        numbers = connection.execute(text("SELECT * FROM loyalty.gift_card_plain_number")).all()
-    assert {(form, code) for form, code in forms if form.isascii()} == {("PUB-1", "PUB–1"), ("PUB-l", "PUB–1")}
-    assert {code for _, code in forms} == {"PUB–1", "pläin"}
-    assert [tuple(row) for row in numbers] == [("1234A", "12 34-a")]
+        forms = connection.execute(text("SELECT code, skeleton FROM loyalty.promo_code_look_alike")).all()
+        numbers = connection.execute(text("SELECT card_number, plain_number FROM loyalty.gift_card_plain_number")).all()
+    assert dict(forms)["PUB–1"] == "PUB-l"
+    assert dict(forms) == {code: skeletons([code])[0] for code in ("PUB–1", "pläin", "ПУБ", long)}
+    assert dict(numbers) == {"12 34-a": "1234A", f"{long}-1": f"{long}1"}
 
 
 def test_every_text_key_compares_bytes(warehouse):

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from include.importing.emails import as_stored
 from include.importing.errors import ConfigurationError
-from include.importing.look_alikes import list_forms, plain_numbers
+from include.importing.look_alikes import plain_numbers, skeletons
 from include.warehouse.migrations import run_function_files, run_sql
 
 revision = "0009"
@@ -34,21 +34,21 @@ COMMENT ON COLUMN loyalty.customer.email IS
 """
 
 # Written with their codes and cards, for those alone that have another form than themselves. No references: codes and
-# cards are never deleted.
+# cards are never deleted. Hash indexes, since a form may be longer than what a row of a btree holds.
 FORMS = """
 CREATE TABLE loyalty.promo_code_look_alike (
-    form text COLLATE "C" NOT NULL,
-    code text COLLATE "C" NOT NULL,
-    CONSTRAINT promo_code_look_alike_pkey PRIMARY KEY (form, code)
+    code text COLLATE "C" CONSTRAINT promo_code_look_alike_pkey PRIMARY KEY,
+    skeleton text COLLATE "C" NOT NULL
 );
+CREATE INDEX promo_code_look_alike_skeleton ON loyalty.promo_code_look_alike USING hash (skeleton);
 COMMENT ON TABLE loyalty.promo_code_look_alike IS
-    'What uploaded codes with characters beyond ASCII look like: skeletons and texts of ASCII (PC-04a). '
-    'include/importing/look_alikes.py makes the forms.';
+    'What codes with characters beyond ASCII look like: their skeletons, made by include/importing/look_alikes.py '
+    '(PC-04a).';
 CREATE TABLE loyalty.gift_card_plain_number (
-    plain_number text COLLATE "C" NOT NULL,
-    card_number text COLLATE "C" NOT NULL,
-    CONSTRAINT gift_card_plain_number_pkey PRIMARY KEY (plain_number, card_number)
+    card_number text COLLATE "C" CONSTRAINT gift_card_plain_number_pkey PRIMARY KEY,
+    plain_number text COLLATE "C" NOT NULL
 );
+CREATE INDEX gift_card_plain_number_plain_number ON loyalty.gift_card_plain_number USING hash (plain_number);
 COMMENT ON TABLE loyalty.gift_card_plain_number IS
     'Cards whose number has blanks, dashes or small letters, with the number without them (PC-04a).';
 """
@@ -89,14 +89,14 @@ def upgrade() -> None:
         run_sql(connection, statements)
     _fill(
         connection,
-        "SELECT code FROM loyalty.promo_code WHERE import_job_id IS NOT NULL AND octet_length(code) <> length(code)",
-        "INSERT INTO loyalty.promo_code_look_alike (form, code) VALUES %s",
-        lambda codes: [(form, code) for code in codes for form in list_forms(code)],
+        "SELECT code FROM loyalty.promo_code WHERE octet_length(code) <> length(code)",
+        "INSERT INTO loyalty.promo_code_look_alike (code, skeleton) VALUES %s",
+        lambda codes: list(zip(codes, skeletons(codes), strict=True)),
     )
     _fill(
         connection,
         "SELECT card_number FROM loyalty.gift_card WHERE card_number ~ '[^0-9A-Z]'",
-        "INSERT INTO loyalty.gift_card_plain_number (plain_number, card_number) VALUES %s",
+        "INSERT INTO loyalty.gift_card_plain_number (card_number, plain_number) VALUES %s",
         _plain_rows,
     )
     run_function_files(connection, "gift_card_changes", "sell_gift_card", "redeem_gift_card")
@@ -132,7 +132,7 @@ def _refuse_shared_emails(connection: Connection) -> None:
 
 def _plain_rows(numbers: Sequence[str]) -> list[tuple[str, str]]:
     plain = plain_numbers(pa.array(numbers, pa.string())).to_pylist()
-    return [(form, number) for form, number in zip(plain, numbers, strict=True) if form is not None]
+    return [(number, form) for form, number in zip(plain, numbers, strict=True) if form is not None]
 
 
 def _fill(
