@@ -89,7 +89,7 @@ short numbers of cards the amounts."""
 WORDS_OF_ANY_KIND = (
     {Look.PERSON, Look.PLACE}, {Look.PERSON, Look.TEXT}, {Look.PLACE, Look.TEXT}, {Look.FULL_NAME, Look.TEXT},
 )  # fmt: skip
-"""Names, places and the texts of a custom field: nothing tells them apart, so an exchange of these is never suspected."""
+"""Names, places and the texts of a custom field: nothing tells them apart, so their exchange is never suspected."""
 _SPEAKING = (Form.EMAIL, Form.DATE, Form.AMOUNT, Form.YES_NO)
 """Forms that no free text and no identifier usually has."""
 
