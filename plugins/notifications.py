@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 from airflow.sdk import BaseNotifier
 from mails import Mail, mail_subscribers, page_url, run_url
@@ -308,7 +308,7 @@ def mail_of_alert(alert: Alert, run: str) -> Mail:
         },
         advice=f"{advice_of(alert)} The next mail comes only after the pool has recovered.",
         links={
-            "Pool": page_url(f"/pools/promo-codes/{quote(alert.pool, safe='', errors='replace')}"),
+            "Pool": page_url(f"/pools/promo-codes?{urlencode({'id': alert.pool}, errors='replace')}"),
             "Run in Airflow": run,
         },
     )
