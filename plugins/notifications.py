@@ -41,6 +41,8 @@ RETRY_ADVICE = {
     "been imported. Then import the rejected rows again.",
     Outcome.NOTHING_LOADED: "Check that each column was read as the right field, and that what the rows refer to has "
     "been imported. Then import the file again.",
+    Outcome.NOBODY_FOUND: "No row is about a customer who is there. Check that the right column identifies them, or "
+    "import the customers first. Then import the file again.",
     "refused": "Nothing was loaded. The file is kept with the import: correct it, or its settings, and import it "
     "again.",
     "failed": "See that warehouse and storage answer, then clear the first red task of the run with everything "
@@ -168,9 +170,9 @@ def needs_attention(result: Mapping[str, Any]) -> bool:
     if result["state"] == "cancelled":  # somebody who rejects a file knows; a time limit nobody notices
         return bool(result["reason"]) and result["reason"]["rule"] != "review.rejected"
     rows = counts_of(result)
-    return (
-        result["state"] in ("refused", "failed") or rows.rejected > 0 or outcome_of(result["state"], rows) in ALARMING
-    )
+    if result["state"] in ("refused", "failed") or rows.rejected > 0:
+        return True
+    return outcome_of(result["state"], rows) == Outcome.NOBODY_FOUND
 
 
 def unknown_result(context: Context) -> dict[str, Any]:
@@ -204,9 +206,11 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     elif result["state"] == "failed":
         what = "import failed"
     elif result["state"] == "cancelled":
-        what = "not loaded: its review ended without an answer"
+        what = "not loaded: its review ended without an approval"
     if result.get("is_dry_run"):
         what = f"dry run: {what}"
+    is_expected = outcome in ALARMING and result.get("has_approved_rejects")  # by the person who has approved the load
+    advice = RETRY_ADVICE.get(Outcome.SOME_REJECTED if is_expected else outcome, "")
     name, job = result["file"] or result["type"], result.get("job")
     is_unknown = result["type"] == UNKNOWN_TYPE
     counts = [f"{count:,} {word.replace('_', ' ')}" for word, count in vars(rows).items() if count]
@@ -227,7 +231,7 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
             "Rows": ", ".join(counts),
         },
         points={heading: lines for heading, lines in points.items() if lines},
-        advice=UNKNOWN_ADVICE if is_unknown else RETRY_ADVICE.get(outcome, ""),
+        advice=UNKNOWN_ADVICE if is_unknown else advice,
         links=links | {"Run in Airflow": run},
     )
 

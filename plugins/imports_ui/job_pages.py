@@ -100,6 +100,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         label=NO_TYPE if is_unknown else import_types.get(job.import_type).label,
         is_unknown=is_unknown,
         summary=summarise(job.state, job.counts).capitalize(),
+        are_rejects_approved=jobs.are_rejects_approved(reviews, job.rows_rejected),
         run_url=_run_url(job),
         looks_again_after=history.seconds_to_next_look(job),
         can_launch=is_launchable,
