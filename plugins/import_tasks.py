@@ -211,8 +211,9 @@ def write_report() -> None:
 def close_job() -> dict[str, Any]:
     """Put the file into the archive or the quarantine, and end the run as the job ended; no job stays open (X-12).
 
-    It must fail after a refusal or a failure, and where most rows were rejected or nothing was loaded: a last task that
-    succeeds would turn the whole run green. Whether it fails or not, one mail is sent.
+    It must fail after a refusal or a failure, and where most rows were rejected or nothing was loaded, unless a person
+    has approved that: a last task that succeeds would turn the whole run green. Whether it fails or not, one mail is
+    sent.
     """
     from include.importing import reporting
 
@@ -230,7 +231,7 @@ def close_job() -> dict[str, Any]:
         raise AirflowFailException(f"{result['file']} is {result['state']}: {result['reason']['message']}")
     if failure:
         raise AirflowFailException(f"{result['file']} is {result['state']}, but: {failure}")
-    if closed.outcome in ALARMING and not closed.is_dry_run:
+    if closed.outcome in ALARMING and not (closed.is_dry_run or closed.has_approved_rejects):
         raise AirflowFailException(f"{result['file']}: {summarise(closed.state, closed.rows, is_dry_run=False)}")
     return {"state": result["state"], **result["rows"]}
 

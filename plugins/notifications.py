@@ -45,6 +45,8 @@ RETRY_ADVICE = {
     "been imported. Then import the rejected rows again.",
     Outcome.NOTHING_LOADED: "Check that each column was read as the right field, and that what the rows refer to has "
     "been imported. Then import the file again.",
+    Outcome.NOBODY_FOUND: "No row is about a customer who is there. Check that the right column identifies them, or "
+    "import the customers first. Then import the file again.",
     "refused": "Nothing was loaded. The file is kept with the import: correct it, or its settings, and import it "
     "again.",
     "failed": "See that warehouse and storage answer, then clear the first red task of the run with everything "
@@ -172,9 +174,9 @@ def needs_attention(result: Mapping[str, Any]) -> bool:
     if result["state"] == "cancelled":  # somebody who rejects a file knows; a time limit nobody notices
         return bool(result["reason"]) and result["reason"]["rule"] != "review.rejected"
     rows = counts_of(result)
-    return (
-        result["state"] in ("refused", "failed") or rows.rejected > 0 or outcome_of(result["state"], rows) in ALARMING
-    )
+    if result["state"] in ("refused", "failed") or rows.rejected > 0:
+        return True
+    return outcome_of(result["state"], rows) == Outcome.NOBODY_FOUND
 
 
 def unknown_result(context: Context) -> dict[str, Any]:
@@ -204,6 +206,8 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     outcome = outcome_of(result["state"], rows)
     name, job = result["file"] or result["type"], result.get("job")
     is_dry_run = bool(result.get("is_dry_run"))
+    is_expected = outcome in ALARMING and result.get("has_approved_rejects")  # by the person who has approved the load
+    advice = RETRY_ADVICE.get(Outcome.SOME_REJECTED if is_expected else outcome, "")
     what = summarise(result["state"], rows, is_dry_run=is_dry_run)
     if result["state"] == "failed":
         what = "import failed"
@@ -230,7 +234,7 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
             "Rows": ", ".join(counts),
         },
         points={heading: lines for heading, lines in points.items() if lines},
-        advice=UNKNOWN_ADVICE if is_unknown else RETRY_ADVICE.get(outcome, ""),
+        advice=UNKNOWN_ADVICE if is_unknown else advice,
         links=links | {"Run in Airflow": run},
     )
 

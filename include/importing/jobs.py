@@ -228,7 +228,11 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job tells the world: no cell values, safe for logs and XCom (X-20)."""
+    """What a job tells the world: no cell values, safe for logs and XCom (X-20).
+
+    Args:
+        has_approved_rejects: see `are_rejects_approved`.
+    """
 
     job: int
     type: str
@@ -246,6 +250,7 @@ class JobResult:
     rejects_open: int = 0
     rejects_fixed: int = 0
     is_dry_run: bool = False
+    has_approved_rejects: bool = False
 
     @property
     def outcome(self) -> str:
@@ -497,6 +502,17 @@ def reviews(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
     return connection.execute(query).all()
 
 
+def are_rejects_approved(asked: Sequence[sa.Row[Any]], rejected: int | None) -> bool:
+    """Tell whether a person has launched a load of which as many rejects were shown as it has come to (X-06).
+
+    Args:
+        asked: what `reviews` gave.
+    """
+    launched = [row for row in asked if row.answer == "launch" and row.problem is None]
+    is_shown = bool(launched) and launched[-1].mapping is None and launched[-1].counts is not None
+    return is_shown and bool(rejected) and (rejected or 0) <= launched[-1].counts["rejected"]
+
+
 def last_good_header(connection: Connection, job: Job, place: str) -> list[str] | None:
     """Return the header of the last file of the same type that was loaded from the same folder; None without one.
 
@@ -539,6 +555,7 @@ def result(connection: Connection, job_id: int) -> JobResult:
         rejects_open=total - fixed,
         rejects_fixed=fixed,
         is_dry_run=job.is_dry_run,
+        has_approved_rejects=are_rejects_approved(reviews(connection, job_id), job.rows_rejected),
     )
 
 

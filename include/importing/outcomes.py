@@ -24,11 +24,12 @@ class Outcome(StrEnum):
     SOME_REJECTED = "some_rejected"
     MOSTLY_REJECTED = "mostly_rejected"
     NOTHING_LOADED = "nothing_loaded"
+    NOBODY_FOUND = "nobody_found"
     EMPTY = "empty"
 
 
 ALARMING = (Outcome.MOSTLY_REJECTED, Outcome.NOTHING_LOADED)
-"""Turn a run red, unless it was a dry run."""
+"""Turn a run red, unless it was a dry run or a person has approved the load with as many rejects."""
 
 
 _REHEARSED = {
@@ -65,7 +66,7 @@ def outcome_of(state: str, rows: Counts) -> str:
     if rows.read == 0:
         return Outcome.EMPTY
     if rows.read == rows.rejected + rows.not_found:
-        return Outcome.NOTHING_LOADED
+        return Outcome.NOTHING_LOADED if rows.rejected else Outcome.NOBODY_FOUND
     if rows.rejected == 0:
         return Outcome.LOADED
     return Outcome.MOSTLY_REJECTED if MOST * rows.rejected > rows.read else Outcome.SOME_REJECTED
@@ -81,7 +82,8 @@ def has_outcome(job: sa.Table, wanted: str) -> ColumnElement[bool]:
         Outcome.LOADED: (_COMPLETED[:1], is_loaded),
         Outcome.SOME_REJECTED: (_COMPLETED[1:], is_loaded & ~is_most),
         Outcome.MOSTLY_REJECTED: (_COMPLETED[1:], is_loaded & is_most),
-        Outcome.NOTHING_LOADED: (_COMPLETED, (read > 0) & ~is_loaded),
+        Outcome.NOTHING_LOADED: (_COMPLETED[1:], ~is_loaded),
+        Outcome.NOBODY_FOUND: (_COMPLETED[:1], (read > 0) & ~is_loaded),
         Outcome.EMPTY: (_COMPLETED[:1], read == 0),
     }
     if wanted not in conditions:
@@ -107,6 +109,8 @@ def summarise(state: str, rows: Counts, *, is_dry_run: bool) -> str:
     lost = [f"{count:,} {name}" for name, count in others.items() if count]
     if outcome == Outcome.NOTHING_LOADED:
         return f"nothing {'would load' if is_dry_run else 'loaded'} of {counted(rows.read)}: {', '.join(lost)}"
+    if outcome == Outcome.NOBODY_FOUND:
+        return f"nothing {'would be edited' if is_dry_run else 'edited'} of {counted(rows.read)}: {', '.join(lost)}"
     loaded = rows.read - rows.rejected - rows.not_found
     share = f"{loaded:,} of {counted(rows.read)}" if lost else counted(loaded)
     return ", ".join([f"{share} {'would load' if is_dry_run else 'loaded'}", *lost])

@@ -103,6 +103,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         is_unknown=is_unknown,
         is_left_in_place=is_left_in_place(job),
         summary=summarise(job.state, job.counts, is_dry_run=job.is_dry_run).capitalize(),
+        are_rejects_approved=jobs.are_rejects_approved(reviews, job.rows_rejected),
         run_url=_run_url(job),
         looks_again_after=history.seconds_to_next_look(job),
         can_launch=is_launchable,

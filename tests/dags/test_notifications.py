@@ -121,6 +121,14 @@ def cancelled(message):
     [
         ({"rows": rows_of(5000, 5000)}, "nothing loaded of 5,000 rows: 5,000 rejected", "import the file again"),
         ({"rows": rows_of(100, 99)}, "1 of 100 rows loaded, 99 rejected", "right field"),
+        (
+            {"rows": rows_of(100, 99), "has_approved_rejects": True},
+            "1 of 100 rows loaded, 99 rejected", "Correct the rejected rows",
+        ),
+        (
+            {"state": "completed", "rows": rows_of(0, 0) | {"read": 10, "not_found": 10}},
+            "nothing edited of 10 rows: 10 not found", "import the customers first",
+        ),
         ({"rows": rows_of(100, 1)}, "99 of 100 rows loaded, 1 rejected", "Correct the rejected rows"),
         (REFUSED, "refused: The file is empty", "Nothing was loaded."),
         (REFUSED | {"state": "failed"}, "import failed", "clear the first red task"),
@@ -140,7 +148,7 @@ def cancelled(message):
             "to be asked",
         ),
     ],
-)
+)  # fmt: skip
 def test_x08_the_subject_has_the_outcome_and_its_figures_and_the_mail_says_what_to_do(changes, what, advice):
     mail = mail_of_import(RESULT | changes, "http://x")
     assert mail.subject == f"cards <1>.csv: {what}"

@@ -216,6 +216,13 @@ def test_the_wait_is_noted_and_mailed(drop, person, connected, inbox, subscriber
     assert CANARY not in text_of(mail)
 
 
+def test_x10_a_run_whose_rejects_a_person_has_approved_is_green(drop, person, inbox, subscribers):
+    person.will()
+    run = drop(CARDS.replace(",fifty,", ",nowhere,"))
+    assert (run.state, run.note) == ("success", "cards.csv: nothing loaded: 2 read, 2 rejected")
+    assert "Correct the rejected rows" in " ".join(text_of(inbox.mails[-1][1]).split())
+
+
 def test_x06_the_mail_goes_out_before_the_question_is_written_down(drop, person, inbox, subscribers, monkeypatch):
     """A task that is killed in between does both again; else nobody would hear of the question (X-14)."""
     from include.importing import review

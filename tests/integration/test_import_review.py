@@ -509,6 +509,23 @@ def test_x14_a_cleared_run_keeps_the_approval_of_the_question_that_the_load_put(
     assert waiting.asked() == [(4, "launch", "ada", False)]
 
 
+def test_x06_a_load_is_approved_with_the_rejects_that_a_person_has_seen(stocked: Site):
+    waiting = asked_by_load(stocked)
+    waiting.answer(number=4)
+    result = waiting.end()
+    assert (result.outcome, result.has_approved_rejects) == ("mostly_rejected", True)
+    unasked = stocked.load("gift_cards", cards(1, 3, first=500))
+    assert (unasked.outcome, unasked.has_approved_rejects) == ("mostly_rejected", False)
+
+
+def test_x06_rejects_under_columns_chosen_in_an_answer_were_not_seen(stocked: Site):
+    waiting = reviewed(stocked, "card_number,pool_system_name,balance,Betrag\n1,flexible_gift,1,x\n")
+    waiting.put()
+    assert waiting.answer(balance="Betrag (column 4)") == Step(Turn.LOAD)
+    result = waiting.end()
+    assert (result.outcome, result.has_approved_rejects) == ("nothing_loaded", False)
+
+
 def test_x14_other_counts_in_a_cleared_run_are_asked_about_with_a_free_question(stocked: Site):
     """Another sender's card changes what the load would do: that was not approved (X-06)."""
     waiting = asked_by_load(stocked)

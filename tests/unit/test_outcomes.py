@@ -31,7 +31,7 @@ def completed(read: int, rejected: int = 0, not_found: int = 0) -> tuple[str, Jo
         (10, 5, 0, "some_rejected"),
         (10, 6, 0, "mostly_rejected"),
         (10, 9, 1, "nothing_loaded"),
-        (10, 0, 10, "nothing_loaded"),
+        (10, 0, 10, "nobody_found"),
         (10, 0, 9, "loaded"),
         (10, 1, 8, "some_rejected"),
         (20_000, 19_800, 0, "mostly_rejected"),
@@ -50,6 +50,7 @@ def test_x10_every_mix_of_rows_has_the_outcome_that_its_definition_says():
         loaded = read - rejected - not_found
         expected = (
             "empty" if read == 0
+            else "nobody_found" if not_found == read
             else "nothing_loaded" if loaded == 0
             else "loaded" if rejected == 0
             else "mostly_rejected" if rejected > read / 2
@@ -80,6 +81,7 @@ def test_x10_any_other_state_is_its_own_outcome(state: State):
         ((1_200,), "1,200 rows loaded"),
         ((5_000, 5_000), "nothing loaded of 5,000 rows: 5,000 rejected"),
         ((10, 4, 6), "nothing loaded of 10 rows: 4 rejected, 6 not found"),
+        ((10, 0, 10), "nothing edited of 10 rows: 10 not found"),
         ((10, 0, 6), "4 of 10 rows loaded, 6 not found"),
         ((0,), "the file has no rows"),
     ],
