@@ -384,8 +384,9 @@ _POINTS_OF_CONTACT = "SELECT external_id FROM loyalty.point_of_contact"
 _TEMPLATES = "SELECT system_name FROM loyalty.action_template"
 
 _PLACEHOLDER = (
-    "More than shared_identifier_rows rows of the file have this {identifier} beside different other identifiers: it "
-    "is a placeholder. It was left out, and the rows were matched by their other identifiers."
+    "More than shared_identifier_rows rows of the file, or of the one that it corrects, have this {identifier} beside "
+    "different other identifiers: it is a placeholder. It was left out, and the rows were matched by their other "
+    "identifiers."
 )
 
 CUSTOMERS = ImportType(
@@ -471,8 +472,9 @@ CUSTOMERS = ImportType(
         ),
         LoadRule(
             "row.placeholder_only",
-            "The only identifier of this row is a placeholder: more than {value} rows of this file (the setting "
-            "shared_identifier_rows) have it beside different other identifiers. Give the row one of its own.",
+            "The only identifier of this row is a placeholder: more than {value} rows of this file, or of the one that "
+            "it corrects (the setting shared_identifier_rows), have it beside different other identifiers. Give the "
+            "row one of its own.",
             "CU-03",
         ),
         LoadRule("email.placeholder", _PLACEHOLDER.format(identifier="e-mail address"), "CU-03", severity="warning"),

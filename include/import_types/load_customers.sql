@@ -3,8 +3,9 @@
 -- `load_field`; writes `load_reject`, `load_warning`, `load_not_found`, and for the second file the tables below.
 --
 -- Placeholders (`noemail@example.com`) are taken out of the staging tables first, in this transaction: a value that more
--- than `shared_identifier_rows` rows give with different other identifiers matches nobody and is stored of nobody. Such
--- rows are matched by their other identifiers; rows without any are rejected.
+-- than `shared_identifier_rows` rows, rejected ones too, give with different other identifiers matches nobody and is
+-- stored of nobody. Such rows are matched by their other identifiers; rows without any are rejected. What is a
+-- placeholder in a file is one in those that correct its rows, which may be few.
 --
 -- Rows that name different values of one external system are about different customers, whatever else they share. And
 -- no row that finds its customer by e-mail or phone alone replaces an external id that the customer has, unless the
@@ -75,7 +76,8 @@ CROSS JOIN LATERAL (
 -- matched has one row a staged row, rejected ones too: a hash of all that it says of identifiers, a mark for each of them
 -- (a hash of its value) and the customer that holds it. customer_id is one of those, the only one unless is_ambiguous;
 -- is_named: an external id of the row is that customer's.
--- shared has the marks that several rows have (position as above), and customers that several rows hit (position 0).
+-- shared has the marks that several valid rows have (position as above), and customers that several of them hit
+-- (position 0); and marks that may be placeholders, of many rows.
 --
 -- Placeholders are found among the marks of many rows; their rows are then matched anew, without them. What shared says
 -- of the other identifiers of these rows stays: rows may be called entangled that are no more, and the loop takes these
@@ -85,6 +87,7 @@ ON COMMIT DROP;
 DO $$
 DECLARE
     most_rows integer := (SELECT shared_identifier_rows FROM load_setting);
+    this_job bigint := current_setting('import.job_id')::bigint;
     matching text;
     each record;
     chunk text;
@@ -114,14 +117,17 @@ BEGIN
             'CREATE TEMP TABLE shared ON COMMIT DROP AS '
             '%s '
             'UNION ALL '
-            'SELECT 0, customer_id, min(tuple) <> max(tuple), count(*) '
+            'SELECT 0, customer_id, min(tuple) <> max(tuple), false '
             'FROM (SELECT customer_id, tuple FROM matched WHERE is_valid AND customer_id IS NOT NULL%s) AS hit '
             'GROUP BY customer_id HAVING count(*) > 1',
             string_agg(
-                format('SELECT %1$s AS position, mark_%1$s AS mark, min(tuple) <> max(tuple) AS is_entangled, '
-                       'count(*) AS rows '
-                       'FROM matched WHERE is_valid AND mark_%1$s IS NOT NULL GROUP BY mark_%1$s HAVING count(*) > 1',
-                       position),
+                format('SELECT %1$s AS position, mark_%1$s AS mark, '
+                       'coalesce(min(tuple) FILTER (WHERE is_valid) <> max(tuple) FILTER (WHERE is_valid), false) '
+                       'AS is_entangled, '
+                       'count(*) > %2$s AND min(tuple) <> max(tuple) AS is_questionable '
+                       'FROM matched WHERE mark_%1$s IS NOT NULL GROUP BY mark_%1$s '
+                       'HAVING count(*) > 1 AND (count(*) FILTER (WHERE is_valid) > 1 OR count(*) > %2$s)',
+                       position, most_rows),
                 ' UNION ALL ' ORDER BY position),
             string_agg(format(' UNION ALL SELECT holder_%1$s, tuple FROM matched WHERE is_valid AND is_ambiguous '
                               'AND holder_%1$s <> customer_id', position), ''))
@@ -133,7 +139,7 @@ BEGIN
         SELECT own.position, own.given, string_agg(other.given, ', ' ORDER BY other.position) AS others
         FROM identifier AS own
         JOIN identifier AS other ON other.position <> own.position
-        WHERE own.position IN (SELECT position FROM shared WHERE is_entangled AND rows > most_rows)
+        WHERE own.position IN (SELECT position FROM shared WHERE is_questionable)
         GROUP BY own.position, own.given
     LOOP
         EXECUTE format(
@@ -142,18 +148,41 @@ BEGIN
             'CASE WHEN coalesce(%3$s) IS NOT NULL THEN hash_record_extended(ROW(%3$s), 0) END '
             'FROM matched '
             'JOIN staged_row AS row USING (line) '
-            'WHERE matched.mark_%1$s IN (SELECT mark FROM shared WHERE position = %1$s AND is_entangled AND rows > $1)',
-            each.position, each.given, each.others)
-        USING most_rows;
+            'WHERE matched.mark_%1$s IN (SELECT mark FROM shared WHERE position = %1$s AND is_questionable)',
+            each.position, each.given, each.others);
     END LOOP;
     DELETE FROM placeholder
     WHERE (position, value) NOT IN (
         SELECT position, value
         FROM placeholder
-        WHERE is_valid
         GROUP BY position, value
         HAVING count(DISTINCT others) > most_rows
     );
+
+    INSERT INTO ledger.customer_placeholder (job_id, identifier, salt, digest)
+    SELECT DISTINCT this_job, placeholder_name.name, salt, sha256(convert_to(salt || value, 'UTF8'))
+    FROM placeholder
+    JOIN identifier AS placeholder_name USING (position)
+    CROSS JOIN gen_random_uuid() AS salt;
+    INSERT INTO ledger.customer_placeholder (job_id, identifier, salt, digest)
+    SELECT DISTINCT this_job, identifier, salt, digest
+    FROM ledger.customer_placeholder
+    JOIN ledger.import_job_parent AS parent ON parent.parent_job_id = customer_placeholder.job_id
+    WHERE parent.job_id = this_job
+      AND parent.parent_job_id <> this_job;
+    IF FOUND THEN
+        FOR each IN SELECT * FROM identifier LOOP
+            EXECUTE format(
+                'INSERT INTO placeholder '
+                'SELECT row.line, %1$s, %2$s, row.is_valid, NULL '
+                'FROM staged_row AS row '
+                'JOIN ledger.customer_placeholder AS earlier '
+                'ON earlier.digest = sha256(convert_to(earlier.salt || (%2$s), ''UTF8'')) '
+                'WHERE earlier.job_id = $1 AND earlier.identifier = %3$L',
+                each.position, each.given, each.name)
+            USING this_job;
+        END LOOP;
+    END IF;
     IF NOT EXISTS (SELECT FROM placeholder) THEN
         RETURN;
     END IF;

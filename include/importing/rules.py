@@ -541,7 +541,7 @@ class ExpectColumnValuesToBePatterns(RowRule):
 class ExpectColumnValuesToMatchPatternColumns(RowRule):
     """The text matches, as a whole, the regular expressions that other columns hold, where they hold any.
 
-    Source: PC-04a.
+    Each is compared with the texts beside it alone, since every pool may have one of its own. Source: PC-04a.
 
     Args:
         pattern_columns: columns of regular expressions, of which there are few different ones.
@@ -551,15 +551,22 @@ class ExpectColumnValuesToMatchPatternColumns(RowRule):
 
     def failing(self, frame: pd.DataFrame) -> Column:
         """Texts that don't match one of them."""
-        texts, failing = _column(frame, self.column), _no_row(frame)
+        texts, failing = _column(frame, self.column), np.zeros(len(frame), dtype=np.bool_)
         for name in self.pattern_columns:
             patterns = _column(frame, name)
             if patterns.null_count == len(patterns):
                 continue
-            for pattern in pc.drop_null(pc.unique(patterns)).to_pylist():
-                differs = pc.fill_null(pc.invert(matches_whole(texts, pattern)), False)
-                failing = pc.or_(failing, pc.and_(differs, pc.fill_null(pc.equal(patterns, pattern), False)))
-        return failing
+            encoded = patterns.dictionary_encode()
+            numbers = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)
+            by_pattern = np.argsort(numbers, kind="stable")
+            ends = np.searchsorted(numbers[by_pattern], np.arange(-1, len(encoded.dictionary)), side="right")
+            _, *rows_of, _ = np.split(by_pattern, ends)
+            for pattern, rows in zip(
+                encoded.dictionary.to_pylist(), rows_of, strict=True
+            ):  # each on its own rows alone
+                matches = pc.fill_null(matches_whole(texts.take(pa.array(rows)), pattern), True)
+                failing[rows] |= ~matches.to_numpy(zero_copy_only=False)
+        return pa.array(failing)
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""

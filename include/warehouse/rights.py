@@ -55,6 +55,7 @@ TABLE_RIGHTS: Mapping[str, Rights] = MappingProxyType(
             _I: "DELETE, INSERT, SELECT, UPDATE",
             _P: "SELECT (fixed_by_job_id, job_id, line, rules)",  # reasons quote cells
         },
+        "ledger.customer_placeholder": {_I: "INSERT, SELECT"},
         "ledger.not_found": {_I: "DELETE, INSERT, SELECT"},
         "ledger.dropped_value": {_I: "DELETE, INSERT, SELECT"},
         "ledger.customer_change": {_I: "INSERT, SELECT"},

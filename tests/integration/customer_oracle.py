@@ -247,12 +247,11 @@ def _without_placeholders(rows: list[Row], job: Import, outcome: Outcome) -> lis
 
     beside: dict[tuple[str, Any], set[tuple[tuple[str, Any], ...]]] = {}
     for row in rows:
-        if not row.rules:
-            given = identifiers(row)
-            for name, value in given.items():
-                others = tuple(sorted((other, its) for other, its in given.items() if other != name))
-                if others:
-                    beside.setdefault((name, value), set()).add(others)
+        given = identifiers(row)
+        for name, value in given.items():
+            others = tuple(sorted((other, its) for other, its in given.items() if other != name))
+            if others:
+                beside.setdefault((name, value), set()).add(others)
     placeholders = {given for given, others in beside.items() if len(others) > job.shared_identifier_rows}
 
     stripped = []

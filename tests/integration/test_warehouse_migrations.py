@@ -21,7 +21,7 @@ TABLES = {
     "ledger": {
         "import_job", "import_job_parent", "import_chunk", "reject", "job_rule",
         "promo_code_generation", "promo_code_upload", "promo_code_alert",
-        "customer_change", "not_found", "dropped_value", "import_review",
+        "customer_change", "not_found", "dropped_value", "import_review", "customer_placeholder",
     },
     "loyalty": {
         "brand", "external_system", "point_of_contact", "data_source", "subscription_channel", "subscription_topic",

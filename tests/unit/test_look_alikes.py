@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
+from include.importing import rules
 from include.importing.code_patterns import check_pattern, is_pattern, matches_whole
 from include.importing.look_alikes import (
     CONFUSABLES,
@@ -102,3 +104,24 @@ def test_patterns_are_compared_with_the_whole_code():
     codes = pa.array(["AB12", "xAB12", "AB12x", "AB12\n", None, "ab12"])
     assert matches_whole(codes, "[A-Z]{2}[0-9]+|z").to_pylist() == [True, False, False, False, None, False]
     assert matches_whole(codes, "(?im)^ab12$").to_pylist() == [True, False, False, False, None, True]
+
+
+def test_pc04a_a_pattern_is_compared_with_the_codes_beside_it_alone(monkeypatch: pytest.MonkeyPatch):
+    pools = [None if n % 7 == 0 else f"P{n % 5}" for n in range(100)]
+    columns = {
+        "code": [None if n == 1 else f"P{n % 5}-{n}" if n % 3 else "bad" for n in range(100)],
+        "of_pool": [pool and f"{pool}-[0-9]+" for pool in pools],
+        "of_settings": [None] * 100,
+    }
+    frame = pd.DataFrame({name: pd.array(values, pd.ArrowDtype(pa.string())) for name, values in columns.items()})
+    compared = []
+
+    def counted(texts: pa.StringArray, pattern: str) -> pa.BooleanArray:
+        compared.append(len(texts))
+        return matches_whole(texts, pattern)
+
+    monkeypatch.setattr(rules, "matches_whole", counted)
+    rule = rules.ExpectColumnValuesToMatchPatternColumns(column="code", pattern_columns=["of_pool", "of_settings"])
+    failing = rule.failing(frame).to_pylist()
+    assert failing == [code == "bad" and pool is not None for code, pool in zip(columns["code"], pools, strict=True)]
+    assert (len(compared), sum(compared)) == (5, sum(pool is not None for pool in pools))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.imports import rejects
+from tests.imports import counts, rejects
 from tests.integration.customers.cases import Case, cases, check
 from tests.integration.customers.scenes import Scene, warnings_of
 
@@ -179,6 +179,43 @@ def test_cu03_rows_with_nothing_but_a_placeholder_are_rejected(scene: Scene):
     )[0][0]
     assert "more than 20 rows of this file" in sentence
     assert "noemail" not in sentence
+
+
+def with_broken_rows(number: int, broken: range) -> str:
+    """Return a file of rows that share an e-mail, some of them with a day of birth that is none."""
+    rows = (f"no@x.com,+1202555{n:04},N{n},{'31.02.1990' if n in broken else '1990-02-01'}\n" for n in range(number))
+    return "Email,MobilePhone,FirstName,BirthDate\n" + "".join(rows)
+
+
+def test_cu03_rows_of_a_placeholder_count_the_rejected_ones_too(scene: Scene):
+    loaded = scene.load(with_broken_rows(21, range(5)))
+    assert loaded.outcome.warnings == {"email.placeholder": set(range(7, 23))}
+    assert len(loaded.customers()) == 16
+
+
+def test_cu03_a_placeholder_is_one_in_the_files_that_correct_its_rows(scene: Scene):
+    """A few rows alone would not tell. Nor do values stand in the ledger, but keyed digests (X-20)."""
+    loaded = scene.load(with_broken_rows(30, range(5)))
+    assert len(loaded.customers()) == 25
+    header = "_job,_line,Email,MobilePhone,FirstName,BirthDate\n"
+
+    def correct(job: int, *birth_dates: str):
+        rows = (
+            f"{job},{n + 2},No@X.com,+1202555{n:04},N{n},{birth_date}\n" for n, birth_date in enumerate(birth_dates)
+        )
+        return scene.site.load("customers", header + "".join(rows))
+
+    second = correct(loaded.result.job, "1990-02-01", "1990-02-01", "1990-02-01", "1990-02-30", "1990-02-30")
+    assert counts(second) == {"read": 5, "inserted": 3, "rejected": 2}
+    assert warnings_of(scene.site, second.job)["email.placeholder"] == (3, [2, 3, 4])
+    third = correct(second.job, "", "", "", "1990-02-01", "1990-02-01")
+    assert counts(third) == {"read": 5, "inserted": 2, "unchanged": 3}
+    ((emails,),) = scene.site.query("SELECT count(email) FROM loyalty.customer")
+    assert emails == 0
+    statement = "SELECT identifier, length(digest) FROM ledger.customer_placeholder WHERE job_id = :job"
+    assert scene.site.query(statement, job=third.job) == [("email", 32)]
+    nobody = scene.site.load("customers", f"_job,Email,FirstName\n{third.job},NO@x.com,Alone\n")
+    assert rejects(nobody) == {2: {"row.placeholder_only"}}
 
 
 def test_cu03_many_rows_of_one_customer_are_no_placeholder(scene: Scene):

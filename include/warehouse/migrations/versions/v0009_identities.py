@@ -53,6 +53,18 @@ COMMENT ON TABLE loyalty.gift_card_plain_number IS
     'Cards whose number has blanks, dashes or small letters, with the number without them (PC-04a).';
 """
 
+PLACEHOLDERS = """
+CREATE TABLE ledger.customer_placeholder (
+    job_id bigint NOT NULL,
+    identifier text COLLATE "C" NOT NULL,
+    salt uuid NOT NULL,
+    digest bytea NOT NULL,
+    CONSTRAINT customer_placeholder_pkey PRIMARY KEY (job_id, identifier, salt, digest)
+);
+COMMENT ON TABLE ledger.customer_placeholder IS
+    'What a job judged a placeholder, or a job whose rows it corrects (CU-03): SHA-256 of a random salt and the value.';
+"""
+
 POOLS = """
 ALTER TABLE loyalty.promo_code_pool
     ADD COLUMN code_pattern text CONSTRAINT promo_code_pool_code_pattern_check CHECK (code_pattern <> '');
@@ -85,7 +97,7 @@ def upgrade() -> None:
     _write_domains(connection)
     _refuse_shared_emails(connection)
     run_sql(connection, EMAILS)
-    for statements in (FORMS, POOLS, PRODUCTS):
+    for statements in (FORMS, PLACEHOLDERS, POOLS, PRODUCTS):
         run_sql(connection, statements)
     _fill(
         connection,
