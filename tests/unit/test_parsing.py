@@ -184,6 +184,7 @@ def test_every_reason_belongs_to_a_problem_that_can_occur() -> None:
     seen = set()
     for kind in (kind for kind in Kind if kind is not Kind.TEXT):
         seen |= set(read(kind, texts)["f__problem"])
+    seen |= set(read(Kind.IDENTIFIER, ["'1'", "'2'"])["f__problem"])
     assert seen == {*REASONS, None}
 
 
@@ -213,7 +214,7 @@ def test_identifiers_read_as_each_one_alone_would(texts: list[str]) -> None:
     for text, value, sent, problem in zip(texts, columns["f"], columns["f__sent"], columns["f__problem"], strict=True):
         trimmed = text.strip(cells.WHITE_SPACE) or None
         problem_of = {
-            r"[+-]?([0-9]+([.,][0-9]*)?[eE][+-][0-9]+|[0-9]+[.,][0-9]*[eE][0-9]+|[19][eE][19][0-9]{1,2})([.,]0*)?": (
+            r"[+-]?([19][eE][+-][0-9]+|(0|[1-9][0-9]{0,2})[.,][0-9]*[eE][+-]?[0-9]+|[19]e[19][0-9]{1,2})([.,]0*)?": (
                 "spreadsheet_number"
             ),
             r"[+-]?[0-9]+[.,][0-9]*": "changed_number",

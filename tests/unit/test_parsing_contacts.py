@@ -155,7 +155,8 @@ def test_the_library_is_asked_about_odd_addresses_only_and_once_each(monkeypatch
             for text in ("2125550100#5", "212-555,0100", "212-555\u20110100", "+1+2125550100")
         ],
         ("\u202a+12125550100\u202c", (None, "invisible_character")),
-        *[(text, (None, "changed_number")) for text in ("2125550100.0", "212555.0100", "+4930123456.0")],
+        *[(text, (None, "changed_number")) for text in ("2125550100.0", "2125550100,00", "+4930123456.0")],
+        ("212555.0100", ("+12125550100", None)),
         ("12", (None, "invalid_phone")),
         *[(text, (None, "spreadsheet_number")) for text in ("1.23E+15", "4,91701E+11", "1.2e+10", "1.23E15")],
     ],
@@ -170,6 +171,21 @@ def test_x16_phones_are_stored_as_e164_and_nothing_is_dropped_of_them(text: str,
 @pytest.mark.parametrize("text", ["a@b.de\u200b", "so\u00adft@b.de", "a\ufe0fb@b.de", "a\u2800@b.de", "a\n@b.de"])
 def test_x16_an_address_with_a_character_that_cant_be_seen_says_so(text: str) -> None:
     assert read_contacts(Kind.EMAIL, [text, "a@b.de"]) == [(None, "invisible_character"), ("a@b.de", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "stored"),
+    [
+        ("0171.1234567", "DE", "+491711234567"),
+        ("0171.123.4567", "DE", "+491711234567"),
+        ("030.901820", "DE", "+4930901820"),
+        ("0049.30901820", "DE", "+4930901820"),
+        ("06.12345678", "FR", "+33612345678"),
+    ],
+)
+def test_x16_points_that_no_program_writes_are_punctuation_of_a_phone(text: str, region: str, stored: str) -> None:
+    """Source: value formats."""
+    assert read_contacts(Kind.PHONE, [text], region) == [(stored, None)]
 
 
 def test_a_number_without_a_plus_is_the_default_regions() -> None:
