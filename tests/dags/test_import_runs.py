@@ -124,7 +124,7 @@ def test_x08_the_result_of_a_run_says_why_rows_were_rejected_by_the_values_that_
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    rows = "".join(f"{4000000000000003 + number},xmas,50\n" for number in range(2)) + f"{CANARY},fifty,-1\n"
+    rows = "".join(f"{4000000000000003 + number},xmas,50\n" for number in range(3)) + f"{CANARY},fifty,-1\n"
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS + rows))
     with create_session() as session:
         found = session.scalars(
@@ -132,7 +132,7 @@ def test_x08_the_result_of_a_run_says_why_rows_were_rejected_by_the_values_that_
         ).one()
         result = XComModel.deserialize_value(found)
     said = {rule["rule"]: (rule["rows"], rule["sentence"]) for rule in result["rules"]}
-    assert said["pool_system_name.known"][0] == 2
+    assert said["pool_system_name.known"][0] == 3
     assert "'xmas'" in said["pool_system_name.known"][1]
     assert "'-1'" in said["balance.negative"][1]
     assert CANARY not in str(result)
