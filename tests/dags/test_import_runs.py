@@ -374,8 +374,8 @@ def test_a_file_of_customers_with_the_settings_of_its_form(run_dag, folders, con
     reports = {path.name for path in folders.reports.rglob("*.csv")}
     assert reports == {"edited.not-found.csv", "edited.dropped-values.csv"}
     nobody = put(folders.landing / "customers", "nobody.csv", f"Email,LastName\n{CANARY}@example.org,{CANARY}\n")
-    run = run_dag("import_customers", file=nobody, action="edit_existing")
-    assert (run.state, run.note) == ("success", "nobody.csv: nobody found: 1 read, 1 not found")
+    other = run_dag("import_customers", file=nobody, action="edit_existing")
+    assert (other.state, other.note) == ("success", "nobody.csv: nobody found: 1 read, 1 not found")
     with create_session() as session:
         xcoms = [str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
     assert "edited.not-found.csv" in "".join(xcoms)

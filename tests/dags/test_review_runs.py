@@ -306,7 +306,7 @@ def test_x18_a_load_that_rejects_more_than_half_asks_itself_and_loads_when_told_
     person.will()
     run = drop(repeated(), review=False, review_columns=False)
     assert {run.tasks[name] for name in QUESTIONS} == {"skipped"}
-    assert (run.state, run.tasks["load_rows"]) == ("failed", "success")  # red: the rows have to be repaired
+    assert (run.state, run.tasks["load_rows"]) == ("success", "success")  # green: a person has seen the counts
     assert run.note == "cards.csv: mostly rejected: 120 read, 50 inserted, 70 rejected"
     (form,) = person.seen
     assert form["task"] == "load_rows"
