@@ -258,7 +258,7 @@ def is_error_value(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
             found[suspects] = flags(pc.is_in(few, value_set=_ERRORS)) | matches(few, _NARROW_COLUMN)
         if b"1.#" in raw or b"1,#" in raw:
             found |= matching_among(texts, np.isin(first, list(b"1+-")), _NO_NUMBER)
-    if b"Err:" in raw:
+    if b":" in raw and b"Err:" in raw:
         found |= matching_among(texts, edges(texts)[0] == ord("E"), _OFFICE_ERROR)
     return found
 

@@ -19,6 +19,7 @@ Decided where the requirement leaves it open:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -102,9 +103,9 @@ _NOT_DATA = f"(?s)^{_ALONE}$"
 _BLANK = f"^[{WHITE_SPACE}]*$"
 
 _DELIMITERS = ",;|\t"
-_MOST_DELIMITERS = 8
-_MARKS = (b" ", b":", b"=", b"\xc2\xa0", b"\xe2\x80", b"\xe3\x80\x80")
-"""Without any of these, some of which blanks begin with, a line of a program is one word or begins with a symbol."""
+_MOST_DELIMITERS = 4
+_MARKS = (b" ", b":", b"=")
+"""Without any of these, or a blank beyond ASCII, a line of a program is one word or begins with a symbol."""
 _IS_SYMBOL = np.zeros(256, dtype=np.bool_)
 """By its first byte, whether a text may be a ruler, a comment or a count in brackets."""
 _IS_SYMBOL[list(b"-=_+*|~#;/\\(<\xe2")] = True
@@ -141,12 +142,12 @@ class Header:
         cell = _trimmed(self.cells[self.leading])
         if not cell:
             return no_rows(texts)
-        first = edges(texts)[0]
         seen, length = view(texts), len(cell.encode())
-        beginnings = {form.encode()[0] for form in (cell, cell.lower(), cell.upper())}
-        is_near = (seen.ends - seen.starts >= length - 2) & (seen.ends - seen.starts <= length + _MOST_DELIMITERS)
-        found: Rows = is_near & np.logical_or.reduce([first == beginning for beginning in beginnings])
-        return found & _equal(texts, found, self._plain(cell), self._plain)
+        lengths = seen.ends - seen.starts
+        if not self.is_known:
+            return matching_among(texts, lengths == length, f"^{re.escape(cell)}$")
+        is_near = (lengths >= length - 2) & (lengths <= length + _MOST_DELIMITERS)
+        return matching_among(texts, is_near, f"(?i)^{re.escape(cell)}[{_DELIMITERS}{WHITE_SPACE}]*$")
 
     def repeated_by(self, columns: Sequence[pa.StringArray]) -> Rows:
         """Tell which of some rows repeat the header, by the cells of the sender's columns."""
@@ -210,7 +211,7 @@ def are_lines_of_programs(texts: pa.StringArray) -> Rows:
     ends = edges(texts)[1]
     ends_in_letter = (ends | 0x20 >= ord("a")) & (ends | 0x20 <= ord("z")) | (ends >= 0x80)
     raw = all_bytes(texts)
-    if any(mark in raw for mark in _MARKS):
+    if any(mark in raw for mark in _MARKS) or not raw.isascii():
         begins_with_digit = (first >= ord("0")) & (first <= ord("9")) & filled
         suspects |= words | begins_with_digit & (ends_in_letter | (ends == ord(".")) | (ends == ord(")")))
     elif (words := words & ends_in_letter).any():

@@ -6,8 +6,10 @@ import unicodedata
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from include.importing import characters, damage, stray_rows
+from include.importing.settings import SegmentName
 
 pytestmark = pytest.mark.unit
 
@@ -250,3 +252,12 @@ def test_x16_joiners_are_needed_where_idna_allows_them() -> None:
     for text in others:
         assert characters.describe_invisible(text, is_name=True) is not None
         assert damage.read_identifiers(pa.array([text]), are_names=True).values.to_pylist() == [None]
+
+
+def test_x16_a_segment_in_settings_may_have_the_joiners_of_its_script() -> None:
+    segment = TypeAdapter(SegmentName)
+    persian = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"
+    assert segment.validate_python(persian) == persian
+    for name in ("a\u200cb", f"{persian}\u200b"):
+        with pytest.raises(ValidationError, match="nobody can see"):
+            segment.validate_python(name)
