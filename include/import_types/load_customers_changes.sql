@@ -44,8 +44,9 @@ ANALYZE several_row (line, customer_id);
 
 -- Rows that became one customer by an e-mail or phone that they share, although they differ in the other one, or in every
 -- word of the name: strangers, perhaps (CU-03). Rows that share an external id are surely about the same customer.
+-- Names of one word may be corrected or shortened: only from the fourth on are they too many for one person.
 INSERT INTO load_warning
-SELECT DISTINCT line, 'row.shared_identifier'
+SELECT line, 'row.shared_identifier'
 FROM (
     SELECT
         row.line, field.name, field.value, lower(row.email) AS email, row.mobile_phone, row.external_ids,
@@ -74,7 +75,21 @@ WHERE value <> earlier_value
       SELECT
       FROM jsonb_each_text(external_ids) AS id
       WHERE id.value = earlier_ids ->> id.key
-  );
+  )
+UNION
+SELECT line, 'row.shared_identifier'
+FROM (
+    SELECT line, dense_rank() OVER (PARTITION BY customer_id ORDER BY first_line) AS place
+    FROM (
+        SELECT row.line, row.customer_id, min(row.line) OVER (PARTITION BY row.customer_id, name) AS first_line
+        FROM several_row AS row
+        CROSS JOIN LATERAL lower(
+            coalesce(row.first_name, row.last_name, row.middle_name, row.full_name) COLLATE "pg_c_utf8") AS name
+        WHERE name IS NOT NULL
+          AND NOT EXISTS (SELECT FROM jsonb_each_text(row.external_ids) AS id WHERE id.value IS NOT NULL)
+    ) AS named
+) AS numbered
+WHERE place > 3;
 
 -- Customers that may have several rows: each field's values are taken in the order of the file. The last one holds, and
 -- belongs to the first row of the run of equal values that it ends.

@@ -42,7 +42,9 @@ BEGIN
             CASE WHEN row.expiration_type IS DISTINCT FROM pool.expiration_type THEN 'expiration_type' END,
             CASE WHEN row.expiration_type = 'Year' AND row.lifetime_years IS DISTINCT FROM pool.lifetime_years
                 THEN 'lifetime_years' END,
-            CASE WHEN row.max_card_value IS DISTINCT FROM pool.max_card_value THEN 'max_card_value' END
+            -- A file of before there was this column says nothing of it (R4).
+            CASE WHEN 'max_card_value' = ANY (string_to_array(current_setting('import.fields'), ','))
+                  AND row.max_card_value IS DISTINCT FROM pool.max_card_value THEN 'max_card_value' END
         ) END;
 
         INSERT INTO load_reject

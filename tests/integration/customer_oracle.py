@@ -272,7 +272,16 @@ def _without_placeholders(rows: list[Row], job: Import, outcome: Outcome) -> lis
 def _warn_of_strangers(rows: list[Row], outcome: Outcome) -> None:
     """Report rows of one customer who may be different people that share an e-mail or phone. Source: CU-03."""
     last: dict[str, tuple[Any, Row]] = {}
+    called: list[str] = []
     for row in rows:
+        name = next(
+            (row.values[of] for of in ("first_name", "last_name", "middle_name", "full_name") if _has(row, of)), ""
+        )
+        if name and not _external_ids(row):
+            if name.lower() not in called:
+                called.append(name.lower())
+            if called.index(name.lower()) >= 3:
+                outcome.warnings.setdefault("row.shared_identifier", set()).add(row.line)
         contacts = {name: comparable(name, row.values[name]) for name in ("email", "mobile_phone") if _has(row, name)}
         for name, value in (contacts | _whole_name(row)).items():
             if name in last:

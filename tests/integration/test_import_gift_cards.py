@@ -458,6 +458,16 @@ def test_card_numbers_and_texts_of_the_greatest_length(stocked: Site):
     assert counts(stocked.cards(f"x,{long},1")) == {"read": 1, "inserted": 1}
 
 
+def test_gp03_a_file_without_the_column_max_card_value_says_nothing_of_it(stocked: Site):
+    """R4: files of before there was this column are dropped again; a blank cell does say something."""
+    header = f"{POOL_HEADER},max_card_value"
+    assert counts(stocked.pools(f"{pool('limited', product='p')},100", header=header)) == {"read": 1, "inserted": 1}
+    assert counts(stocked.pools(pool("limited", product="p"))) == {"read": 1, "unchanged": 1}
+    for limit in ("", "99"):
+        other = stocked.pools(f"{pool('limited', product='p')},{limit}", header=header)
+        assert rejects(other) == {2: {"system_name.pool_locked"}}
+
+
 # PC-04a: twins
 
 

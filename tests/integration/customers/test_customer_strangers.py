@@ -75,6 +75,48 @@ def test_x16_emails(scene: Scene, case: Case):
 
 @cases(
     Case(
+        "CU-03 more than three first names are of several people, unless an external id names one",
+        before="1 website=7 email=seven@x.com",
+        file="""
+            ExternalIdentityWebsite,Email,FirstName
+            ,no@x.com,Ada
+            ,no@x.com,Ben
+            ,no@x.com,ADA
+            ,no@x.com,Cleo
+            ,no@x.com,Dan
+            ,no@x.com,Ben
+            ,no@x.com,Eve
+            7,seven@x.com,A
+            7,seven@x.com,B
+            7,seven@x.com,C
+            7,seven@x.com,D
+        """,
+        lines={
+            2: "inserted", 3: "unchanged", 4: "unchanged", 5: "unchanged", 6: "unchanged", 7: "unchanged",
+            8: "updated", 9: "unchanged", 10: "unchanged", 11: "unchanged", 12: "updated",
+        },
+        after="""
+            1 website=7 email=seven@x.com first_name=D
+            +2 email=no@x.com first_name=Eve
+        """,
+        changes={8: {"first_name": (None, "Eve")}, 12: {"first_name": (None, "D")}},
+        warnings={"row.shared_identifier": {6, 8}},
+    ),
+    Case(
+        "CU-03 the same of names of one word in other columns",
+        file="""
+            Email,LastName,FullName
+            no@x.com,Ada,
+            no@x.com,,Ben
+            no@x.com,Cleo,
+            no@x.com,,Dan
+        """,
+        lines={2: "inserted", 3: "unchanged", 4: "updated", 5: "updated"},
+        after="+2 email=no@x.com last_name=Cleo full_name=Dan",
+        changes={4: {"last_name": (None, "Cleo")}, 5: {"full_name": (None, "Dan")}},
+        warnings={"row.shared_identifier": {5}},
+    ),
+    Case(
         "CU-03 three people with one e-mail and different phones are one customer, and that is said",
         file="""
             Email,MobilePhone,FirstName,LastName
