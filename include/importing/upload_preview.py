@@ -109,7 +109,9 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
             if not found.problems and not found.refusal:
                 refuse_unusable(found.mapping, found.known, declared)
                 text = text_copy if text_copy.exists() else head
-                oddities = describe_oddities(runtime, connection, declared, looked, found.mapping, text)
+                oddities = describe_oddities(
+                    runtime, connection, declared, looked.settings, found.mapping, looked.text(text)
+                )
                 rows = judge_first_rows(
                     runtime, connection, declared, looked, found.mapping, text, is_doubtful=bool(oddities)
                 )

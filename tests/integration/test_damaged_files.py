@@ -155,7 +155,7 @@ CASES = {
         {6: {"code.invisible_character"}},
         "SELECT count(*) FROM loyalty.promo_code",
         [(6,)],
-        {"code.blank_inside"},
+        {"code.blank_inside", "code.lookalike"},
     ),
 }
 

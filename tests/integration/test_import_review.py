@@ -780,13 +780,6 @@ def test_x18_a_file_in_another_encoding_is_looked_at_too(stocked: Site):
     assert stocked.load("gift_cards", content, settings={"encoding": "utf-16"}).reason["rule"] == "file.review"
 
 
-def test_x09_a_few_corrected_rows_are_loaded_without_a_question(stocked: Site):
-    first = stocked.load("gift_cards", "\n".join([CARD_HEADER, *(f"{n}.50,nowhere,1" for n in range(5)), ""]),
-                         review_columns=False)  # fmt: skip
-    mended = rejected_file(first).replace(b"nowhere", b"flexible_gift")
-    assert counts(stocked.load("gift_cards", mended)) == {"read": 5, "inserted": 5}
-
-
 @pytest.mark.parametrize("import_type", sorted(import_types.IMPORT_TYPES))
 def test_x18_no_template_and_no_sample_is_asked_about(stocked: Site, import_type: str):
     sync_in_turn(stocked.warehouse.owner, stocked.runtime.project)

@@ -88,7 +88,8 @@ def test_x10_any_other_state_is_its_own_outcome(state: State):
 )
 def test_x10_figures_say_what_became_of_a_file(rows: tuple[int, ...], said: str):
     assert summarise(*completed(*rows), is_dry_run=False) == said
-    assert summarise(*completed(*rows), is_dry_run=True) == said.replace("loaded", "would load").replace("edited", "would be edited")
+    rehearsed = said.replace("loaded", "would load").replace("edited", "would be edited")
+    assert summarise(*completed(*rows), is_dry_run=True) == rehearsed
 
 
 @pytest.mark.parametrize(
