@@ -51,7 +51,7 @@ def datasets(event: dict[str, Any], kind: str) -> set[tuple[str, str]]:
 def test_openlineage_is_told_which_file_went_into_which_table_and_no_values(run_dag, folders, connected, tmp_path):
     pools = put(folders.landing / "gift_card_pools", "p.csv", POOLS)
     assert run_dag("import_gift_card_pools", file=pools).state == "success"
-    file = put(folders.landing / "gift_cards", "spring cards.csv", f"{CARDS}{CANARY},nowhere,{CANARY}\n")
+    file = put(folders.landing / "gift_cards", "spring cards.csv", f"{CARDS}{CANARY},nowhere,x{CANARY}\n")
     events = with_events(
         os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], "import_gift_cards", file, tmp_path / "events.json"
     )

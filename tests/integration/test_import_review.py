@@ -408,7 +408,7 @@ def test_x20_the_form_that_asks_about_exchanged_columns_does_not_show_what_was_e
     assert "| 2 |" in first_rows
     for value in private.replace("{0}", "40").split():
         assert value not in first_rows
-        assert value not in told.partition("line")[2]
+        assert value not in told.partition("line")[2].replace("dates before 1995", "")
 
 
 def test_x20_the_form_shows_no_value_where_most_rows_would_be_rejected(stocked: Site):

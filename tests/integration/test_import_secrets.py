@@ -208,7 +208,7 @@ def test_without_a_column_of_cvvs_sentences_quote_numbers_as_they_are(stocked: S
     result = stocked.cards(f"{NUMBER},holiday_50,777", f"{OTHER},777,5")
     quoted = reasons(result)
     assert "Card balance '777' differs" in quoted[2]
-    assert "name '777'" in quoted[3]
+    assert "Pool '777' does not exist" in quoted[3]
 
 
 @pytest.mark.parametrize(
