@@ -306,7 +306,7 @@ def test_clearing_a_refused_run_after_mending_the_settings_imports_the_file(run_
 
 def test_no_value_of_a_row_stands_in_xcom_rendered_fields_or_notes(run_dag, folders, connected, pools, caplog):
     """Source: X-20."""
-    content = f"{HEADER}{CANARY},fifty,50\n{CANARY},fifty,{CANARY}\n{CANARY},nowhere,50\n"
+    content = f"{HEADER}{CANARY},fifty,50\n{CANARY},fifty,x{CANARY}\n{CANARY},nowhere,50\n"
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", content))
     from airflow.models.renderedtifields import RenderedTaskInstanceFields
     from airflow.models.xcom import XComModel
