@@ -352,7 +352,7 @@ def test_jobs_and_job_show_the_history(stocked_run: Run, tmp_path: Path):
     lines = stocked_run("jobs").out.splitlines()
     assert len(lines) == 3
     assert lines[1].split()[0] == "2"
-    assert "completed_with_rejects" in lines[1]
+    assert "some_rejected" in lines[1]
     assert len(stocked_run("jobs", "--limit", 1).out.splitlines()) == 2
     assert "gift_cards" not in stocked_run("jobs", "--type", "gift_card_pools").out
     shown = json.loads(stocked_run("job", 2).out)
