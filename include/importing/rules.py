@@ -437,7 +437,8 @@ class ExpectColumnValuesToBeInRange(RowRule):
             outside.append((pc.less_equal if self.strict_min else pc.less)(values, _decimal(self.min_value)))
         if self.max_value is not None:
             outside.append((pc.greater_equal if self.strict_max else pc.greater)(values, _decimal(self.max_value)))
-            if f"{self.column}__problem" in frame.columns:
+            # A whole number too long to be read is out of any range; decimals have a rule of their own for that.
+            if pa.types.is_integer(values.type) and f"{self.column}__problem" in frame.columns:
                 outside.append(pc.equal(_column(frame, f"{self.column}__problem"), "too_many_digits"))
         return reduce(pc.or_kleene, (pc.fill_null(each, False) for each in outside))
 
