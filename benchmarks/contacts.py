@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from include.importing.cells import Reading
+    from include.values.cells import Reading
 
 REGION = "US"
 ASKED = 5_000
@@ -73,8 +73,8 @@ def main(count: int) -> None:
     from email_validator import validate_email
     from phonenumbers import is_valid_number, parse
 
-    from include.importing.emails import read_emails
-    from include.importing.phones import read_phones
+    from include.values.emails import read_emails
+    from include.values.phones import read_phones
 
     told: dict[str, float] = {}
     cases: list[tuple[str, list[str], Callable[[pa.StringArray], Reading], Callable[[str], object]]] = [

@@ -19,9 +19,9 @@ def main(url: str, folder: Path, import_type: str, file: Path, settings: str = "
     from upath import UPath
 
     from benchmarks.gift_cards import CVV_KEY
-    from include.importing import importer
-    from include.importing.landing import Request
-    from include.importing.runtime import Runtime
+    from include import importer
+    from include.arrivals.landing import Request
+    from include.runtime import Runtime
     from include.warehouse.engine import create_warehouse_engine
 
     landing, work, reports, archive = (UPath(str(folder / name)) for name in ("landing", "work", "reports", "archive"))

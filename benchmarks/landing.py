@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.importing import landing
-from include.importing.runtime import Runtime
-from include.importing.storage import area
+from include.arrivals import landing
+from include.runtime import Runtime
+from include.storage.locations import area
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
 

@@ -172,8 +172,8 @@ def main(url: str, quantity: int) -> None:
     """Generate codes and tell how long it took, in seconds, and the peak memory in MiB."""
     from upath import UPath
 
-    from include.importing.runtime import Runtime
     from include.promo_codes.generation import GenerationRequest, open_generation, run_generation
+    from include.runtime import Runtime
     from include.warehouse.engine import create_warehouse_engine
 
     runtime = Runtime(create_warehouse_engine(url), *[UPath("/nowhere")] * 4, code_key=CODE_KEY)

@@ -33,9 +33,11 @@ from benchmarks.customers import SETTINGS as CUSTOMER_SETTINGS
 from benchmarks.customers import write_customers
 from benchmarks.gift_cards import CVV_KEY, write_cards
 from benchmarks.run import Bench, open_bench
-from include.importing import inspection, jobs, landing, loading, reporting, validation
-from include.importing.landing import Request
-from include.importing.runtime import Runtime
+from include.arrivals import landing
+from include.arrivals.landing import Request
+from include.ledger import jobs
+from include.runtime import Runtime
+from include.stages import inspection, loading, reporting, validation
 from include.warehouse.engine import DiscreetCursor, create_warehouse_engine
 
 RESULTS = Path(__file__).with_name("RESULTS.md")

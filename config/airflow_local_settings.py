@@ -13,7 +13,7 @@ import sys
 LOADED = (
     "great_expectations",
     "pyarrow.csv",
-    "include.importing.importer",  # the stages of an import
+    "include.importer",  # the stages of an import
     "include.promo_codes.top_up",  # and generation with it
     "include.warehouse.cvv",
     "jinja2.ext",

@@ -25,8 +25,8 @@ from typing import TextIO
 from sqlalchemy.exc import ArgumentError
 
 from include import import_types
-from include.importing import jobs, storage
-from include.importing.errors import (
+from include.arrivals.places import permitted
+from include.errors import (
     ConfigurationError,
     FileRefused,
     SettingsError,
@@ -36,20 +36,21 @@ from include.importing.errors import (
     WarehouseUnavailable,
     is_storage_error,
 )
-from include.importing.jobs import FileTaken, JobResult, State
-from include.importing.places import permitted
-from include.importing.runtime import ROOT, Runtime
-from include.importing.settings import (
+from include.ledger import jobs
+from include.ledger.job_stage import values_hidden
+from include.ledger.jobs import FileTaken, JobResult, State
+from include.project.sync import sync_in_turn
+from include.promo_codes.errors import GenerationRefused
+from include.runtime import ROOT, Runtime
+from include.settings.layers import (
     LARGEST_SETTINGS_BYTES,
     GivenSettings,
     read_assignments,
     read_settings,
     resolve,
 )
-from include.importing.stages import values_hidden
-from include.importing.storage import Location
-from include.project.sync import sync_in_turn
-from include.promo_codes.errors import GenerationRefused
+from include.storage import locations
+from include.storage.locations import Location
 from include.warehouse.embedded import EmbeddedServerError
 from include.warehouse.engine import create_warehouse_engine, variable_of, warehouse_url
 from include.warehouse.migrations import migrate
@@ -199,9 +200,9 @@ def _key(local: Path, name: str) -> bytes | None:
 
 
 def _import(parsed: argparse.Namespace) -> int:
-    from include.importing.files import check_name
-    from include.importing.importer import import_file  # GX's import takes seconds: not before the arguments are right
-    from include.importing.landing import Request
+    from include.arrivals.files import check_name
+    from include.arrivals.landing import Request
+    from include.importer import import_file  # GX's import takes seconds: not before the arguments are right
 
     runtime = _runtime()
 
@@ -217,7 +218,7 @@ def _import(parsed: argparse.Namespace) -> int:
         return import_file(runtime, request, progress=_progress(sys.stderr, source.name))
 
     worst = DONE
-    for source in [storage.locate(file) if file == _STANDARD_INPUT else _source(file) for file in parsed.files]:
+    for source in [locations.locate(file) if file == _STANDARD_INPUT else _source(file) for file in parsed.files]:
         try:
             result = import_one(source)
         except FileRefused as refusal:
@@ -241,7 +242,7 @@ def _pasted(
     runtime: Runtime, parsed: argparse.Namespace, sidecar: str | None, parameters: dict[str, object]
 ) -> Location:
     """Write what stands on standard input into the landing area, its settings beside it (PC-01)."""
-    from include.importing.pasting import write_pasted
+    from include.arrivals.pasting import write_pasted
 
     given = {} if sidecar is None else dict(read_settings(sidecar, str(parsed.settings)).values)
     declared = import_types.get(parsed.type)
@@ -254,7 +255,7 @@ def _source(file: str) -> Location:
 
 def _path(url: str, what: str) -> Location:
     try:
-        return storage.locate(url)
+        return locations.locate(url)
     except (ImportError, ValueError):
         raise ConfigurationError(f"{what}: there is no such kind of storage: {url.split('://')[0]}://") from None
 
@@ -341,7 +342,7 @@ def _progress(stream: TextIO, name: str) -> Callable[[str, int, int], None]:
 
 
 def _preview(parsed: argparse.Namespace) -> int:
-    from include.importing.preview import preview_file
+    from include.review.preview import preview_file
 
     runtime = _runtime(Role.PAGES)
     sidecar, parameters = _given_settings(runtime, parsed)

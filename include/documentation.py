@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from include.declaration.import_type import Field, ImportType, Kind
 from include.import_types import IMPORT_TYPES
-from include.importing.import_type import Field, ImportType, Kind
-from include.importing.settings import describe_settings
+from include.settings.layers import describe_settings
 from include.warehouse.rights import FUNCTION_RIGHTS, SCHEMA_RIGHTS, TABLE_RIGHTS
 from include.warehouse.roles import GROUPS
 

@@ -14,8 +14,8 @@ from withheld_errors import describe
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from include.importing.abandoned import OpenJob
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
+    from include.stages.abandoned import OpenJob
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def close_abandoned(runtime: Runtime) -> int:
 
     One that can't be closed is logged, and stops nobody: the next call tries again.
     """
-    from include.importing import abandoned
+    from include.stages import abandoned
 
     closed = 0
     try:

@@ -18,7 +18,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.observability import stats
 
 if TYPE_CHECKING:
-    from include.importing.jobs import Job, JobResult
+    from include.ledger.jobs import Job, JobResult
     from include.promo_codes.top_up import TopUp
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The tasks that take one file from landing to the warehouse: `import_file("gift_cards")` is the whole body of a DAG.
 
-Each task calls one stage of `include.importing`. Stages are keyed by the job and may be repeated at any point (X-14);
+Each task calls one stage of `include.stages`. Stages are keyed by the job and may be repeated at any point (X-14);
 XCom carries the job's id and counts (X-20). The stages' libraries are imported inside the tasks: at parse only the
 declarations of the import types are read.
 """
@@ -22,8 +22,8 @@ from mapping_review import ReviewMapping, question_tasks, skip_tasks
 
 import import_metrics
 from include import import_types
-from include.importing import settings
-from include.importing.outcomes import ALARMING, summarise
+from include.ledger.outcomes import ALARMING, summarise
+from include.settings.layers import parameter_schema
 from notifications import RESULT_KEY, ImportNotifier
 from warehouse_runtime import import_roots, open_runtime, with_chunk_size
 from withheld_errors import withhold_values
@@ -31,8 +31,8 @@ from withheld_errors import withhold_values
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from include.importing.jobs import JobResult
-    from include.importing.runtime import Runtime
+    from include.ledger.jobs import JobResult
+    from include.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ def form(import_type: str) -> dict[str, Param]:
         description="Path or URL of a file of the landing folder, the uploads or the archive of this type, or below a "
         "folder that the Variable import_roots names for it. One outside the landing folder is copied, not moved.",
     )
-    schema = settings.parameter_schema(import_type)
+    schema = parameter_schema(import_type)
     return {"file": file} | {
         name: Param(None, section="Settings for this run alone", **described) for name, described in schema.items()
     }
@@ -136,7 +136,7 @@ def review_mapping() -> TaskGroup:
 @import_metrics.timed
 def take_file(import_type: str) -> int:
     """Open the job and move the file out of landing. Skipped when another run has the file in hand."""
-    from include.importing import landing
+    from include.arrivals import landing
 
     with open_runtime() as runtime:
         taken = landing.take_file(runtime, request(import_type))
@@ -149,7 +149,9 @@ def take_file(import_type: str) -> int:
 @import_metrics.timed
 def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     """Read the header, map the columns, cut the file into chunks. Skipped for a duplicate."""
-    from include.importing import inspection, jobs, landing
+    from include.arrivals import landing
+    from include.ledger import jobs
+    from include.stages import inspection
 
     with open_runtime() as runtime:
         if not resume(runtime, job_id):  # cleared after the job had ended: its file lies in archive or quarantine
@@ -178,7 +180,7 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
 @import_metrics.timed
 def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
     """Judge the rows of one chunk: they go to staging, those with faults to the ledger's rejects."""
-    from include.importing import validation
+    from include.stages import validation
 
     with open_runtime() as runtime:
         resume(runtime, job_id)
@@ -192,7 +194,7 @@ def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
 @import_metrics.timed
 def write_report() -> None:
     """Write the rejected-rows file, the summary and the evidence, also of a refused file."""
-    from include.importing import reporting
+    from include.stages import reporting
 
     with open_runtime() as runtime:
         job = find_job(runtime)
@@ -215,7 +217,7 @@ def close_job() -> dict[str, Any]:
     has approved that: a last task that succeeds would turn the whole run green. Whether it fails or not, one mail is
     sent.
     """
-    from include.importing import reporting
+    from include.stages import reporting
 
     context = get_current_context()
     failure = failed_tasks(context)
@@ -241,7 +243,7 @@ def digest(runtime: Runtime, result: JobResult) -> dict[str, Any]:
 
     Its sentences quote what pages show, and nothing else (X-20).
     """
-    from include.importing.rule_sentences import with_sentences
+    from include.rules.sentences import with_sentences
 
     told = result.to_json()
     told["warnings"] = len(told["warnings"])
@@ -262,7 +264,7 @@ def failed_tasks(context: Context) -> str | None:
 
 def request(import_type: str) -> Any:
     """Return what this run asks for: its file, and the settings of its form that were filled in."""
-    from include.importing.landing import Request
+    from include.arrivals.landing import Request
 
     context = get_current_context()
     parameters = {name: value for name, value in context["params"].items() if value is not None}
@@ -283,7 +285,7 @@ def request(import_type: str) -> Any:
 
 def launched_by(context: Context, file: str) -> str:
     """Return the user who started the run, or the dropped file that did (X-10)."""
-    from include.importing.places import shown
+    from include.arrivals.places import shown
 
     run = context["dag_run"]
     if run.run_type == "manual" and run.triggering_user_name:

@@ -9,8 +9,8 @@ from airflow.sdk import get_current_context
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from include.importing.jobs import Job
-    from include.importing.runtime import Runtime
+    from include.ledger.jobs import Job
+    from include.runtime import Runtime
 
 
 def run_key(context: Context) -> str:
@@ -20,7 +20,7 @@ def run_key(context: Context) -> str:
 
 def find_job(runtime: Runtime) -> Job | None:
     """Return this run's job: by its key, since a refused `take_file` fails and leaves no XCom."""
-    from include.importing import jobs
+    from include.ledger import jobs
 
     with runtime.engine.connect() as connection:
         return jobs.find(connection, run_key(get_current_context()))
@@ -30,7 +30,8 @@ def resume(runtime: Runtime, job_id: int) -> bool:
     """Let a failed job go on where it stopped, its task having been cleared; return False when it can't (X-14)."""
     from sqlalchemy import update
 
-    from include.importing import files, jobs
+    from include.arrivals import files
+    from include.ledger import jobs
 
     with runtime.engine.begin() as connection:
         # Without a lock: the tasks of the other chunks share one on the row for as long as they run.

@@ -17,7 +17,7 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from withheld_errors import describe
 
 if TYPE_CHECKING:
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class LandingTrigger(BaseEventTrigger):
 
     def _list(self) -> tuple[set[str], float]:
         """Return a short key for each ready file and unusable entry, and when to look again. Runs in a thread."""
-        from include.importing import landing
+        from include.arrivals import landing
 
         runtime = self._open_runtime()
         started = time.monotonic()

@@ -24,7 +24,7 @@ from withheld_errors import withhold_values
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +49,8 @@ class LoadRows(ReviewMapping):
     @import_metrics.timed
     def execute(self, context: Context) -> dict[str, Any]:
         """Load, unless a person must be asked first."""
-        from include.importing import review
-        from include.importing.errors import ReviewNeeded
+        from include.errors import ReviewNeeded
+        from include.review import review
 
         if self.job_id is None or self.chunks is None:
             raise AirflowSkipException("There is nothing to load")
@@ -76,14 +76,15 @@ class LoadRows(ReviewMapping):
             return self._go_on_loading(context, runtime, step)
 
     def _go_on_loading(self, context: Context, runtime: Runtime, step: Any) -> dict[str, Any]:
-        from include.importing.review import Turn
+        from include.review.review import Turn
 
         if step.turn is not Turn.LOAD:
             raise AirflowSkipException(f"Job {self.job_id} was cancelled in its review: there is nothing to load")
         return self._load(context, runtime)
 
     def _load(self, context: Context, runtime: Runtime) -> dict[str, Any]:
-        from include.importing import jobs, loading
+        from include.ledger import jobs
+        from include.stages import loading
 
         counts = asdict(loading.load_rows(runtime, self.job_id))
         with runtime.engine.connect() as connection:
@@ -100,7 +101,7 @@ class LoadRows(ReviewMapping):
 
 def refuse_to_load(runtime: Runtime, job_id: int) -> None:
     """End the load of a job that a person has rejected, or has not approved yet: whoever cleared or marked tasks."""
-    from include.importing import jobs
+    from include.ledger import jobs
 
     with runtime.engine.connect() as connection:
         job = jobs.get(connection, job_id)

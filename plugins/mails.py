@@ -20,7 +20,7 @@ from urllib.parse import quote
 from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import conf
 
-from include.importing.names import one_line
+from include.names import one_line
 
 log = logging.getLogger(__name__)
 

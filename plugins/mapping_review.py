@@ -28,14 +28,14 @@ from withheld_errors import withhold_values
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from include.importing.review import Question, Step
-    from include.importing.runtime import Runtime
+    from include.review.review import Question, Step
+    from include.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
 FIRST_QUESTION = "review_mapping"
 QUESTIONS = 3
-"""As in `include.importing.review`, which is too heavy to be read at parse; a test compares."""
+"""As in `include.review.review`, which is too heavy to be read at parse; a test compares."""
 LOADING_TASK = "load_rows"
 LOAD_QUESTION = 4
 """Number of the question that the loading task puts itself (see `loading_task`)."""
@@ -93,7 +93,7 @@ class ReviewMapping(HITLOperator):
     @import_metrics.timed
     def execute(self, context: Context) -> dict[str, Any]:
         """Put the question, unless there is nothing to ask or it has been put already; then wait."""
-        from include.importing import review
+        from include.review import review
 
         with open_runtime() as runtime:
             job = find_job(runtime)
@@ -114,7 +114,7 @@ class ReviewMapping(HITLOperator):
 
     def _ask(self, context: Context, runtime: Runtime, step: Step) -> None:
         """Put the question of a step that has one, and end this process until it is answered; else do nothing."""
-        from include.importing import review
+        from include.review import review
 
         if step.question is not None:
             job = find_job(runtime)
@@ -132,7 +132,7 @@ class ReviewMapping(HITLOperator):
 
     def _answer(self, runtime: Runtime, event: Mapping[str, Any]) -> Step:
         """Write down what came back, and return what follows."""
-        from include.importing import review
+        from include.review import review
 
         if "error" in event:
             raise AirflowFailException(f"Airflow could not wait for an answer ({event.get('error_type')})")
@@ -192,7 +192,7 @@ class ReviewMapping(HITLOperator):
 
     def _go_on(self, step: Step, *, is_answered: bool) -> dict[str, Any]:
         """End this task so that the right one is next: the load, the next question, or the report."""
-        from include.importing.review import Turn
+        from include.review.review import Turn
 
         if step.turn is not Turn.PASS:
             later = question_tasks()[self.number :]

@@ -15,17 +15,17 @@ from urllib.parse import urlencode
 from airflow.sdk import BaseNotifier
 from mails import Mail, mail_subscribers, page_url, run_url
 
-from include.importing.jobs import JobCounts
-from include.importing.names import one_line
-from include.importing.outcomes import ALARMING, Outcome, outcome_of, summarise
-from include.importing.places import UNKNOWN_TYPE
+from include.arrivals.places import UNKNOWN_TYPE
+from include.ledger.jobs import JobCounts
+from include.ledger.outcomes import ALARMING, Outcome, outcome_of, summarise
+from include.names import one_line
 from withheld_errors import describe
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from include.importing.jobs import Job
-    from include.importing.listing import Unusable
+    from include.arrivals.listing import Unusable
+    from include.ledger.jobs import Job
     from include.promo_codes.top_up import Alert
 
 log = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from withheld_errors import describe, withhold_values
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from include.importing.listing import Arrival, Unusable, Waiting
-    from include.importing.runtime import Runtime
+    from include.arrivals.listing import Arrival, Unusable, Waiting
+    from include.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def start_imports() -> dict[str, int]:
     """
     from abandoned_jobs import close_abandoned
 
-    from include.importing import landing
+    from include.arrivals import landing
     from warehouse_runtime import open_runtime
 
     counts = {"started": 0, "refused": 0, "waiting": 0, "unusable": 0}
@@ -137,7 +137,7 @@ def note(noticed: Sequence[str]) -> None:
     """Keep what can't be imported for the run's note."""
     from airflow.sdk import get_current_context
 
-    from include.importing.names import one_line
+    from include.names import one_line
 
     lines = [one_line(line) for line in noticed[:MOST_NOTICED]]
     if len(noticed) > MOST_NOTICED:
@@ -155,8 +155,8 @@ def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> Sequence[U
     """
     from airflow.sdk import get_current_context
 
-    from include.importing import landing
-    from include.importing.listing import IGNORED
+    from include.arrivals import landing
+    from include.arrivals.listing import IGNORED
     from notifications import UnusableNotifier
 
     fresh = landing.record_unusable(runtime, entries)
@@ -194,7 +194,8 @@ def refuse(runtime: Runtime, arrival: Arrival) -> str:
     from airflow.sdk import get_current_context
 
     from import_tasks import digest
-    from include.importing import landing, reporting
+    from include.arrivals import landing
+    from include.stages import reporting
     from notifications import ImportNotifier
 
     job_id = landing.refuse_arrival(
@@ -237,7 +238,7 @@ def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
 
 def is_refused_for_good(runtime: Runtime, target: str, run_id: str) -> bool:
     """Tell whether a run has refused a file that it could not take away: another run would only say so again."""
-    from include.importing import jobs
+    from include.ledger import jobs
 
     with runtime.engine.connect() as connection:
         job = jobs.find(connection, f"{target}/{run_id}")
@@ -246,9 +247,9 @@ def is_refused_for_good(runtime: Runtime, target: str, run_id: str) -> bool:
 
 def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
     """Tell whether the same version of the file is there now."""
-    from include.importing.errors import FileRefused
-    from include.importing.files import locate
-    from include.importing.places import Source
+    from include.arrivals.files import locate
+    from include.arrivals.places import Source
+    from include.errors import FileRefused
 
     try:
         return Source(locate(runtime, arrival.url), runtime.landing, is_dropped=True).stat().version == arrival.version

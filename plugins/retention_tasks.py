@@ -15,7 +15,7 @@ from withheld_errors import withhold_values
 @withhold_values
 def delete_expired() -> dict[str, int]:
     """Delete files and staging tables past `retention_days`; return how many jobs lost theirs, by type."""
-    from include.importing import reporting
+    from include.stages import reporting
 
     with open_runtime() as runtime:
         return reporting.delete_expired(runtime, datetime.now(UTC))
@@ -25,7 +25,7 @@ def delete_expired() -> dict[str, int]:
 @withhold_values
 def delete_uploads() -> dict[str, int]:
     """Delete uploads that nobody launched within a day, and launched ones that are taken; return how many, by type."""
-    from include.importing import uploads
+    from include.arrivals import uploads
 
     with open_runtime() as runtime:
         return uploads.delete_expired(runtime, datetime.now(UTC))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
-from include.importing.outcomes import in_words
+from include.ledger.outcomes import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

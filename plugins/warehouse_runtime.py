@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import Connection, Variable
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 
+from include.errors import ConfigurationError
 from include.import_types import IMPORT_TYPES
-from include.importing.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from include.importing.runtime import Runtime
-    from include.importing.storage import Location
+    from include.runtime import Runtime
+    from include.storage.locations import Location
 
 WAREHOUSE_CONNECTION = "warehouse_postgres"
 """Of the importer: what tasks and triggers may do."""
@@ -38,7 +38,7 @@ def open_runtime() -> Iterator[Runtime]:
     Raises:
         ConfigurationError: a Connection or Variable is missing, named in the message.
     """
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
     from include.warehouse.engine import create_warehouse_engine
 
     engine = create_warehouse_engine(warehouse_url())
@@ -131,7 +131,7 @@ def warehouse_url(name: str = WAREHOUSE_CONNECTION) -> str:
 
 def location(name: str) -> Location:
     """Return the folder or bucket prefix that the Variable `<name>_url` names."""
-    from include.importing import storage
+    from include.storage import locations
 
     variable = f"{name}_url"
     try:
@@ -140,7 +140,7 @@ def location(name: str) -> Location:
         if error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
             raise
         raise ConfigurationError(f"The Variable {variable} is not defined: where {name} files lie.") from None
-    return storage.locate(url, _storage_options() if url.startswith("s3://") else {})
+    return locations.locate(url, _storage_options() if url.startswith("s3://") else {})
 
 
 def _storage_options() -> dict[str, Any]:

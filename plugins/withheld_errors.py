@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRuntimeError, AirflowSkipException
 
-from include.importing.errors import (
+from include.errors import (
     ConfigurationError,
     FileRefused,
     FileUnsettled,
@@ -70,7 +70,7 @@ def withhold_values(body: Callable[P, T]) -> Callable[P, T]:
 
 def shown_error(error: Exception) -> Exception:
     """Return the error that Airflow may see in place of this one."""
-    from include.importing.jobs import FileTaken
+    from include.ledger.jobs import FileTaken
     from include.promo_codes.errors import GenerationRefused
 
     if isinstance(error, GenerationRefused):

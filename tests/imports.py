@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 import yaml
 
+from include.arrivals.landing import Request
 from include.import_types import IMPORT_TYPES
-from include.importing.importer import import_file
-from include.importing.jobs import JobResult
-from include.importing.landing import Request
-from include.importing.runtime import Runtime
-from include.importing.storage import area
+from include.importer import import_file
+from include.ledger.jobs import JobResult
+from include.runtime import Runtime
+from include.storage.locations import area
 
 if TYPE_CHECKING:
     from tests.conftest import Warehouse

@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.importing.errors import ConfigurationError, FileRefused
-from include.importing.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
-from include.importing.names import did_you_mean, normalise_name
+from include.declaration.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.errors import ConfigurationError, FileRefused
 from include.located_yaml import quoted
+from include.names import did_you_mean, normalise_name
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from include.importing.settings import ImportSettings
     from include.project.model import CustomField, Project
+    from include.settings.layers import ImportSettings
 
 EXTERNAL_IDS = "external_ids"
 CUSTOM_FIELDS = "custom_fields"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.importing.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.declaration.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
 
 GIFT_CARD_POOLS = ImportType(
     name="gift_card_pools",

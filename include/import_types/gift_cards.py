@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.importing.errors import ConfigurationError
-from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.declaration.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
 
 
 def hash_cvvs(fields: Mapping[str, pa.Array], runtime: Runtime) -> pa.Array:
@@ -35,7 +35,7 @@ def hash_cvvs(fields: Mapping[str, pa.Array], runtime: Runtime) -> pa.Array:
 
 def make_plain_numbers(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
     """Return the card numbers without blanks and dashes, in capitals, where that is another one. Source: PC-04a."""
-    from include.importing import look_alikes  # pyarrow, which no DAG needs when it is parsed
+    from include.values import look_alikes  # pyarrow, which no DAG needs when it is parsed
 
     return look_alikes.plain_numbers(fields["card_number"])
 

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.declaration.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
 
 LARGEST_KEY_BYTES = 2600
 _WEIGHED = ("fill_method", "quantity", "auto_generate", "issue_check", "assigned_validity_days", "multi_use", "launch")

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.importing.errors import FileRefused
-from include.importing.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.declaration.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.errors import FileRefused
 from include.located_yaml import quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Connection
 
-    from include.importing.mapping import ColumnMapping
-    from include.importing.runtime import Runtime
-    from include.importing.settings import ImportSettings
+    from include.columns.mapping import ColumnMapping
+    from include.runtime import Runtime
+    from include.settings.layers import ImportSettings
 
 
 def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mapping: ColumnMapping) -> None:
@@ -52,7 +52,7 @@ def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mappi
 
 def make_look_alike_forms(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
     """Return what the codes look like that are not of ASCII alone. Source: PC-04a."""
-    from include.importing import look_alikes  # pyarrow, which no DAG needs when it is parsed
+    from include.values import look_alikes  # pyarrow, which no DAG needs when it is parsed
 
     return look_alikes.look_alike_forms(fields["code"])
 

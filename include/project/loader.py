@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from include.importing.errors import ConfigurationError
-from include.importing.names import did_you_mean
+from include.errors import ConfigurationError
 from include.located_yaml import Key, LocatedYaml, YamlMistake, explain, read_yaml, show_key
+from include.names import did_you_mean
 from include.project.model import ActionTemplate, CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
 
 PROJECT_YAML = Path(__file__).resolve().parents[1] / "config" / "project.yaml"

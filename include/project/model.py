@@ -12,7 +12,7 @@ import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from include.importing.names import normalise_name
+from include.names import normalise_name
 
 Problem = tuple[tuple[str | int, ...], str]
 

@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from include.importing.errors import ConfigurationError
-from include.importing.stages import repeat_on_conflict, values_hidden
+from include.errors import ConfigurationError
+from include.ledger.job_stage import repeat_on_conflict, values_hidden
 from include.project.model import Project
 
 SCHEMA = "loyalty"

@@ -10,11 +10,11 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from include.importing.errors import ConfigurationError
-from include.importing.runtime import Runtime
-from include.importing.stages import values_hidden
+from include.errors import ConfigurationError
+from include.ledger.job_stage import values_hidden
 from include.promo_codes import formats, generation
 from include.promo_codes.generation import GenerationRequest, GenerationResult
+from include.runtime import Runtime
 
 REASON = "command line"
 _POOLS = sa.text(

@@ -1,4 +1,4 @@
-"""What generation refuses, grouped as `include.importing.errors` groups what imports refuse."""
+"""What generation refuses, grouped as `include.errors` groups what imports refuse."""
 
 
 class GenerationRefused(Exception):

@@ -25,13 +25,13 @@ from psycopg2.extras import execute_values
 from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
-from include.importing.errors import ConfigurationError, WarehouseFault, WarehouseUnavailable
-from include.importing.runtime import Runtime
-from include.importing.stages import repeat_on_conflict, values_hidden
-from include.importing.staging import driver
+from include.errors import ConfigurationError, WarehouseFault, WarehouseUnavailable
+from include.ledger.job_stage import repeat_on_conflict, values_hidden
+from include.ledger.staging import driver
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import FormatState, fingerprint, lock_format, read_format, write_codes, write_progress
 from include.promo_codes.permutation import Numbers, Permutation
+from include.runtime import Runtime
 
 BATCH_CODES = 1 << 18
 """Codes made and written at once, to bound the memory whatever the quantity.
@@ -632,7 +632,7 @@ class _Walk:
 
     def _write_skeletons(self, numbers: Numbers) -> None:
         """Write what codes look like; each of them is there by now, though not all by this generation (PC-04a)."""
-        from include.importing.look_alikes import skeletons  # pyarrow, which no DAG needs when it is parsed
+        from include.values.look_alikes import skeletons  # pyarrow, which no DAG needs when it is parsed
 
         lines = write_codes(self._format, self._key, numbers, "\n").decode().replace(r"\\", "\\").split("\n")
         codes = [code for code in lines if not code.isascii()]

@@ -11,10 +11,10 @@ import hashlib
 import io
 from collections.abc import Mapping
 
-from include.importing.files import UPLOADS
-from include.importing.runtime import Runtime
-from include.importing.storage import Location, written_whole
+from include.arrivals.files import UPLOADS
 from include.promo_codes.stock import PromoPool
+from include.runtime import Runtime
+from include.storage.locations import Location, written_whole
 
 IMPORT_TYPE = "promo_code_pools"
 FOLDER = "launches"

@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from include.importing.jobs import JobCounts
-from include.importing.outcomes import outcome_of
+from include.ledger.jobs import JobCounts
+from include.ledger.outcomes import outcome_of
 from include.warehouse.search import contains
 
 POOL_LIMIT = 100_000

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from include.importing.errors import ConfigurationError
+from include.errors import ConfigurationError
 from include.project.loader import load_project
 from include.project.sync import sync_in_turn
 from include.stack.errors import StackError

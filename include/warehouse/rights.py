@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection, text
 
-from include.importing.errors import ConfigurationError
+from include.errors import ConfigurationError
 from include.warehouse.roles import GROUPS, SCHEMAS, Role
 
 PUBLIC = "PUBLIC"

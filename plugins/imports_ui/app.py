@@ -17,8 +17,8 @@ from starlette.exceptions import HTTPException
 from imports_ui import job_pages, jobs_pages, paste_pages, pools_pages, template_pages, upload_pages
 from imports_ui.access import refuse_other_sites
 from imports_ui.pages import FOLDER, HEADERS, render
-from include.importing.errors import ConfigurationError, WarehouseUnavailable
-from include.importing.storage import StorageError
+from include.errors import ConfigurationError, WarehouseUnavailable
+from include.storage.locations import StorageError
 
 if TYPE_CHECKING:
     from os import PathLike, stat_result

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fastapi.responses import StreamingResponse
 
 if TYPE_CHECKING:
-    from include.importing.storage import Location
+    from include.storage.locations import Location
 
 HEADERS = {
     # Whatever the file holds, a browser must neither run nor guess it.

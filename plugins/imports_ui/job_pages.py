@@ -25,18 +25,18 @@ from imports_ui.jobs_pages import NO_TYPE
 from imports_ui.pages import HEADERS, base_of, render
 from imports_ui.runs import run_path
 from include import import_types
-from include.importing import history, jobs
-from include.importing.jobs import Job
-from include.importing.outcomes import summarise
-from include.importing.places import UNKNOWN_TYPE
+from include.arrivals.places import UNKNOWN_TYPE
+from include.ledger import history, jobs
+from include.ledger.jobs import Job
+from include.ledger.outcomes import summarise
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from sqlalchemy import Connection
 
-    from include.importing.history import JobDetails, Rejected
-    from include.importing.runtime import Runtime
-    from include.importing.storage import Location
+    from include.ledger.history import JobDetails, Rejected
+    from include.runtime import Runtime
+    from include.storage.locations import Location
 
 router = APIRouter()
 
@@ -80,7 +80,7 @@ _rendering = threading.Semaphore(1)
 @router.get("/jobs/{job_id}", response_class=HTMLResponse)
 def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
     """Show everything about a job; while it runs, the page asks for itself again every few seconds."""
-    from include.importing.landing import is_left_in_place
+    from include.arrivals.landing import is_left_in_place
 
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
@@ -225,7 +225,7 @@ def _find(runtime: Runtime, job: Job, kind: str) -> Location:
     Raises:
         HTTPException: 404 when the job has none, 410 when it is no longer kept.
     """
-    from include.importing import files
+    from include.arrivals import files
 
     _, column, _ = FILES[kind]
     is_expired = job.finished_at is not None and job.archive_url is None and job.work_url is None
@@ -265,14 +265,14 @@ def _offered(job: Job) -> list[tuple[str, str, str]]:
 
 
 def _rules(runtime: Runtime, connection: Connection, job: Job) -> list[dict[str, Any]]:
-    from include.importing.rule_sentences import with_sentences
+    from include.rules.sentences import with_sentences
 
     return with_sentences(connection, job.id, job.import_type, runtime.suites, runtime.project_file)
 
 
 def _sentences(runtime: Runtime, job: Job, rules: list[dict[str, Any]]) -> dict[str, str]:
     """Return what each rule says of any of its rows: with the value only where all of them have the same."""
-    from include.importing.rule_sentences import masked_sentences
+    from include.rules.sentences import masked_sentences
 
     if job.import_type == UNKNOWN_TYPE:
         return {}
@@ -304,7 +304,7 @@ def _bars(rules: list[dict[str, Any]], rejects: int) -> list[dict[str, Any]]:
 
 def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
     """Return what became of the file's first columns, and how many more there are."""
-    from include.importing.mapping import ColumnMapping
+    from include.columns.mapping import ColumnMapping
 
     if job.mapping is None or job.import_type == UNKNOWN_TYPE:
         return [], 0
@@ -364,9 +364,9 @@ def _data_docs(evidence: bytes, launched_at: str) -> str:
     Raises:
         HTTPException: 503.
     """
-    from include.importing.runtime import ROOT
+    from include.runtime import ROOT
 
-    command = [sys.executable, "-m", "include.importing.data_docs", launched_at]
+    command = [sys.executable, "-m", "include.rules.data_docs", launched_at]
     if not _rendering.acquire(timeout=RENDER_WAIT_SECONDS):
         raise HTTPException(503, "Another validation is being made into a page: try again in a moment.")
     try:

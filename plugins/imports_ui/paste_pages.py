@@ -17,10 +17,10 @@ from imports_ui.forms import read_fields
 from imports_ui.pages import render
 from imports_ui.upload_pages import LONGEST_POOL, suggestions, to_upload, told_of
 from include import import_types
-from include.importing import uploads
-from include.importing.errors import ConfigurationError, FileRefused
-from include.importing.settings import GivenSettings, resolve
-from include.importing.storage import StorageError
+from include.arrivals import uploads
+from include.errors import ConfigurationError, FileRefused
+from include.settings.layers import GivenSettings, resolve
+from include.storage.locations import StorageError
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -53,7 +53,7 @@ async def paste(request: Request, user: User) -> Response:
 
 
 def _receive(request: Request, user: BaseUser, fields: dict[str, str]) -> Response:
-    from include.importing.pasting import file_of
+    from include.arrivals.pasting import file_of
 
     declared, runtime = import_types.get(PASTED_TYPE), warehouse.runtime()
     pool, text = fields.get("pool", "").strip(), fields.get("codes", "")

@@ -29,10 +29,10 @@ from imports_ui import runs, stock_picture, warehouse
 from imports_ui.access import User, can_launch, can_read, demand
 from imports_ui.forms import read_fields
 from imports_ui.pages import base_of, render
+from include.errors import ConfigurationError
 from include.gift_cards import pools as gift_cards
-from include.importing.errors import ConfigurationError
-from include.importing.storage import StorageError
 from include.promo_codes import formats, generation, launching, stock
+from include.storage.locations import StorageError
 from warehouse_runtime import secret_key
 
 if TYPE_CHECKING:

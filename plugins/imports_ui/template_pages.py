@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse, Response
 from imports_ui.access import User, dag_of, demand, readable_types
 from imports_ui.pages import HEADERS, render
 from include import import_types
-from include.importing.runtime import ROOT
+from include.runtime import ROOT
 
 router = APIRouter()
 

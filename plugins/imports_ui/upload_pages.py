@@ -24,21 +24,22 @@ from imports_ui.job_pages import JobId, find_job
 from imports_ui.pages import base_of, render
 from imports_ui.runs import Run, RunRefused, find_run, start_run
 from include import import_types
-from include.importing import jobs, uploads
-from include.importing.errors import ConfigurationError, FileRefused
-from include.importing.import_type import ImportType
-from include.importing.settings_form import form_settings
-from include.importing.stages import values_hidden
-from include.importing.storage import StorageError
+from include.arrivals import uploads
+from include.declaration.import_type import ImportType
+from include.errors import ConfigurationError, FileRefused
+from include.ledger import jobs
+from include.ledger.job_stage import values_hidden
 from include.promo_codes.upload_pools import list_upload_pools
+from include.settings.form import form_settings
+from include.storage.locations import StorageError
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 
-    from include.importing.jobs import Job, JobResult
-    from include.importing.runtime import Runtime
-    from include.importing.upload_preview import UploadPreview
-    from include.importing.uploads import Upload
+    from include.arrivals.uploads import Upload
+    from include.ledger.jobs import Job, JobResult
+    from include.review.upload_preview import UploadPreview
+    from include.runtime import Runtime
 
 router = APIRouter()
 
@@ -343,7 +344,7 @@ def _page(
 
 def _preview(runtime: Runtime, upload: Upload) -> UploadPreview:
     _warm_up()
-    from include.importing.upload_preview import preview_upload
+    from include.review.upload_preview import preview_upload
 
     return preview_upload(runtime, upload)
 
@@ -355,7 +356,7 @@ def _warm_up() -> None:
     Great Expectations writes a thousand lines to the log when it is imported.
     """
     logging.getLogger("great_expectations").setLevel(logging.WARNING)
-    threading.Thread(target=importlib.import_module, args=("include.importing.upload_preview",), daemon=True).start()
+    threading.Thread(target=importlib.import_module, args=("include.review.upload_preview",), daemon=True).start()
 
 
 def _find(runtime: Runtime, declared: ImportType, user: BaseUser, upload_id: str) -> Upload:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from include.importing.errors import ConfigurationError
+from include.errors import ConfigurationError
 from warehouse_runtime import (
     KEY_CONNECTIONS,
     LOCATIONS,
@@ -22,7 +22,7 @@ from warehouse_runtime import (
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def reading() -> Iterator[Connection]:
     Raises:
         WarehouseUnavailable: the database can't be reached, or took too long.
     """
-    from include.importing.stages import values_hidden
+    from include.ledger.job_stage import values_hidden
 
     with values_hidden(), engine().connect() as connection, connection.begin():
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
@@ -76,7 +76,7 @@ def reading() -> Iterator[Connection]:
 
 def runtime() -> Runtime:
     """Return what the stages of an import need, on the pages' own connections."""
-    from include.importing.runtime import Runtime
+    from include.runtime import Runtime
 
     return Runtime(
         engine=engine(),

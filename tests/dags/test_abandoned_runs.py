@@ -34,7 +34,7 @@ def jobs(warehouse) -> list:
 @pytest.fixture
 def left_open(run_dag, folders, connected, monkeypatch):
     """Run an import of pools whose task can't be done and whose job can't be closed, as while the storage is away."""
-    from include.importing import inspection, reporting
+    from include.stages import inspection, reporting
 
     def away(*arguments, **named):
         raise OSError(5, "Input/output error")
@@ -91,7 +91,7 @@ def test_x12_the_job_of_a_deleted_run_is_closed(run_dag, left_open, connected):
 
 
 def test_x12_a_refused_or_loaded_file_is_put_where_it_belongs(run_dag, left_open, folders, connected):
-    from include.importing import reporting
+    from include.stages import reporting
 
     left_open(POOLS, ((reporting, "close_job"),))
     left_open("nonsense\n1\n", ((reporting, "close_job"),))
@@ -126,7 +126,7 @@ def test_x12_a_job_that_a_task_still_has_in_hand_is_not_waited_for(run_dag, left
 
 
 def test_x12_jobs_that_can_not_be_closed_stop_no_pick_up(run_dag, left_open, folders, connected, monkeypatch):
-    from include.importing import abandoned
+    from include.stages import abandoned
 
     def broken(*arguments, **named):
         raise ValueError("odd")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from include import import_types
-from include.importing import settings
+from include.settings import layers
 
 pytestmark = pytest.mark.dags
 
@@ -170,7 +170,7 @@ def test_the_form_asks_for_the_file_and_offers_every_setting_left_alone(bag, dag
     """Source: X-11."""
     params = bag.dags[dag_id].params
     offered = {name for name in params if name != "file"}
-    assert offered == set(settings.parameter_schema(import_type))
+    assert offered == set(layers.parameter_schema(import_type))
     assert offered >= {"delimiter", "mapping", "dry_run", "force"}
     assert {params[name] for name in offered} == {None}
     assert not params.get_param("file").has_value

@@ -89,7 +89,7 @@ def test_pg04_without_a_key_the_run_fails_at_once_and_names_what_is_missing(run_
 
 
 def test_pg04_an_outage_is_retried_and_the_quantity_added_once(run_dag, stocked, monkeypatch):
-    from include.importing.errors import WarehouseUnavailable
+    from include.errors import WarehouseUnavailable
     from include.promo_codes import generation
 
     real, attempts = generation.write_progress, []

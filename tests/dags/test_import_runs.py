@@ -216,7 +216,7 @@ def asset_events(dag_id: str, run_id: str) -> list[tuple[str, dict]]:
 def test_a_file_in_the_hands_of_another_run_skips_the_run(run_dag, folders, connected):
     """Source: X-14."""
     source = put(folders.landing / "gift_cards", "cards.csv", CARDS)
-    from include.importing.landing import Request, take_file
+    from include.arrivals.landing import Request, take_file
     from warehouse_runtime import open_runtime
 
     with open_runtime() as runtime:
@@ -233,7 +233,7 @@ def test_a_file_that_does_not_exist_makes_the_run_red(run_dag, folders, connecte
 
 
 def test_an_outage_is_retried_until_it_is_over(run_dag, folders, connected, pools, monkeypatch):
-    from include.importing import loading
+    from include.stages import loading
 
     answers = iter([psycopg2.OperationalError("server closed the connection unexpectedly"), None])
     load_rows = loading.load_rows
@@ -253,7 +253,7 @@ def test_a_defect_fails_the_job_at_once_and_clearing_the_task_goes_on_from_there
     run_dag, clear, folders, connected, pools, monkeypatch, caplog
 ):
     """Source: X-14, X-20."""
-    from include.importing import validation
+    from include.stages import validation
 
     calls = []
 
@@ -388,7 +388,8 @@ def test_x12_a_run_that_a_person_ends_closes_its_job(
     run_dag, clear, folders, connected, pools, monkeypatch, task, state
 ):
     """An open job would hold gift cards back for thirty minutes each (GC-05), for ever."""
-    from include.importing import inspection, landing, validation
+    from include.arrivals import landing
+    from include.stages import inspection, validation
 
     stages = {"take_file": landing, "inspect_file": inspection, "validate_chunk": validation}
     real = getattr(stages[task], task)
@@ -433,7 +434,7 @@ def test_x12_a_source_that_hangs_is_given_up_and_its_job_closed(run_dag, folders
     """It would hold a slot for as long as it hangs."""
     import os
 
-    from include.importing import storage
+    from include.storage import locations
     from tests.dags.conftest import load_dag, read_run
 
     dag = load_dag("import_gift_cards")
@@ -445,7 +446,7 @@ def test_x12_a_source_that_hangs_is_given_up_and_its_job_closed(run_dag, folders
         looks.append(source.name)
         os.read(reader, 1)
 
-    monkeypatch.setattr(storage, "copy", stalled)
+    monkeypatch.setattr(locations, "copy", stalled)
     path = put(folders.landing / "gift_cards", "cards.csv", CARDS)
     run = read_run(dag.dag_id, dag.test(run_conf={"file": str(path)}).run_id)
     os.close(reader)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from include.importing.jobs import JOB, State
+from include.ledger.jobs import JOB, State
 from landing_trigger import LandingTrigger
 
 pytestmark = pytest.mark.dags

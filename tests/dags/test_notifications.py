@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mails import Mail, TwoFormHook, subject
 
-from include.importing.listing import Unusable
+from include.arrivals.listing import Unusable
 from include.promo_codes.top_up import Alert
 from notifications import (
     ImportNotifier,

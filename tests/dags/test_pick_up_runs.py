@@ -74,7 +74,7 @@ def test_a_file_that_still_lies_there_after_its_run_has_arrived_anew_but_not_at_
 
 
 def test_a_file_that_its_ended_run_took_away_after_the_listing_is_not_started_again(run_dag, folders, monkeypatch):
-    from include.importing import landing
+    from include.arrivals import landing
 
     drop(folders.landing / "gift_card_pools", "a.csv")
     run_dag("pick_up_files")

@@ -107,12 +107,12 @@ def balances(warehouse: Any) -> list[int]:
 def test_the_tasks_ask_as_often_and_in_the_words_of_the_engine():
     import mapping_review
 
-    from include.importing import review, review_form
+    from include.review import form, review
 
     assert mapping_review.QUESTIONS == review.QUESTIONS
     assert mapping_review.LOAD_QUESTION == review.LOAD_QUESTION == review.QUESTIONS + 1
     assert mapping_review.asking_tasks()[review.LOAD_QUESTION - 1] == mapping_review.LOADING_TASK
-    assert (mapping_review.LAUNCH, mapping_review.REJECT) == (review_form.LAUNCH, review_form.REJECT)
+    assert (mapping_review.LAUNCH, mapping_review.REJECT) == (form.LAUNCH, form.REJECT)
     assert tuple(mapping_review.question_tasks()) == QUESTIONS
     assert mapping_review.ReviewMapping.template_fields == ()
 
@@ -225,7 +225,7 @@ def test_x10_a_run_whose_rejects_a_person_has_approved_is_green(drop, person, in
 
 def test_x06_the_mail_goes_out_before_the_question_is_written_down(drop, person, inbox, subscribers, monkeypatch):
     """A task that is killed in between does both again; else nobody would hear of the question (X-14)."""
-    from include.importing import review
+    from include.review import review
 
     mails, write = [], review.record
 

@@ -17,7 +17,7 @@ DISPATCH = """
 import sys, time
 from pathlib import Path
 from airflow import settings
-from include.importing import landing
+from include.arrivals import landing
 from tests.dags.conftest import load_dag
 
 mine, other = map(Path, sys.argv[1:])

@@ -7,7 +7,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from include.importing.errors import ConfigurationError
+from include.errors import ConfigurationError
 from warehouse_runtime import location, open_runtime, warehouse_url, with_chunk_size
 
 pytestmark = pytest.mark.dags

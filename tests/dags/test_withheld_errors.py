@@ -9,8 +9,8 @@ import pytest
 import sqlalchemy as sa
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from include.importing.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault, WarehouseUnavailable
-from include.importing.jobs import FileTaken
+from include.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault, WarehouseUnavailable
+from include.ledger.jobs import FileTaken
 from withheld_errors import OutageError, is_outage, withhold_values
 
 pytestmark = pytest.mark.dags

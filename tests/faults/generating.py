@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from include.importing.runtime import Runtime
 from include.promo_codes import commands, generation, top_up
+from include.runtime import Runtime
 from include.warehouse.engine import create_warehouse_engine
 from tests.integration.promo_codes import make_runtime
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.importing.storage import StorageError, area, written_whole
+from include.storage.locations import StorageError, area, written_whole
 from tests.faults import children
 from tests.faults.conftest import MakeScene, Undisturbed
 from tests.faults.kinds import CARDS_IN_BUCKET, DROPPED_CARDS, NAMED_CARDS

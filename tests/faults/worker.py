@@ -23,24 +23,17 @@ from typing import Any, BinaryIO
 import s3fs  # noqa: F401  (imported where children are forked from, not in each child)
 from upath import UPath
 
-from include import cli
-from include.importing import (
-    importer,
-    inspection,
-    jobs,
-    landing,
-    loading,
-    preview,  # noqa: F401
-    records,
-    reporting,
-    review,
-    storage,
-    validation,
-)
-from include.importing.errors import FileRefused, WarehouseUnavailable
-from include.importing.landing import Request
-from include.importing.runtime import Runtime
-from include.importing.storage import Location
+from include import cli, importer
+from include.arrivals import landing
+from include.arrivals.landing import Request
+from include.errors import FileRefused, WarehouseUnavailable
+from include.ledger import jobs
+from include.reading import records
+from include.review import review
+from include.runtime import Runtime
+from include.stages import inspection, loading, reporting, validation
+from include.storage import locations
+from include.storage.locations import Location
 from include.warehouse.engine import DiscreetCursor, create_warehouse_engine
 
 CVV_KEY = "key of the tests"
@@ -113,7 +106,7 @@ def fill_disk(largest_file_bytes: int, area: str | None) -> None:
     if area is None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file_bytes, resource.RLIM_INFINITY))
         return
-    real = storage.written_whole
+    real = locations.written_whole
 
     @contextmanager
     def limited(path: Location) -> Iterator[Any]:
@@ -125,7 +118,7 @@ def fill_disk(largest_file_bytes: int, area: str | None) -> None:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-    for module in (storage, inspection):
+    for module in (locations, inspection):
         module.written_whole = limited  # type: ignore[attr-defined]
 
 
@@ -203,7 +196,7 @@ def is_answered(_: Any, __: int, number: int, **values: Any) -> bool:
 
 def cut_small() -> None:
     """Cut files into several chunks, and chunks into several blocks."""
-    storage._COPY_BYTES = 4_000
+    locations._COPY_BYTES = 4_000
     cli.Runtime = partial(Runtime, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)  # type: ignore[misc]
 
 
@@ -255,14 +248,14 @@ def after(module: ModuleType | type, name: str, barrier: Barrier, when: Conditio
 
 def within_writing(area: str, barrier: Barrier, at_write: int = 1) -> None:
     """Stop when some bytes of a file in this area are on the disk and some are not."""
-    real = storage.written_whole
+    real = locations.written_whole
 
     @contextmanager
     def stopped(path: Location) -> Iterator[Any]:
         with real(path) as stream:
             yield Halting(stream, barrier, at_write) if f"/{area}/" in str(path) else stream
 
-    for module in (storage, inspection):
+    for module in (locations, inspection):
         module.written_whole = stopped  # type: ignore[attr-defined]
 
 
@@ -338,9 +331,9 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     # Taking.
     "before the job is opened": lambda stop: before(importer, "take_file", stop),
     "claimed, not yet brought": lambda stop: before(landing, "_bring", stop),
-    "out of landing, not yet copied": lambda stop: after(storage, "take_out", stop),
+    "out of landing, not yet copied": lambda stop: after(locations, "take_out", stop),
     "half copied into work": lambda stop: within_writing("work", stop),
-    "copied into work, source not yet deleted": lambda stop: after(storage, "copy", stop),
+    "copied into work, source not yet deleted": lambda stop: after(locations, "copy", stop),
     "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
     "brought and committed, source not yet deleted": lambda stop: before(landing, "_remove_taken", stop),
     "taken": lambda stop: after(importer, "take_file", stop),
@@ -362,7 +355,7 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
     # Reports.
     "half of the rejected rows": lambda stop: within_writing("reports", stop, at_write=2),
     "rejected rows complete, not yet under their name": lambda stop: before(
-        storage.os, "replace", stop, is_rejected_file
+        locations.os, "replace", stop, is_rejected_file
     ),
     "rejected rows written, no summary yet": lambda stop: before(reporting, "_write_json", stop, is_summary),
     "reports written, not yet committed": lambda stop: after(reporting, "_write_json", stop, is_summary),

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from upath import UPath
 
-from include.importing.runtime import Runtime
 from include.promo_codes.generation import GenerationRequest, GenerationResult, open_generation, run_generation
+from include.runtime import Runtime
 from tests.imports import CODE_KEY
 
 if TYPE_CHECKING:

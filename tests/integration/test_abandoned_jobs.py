@@ -6,8 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from include.importing import abandoned, importer
-from include.importing.importer import import_file
+from include import importer
+from include.importer import import_file
+from include.stages import abandoned
 from tests.imports import CARD_HEADER, Site, counts
 
 pytestmark = pytest.mark.integration

@@ -151,7 +151,7 @@ def test_a_dry_run_and_force(stocked_run: Run, stocked: Site, tmp_path: Path):
 
 
 def test_a_killed_import_is_continued_unless_it_is_asked_for_otherwise(stocked_run: Run, stocked: Site, tmp_path: Path):
-    from include.importing.landing import Request, take_file
+    from include.arrivals.landing import Request, take_file
 
     path = write(tmp_path, "a.csv", "1,flexible_gift,10")
     stat = path.stat()
@@ -249,7 +249,7 @@ def test_a_name_that_is_no_utf8_is_refused_and_shown_as_far_as_it_can_be(stocked
 
 
 def test_a_file_that_another_request_holds_fails_alone(stocked_run: Run, stocked: Site, tmp_path: Path):
-    from include.importing.landing import take_file
+    from include.arrivals.landing import take_file
 
     held, free = write(tmp_path, "held.csv", "1,flexible_gift,10"), write(tmp_path, "free.csv", "2,flexible_gift,10")
     take_file(stocked.runtime, stocked.request("gift_cards", held))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from include.importing.jobs import JobResult
+from include.ledger.jobs import JobResult
 from tests.imports import SAMPLE_POOLS, Site, counts, reasons, rejected_file, rejects, summary
 
 pytestmark = pytest.mark.integration

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 import sqlalchemy as sa
 
-from include.importing.errors import ConfigurationError, WarehouseConflict, WarehouseUnavailable
+from include.errors import ConfigurationError, WarehouseConflict, WarehouseUnavailable
 from include.promo_codes import generation
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import CodeFormat, rotate_key, write_codes

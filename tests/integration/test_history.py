@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from include.importing import history
-from include.importing.history import JobFilter
-from include.importing.jobs import State
-from include.importing.outcomes import Outcome
+from include.ledger import history
+from include.ledger.history import JobFilter
+from include.ledger.jobs import State
+from include.ledger.outcomes import Outcome
 
 pytestmark = pytest.mark.integration
 

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from include.importing import jobs
-from include.importing.errors import FileRefused
-from include.importing.importer import import_file
-from include.importing.inspection import inspect_file
-from include.importing.jobs import FileTaken, JobResult
-from include.importing.landing import Request, take_file
-from include.importing.loading import load_rows
-from include.importing.places import Source
-from include.importing.reporting import close_job, delete_expired, write_report
-from include.importing.runtime import Runtime
-from include.importing.storage import FileStat
-from include.importing.validation import validate_chunk
+from include.arrivals.landing import Request, take_file
+from include.arrivals.places import Source
+from include.errors import FileRefused
+from include.importer import import_file
+from include.ledger import jobs
+from include.ledger.jobs import FileTaken, JobResult
+from include.runtime import Runtime
+from include.stages.inspection import inspect_file
+from include.stages.loading import load_rows
+from include.stages.reporting import close_job, delete_expired, write_report
+from include.stages.validation import validate_chunk
+from include.storage.locations import FileStat
 from tests.imports import CARD_HEADER, Site, contents, counts, rejected_file, rejects, summary
 
 pytestmark = pytest.mark.integration
@@ -291,7 +291,7 @@ def test_x14_a_worker_that_is_overtaken_by_another_one_of_its_request_joins_its_
 def test_x14_arrivals_are_listed_in_order_of_time_then_name(site: Site):
     import os
 
-    from include.importing.listing import arrivals
+    from include.arrivals.listing import arrivals
 
     moments = {"b.csv": 100, "a.csv": 200, "c.csv": 100, "z.csv": 50}
     for name, moment in moments.items():

@@ -69,7 +69,7 @@ def test_x09_an_apostrophe_is_taken_off_in_rows_that_were_added_to_a_corrected_f
 
 
 def test_x14_a_dry_run_that_is_asked_again_keeps_its_fixed_rejects(stocked: Site):
-    from include.importing.importer import import_file
+    from include.importer import import_file
 
     path = stocked.drop("gift_cards", "a.csv", f"{CARD_HEADER}\n1,flexible_gift,x\n")
     request = stocked.request("gift_cards", path, dry_run=True)

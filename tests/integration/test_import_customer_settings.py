@@ -18,19 +18,19 @@ import pytest
 import yaml
 from upath import UPath
 
+from include.arrivals.landing import take_file
+from include.errors import ConfigurationError
 from include.import_types import IMPORT_TYPES
-from include.importing import jobs
-from include.importing.errors import ConfigurationError
-from include.importing.importer import import_file
-from include.importing.inspection import inspect_file
-from include.importing.jobs import JobResult
-from include.importing.landing import take_file
-from include.importing.loading import load_rows
-from include.importing.preview import preview_file
-from include.importing.reporting import delete_expired, write_report
-from include.importing.validation import validate_chunk
+from include.importer import import_file
+from include.ledger import jobs
+from include.ledger.jobs import JobResult
 from include.project.loader import load_project
 from include.project.sync import sync
+from include.review.preview import preview_file
+from include.stages.inspection import inspect_file
+from include.stages.loading import load_rows
+from include.stages.reporting import delete_expired, write_report
+from include.stages.validation import validate_chunk
 from tests.imports import Site, contents, counts, reasons, rejected_file, rejects, summary
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import psycopg2
 import pytest
 
-from include.importing import loading
-from include.importing.jobs import JobResult
+from include.ledger.jobs import JobResult
+from include.stages import loading
 from tests.imports import Site
 
 pytestmark = pytest.mark.integration

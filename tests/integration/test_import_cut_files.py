@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from include.importing import chunk_plan, inspection
-from include.importing.jobs import JobResult
-from include.importing.records import Chunk
+from include.ledger.jobs import JobResult
+from include.reading import chunk_plan
+from include.reading.records import Chunk
+from include.stages import inspection
 from tests.imports import Site, counts, rejected_file, rejects
 
 pytestmark = pytest.mark.integration

@@ -8,11 +8,11 @@ from itertools import permutations
 import pytest
 
 from include import import_types
-from include.importing.import_type import Field, Look
-from include.importing.jobs import JobResult
-from include.importing.mapping import map_columns
-from include.importing.plausibility import FEWEST, WORDS_OF_ANY_KIND, look_of
+from include.columns.mapping import map_columns
+from include.declaration.import_type import Field, Look
+from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
+from include.rules.plausibility import FEWEST, WORDS_OF_ANY_KIND, look_of
 from tests.exchanged_columns import TEMPLATES, Table, as_text, exchange, made, pairs, repeat, sample, shift
 from tests.imports import Site, counts, rejects
 

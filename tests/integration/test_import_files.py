@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from include.importing import landing, reporting
-from include.importing.jobs import JobResult
+from include.arrivals import landing
+from include.ledger.jobs import JobResult
+from include.stages import reporting
 from tests.imports import CARD_HEADER, Site, contents, counts, rejects, summary
 
 pytestmark = pytest.mark.integration
@@ -264,7 +265,7 @@ def test_x16_leading_zeros_survive_and_enumerations_ignore_case(stocked: Site):
 
 
 def test_a_file_that_is_not_there_is_refused_without_a_job(site: Site):
-    from include.importing.errors import FileRefused
+    from include.errors import FileRefused
 
     with pytest.raises(FileRefused, match="does not exist"):
         site.run("gift_cards", site.folder / "landing" / "gift_cards" / "none.csv")

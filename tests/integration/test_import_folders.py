@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from include.importing import landing
-from include.importing.errors import FileRefused
-from include.importing.importer import import_file
-from include.importing.landing import take_file
-from include.importing.preview import preview_file
+from include.arrivals import landing
+from include.arrivals.landing import take_file
+from include.errors import FileRefused
+from include.importer import import_file
+from include.review.preview import preview_file
 from tests.imports import Site, contents, counts
 
 pytestmark = pytest.mark.integration

@@ -11,10 +11,11 @@ import pytest
 import s3fs
 from upath import UPath
 
-from include.importing import inspection, jobs, loading, reporting, validation
-from include.importing import storage as storage_module
-from include.importing.landing import Request, take_file
-from include.importing.storage import delete_folder, delete_unfinished, locate
+from include.arrivals.landing import Request, take_file
+from include.ledger import jobs
+from include.stages import inspection, loading, reporting, validation
+from include.storage import locations as storage_module
+from include.storage.locations import delete_folder, delete_unfinished, locate
 from tests.imports import CARD_HEADER, Site
 from tests.object_storage import s3_server
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from include import import_types
-from include.importing import landing
-from include.importing.errors import FileRefused
-from include.importing.importer import import_file
-from include.importing.inspection import inspect_file
-from include.importing.landing import Request, take_file
-from include.importing.listing import _order as listing_order
-from include.importing.storage import FileStat
+from include.arrivals import landing
+from include.arrivals.landing import Request, take_file
+from include.arrivals.listing import _order as listing_order
+from include.errors import FileRefused
+from include.importer import import_file
+from include.stages.inspection import inspect_file
+from include.storage.locations import FileStat
 from tests.imports import CARD_HEADER, POOL_HEADER, Site, contents
 
 pytestmark = pytest.mark.integration

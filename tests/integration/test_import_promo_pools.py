@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from include.importing.jobs import JobResult
+from include.ledger.jobs import JobResult
 from tests.imports import Site, counts, reasons, rejects
 
 pytestmark = pytest.mark.integration

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from include.importing.dialect import Dialect
-from include.importing.records import split_record
+from include.reading.dialect import Dialect
+from include.reading.records import split_record
 from tests.imports import Site, counts, rejected_file, rejects
 
 pytestmark = pytest.mark.integration

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from include.importing import jobs
-from include.importing.jobs import JobResult
+from include.ledger import jobs
+from include.ledger.jobs import JobResult
 from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, counts, reasons, rejected_file, rejects
 
 pytestmark = pytest.mark.integration

@@ -9,18 +9,20 @@ import pytest
 import sqlalchemy as sa
 
 from include import import_types
-from include.importing import files, jobs, review
-from include.importing.errors import FileRefused, ReviewNeeded
-from include.importing.inspection import inspect_file
-from include.importing.jobs import JobResult
-from include.importing.landing import Request, take_file
-from include.importing.loading import load_rows
-from include.importing.preview import preview_file
-from include.importing.reporting import close_job, write_report
-from include.importing.review import Answer, Question, Step, Turn
-from include.importing.storage import area
-from include.importing.validation import validate_chunk
+from include.arrivals import files
+from include.arrivals.landing import Request, take_file
+from include.errors import FileRefused, ReviewNeeded
+from include.ledger import jobs
+from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
+from include.review import review
+from include.review.preview import preview_file
+from include.review.review import Answer, Question, Step, Turn
+from include.stages.inspection import inspect_file
+from include.stages.loading import load_rows
+from include.stages.reporting import close_job, write_report
+from include.stages.validation import validate_chunk
+from include.storage.locations import area
 from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, counts, rejected_file, rejects, summary
 
 pytestmark = pytest.mark.integration

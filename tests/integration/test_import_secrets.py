@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from include.importing.errors import SuiteError, WarehouseFault
-from include.importing.importer import import_file
-from include.importing.preview import preview_file
+from include.errors import SuiteError, WarehouseFault
+from include.importer import import_file
+from include.review.preview import preview_file
 from include.warehouse.cvv import hash_cvv
 from tests.imports import CARD_HEADER, CVV_KEY, Site, contents, reasons
 
@@ -98,9 +98,9 @@ def test_cvvs_are_stored_as_keyed_hashes_alone(imported: tuple[Site, str]):
 
 
 def test_staging_has_no_cvv_in_clear(stocked: Site):
-    from include.importing.inspection import inspect_file
-    from include.importing.landing import take_file
-    from include.importing.validation import validate_chunk
+    from include.arrivals.landing import take_file
+    from include.stages.inspection import inspect_file
+    from include.stages.validation import validate_chunk
 
     path = stocked.drop("gift_cards", "cards.csv", f"{HEADER}\n{NUMBER},holiday_50,50,{CVV},\n")
     job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
@@ -134,9 +134,9 @@ def test_database_errors_quote_no_values(stocked: Site):
 
 
 def test_an_error_while_staging_quotes_no_values(stocked: Site):
-    from include.importing.inspection import inspect_file
-    from include.importing.landing import take_file
-    from include.importing.validation import validate_chunk
+    from include.arrivals.landing import take_file
+    from include.stages.inspection import inspect_file
+    from include.stages.validation import validate_chunk
 
     path = stocked.drop("gift_cards", "cards.csv", f"{CARD_HEADER}\n{NUMBER},nowhere,1\n")
     job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id

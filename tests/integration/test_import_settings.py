@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from include.importing import chunk_plan, inspection, jobs
-from include.importing.importer import import_file
+from include.importer import import_file
+from include.ledger import jobs
+from include.reading import chunk_plan
+from include.stages import inspection
 from tests.imports import CARD_HEADER, Site, contents, counts, rejected_file, rejects, summary
 
 pytestmark = pytest.mark.integration

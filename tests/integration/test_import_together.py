@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from include.importing.importer import import_file
-from include.importing.jobs import FileTaken, JobResult
-from include.importing.landing import Request, take_file
+from include.arrivals.landing import Request, take_file
+from include.importer import import_file
+from include.ledger.jobs import FileTaken, JobResult
 from tests.imports import CARD_HEADER, POOL_HEADER, Site, contents, counts, rejected_file, rejects
 
 pytestmark = pytest.mark.integration

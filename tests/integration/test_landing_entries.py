@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from include.importing import landing, storage
-from include.importing.listing import Listing, _entries
-from include.importing.runtime import ROOT
+from include.arrivals import landing
+from include.arrivals.listing import Listing, _entries
+from include.runtime import ROOT
+from include.storage import locations
 from tests.imports import CARD_HEADER, Site
 
 pytestmark = pytest.mark.integration
@@ -160,7 +161,7 @@ def test_x12_a_time_that_python_cannot_hold_is_the_entrys_own(monkeypatch: pytes
     path.write_text("1")
     held = list(os.stat(path))
     odd = os.stat_result([*held[:8], 10**18, held[9]])
-    assert storage.local_stat(odd, str(path)).modified_at == datetime.fromtimestamp(held[9], UTC)
+    assert locations.local_stat(odd, str(path)).modified_at == datetime.fromtimestamp(held[9], UTC)
 
 
 def test_x01_the_place_of_a_folder_that_cannot_be_listed_is_reported(stocked: Site, monkeypatch: pytest.MonkeyPatch):
@@ -213,7 +214,7 @@ def test_x01_a_file_that_could_not_be_removed_is_reported_and_never_copied(
     def access(place: str, mode: int, **options: bool) -> bool:
         return not (mode & os.W_OK and str(place) == str(path.parent)) and real(place, mode, **options)
 
-    monkeypatch.setattr(storage.os, "access", access)
+    monkeypatch.setattr(locations.os, "access", access)
     listing = look(stocked)
     assert listing.ready == []
     assert [entry.rule for entry in listing.unusable] == ["file.not_removable"]
@@ -249,7 +250,7 @@ def test_x12_thousands_of_entries_are_listed_in_seconds_and_settings_are_read_on
     reads: list[str] = []
     real = landing.read_text
     monkeypatch.setattr(
-        "include.importing.listing.read_text", lambda path, *a, **k: reads.append(path.name) or real(path, *a, **k)
+        "include.arrivals.listing.read_text", lambda path, *a, **k: reads.append(path.name) or real(path, *a, **k)
     )
     asked = 0
 
@@ -279,14 +280,14 @@ def test_x12_the_size_of_settings_is_bounded(stocked: Site, monkeypatch: pytest.
     with sidecar.open("wb") as sink:
         sink.truncate(3 << 30)  # takes no room
     read: list[int] = []
-    real = storage.Location.read_bytes
+    real = locations.Location.read_bytes
 
-    def read_bytes(path: storage.Location, most_bytes: int) -> bytes:
+    def read_bytes(path: locations.Location, most_bytes: int) -> bytes:
         data = real(path, most_bytes)
         read.append(len(data))
         return data
 
-    monkeypatch.setattr(storage.Location, "read_bytes", read_bytes)
+    monkeypatch.setattr(locations.Location, "read_bytes", read_bytes)
     (arrival,) = look(stocked).ready
     refused = stocked.run("gift_cards", arrival.url)
     assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.settings")
@@ -320,7 +321,7 @@ def test_x12_a_writer_that_comes_while_a_lease_is_held_ends_nobody(tmp_path: Pat
     )
     looking = (
         "import sys, time\n"
-        "from include.importing.storage import has_writer\n"
+        "from include.storage.locations import has_writer\n"
         "end = time.monotonic() + 6\n"
         "while time.monotonic() < end: has_writer(sys.argv[1])\n"
     )
@@ -362,15 +363,15 @@ def test_x14_a_file_that_its_own_settings_hold_holds_no_other_senders(stocked: S
 def test_x22_settings_that_are_new_take_a_listing_so_long_and_no_longer(stocked: Site, monkeypatch: pytest.MonkeyPatch):
     for number in range(20):
         stocked.drop("gift_cards", f"{number}.csv", CARD, {"settle_seconds": 1 + number})
-    monkeypatch.setattr("include.importing.listing.MOST_READING_SECONDS", 0.0)
+    monkeypatch.setattr("include.arrivals.listing.MOST_READING_SECONDS", 0.0)
     unread = look(stocked)
     assert unread.ready == []
     assert {entry.reason for entry in unread.waiting} == {
         "its settings can't be read: there are very many, and a later listing reads them"
     }
-    monkeypatch.setattr("include.importing.listing.MOST_READING_SECONDS", 5.0)
+    monkeypatch.setattr("include.arrivals.listing.MOST_READING_SECONDS", 5.0)
     assert len(look(stocked).ready) == 20
-    monkeypatch.setattr("include.importing.listing.MOST_READING_SECONDS", 0.0)
+    monkeypatch.setattr("include.arrivals.listing.MOST_READING_SECONDS", 0.0)
     assert len(look(stocked).ready) == 20, "what was read is remembered"
 
 
@@ -380,10 +381,10 @@ def test_x12_a_file_that_goes_while_its_folder_is_looked_at_stops_nothing(
     path = stocked.drop("gift_cards", "gone.csv", CARD)
     stocked.drop("gift_cards", "stays.csv", CARD)
 
-    def removal_right(_: storage.Location) -> None:
+    def removal_right(_: locations.Location) -> None:
         path.unlink(missing_ok=True)
 
-    monkeypatch.setattr(storage, "removal_right", removal_right)
+    monkeypatch.setattr(locations, "removal_right", removal_right)
     assert [arrival.file_name for arrival in look(stocked).ready] == ["stays.csv"]
 
 

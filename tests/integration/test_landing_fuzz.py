@@ -24,12 +24,13 @@ import s3fs
 from botocore.exceptions import ClientError
 
 from include import import_types
-from include.importing import landing, places, reporting
-from include.importing.errors import FileRefused
-from include.importing.importer import import_file
-from include.importing.landing import Request
-from include.importing.runtime import Runtime
-from include.importing.storage import locate
+from include.arrivals import landing, places
+from include.arrivals.landing import Request
+from include.errors import FileRefused
+from include.importer import import_file
+from include.runtime import Runtime
+from include.stages import reporting
+from include.storage.locations import locate
 from tests.imports import CARD_HEADER, Site
 from tests.object_storage import s3_server
 

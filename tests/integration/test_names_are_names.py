@@ -17,12 +17,14 @@ import pytest
 import s3fs
 
 from include import import_types
-from include.importing import files, landing, places, reporting, storage, uploads
-from include.importing.importer import import_file
-from include.importing.landing import Request
-from include.importing.runtime import Runtime
-from include.importing.storage import Location, locate
-from include.importing.uploads import Choices
+from include.arrivals import files, landing, places, uploads
+from include.arrivals.landing import Request
+from include.arrivals.uploads import Choices
+from include.importer import import_file
+from include.runtime import Runtime
+from include.stages import reporting
+from include.storage import locations
+from include.storage.locations import Location, locate
 from tests.imports import CARD_HEADER, Site
 from tests.object_storage import s3_server
 
@@ -272,6 +274,6 @@ def test_objects_over_five_gibibytes_are_copied_by_their_names_too(
     for name in ("v?versionId=3.csv", "plain.csv"):
         put(place / name, b"right")
         put(place / "v", b"wrong")
-        storage.copy(place / name, place / f"copy of {name}")
+        locations.copy(place / name, place / f"copy of {name}")
     kept = {key: data for key, data in snapshot(place).items() if key.startswith("copy")}
     assert kept == {"copy of v?versionId=3.csv": b"right", "copy of plain.csv": b"right"}

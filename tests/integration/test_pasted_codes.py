@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from include import cli
-from include.importing import importer, listing
+from include import cli, importer
+from include.arrivals import listing
 from tests.imports import Site, contents
 
 pytestmark = pytest.mark.integration

@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 
 from include import import_types
-from include.importing import places
-from include.importing.errors import FileRefused
-from include.importing.landing import Request, take_file
-from include.importing.runtime import ROOT
+from include.arrivals import places
+from include.arrivals.landing import Request, take_file
+from include.errors import FileRefused
+from include.runtime import ROOT
 from tests.imports import CARD_HEADER, Site
 
 pytestmark = pytest.mark.integration

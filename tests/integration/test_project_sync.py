@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import text
 
-from include.importing.errors import ConfigurationError
+from include.errors import ConfigurationError
 from include.project.loader import load_project
 from include.project.model import CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
 from include.project.sync import SyncCounts, reference_rows, sync, sync_in_turn

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from include.importing import landing
-from include.importing.errors import FileRefused, FileUnsettled
-from include.importing.importer import import_file
-from include.importing.landing import Request, take_file
-from include.importing.listing import Listing
-from include.importing.storage import locate
+from include.arrivals import landing
+from include.arrivals.landing import Request, take_file
+from include.arrivals.listing import Listing
+from include.errors import FileRefused, FileUnsettled
+from include.importer import import_file
+from include.storage.locations import locate
 from tests.imports import CARD_HEADER, Site, contents
 from tests.object_storage import s3_server
 

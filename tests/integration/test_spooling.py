@@ -8,8 +8,8 @@ import os
 
 import pytest
 
-from include.importing import spooling
-from include.importing.storage import StorageError
+from include.storage import spooling
+from include.storage.locations import StorageError
 from tests.imports import Site
 
 pytestmark = pytest.mark.integration

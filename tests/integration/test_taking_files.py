@@ -12,11 +12,15 @@ from typing import Any
 
 import pytest
 
-from include.importing import files, importer, jobs, landing, reporting, storage
-from include.importing.errors import FileRefused, FileUnsettled, NotAllDeleted, SourceChanged
-from include.importing.importer import import_file
-from include.importing.landing import Request, take_file
-from include.importing.storage import Location
+from include import importer
+from include.arrivals import files, landing
+from include.arrivals.landing import Request, take_file
+from include.errors import FileRefused, FileUnsettled, NotAllDeleted, SourceChanged
+from include.importer import import_file
+from include.ledger import jobs
+from include.stages import reporting
+from include.storage import locations
+from include.storage.locations import Location
 from tests.imports import CARD_HEADER, Site, contents, summary
 
 pytestmark = pytest.mark.integration
@@ -88,10 +92,10 @@ def test_x12_a_file_that_is_written_on_before_the_load_loads_nothing_and_comes_a
     stocked: Site, monkeypatch: pytest.MonkeyPatch, moment: str
 ):
     """The writer keeps the file open: it writes into the file that was moved. Leases are none on network disks."""
-    monkeypatch.setattr(storage, "has_writer", lambda _: None)
+    monkeypatch.setattr(locations, "has_writer", lambda _: None)
     path = stocked.drop("gift_cards", "slow.csv", FIRST)
     (arrival,) = ready(stocked)
-    module: Any = storage if moment == "copy" else importer
+    module: Any = locations if moment == "copy" else importer
     real = getattr(module, moment)
     with path.open("a") as writer:
 
@@ -119,7 +123,7 @@ def test_x12_a_file_that_is_written_on_before_the_load_loads_nothing_and_comes_a
 
 
 def test_x12_the_same_run_tried_again_reads_a_changed_file_anew(stocked: Site, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(storage, "has_writer", lambda _: None)
+    monkeypatch.setattr(locations, "has_writer", lambda _: None)
     path = stocked.drop("gift_cards", "slow.csv", FIRST)
     asked = request(ready(stocked)[0])
     with path.open("a") as writer:
@@ -132,7 +136,7 @@ def test_x12_the_same_run_tried_again_reads_a_changed_file_anew(stocked: Site, m
         take_file(stocked.runtime, asked)
     os.utime(path, (1, 1))
     with path.open("a"), pytest.MonkeyPatch.context() as leases:
-        leases.setattr(storage, "has_writer", lambda _: True)
+        leases.setattr(locations, "has_writer", lambda _: True)
         with pytest.raises(FileUnsettled, match="open for writing"):
             take_file(stocked.runtime, asked)
     done = import_file(stocked.runtime, asked)
@@ -145,7 +149,7 @@ def test_x12_the_same_run_tried_again_reads_a_changed_file_anew(stocked: Site, m
 def test_x12_what_is_written_after_the_load_is_reported_and_not_lost(
     stocked: Site, monkeypatch: pytest.MonkeyPatch, has_successor: bool
 ):
-    monkeypatch.setattr(storage, "has_writer", lambda _: None)
+    monkeypatch.setattr(locations, "has_writer", lambda _: None)
     path = stocked.drop("gift_cards", "slow.csv", FIRST)
     asked = request(ready(stocked)[0])
     real = importer.write_report
@@ -191,20 +195,20 @@ def test_x12_a_bucket_object_that_is_replaced_while_it_is_copied_comes_again(
     stocked: Site, monkeypatch: pytest.MonkeyPatch
 ):
     """In a store that copies an object as it is at that moment. `memory` stands in for it."""
-    areas = {name: storage.locate(f"memory://{stocked.folder.name}/{name}") for name in ("landing", "work")}
+    areas = {name: locations.locate(f"memory://{stocked.folder.name}/{name}") for name in ("landing", "work")}
     runtime = replace(stocked.runtime, **areas)
     path = runtime.landing / "gift_cards" / "cards.csv"
-    with storage.written_whole(path) as sink:
+    with locations.written_whole(path) as sink:
         sink.write(FIRST.encode())
-    real = storage.copy
+    real = locations.copy
 
     def replaced(source: Location, target: Location, root: Location | None = None) -> None:
         real(source, target, root)
         if source == path and path.stat().size_bytes == len(FIRST):
-            with storage.written_whole(path) as sink:
+            with locations.written_whole(path) as sink:
                 sink.write((FIRST + MORE).encode())
 
-    monkeypatch.setattr(storage, "copy", replaced)
+    monkeypatch.setattr(locations, "copy", replaced)
     with pytest.raises(FileUnsettled):
         take_file(runtime, Request("gift_cards", str(path), "a run"))
     assert path.open_whole().read().decode() == FIRST + MORE
@@ -266,7 +270,7 @@ def test_x20_a_source_that_cannot_be_removed_is_known_before_it_is_copied(
             raise PermissionError(1, "Operation not permitted", source)
         real(source, target, **folders)
 
-    monkeypatch.setattr(storage.os, "rename", rename)
+    monkeypatch.setattr(locations.os, "rename", rename)
     for _ in range(2):
         with pytest.raises(FileRefused, match="can't be removed"):
             take_file(stocked.runtime, stocked.request("gift_cards", path))
@@ -278,10 +282,10 @@ def test_x20_a_source_that_cannot_be_removed_is_known_before_it_is_copied(
 def test_x20_a_store_that_refuses_to_delete_keeps_one_object_and_no_copies(
     stocked: Site, monkeypatch: pytest.MonkeyPatch
 ):
-    area = storage.locate(f"memory://{stocked.folder.name}-kept/landing")
+    area = locations.locate(f"memory://{stocked.folder.name}-kept/landing")
     runtime = replace(stocked.runtime, landing=area)
     path = runtime.landing / "gift_cards" / "cards.csv"
-    with storage.written_whole(path) as sink:
+    with locations.written_whole(path) as sink:
         sink.write(FIRST.encode())
     real = Location.remove
 
@@ -310,7 +314,7 @@ def test_x20_the_archive_is_checked_against_the_ledgers_hash(stocked: Site):
     importer.write_report(stocked.runtime, job)
     copy = stocked.folder / "work" / str(job) / "cards.csv"
     copy.write_text(FIRST.replace("15", "99"))
-    with pytest.raises((storage.StorageError, FileRefused)):
+    with pytest.raises((locations.StorageError, FileRefused)):
         reporting.close_job(stocked.runtime, job)
 
 
@@ -427,7 +431,7 @@ def test_x21_a_folder_that_becomes_a_link_between_look_and_take_gives_nothing_aw
     (elsewhere / "x.csv").write_text("Code\nX9\n")
     for file in (path, elsewhere / "x.csv"):
         os.utime(file, (1, 1))
-    real = getattr(storage, moment)
+    real = getattr(locations, moment)
 
     def exchanged(*args: Any) -> Any:
         if not path.parent.is_symlink():
@@ -435,7 +439,7 @@ def test_x21_a_folder_that_becomes_a_link_between_look_and_take_gives_nothing_aw
             path.parent.symlink_to(elsewhere)
         return real(*args)
 
-    monkeypatch.setattr(storage, moment, exchanged)
+    monkeypatch.setattr(locations, moment, exchanged)
     with pytest.raises((FileUnsettled, FileRefused)):
         take_file(stocked.runtime, stocked.request("promo_codes", path))
     assert (elsewhere / "x.csv").read_text() == "Code\nX9\n"
@@ -449,14 +453,14 @@ def test_x21_a_link_that_takes_a_files_place_between_look_and_take_is_not_follow
     path = stocked.drop("gift_cards", "cards.csv", FIRST)
     secret = stocked.folder / "keys.json"
     secret.write_text(FIRST.replace("77", "99"))
-    real = storage.take_out
+    real = locations.take_out
 
     def exchanged(*args: Any) -> Any:
         path.unlink()
         path.symlink_to(secret)
         return real(*args)
 
-    monkeypatch.setattr(storage, "take_out", exchanged)
+    monkeypatch.setattr(locations, "take_out", exchanged)
     with pytest.raises(FileUnsettled):
         take_file(stocked.runtime, stocked.request("gift_cards", path))
     assert path.is_symlink()
@@ -474,7 +478,7 @@ def test_x12_a_file_is_put_back_without_hard_links(stocked: Site, monkeypatch: p
     def refused(*_: object, **__: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(storage.os, "link", refused)
+    monkeypatch.setattr(locations.os, "link", refused)
     reporting.close_job(stocked.runtime, job, failure="a task failed")
     assert path.read_text() == FIRST + MORE
 
@@ -487,7 +491,7 @@ def test_x12_a_file_without_a_copy_is_kept_and_named_when_its_name_is_taken(stoc
         def killed(*_: object) -> None:
             raise KeyboardInterrupt
 
-        patched.setattr(storage, "copy", killed)
+        patched.setattr(locations, "copy", killed)
         with pytest.raises(KeyboardInterrupt):
             take_file(stocked.runtime, asked)
     assert not path.exists()
@@ -526,14 +530,14 @@ def test_x20_retention_goes_on_behind_what_it_cannot_delete(stocked: Site, monke
     stray = stocked.folder / "archive" / "imported" / "customers" / "9000" / "x.csv"
     stray.parent.mkdir(parents=True)
     stray.write_text("x")
-    real = storage.delete_folder
+    real = locations.delete_folder
 
     def delete_folder(folder: Location) -> None:
         if folder.path.endswith(f"/imported/gift_cards/{first.job}"):
             raise PermissionError(13, "Permission denied", folder.path)
         real(folder)
 
-    monkeypatch.setattr(storage, "delete_folder", delete_folder)
+    monkeypatch.setattr(locations, "delete_folder", delete_folder)
     with pytest.raises(NotAllDeleted, match=f"the files of job {first.job}: Permission denied"):
         reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
     assert stocked.job(second)["archive_url"] is None

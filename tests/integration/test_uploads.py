@@ -14,14 +14,14 @@ import s3fs
 from upath import UPath
 
 from include import import_types
-from include.importing import upload_quota, uploads
-from include.importing.errors import FileRefused
-from include.importing.importer import import_file
-from include.importing.landing import Request, list_landing, take_file
-from include.importing.runtime import ROOT
-from include.importing.storage import files_below
-from include.importing.upload_preview import preview_upload
-from include.importing.uploads import Choices, Reception, Upload
+from include.arrivals import upload_quota, uploads
+from include.arrivals.landing import Request, list_landing, take_file
+from include.arrivals.uploads import Choices, Reception, Upload
+from include.errors import FileRefused
+from include.importer import import_file
+from include.review.upload_preview import preview_upload
+from include.runtime import ROOT
+from include.storage.locations import files_below
 from tests.imports import CARD_HEADER, Site, rejected_file
 from tests.object_storage import s3_server
 

@@ -13,7 +13,7 @@ import psycopg2
 import pytest
 from sqlalchemy import text
 
-from include.importing.errors import ConfigurationError
+from include.errors import ConfigurationError
 from include.project.loader import load_project
 from include.project.sync import sync_in_turn
 from include.warehouse import bootstrap, embedded, rights

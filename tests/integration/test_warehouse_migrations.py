@@ -9,8 +9,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
-from include.importing.errors import ConfigurationError
-from include.importing.look_alikes import skeletons
+from include.errors import ConfigurationError
+from include.values.look_alikes import skeletons
 from include.warehouse import migrations
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate, newest_revision

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 
 from include import import_types
-from include.importing import parsing
-from include.importing.import_type import Field, Kind
+from include.declaration.import_type import Field, Kind
+from include.reading import parsing
 
 DAMAGE = frozenset(
     {

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from include.declaration.import_type import Kind
+from include.errors import SuiteError
 from include.import_types.customers import CUSTOMERS
-from include.importing.errors import SuiteError
-from include.importing.import_type import Kind
-from include.importing.suites import Checker, Suite, load_suite, sentences
-from include.importing.wildcards import expand_entries
 from include.project.model import CustomField, Project
+from include.rules.suites import Checker, Suite, load_suite, sentences
+from include.rules.wildcards import expand_entries
 from tests.rules.frames import is_about_damage, read_rows
 
 pytestmark = pytest.mark.rules

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from include.import_types import IMPORT_TYPES
-from include.importing.data_docs import render
-from include.importing.runtime import ROOT
-from include.importing.wildcards import expand_entries
 from include.project.loader import load_project
+from include.rules.data_docs import render
+from include.rules.wildcards import expand_entries
+from include.runtime import ROOT
 
 pytestmark = pytest.mark.rules
 

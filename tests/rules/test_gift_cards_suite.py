@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from include.importing.suites import Checker, load_suite, sentences
+from include.rules.suites import Checker, load_suite, sentences
 from tests.rules.frames import is_about_damage, read_rows
 
 pytestmark = pytest.mark.rules

@@ -19,8 +19,8 @@ import pytest
 from great_expectations.core import ExpectationSuite
 from great_expectations.execution_engine import pandas_execution_engine
 
-from include.importing.errors import SuiteError
-from include.importing.suites import Checker, load_suite, sentences
+from include.errors import SuiteError
+from include.rules.suites import Checker, load_suite, sentences
 from tests.rules.frames import DECIMAL, read_rows
 
 pytestmark = pytest.mark.rules

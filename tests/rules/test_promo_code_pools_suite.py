@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from include import import_types
-from include.importing.suites import Checker, load_suite, sentences
+from include.rules.suites import Checker, load_suite, sentences
 from tests.rules.frames import is_about_damage, read_rows
 
 pytestmark = pytest.mark.rules

@@ -14,7 +14,7 @@ from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.validator import Validator
 
-import include.importing.rules  # noqa: F401 - registers the classes
+import include.rules.expectations  # noqa: F401 - registers the classes
 from tests.rules.frames import DECIMAL, TIMESTAMP, frame_of, texts
 
 pytestmark = pytest.mark.rules

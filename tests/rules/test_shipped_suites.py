@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from include import import_types
-from include.importing.import_type import Kind
+from include.declaration.import_type import Kind
 
 pytestmark = pytest.mark.rules
 

@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from include.importing.errors import SuiteError
-from include.importing.suites import Checker, Suite, common_sentences, load_suite, sentences
+from include.errors import SuiteError
+from include.rules.suites import Checker, Suite, common_sentences, load_suite, sentences
 from tests.rules.frames import DECIMAL, frame_of, texts
 
 pytestmark = pytest.mark.rules
@@ -241,7 +241,7 @@ def test_an_incomplete_result_of_gx_is_never_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, result: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(
-        "include.importing.rules.RowRule._validate", lambda *_, **__: {"success": False, "result": result}
+        "include.rules.expectations.RowRule._validate", lambda *_, **__: {"success": False, "result": result}
     )
     with pytest.raises(SuiteError, match=r"Rule name\.rule: GX"):
         judged(suite_of(tmp_path, PRESENT), frame_of(name=texts("a", None, "b")))

@@ -7,11 +7,11 @@ import phonenumbers
 import pyarrow as pa
 from email_validator import EmailNotValidError, validate_email
 
-from include.importing.cells import trim
-from include.importing.emails import read_emails
-from include.importing.import_type import Field, Kind
-from include.importing.parsing import ReadOptions, read_field
-from include.importing.phones import read_phones
+from include.declaration.import_type import Field, Kind
+from include.reading.parsing import ReadOptions, read_field
+from include.values.cells import trim
+from include.values.emails import read_emails
+from include.values.phones import read_phones
 
 Verdict = tuple[str | None, str | None]
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pytest
 
-from include.importing.chunk_plan import Inspection, inspect
-from include.importing.dialect import Dialect
-from include.importing.errors import FileRefused
-from include.importing.records import NUL, TEXT_AFTER_QUOTE, Block, read_blocks, read_cells, split_record, unquote
+from include.errors import FileRefused
+from include.reading.chunk_plan import Inspection, inspect
+from include.reading.dialect import Dialect
+from include.reading.records import NUL, TEXT_AFTER_QUOTE, Block, read_blocks, read_cells, split_record, unquote
 
 WHITE_SPACE = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"

@@ -8,8 +8,9 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from include.importing import characters, damage, stray_rows
-from include.importing.settings import SegmentName
+from include.reading import stray_rows
+from include.settings.layers import SegmentName
+from include.values import characters, damage
 
 pytestmark = pytest.mark.unit
 

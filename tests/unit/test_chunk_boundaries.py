@@ -11,11 +11,11 @@ import io
 
 import pytest
 
-from include.importing import chunk_plan, records
-from include.importing.chunk_plan import Inspection
-from include.importing.dialect import Dialect
-from include.importing.errors import FileRefused
-from include.importing.records import NUL, RAGGED, TEXT_AFTER_QUOTE, Chunk, read_blocks
+from include.errors import FileRefused
+from include.reading import chunk_plan, records
+from include.reading.chunk_plan import Inspection
+from include.reading.dialect import Dialect
+from include.reading.records import NUL, RAGGED, TEXT_AFTER_QUOTE, Chunk, read_blocks
 from tests.unit.reading import File, Row, look, read, rows_of
 
 pytestmark = pytest.mark.unit

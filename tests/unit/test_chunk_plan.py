@@ -7,10 +7,10 @@ import tracemalloc
 
 import pytest
 
-from include.importing.chunk_plan import inspect
-from include.importing.dialect import Dialect
-from include.importing.errors import FileRefused, SettingsError
-from include.importing.records import read_blocks
+from include.errors import FileRefused, SettingsError
+from include.reading.chunk_plan import inspect
+from include.reading.dialect import Dialect
+from include.reading.records import read_blocks
 from tests.unit.reading import cells, look, naive_records, read, refusal
 
 pytestmark = pytest.mark.unit

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from include.importing.errors import FileRefused
-from include.importing.records import NUL, RAGGED, TEXT_AFTER_QUOTE
+from include.errors import FileRefused
+from include.reading.records import NUL, RAGGED, TEXT_AFTER_QUOTE
 from tests.unit.reading import File, read
 
 pytestmark = pytest.mark.unit

@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from include.importing.cron import LAST_RELEASE, check_cron
-from include.importing.errors import ConfigurationError, SettingsError
-from include.importing.settings import load_defaults, next_release, read_settings, resolve
+from include.errors import ConfigurationError, SettingsError
+from include.settings.cron import LAST_RELEASE, check_cron
+from include.settings.layers import load_defaults, next_release, read_settings, resolve
 
 pytestmark = pytest.mark.unit
 

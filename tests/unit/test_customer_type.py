@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from include.columns.mapping import ColumnMapping, How, map_columns
+from include.declaration.import_type import Field, Kind
+from include.errors import FileRefused
 from include.import_types.customers import CUSTOMERS, explain_unmatched, slug
-from include.importing.errors import FileRefused
-from include.importing.import_type import Field, Kind
-from include.importing.mapping import ColumnMapping, How, map_columns
-from include.importing.settings import fingerprint_settings, inheritable, resolve
-from include.importing.wildcards import expand_load_rules
 from include.project.loader import load_project
 from include.project.model import CustomField, Project
+from include.rules.wildcards import expand_load_rules
+from include.settings.layers import fingerprint_settings, inheritable, resolve
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import pytest
 
 from include import documentation
 from include.import_types import IMPORT_TYPES
-from include.importing.settings import SETTINGS
+from include.settings.layers import SETTINGS
 
 pytestmark = pytest.mark.unit
 

@@ -247,5 +247,5 @@ def test_only_processes_that_fork_tasks_pay_for_heavy_imports(
     monkeypatch.setattr(sys, "argv", ["airflow", *arguments])
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
     runpy.run_path(str(PROJECT / "config" / "airflow_local_settings.py"))
-    assert ("great_expectations" in loaded, "include.importing.importer" in loaded) == (expected, expected)
+    assert ("great_expectations" in loaded, "include.importer" in loaded) == (expected, expected)
     assert expected or loaded == []

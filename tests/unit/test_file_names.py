@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from include.importing.file_names import (
+from include.settings.layers import IGNORED_NAMES
+from include.storage.file_names import (
     SettingsNames,
     _key,
     fold,
@@ -21,7 +22,6 @@ from include.importing.file_names import (
     resemblance,
     settings_target,
 )
-from include.importing.settings import IGNORED_NAMES
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.importing.header_changes import HeaderChange, compare_headers
+from include.columns.header_changes import HeaderChange, compare_headers
 
 pytestmark = pytest.mark.unit
 

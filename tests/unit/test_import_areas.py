@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from include.importing import storage
-from include.importing.places import is_ignored
-from include.importing.storage import Location
+from include.arrivals.places import is_ignored
+from include.storage import locations
+from include.storage.locations import Location
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +41,7 @@ def test_there_is_no_version_of_what_is_no_file(tmp_path: Path):
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path: Path):
     target = tmp_path / "new" / "a.csv"
-    with storage.written_whole(path_of(target)) as sink:
+    with locations.written_whole(path_of(target)) as sink:
         sink.write(b"half")
         assert not target.exists()
     assert target.read_bytes() == b"half"
@@ -49,7 +49,7 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path: Path):
     assert modes.S_IMODE(target.parent.stat().st_mode) & 0o027 == 0
 
     def fail() -> None:
-        with storage.written_whole(path_of(target)) as sink:
+        with locations.written_whole(path_of(target)) as sink:
             sink.write(b"other")
             raise RuntimeError
 
@@ -61,7 +61,7 @@ def test_a_file_appears_only_when_it_is_complete(tmp_path: Path):
 
 def test_a_name_of_any_length_can_be_written(tmp_path: Path):
     target = tmp_path / ("x" * 255)
-    with storage.written_whole(path_of(target)) as sink:
+    with locations.written_whole(path_of(target)) as sink:
         sink.write(b"1")
     assert target.read_bytes() == b"1"
 
@@ -69,20 +69,20 @@ def test_a_name_of_any_length_can_be_written(tmp_path: Path):
 def test_a_move_leaves_one_file_and_a_copy_two(tmp_path: Path):
     source, target = tmp_path / "a.csv", tmp_path / "deep" / "er" / "b.csv"
     source.write_bytes(b"1\r\n")
-    storage.copy(path_of(source), path_of(target))
+    locations.copy(path_of(source), path_of(target))
     assert (source.read_bytes(), target.read_bytes()) == (b"1\r\n", b"1\r\n")
     source.write_bytes(b"2")
-    storage.move(path_of(source), path_of(target))
+    locations.move(path_of(source), path_of(target))
     assert (source.exists(), target.read_bytes()) == (False, b"2")
 
 
 def test_a_move_to_another_storage_copies_and_deletes(tmp_path: Path):
     source = tmp_path / "a.csv"
     source.write_bytes(b"1")
-    target = storage.locate("memory://moved/a.csv")
-    storage.move(path_of(source), target)
+    target = locations.locate("memory://moved/a.csv")
+    locations.move(path_of(source), target)
     assert (source.exists(), target.read_bytes(9)) == (False, b"1")
-    storage.move(target, path_of(source))
+    locations.move(target, path_of(source))
     assert (source.read_bytes(), target.exists()) == (b"1", False)
 
 

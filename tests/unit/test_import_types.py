@@ -7,9 +7,9 @@ from string import Formatter
 
 import pytest
 
+from include.columns.mapping import How, map_columns
+from include.declaration.import_type import ImportType, Kind
 from include.import_types import IMPORT_TYPES
-from include.importing.import_type import ImportType, Kind
-from include.importing.mapping import How, map_columns
 from include.project.loader import load_project
 
 pytestmark = pytest.mark.unit

@@ -6,9 +6,9 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from include.importing import rules
-from include.importing.code_patterns import check_pattern, is_pattern, matches_whole
-from include.importing.look_alikes import (
+from include.rules import expectations
+from include.values.code_patterns import check_pattern, is_pattern, matches_whole
+from include.values.look_alikes import (
     CONFUSABLES,
     MOST_TEXTS,
     look_alike_forms,
@@ -120,8 +120,10 @@ def test_pc04a_a_pattern_is_compared_with_the_codes_beside_it_alone(monkeypatch:
         compared.append(len(texts))
         return matches_whole(texts, pattern)
 
-    monkeypatch.setattr(rules, "matches_whole", counted)
-    rule = rules.ExpectColumnValuesToMatchPatternColumns(column="code", pattern_columns=["of_pool", "of_settings"])
+    monkeypatch.setattr(expectations, "matches_whole", counted)
+    rule = expectations.ExpectColumnValuesToMatchPatternColumns(
+        column="code", pattern_columns=["of_pool", "of_settings"]
+    )
     failing = rule.failing(frame).to_pylist()
     assert failing == [code == "bad" and pool is not None for code, pool in zip(columns["code"], pools, strict=True)]
     assert (len(compared), sum(compared)) == (5, sum(pool is not None for pool in pools))

@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.importing.errors import ConfigurationError, FileRefused, SettingsError
-from include.importing.import_type import Field, ImportType
-from include.importing.mapping import (
+from include.columns.mapping import (
     ORIGIN_COLUMNS,
     Column,
     ColumnMapping,
@@ -23,7 +21,9 @@ from include.importing.mapping import (
     override_key,
     propose_columns,
 )
-from include.importing.names import mask_header, normalise_name
+from include.declaration.import_type import Field, ImportType
+from include.errors import ConfigurationError, FileRefused, SettingsError
+from include.names import mask_header, normalise_name
 
 pytestmark = pytest.mark.unit
 

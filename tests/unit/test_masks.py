@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from include.importing.import_type import Field, Kind
-from include.importing.mapping import match_columns
-from include.importing.names import MASK, mask
-from include.importing.preview import hidden_fields, safely_shown_cell, shown_cell
-from include.importing.private_values import may_be_private
+from include.columns.mapping import match_columns
+from include.declaration.import_type import Field, Kind
+from include.names import MASK, mask
+from include.review.preview import hidden_fields, safely_shown_cell, shown_cell
+from include.values.private_values import may_be_private
 
 pytestmark = pytest.mark.unit
 

@@ -10,8 +10,8 @@ from collections import Counter
 import phonenumbers
 import pytest
 
-from include.importing import emails, phones
-from include.importing.import_type import Kind
+from include.declaration.import_type import Kind
+from include.values import emails, phones
 from tests.unit.contacts import Verdict, library_email, library_phone, verdicts
 
 pytestmark = pytest.mark.unit

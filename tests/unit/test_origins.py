@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from include.importing.chunk_plan import inspect
-from include.importing.origins import peek_origin, read_origins
-from include.importing.records import read_blocks
+from include.reading.chunk_plan import inspect
+from include.reading.origins import peek_origin, read_origins
+from include.reading.records import read_blocks
 
 pytestmark = pytest.mark.unit
 

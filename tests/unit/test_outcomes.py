@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from include.importing.jobs import JobCounts, JobResult, State
-from include.importing.outcomes import ALARMING, Outcome, in_words, outcome_of, summarise
+from include.ledger.jobs import JobCounts, JobResult, State
+from include.ledger.outcomes import ALARMING, Outcome, in_words, outcome_of, summarise
 
 pytestmark = pytest.mark.unit
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.importing.import_type import Field, Kind
-from include.importing.packing import escape, pack
+from include.declaration.import_type import Field, Kind
+from include.reading.packing import escape, pack
 
 pytestmark = pytest.mark.unit
 

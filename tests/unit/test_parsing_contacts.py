@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from include.importing import emails, phones
-from include.importing.errors import ConfigurationError
-from include.importing.import_type import Kind
+from include.declaration.import_type import Kind
+from include.errors import ConfigurationError
+from include.values import emails, phones
 from tests.unit.contacts import Verdict, library_email, library_phone, read_contacts, verdicts
 
 pytestmark = pytest.mark.unit
@@ -281,7 +281,7 @@ def test_an_unknown_phone_region_is_an_error_of_the_configuration(region: str) -
 def test_no_module_for_dns_is_loaded_by_odd_addresses() -> None:
     script = """
 import sys, pyarrow as pa
-from include.importing.emails import read_emails
+from include.values.emails import read_emails
 assert read_emails(pa.array(["ü@b.de", "a@nowhere.invalid"])).problems.to_pylist() == [None, "not_email"]
 print(sorted({"dns", "email_validator"} & set(sys.modules)))
 """

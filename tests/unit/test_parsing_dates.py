@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from include.importing.import_type import Field, Kind
-from include.importing.parsing import ReadOptions, read_field
+from include.declaration.import_type import Field, Kind
+from include.reading.parsing import ReadOptions, read_field
 
 pytestmark = pytest.mark.unit
 

@@ -10,10 +10,11 @@ from itertools import combinations, permutations
 import pyarrow as pa
 import pytest
 
+from include.columns.mapping import map_columns
+from include.declaration.import_type import Look
 from include.import_types import IMPORT_TYPES
-from include.importing.import_type import Look
-from include.importing.mapping import map_columns
-from include.importing.plausibility import (
+from include.project.loader import load_project
+from include.rules.plausibility import (
     ENOUGH,
     FEWEST,
     MAY_BE_EQUAL,
@@ -23,7 +24,6 @@ from include.importing.plausibility import (
     form_of,
     look_of,
 )
-from include.project.loader import load_project
 from tests.exchanged_columns import Table, made, repeat, sample, shift
 
 pytestmark = pytest.mark.unit

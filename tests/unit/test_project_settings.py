@@ -2,7 +2,7 @@
 
 import pytest
 
-from include.importing.errors import ConfigurationError
+from include.errors import ConfigurationError
 from include.project.loader import PROJECT_YAML, load_project, parse_project
 from include.project.model import ActionTemplate, CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
 

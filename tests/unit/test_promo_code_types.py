@@ -7,13 +7,14 @@ import pyarrow as pa
 import pytest
 
 from include import import_types
+from include.arrivals.pasting import begins_with_header
+from include.declaration.import_type import Field, Kind
+from include.errors import SettingsError
 from include.import_types.promo_code_pools import make_system_id
-from include.importing import parsing, settings
-from include.importing.errors import SettingsError
-from include.importing.import_type import Field, Kind
-from include.importing.pasting import begins_with_header
-from include.importing.settings import ImportSettings, inheritable, resolve
-from include.importing.validation import staging_columns
+from include.reading import parsing
+from include.settings import layers
+from include.settings.layers import ImportSettings, inheritable, resolve
+from include.stages.validation import staging_columns
 
 pytestmark = pytest.mark.unit
 
@@ -180,7 +181,7 @@ def test_pc01_a_pasted_text_begins_with_a_header_when_its_first_line_names_the_c
 
 
 def test_x13_pool_and_on_existing_bear_on_what_is_loaded():
-    prints = {settings.fingerprint_settings(resolve("promo_codes", parameters=given))
+    prints = {layers.fingerprint_settings(resolve("promo_codes", parameters=given))
               for given in ({}, {"pool": "a"}, {"pool": "b"}, {"on_existing": "update_dates"})}  # fmt: skip
     assert len(prints) == 4
-    assert settings.fingerprint_settings(resolve("promo_codes", folder_name="a")) in prints
+    assert layers.fingerprint_settings(resolve("promo_codes", folder_name="a")) in prints

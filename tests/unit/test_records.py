@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from include.importing.dialect import Dialect, is_blank
-from include.importing.errors import FileRefused
-from include.importing.records import (
+from include.errors import FileRefused
+from include.reading.dialect import Dialect, is_blank
+from include.reading.records import (
     NOT_DATA,
     NUL,
     RAGGED,
@@ -27,7 +27,7 @@ from include.importing.records import (
     split_record,
     unquote,
 )
-from include.importing.scan import edges, inside_quotes, is_well_formed, scan, walk_quotes
+from include.reading.scan import edges, inside_quotes, is_well_formed, scan, walk_quotes
 from tests.unit.reading import WHITE_SPACE, cells, look, naive_records, problems, read, refusal
 
 pytestmark = pytest.mark.unit

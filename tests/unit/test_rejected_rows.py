@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.importing.dialect import Dialect
-from include.importing.origins import ESCAPED, unescape
-from include.importing.rejected_rows import NOT_FOUND, Writer, file_name
+from include.reading.dialect import Dialect
+from include.reading.origins import ESCAPED, unescape
+from include.reading.rejected_rows import NOT_FOUND, Writer, file_name
 
 pytestmark = pytest.mark.unit
 

@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from include.importing import review_form
-from include.importing.import_type import Field, Kind
-from include.importing.mapping import ColumnMapping, How, match_columns
-from include.importing.names import MASK
-from include.importing.preview import safely_shown_cell
-from include.importing.review_form import (
+from include.columns.mapping import ColumnMapping, How, match_columns
+from include.declaration.import_type import Field, Kind
+from include.names import MASK
+from include.review import form
+from include.review.form import (
     SKIP,
     as_code,
     offered_fields,
@@ -23,6 +22,7 @@ from include.importing.review_form import (
     plain,
     read_choices,
 )
+from include.review.preview import safely_shown_cell
 
 pytestmark = pytest.mark.unit
 
@@ -61,7 +61,7 @@ def test_any_text_is_one_code_span_and_nothing_else(text: str):
 
 @given(st.lists(st.text() | st.sampled_from(NAUGHTY), min_size=2, max_size=4))
 def test_any_texts_stay_in_the_cells_of_their_table(texts: list[str]):
-    table = review_form._table(["a"] * len(texts), [tuple(as_code(text) for text in texts)])
+    table = form._table(["a"] * len(texts), [tuple(as_code(text) for text in texts)])
     html = MARKDOWN.render(table)
     assert html.count("<td>") == len(texts)
     assert len(re.findall("<tr>", html)) == 2
@@ -72,7 +72,7 @@ def test_any_texts_stay_in_the_cells_of_their_table(texts: list[str]):
 @given(st.text() | st.sampled_from(NAUGHTY))
 def test_a_sentence_that_quotes_any_text_is_text(text: str):
     expected = " ".join("".join(each if each.isprintable() else " " for each in f"Column {text} is odd.").split())
-    found = texts_of(f"- {review_form._sentence(f'Column {text} is odd.')}")
+    found = texts_of(f"- {form._sentence(f'Column {text} is odd.')}")
     is_code = any(mark in text.lower() for mark in ("www.", "://", "@"))
     assert {kind for kind, _ in found} <= ({"code_inline"} if is_code else {"text", "text_special"})
     assert "".join(content for _, content in found) == (expected.replace("|", "\\|") if is_code else expected)
@@ -127,7 +127,7 @@ def test_a_file_of_very_many_columns_and_fields_gets_the_dropdowns_that_matter()
     header = ["card_number", *(f"c{number}" for number in range(1000)), "topic7"]
     mapping = match_columns(header, FIELDS + many, {})
     labels = option_labels(mapping)
-    assert len(labels) == review_form.MOST_COLUMNS + 1
+    assert len(labels) == form.MOST_COLUMNS + 1
     assert labels[1001] == "topic7 (column 1002)"
     offered = [field.name for field in offered_fields(FIELDS + many, mapping, {}, ("bal*",))]
     assert offered == ["card_number", "balance", "topic7"]

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from include.import_types import IMPORT_TYPES
-from include.importing.records import ROW_RULES
-from include.importing.rule_sentences import masked_sentences
-from include.importing.runtime import ROOT
-from include.importing.wildcards import expand_entries, expand_load_rules
 from include.project.loader import load_project
+from include.reading.records import ROW_RULES
+from include.rules.sentences import masked_sentences
+from include.rules.wildcards import expand_entries, expand_load_rules
+from include.runtime import ROOT
 
 pytestmark = pytest.mark.unit
 

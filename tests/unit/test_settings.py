@@ -18,10 +18,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from include import import_types
-from include.importing import settings
-from include.importing.errors import ConfigurationError, FileRefused, SettingsError
-from include.importing.import_type import Field, ImportType
-from include.importing.settings import (
+from include.declaration.import_type import Field, ImportType
+from include.errors import ConfigurationError, FileRefused, SettingsError
+from include.settings import layers
+from include.settings.layers import (
     IMPORTS_YAML,
     LARGEST_SETTINGS_BYTES,
     MOST_MISTAKES,
@@ -460,9 +460,9 @@ def test_x22_any_settings_text_gives_settings_or_a_short_refusal(text):
 
 def test_x22_a_text_is_read_and_checked_once_however_often_it_is_listed(monkeypatch):
     reads, checks = [], []
-    read_yaml, check = settings.read_yaml, settings._check
-    monkeypatch.setattr(settings, "read_yaml", lambda text: reads.append(text) or read_yaml(text))
-    monkeypatch.setattr(settings, "_check", lambda given, kind: checks.append(given.values) or check(given, kind))
+    read_yaml, check = layers.read_yaml, layers._check
+    monkeypatch.setattr(layers, "read_yaml", lambda text: reads.append(text) or read_yaml(text))
+    monkeypatch.setattr(layers, "_check", lambda given, kind: checks.append(given.values) or check(given, kind))
     good, bad = "mapping: {read once: null}\n", "read_once: 1\n"
     for number in range(5):
         assert resolve("gift_cards", sidecar=read_settings(good, f"{number}.yaml")).mapping == {"read once": None}
@@ -474,7 +474,7 @@ def test_x22_a_text_is_read_and_checked_once_however_often_it_is_listed(monkeypa
 
 
 def test_x22_the_memory_of_what_was_read_is_bounded():
-    kept = settings._ReadTexts(1 << 20)
+    kept = layers._ReadTexts(1 << 20)
     tracemalloc.start()
     for number in range(40):
         kept.get(f"# {number}\n".encode() + b"".join(b"%d:\n" % key for key in range(900)))
@@ -812,10 +812,10 @@ def test_the_table_of_settings_describes_every_one_in_a_line():
 def test_importing_the_settings_is_light_enough_for_the_parsing_of_dags():
     heavy = ["airflow", "pandas", "pyarrow", "numpy", "sqlalchemy", "great_expectations", "phonenumbers"]
     code = (
-        "import sys; import include.importing.settings; import include.import_types; "
+        "import sys; import include.settings.layers; import include.import_types; "
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    root = Path(settings.__file__).resolve().parents[2]
+    root = Path(layers.__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert done.stdout.strip() == "[]"
 

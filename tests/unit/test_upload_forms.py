@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from include import import_types
-from include.importing.errors import FileRefused
-from include.importing.settings_form import FORM_SETTINGS, form_settings, read_form
-from include.importing.uploads import safe_name, sidecar_text
+from include.arrivals.uploads import safe_name, sidecar_text
+from include.errors import FileRefused
+from include.settings.form import FORM_SETTINGS, form_settings, read_form
 
 pytestmark = pytest.mark.unit
 

@@ -10,10 +10,10 @@ import pytest
 from fastapi.testclient import TestClient
 from upath import UPath
 
-from include.importing.importer import import_file
-from include.importing.jobs import JobResult
-from include.importing.landing import Request
-from include.importing.runtime import Runtime
+from include.arrivals.landing import Request
+from include.importer import import_file
+from include.ledger.jobs import JobResult
+from include.runtime import Runtime
 from tests.dags.conftest import Run, load_dag, read_run, take_up
 
 ROLES = ("viewer", "user", "op", "admin")

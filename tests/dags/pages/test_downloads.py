@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 
-from include.importing.storage import locate
+from include.storage.locations import locate
 
 pytestmark = pytest.mark.dags
 

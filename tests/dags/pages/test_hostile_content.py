@@ -20,8 +20,8 @@ from urllib.parse import unquote
 import pytest
 from fastapi.testclient import TestClient
 
-from include.importing.jobs import JobResult
-from include.importing.mapping import Column, ColumnMapping, How
+from include.columns.mapping import Column, ColumnMapping, How
+from include.ledger.jobs import JobResult
 
 pytestmark = pytest.mark.dags
 

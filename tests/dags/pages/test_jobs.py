@@ -13,8 +13,8 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from include.importing import reporting
-from include.importing.jobs import JobResult
+from include.ledger.jobs import JobResult
+from include.stages import reporting
 from tests.dags.test_import_runs import CARDS, HEADER, POOLS
 
 pytestmark = pytest.mark.dags
@@ -306,7 +306,7 @@ def test_pages_look_again_while_a_job_goes_on_or_a_person_may_answer(
 def test_paging_keeps_the_filter(browse: Browse, rejected: None, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     from functools import partial
 
-    from include.importing import history
+    from include.ledger import history
 
     load("gift_cards", "cards2.csv", f"{HEADER}4000000000000009,fifty,50\n")
     monkeypatch.setattr(history, "page_of_jobs", partial(history.page_of_jobs, size=1))
@@ -346,7 +346,7 @@ def test_rejected_rows_of_a_rule_stay_those_of_the_rule_when_one_pages_on(
 ) -> None:
     from functools import partial
 
-    from include.importing import history
+    from include.ledger import history
 
     monkeypatch.setattr(history, "page_of_rejects", partial(history.page_of_rejects, size=1))
     text = browse("viewer").get("/imports/jobs/2/rejects?rule=balance.not_decimal").text
@@ -513,7 +513,7 @@ def test_x19_a_dry_run_says_so_in_the_list_and_on_its_page(browse: Browse, outco
 def test_x12_the_page_of_an_entry_that_was_left_in_place_says_so(browse: Browse, connected: Any, folders: Any) -> None:
     from datetime import UTC, datetime, timedelta
 
-    from include.importing import landing
+    from include.arrivals import landing
     from warehouse_runtime import open_runtime
 
     folder = folders.landing / "customers"
@@ -535,7 +535,7 @@ def stray(connected: Any, folders: Any) -> int:
     """A file that was dropped into no type's folder and refused, as `pick_up_files` does it."""
     from datetime import UTC, datetime, timedelta
 
-    from include.importing import landing
+    from include.arrivals import landing
     from warehouse_runtime import open_runtime
 
     (folders.landing / "vouchers").mkdir()

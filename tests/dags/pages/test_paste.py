@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from include.import_types import IMPORT_TYPES
-from include.importing.runtime import ROOT
+from include.runtime import ROOT
 from tests.dags.pages.conftest import ROLES
 
 pytestmark = pytest.mark.dags

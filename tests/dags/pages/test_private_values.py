@@ -16,8 +16,8 @@ from fastapi.testclient import TestClient
 
 from import_tasks import digest
 from include import import_types
-from include.importing.import_type import Field, Kind
-from include.importing.jobs import JobResult
+from include.declaration.import_type import Field, Kind
+from include.ledger.jobs import JobResult
 from notifications import mail_of_import
 from tests.dags.pages.test_jobs import parse
 from tests.dags.test_import_runs import POOLS

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from include.importing.jobs import JobResult
+from include.ledger.jobs import JobResult
 from include.warehouse.roles import Role
 from tests.dags.conftest import PROJECT
 from tests.dags.test_import_runs import CARDS, POOLS

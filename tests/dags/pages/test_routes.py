@@ -21,7 +21,7 @@ from fastapi.testclient import TestClient
 from starlette.requests import Request
 from starlette.routing import Mount
 
-from include.importing.jobs import JobResult
+from include.ledger.jobs import JobResult
 from tests.dags.conftest import PROJECT
 from tests.dags.pages.conftest import ROLES
 from tests.dags.test_import_runs import CARDS, POOLS

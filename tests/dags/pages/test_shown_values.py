@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 from fastapi.testclient import TestClient
 
-from include.importing.jobs import JobResult
+from include.ledger.jobs import JobResult
 from tests.dags.test_import_runs import POOLS
 
 pytestmark = pytest.mark.dags

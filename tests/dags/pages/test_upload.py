@@ -680,7 +680,7 @@ def test_who_has_no_room_for_an_upload_is_told_the_figure_and_what_to_do(
     browse: Browse, folders: Any, pools: None, monkeypatch: pytest.MonkeyPatch, limit: str, status: int, told: str
 ) -> None:
     """X-22."""
-    from include.importing import upload_quota
+    from include.arrivals import upload_quota
 
     client = browse("user")
     upload(client)

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import Engine
 from upath import UPath
 
-from include.importing.storage import Location, area, locate
 from include.promo_codes import top_up
+from include.storage.locations import Location, area, locate
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
 from tests.end_to_end.imports import Imports

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from include.importing import loading
-from include.importing.importer import import_file
-from include.importing.jobs import JobCounts, JobResult
-from include.importing.runtime import Runtime
+from include.importer import import_file
+from include.ledger.jobs import JobCounts, JobResult
+from include.runtime import Runtime
+from include.stages import loading
 from tests.integration import customer_oracle as oracle
 from tests.integration.customer_oracle import Import
 from tests.integration.customers.scenes import Scene, as_text, dedented, parse, rejected_by

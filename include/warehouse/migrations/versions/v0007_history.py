@@ -9,7 +9,7 @@ down_revision = "0006"
 
 HISTORY = """
 -- Holds all that the list of jobs can be filtered by: the rarest of 100,000 jobs is found in the index alone, in 25 ms.
--- The rows are twenty times as wide. `include.importing.history` reads it backwards.
+-- The rows are twenty times as wide. `include.ledger.history` reads it backwards.
 CREATE INDEX import_job_list_idx ON ledger.import_job (id) INCLUDE (import_type, state, launched_at, file_name);
 CREATE INDEX import_job_duplicate_of_idx ON ledger.import_job (duplicate_of) WHERE duplicate_of IS NOT NULL;
 CREATE INDEX import_job_parent_parent_idx ON ledger.import_job_parent (parent_job_id);

@@ -15,9 +15,9 @@ from alembic import op
 from psycopg2.extras import execute_values
 from sqlalchemy import Connection
 
-from include.importing.emails import as_stored
-from include.importing.errors import ConfigurationError
-from include.importing.look_alikes import plain_numbers, skeletons
+from include.errors import ConfigurationError
+from include.values.emails import as_stored
+from include.values.look_alikes import plain_numbers, skeletons
 from include.warehouse.migrations import run_function_files, run_sql
 
 revision = "0009"
@@ -42,7 +42,7 @@ CREATE TABLE loyalty.promo_code_look_alike (
 );
 CREATE INDEX promo_code_look_alike_skeleton ON loyalty.promo_code_look_alike USING hash (skeleton);
 COMMENT ON TABLE loyalty.promo_code_look_alike IS
-    'What codes with characters beyond ASCII look like: their skeletons, made by include/importing/look_alikes.py '
+    'What codes with characters beyond ASCII look like: their skeletons, made by include/values/look_alikes.py '
     '(PC-04a).';
 CREATE TABLE loyalty.gift_card_plain_number (
     card_number text COLLATE "C" CONSTRAINT gift_card_plain_number_pkey PRIMARY KEY,

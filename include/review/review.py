@@ -1,0 +1,585 @@
+"""The review of an import: a person approves it, corrects its mapping, or rejects it. Source: X-05, X-06, X-10.
+
+After the rows are judged and before they are loaded, `ask` decides whether a person is to be asked, and what; `record`
+writes the question to the ledger once it has been put, `answer` what came back. All of them may be repeated at any
+point: a question that is put is not put again, an answer that is recorded is not asked for again (X-14). The load
+itself is rehearsed for the form, so that its counts are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NoReturn
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.dialects.postgresql import insert
+
+from include import import_types
+from include.arrivals.files import open_text
+from include.columns.mapping import ColumnMapping, How, map_columns, match_columns, override_key
+from include.declaration.import_type import Field, ImportType
+from include.errors import FileRefused, ReviewNeeded
+from include.ledger import jobs, staging
+from include.ledger.job_stage import stage
+from include.ledger.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
+from include.reading import records
+from include.reading.records import Chunk
+from include.review.form import (
+    LAUNCH,
+    Facts,
+    Form,
+    build_form,
+    offered_fields,
+    read_choices,
+)
+from include.review.preview import FIRST_ROWS, PreviewRow, hidden_fields, judged_rows
+from include.runtime import Runtime
+from include.settings.layers import ImportSettings
+from include.stages import inspection, limits, loading
+from include.stages.validation import judge_of
+
+LOAD_QUESTION = 4
+"""The question that the task which loads puts itself, when its rejects call for one."""
+ALLOWED_BY = {
+    "review.setting": ("review", "false"),
+    "review.header_change": ("review_header_change", "false"),
+    "review.columns": ("review_columns", "false"),
+    "review.reject_share": ("review_reject_share", "1"),
+    "review.mapping_slip": ("review_reject_share", "1"),
+    "review.changed_share": ("review_changed_share", "1"),
+}
+"""Reason → the setting, and its value, with which a person has the command line load the file all the same."""
+_WITHOUT_DOUBT = ("review.setting", "review.header_change")
+"""Reasons that say nothing against what the columns are read as."""
+QUESTIONS = 3
+"""So many times a job asks: Airflow keeps one form for each task, so the DAGs have that many tasks for it (3.3.2)."""
+_FIRST_BYTES = 1 << 18
+
+
+class Turn(StrEnum):
+    """What comes next for the task that asks."""
+
+    ASK = "ask"
+    WAIT = "wait"
+    PASS = "pass"
+    LOAD = "load"
+    STOP = "stop"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that is to be put.
+
+    Args:
+        reasons: why, as rule and sentence.
+        counts: of the rehearsal; None when there was none.
+    """
+
+    number: int
+    form: Form
+    reasons: Sequence[Mapping[str, str]]
+    counts: JobCounts | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """What the task with one of the questions does now.
+
+    Args:
+        turn: put the question (ASK), wait for its answer (WAIT), leave it to the next task (PASS), go on to the load
+            (LOAD) or to the end without one (STOP).
+        until: when the wait ends; for a question that is to be put, if it begins now.
+    """
+
+    turn: Turn
+    question: Question | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back.
+
+    Args:
+        option: one of the form's two; anything but `LAUNCH` rejects.
+        columns: field → the column's name in the dropdown.
+        user: who answered; None when the time ran out.
+    """
+
+    option: str
+    columns: Mapping[str, object]
+    user: str | None
+    answered_at: datetime
+
+
+def ask(runtime: Runtime, job_id: int, number: int) -> Step:
+    """Decide whether the `number`-th question of a job is to be put now.
+
+    Raises:
+        FileRefused, SuiteError, WarehouseUnavailable, WarehouseFault
+    """
+    while True:
+        with stage(runtime, job_id) as (connection, job):
+            step = _known_step(connection, job, number)
+        if step is not None:
+            return step
+        question = _question(runtime, job, number)
+        with stage(runtime, job_id) as (connection, job):
+            step = _known_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
+        if step is not None:
+            return step
+
+
+def record(runtime: Runtime, job_id: int, question: Question) -> datetime:
+    """Write a question that has been put to the ledger; return until when an answer is waited for."""
+    with stage(runtime, job_id) as (connection, job):
+        now = runtime.clock()
+        statement = insert(REVIEW).values(
+            job_id=job_id, number=question.number, asked_at=now, answers_until=now, form_sha256=question.form.sha256,
+            reasons=[dict(reason) for reason in question.reasons],
+            counts=asdict(question.counts) if question.counts else None,
+        )  # fmt: skip
+        connection.execute(statement.on_conflict_do_nothing())
+        return _await(runtime, connection, job, question.number)
+
+
+def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
+    """Take an answer: launch as it is, launch with another mapping, or end the job as cancelled.
+
+    With another mapping all is judged again, and asked about if it speaks for that: what a person has approved is what
+    was shown (X-06). A mapping that can't be used is written down with the reason; the next question follows.
+
+    Raises:
+        FileRefused, SuiteError, WarehouseUnavailable, WarehouseFault
+    """
+    with stage(runtime, job_id) as (connection, job):
+        asked = {row.number: row for row in jobs.reviews(connection, job_id)}.get(number)
+        if job.state is not State.AWAITING_REVIEW or asked is None or asked.answer is not None:
+            return _known_step(connection, job, number) or Step(Turn.PASS)
+        told: dict[str, Any] = {"answered_at": given.answered_at, "answered_by": given.user}
+        if given.user is None:
+            message = f"Nobody answered the review by {asked.answers_until:%Y-%m-%d %H:%M} UTC; nothing was loaded."
+            _write(connection, job_id, number, **told, answer="expired")
+            return _cancel(connection, job, "review.expired", message)
+        if given.option != LAUNCH:
+            message = f"{given.user} rejected the import on {given.answered_at:%Y-%m-%d %H:%M} UTC; nothing was loaded."
+            _write(connection, job_id, number, **told, answer="reject")
+            return _cancel(connection, job, "review.rejected", message)
+        chosen, overrides, problem = _chosen_mapping(runtime, connection, job, given)
+        _write(connection, job_id, number, **told, answer="launch", mapping=overrides, problem=problem)
+        if problem is None and overrides is None:
+            _approve(connection, job)
+            return Step(Turn.LOAD)
+        if problem is not None and number >= QUESTIONS:
+            message = f"The last answer named no columns that can be imported; nothing was loaded. {problem}"
+            return _cancel(connection, job, "review.no_mapping", message)
+        if problem is not None:
+            _keep(connection, job, problem=problem, chosen=chosen)
+            jobs.update(connection, job_id, state=State.RUNNING)
+            return Step(Turn.PASS)
+        _read_anew(runtime, connection, job, overrides or {}, number)
+    return ask(runtime, job_id, number)
+
+
+def call_for_review(runtime: Runtime, job_id: int) -> None:
+    """Let a job be reviewed whose load was given up with `ReviewNeeded`; the rehearsal for the form says why.
+
+    The question is that of the task which loads: those before it are over.
+    """
+    with stage(runtime, job_id) as (connection, job):
+        if job.inspection is None or job.has_review or job.state is not State.RUNNING:
+            return
+        review: dict[str, Any] = {"reasons": [], "change": None, "unusable": None, "of_load": True}
+        jobs.update(connection, job_id, inspection={**job.inspection, "review": review})
+
+
+def is_asked_by_load(runtime: Runtime, job_id: int) -> bool:
+    """Tell whether a job's load has called for a review that isn't decided yet."""
+    with runtime.engine.connect() as connection:
+        job = jobs.get(connection, job_id)
+    is_open = job.state in (State.RUNNING, State.AWAITING_REVIEW) and not job.is_approved
+    return is_open and bool((job.inspection or {})["review"].get("of_load"))
+
+
+def refuse_after_load(runtime: Runtime, job_id: int, needed: ReviewNeeded) -> NoReturn:
+    """Refuse a file whose load was given up, where nobody can be asked.
+
+    Raises:
+        FileRefused: with the reasons and what to do.
+    """
+    with stage(runtime, job_id) as (_, job):
+        raise _unasked(job, needed.reasons)
+
+
+def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
+    """Refuse a file that a person is to look at, where nobody can be asked: on the command line.
+
+    Args:
+        has_rows: the rows have been judged, so the limits on them are looked at as well: it may be loaded then.
+
+    Raises:
+        FileRefused: with the reasons and what to do.
+    """
+    with stage(runtime, job_id) as (_, job):
+        reasons = _reasons_before_rows(job)
+    if has_rows and not reasons:
+        reasons = _reasons_of_rows(job, loading.rehearse(runtime, job_id))
+    if has_rows and not reasons:
+        with stage(runtime, job_id) as (connection, job):
+            _keep(connection, job, is_approved=True)
+    if reasons:
+        with stage(runtime, job_id):
+            raise _unasked(job, reasons)
+
+
+def _unasked(job: Job, reasons: Sequence[Mapping[str, str]]) -> FileRefused:
+    """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load.
+
+    None where one of the reasons has no setting, or the folder locks it (X-21): the others alone would not do.
+    """
+    told = " ".join(reason["message"] for reason in reasons)
+    locked = job.settings.get("locked", ())
+    allowing = dict.fromkeys(ALLOWED_BY.get(reason["rule"]) for reason in reasons)
+    settings = [f"--set {each[0]}={each[1]}" for each in allowing if each is not None and each[0] not in locked]
+    ways = ["correct the file" if "mapping" in locked else "correct the file or its mapping"]
+    if len(settings) == len(allowing):
+        ways.append(f"import the file as it is with {' and '.join(settings)}")
+    ways.append("drop it into the landing area, where Airflow asks")
+    return FileRefused(
+        "file.review", f"{told} The command line can't ask a person: look at the preview, then {', or '.join(ways)}."
+    )
+
+
+def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> datetime:
+    """Let a job wait for the answer to a question; return until when."""
+    until = _answers_until(runtime, job)
+    _write(connection, job.id, number, answers_until=until)
+    jobs.update(connection, job.id, state=State.AWAITING_REVIEW)
+    return until
+
+
+def _answers_until(runtime: Runtime, job: Job) -> datetime:
+    return runtime.clock() + timedelta(hours=ImportSettings.model_validate(job.settings).review_hours)
+
+
+def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
+    """Return what follows from the ledger alone; None when the file must be looked at first."""
+    if job.is_loaded or job.state.is_completed:
+        return Step(Turn.LOAD)
+    if job.state in (State.REFUSED, State.CANCELLED, State.DUPLICATE):
+        return Step(Turn.STOP)
+    if job.state is State.AWAITING_REVIEW:
+        last = jobs.reviews(connection, job.id)[-1]
+        return Step(Turn.WAIT, until=last.answers_until) if last.number == number else Step(Turn.PASS)
+    return Step(Turn.LOAD) if job.is_approved else None
+
+
+def _next_step(
+    runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int
+) -> Step | None:
+    """Compare what would be asked with what has been asked before.
+
+    Returns:
+        None when an answer has brought another mapping, with which the file is to be looked at again.
+    """
+    if question is None:
+        _approve(connection, job)
+        return Step(Turn.LOAD)
+    asked = jobs.reviews(connection, job.id)
+    last = asked[-1] if asked else None
+    earlier = _launch_of(asked, question, since=_review(job).get("answered"))
+    if earlier is not None and earlier.mapping is None:
+        _approve(connection, job)  # the run was cleared; the same question, so the same answer
+        return Step(Turn.LOAD)
+    if earlier is not None:
+        _read_anew(runtime, connection, job, earlier.mapping, earlier.number)
+        return None
+    if last is not None and last.answer is None:
+        if last.form_sha256 != question.form.sha256:
+            _write(connection, job.id, last.number, answered_at=runtime.clock(), answer="superseded")
+        elif last.number != number:
+            return Step(Turn.PASS)
+        else:  # put already: putting it again would make Airflow forget an answer that has come meanwhile (3.3.2)
+            return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
+    numbers = {row.number for row in asked}
+    due = LOAD_QUESTION if number == LOAD_QUESTION else max(numbers - {LOAD_QUESTION}, default=0) + 1
+    if due in numbers or (due > QUESTIONS and due != number):
+        told = "1 question has" if len(asked) == 1 else f"{len(asked)} questions have"
+        why = " ".join(reason["message"] for reason in question.reasons)
+        message = f"{told} been asked about this file, and its run can't ask another. {why} Nothing was loaded: import "
+        return _cancel(connection, job, "review.no_more_questions", f"{message}the file again to be asked anew.")
+    return Step(Turn.ASK, question, _answers_until(runtime, job)) if due == number else Step(Turn.PASS)
+
+
+def _launch_of(asked: Sequence[sa.Row[Any]], question: Question, *, since: int | None) -> sa.Row[Any] | None:
+    """Return the answer that launched after this very question; none where a later question was answered by a reject.
+
+    Args:
+        asked: oldest first.
+        since: number of the question whose answer brought the mapping: those before it were about another one.
+    """
+    numbers = [row.number for row in asked]
+    later = asked[numbers.index(since) + 1 :] if since in numbers else asked
+    rejected = [position for position, row in enumerate(later) if row.answer == "reject"]
+    for row in later[rejected[-1] + 1 :] if rejected else later:
+        if row.form_sha256 == question.form.sha256 and row.answer == "launch" and row.problem is None:
+            return row
+    return None
+
+
+# -- what is asked
+
+
+def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
+    """Look at the file, rehearse its load, and return what to ask; None when nothing speaks for asking."""
+    import_type, mapping = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    review = _review(job)
+    reasons = _reasons_before_rows(job)
+    rows: list[PreviewRow] = []
+    rehearsal = None
+    if review["unusable"] is None:
+        rows = _first_rows(runtime, job, is_doubtful=_is_doubtful(reasons))
+        rehearsal = loading.rehearse(runtime, job.id, [row.line for row in rows])
+        if of_rows := _reasons_of_rows(job, rehearsal):
+            reasons += of_rows
+            rows = _first_rows(runtime, job, is_doubtful=True)
+        rows = [_with_load_rules(row, rehearsal.rejected.get(row.line, ())) for row in rows]
+    if not reasons:
+        return None
+    facts = Facts(
+        reasons=[reason["message"] for reason in reasons],
+        counts=rehearsal.counts if rehearsal else None,
+        rules=rehearsal.rules if rehearsal else None,
+        refusal=rehearsal.refusal.message if rehearsal and rehearsal.refusal else None,
+        change=review["change"],
+        rows=rows,
+    )
+    fields = _offered(runtime, import_type, job, mapping)
+    form = build_form(job, import_type.label, mapping, fields, facts, _selected(review, mapping, fields))
+    return Question(number, form, reasons, facts.counts)
+
+
+def _review(job: Job) -> dict[str, Any]:
+    review: dict[str, Any] | None = (job.inspection or {}).get("review")
+    if review is None:
+        raise LookupError(f"job {job.id} has nothing to review")
+    return review
+
+
+def _reasons_before_rows(job: Job) -> list[dict[str, str]]:
+    review = (job.inspection or {}).get("review")
+    if review is None:
+        return []
+    problem, unusable = review.get("problem"), review["unusable"]
+    reasons = (
+        [{"rule": "review.problem", "message": f"The last answer could not be used: {problem}"}] if problem else []
+    )
+    reasons += review["reasons"]
+    return reasons + ([{"rule": "review.mapping", "message": unusable}] if unusable and not problem else [])
+
+
+def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, str]]:
+    """Return which limits the rehearsal exceeds."""
+    mapping = ColumnMapping.from_json(job.mapping or {})
+    return limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping)
+
+
+def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
+    """Tell whether a column may hold another field's values, by why a person is asked."""
+    return any(reason["rule"] not in _WITHOUT_DOUBT for reason in reasons)
+
+
+def _first_rows(runtime: Runtime, job: Job, *, is_doubtful: bool) -> list[PreviewRow]:
+    with stage(runtime, job.id) as (connection, job):
+        fields = import_types.get(job.import_type).all_fields(runtime.project)
+        mapping = ColumnMapping.from_json(job.mapping or {"columns": []})
+        hidden = hidden_fields(fields, mapping, is_doubtful=is_doubtful)
+        judge = judge_of(runtime, connection, job, hidden=hidden, masks_private=True)
+        plan = jobs.chunks(connection, job.id)
+        inspection.ensure_text(runtime, job)
+    for chunk in plan[:1]:
+        first = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
+        with open_text(runtime, job) as text:
+            for block in records.read_blocks(text, first, judge.dialect, len(judge.mapping.columns), _FIRST_BYTES):
+                return judged_rows(judge, block, FIRST_ROWS, is_doubtful=is_doubtful)
+    return []
+
+
+def _with_load_rules(row: PreviewRow, rules: Sequence[str]) -> PreviewRow:
+    """Name the rules by which only the load rejects a row; its sentences would quote values."""
+    if row.reasons or not rules:
+        return row
+    return PreviewRow(row.line, row.values, f"by {', '.join(rules)}", row.dropped)
+
+
+def _offered(runtime: Runtime, import_type: ImportType, job: Job, mapping: ColumnMapping) -> list[Field]:
+    """Return the fields that a person may choose a column for: none where the folder locks the mapping (X-21)."""
+    if "mapping" in job.settings.get("locked", ()):
+        return []
+    fields = import_type.all_fields(runtime.project)
+    return offered_fields(fields, mapping, job.settings, import_type.required_any)
+
+
+def _selected(review: Mapping[str, Any], mapping: ColumnMapping, fields: Sequence[Field]) -> dict[str, int | None]:
+    """Return what the dropdowns show first: what was chosen in an answer that couldn't be used, else the mapping."""
+    now = _indexes(mapping, [field.name for field in fields])
+    return now | {name: index for name, index in (review.get("chosen") or {}).items() if name in now}
+
+
+def _indexes(mapping: ColumnMapping, fields: Sequence[str]) -> dict[str, int | None]:
+    """Return field → index of its column; of several columns on one field the first."""
+    found: dict[str, int | None] = dict.fromkeys(fields)
+    for column in reversed(mapping.columns):
+        if column.field in found:
+            found[column.field] = column.index
+    return found
+
+
+# -- what was answered
+
+
+def _chosen_mapping(
+    runtime: Runtime, connection: Connection, job: Job, given: Answer
+) -> tuple[dict[str, int | None], dict[str, str | None] | None, str | None]:
+    """Read an answer.
+
+    Returns:
+        What was chosen; the setting `mapping` that says so, None when nothing was changed; why it can't be used.
+    """
+    import_type, mapping = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    review = _review(job)
+    fields = _offered(runtime, import_type, job, mapping)
+    selected = _selected(review, mapping, fields)
+    chosen = read_choices(given.columns, mapping, selected)
+    if isinstance(chosen, str):
+        return selected, None, chosen
+    if chosen == _indexes(mapping, list(chosen)) and review["unusable"] is None:
+        return chosen, None, None
+    labels = {field.name: field.label for field in fields}
+    by_column: dict[int, list[str]] = {}
+    for name, index in chosen.items():
+        if index is not None:
+            by_column.setdefault(index, []).append(labels[name])
+    twice = [
+        f"{' and '.join(names)} are read from column {index + 1}." for index, names in by_column.items() if names[1:]
+    ]
+    if twice:
+        return chosen, None, " ".join(twice)
+    overrides = _overrides(runtime, import_type, mapping, chosen)
+    try:
+        _map(runtime, connection, job, overrides)
+    except FileRefused as refusal:
+        return chosen, None, refusal.message
+    return chosen, overrides, None
+
+
+def _overrides(
+    runtime: Runtime, import_type: ImportType, mapping: ColumnMapping, chosen: Mapping[str, int | None]
+) -> dict[str, str | None]:
+    """Return the setting `mapping` under which the columns are read as chosen. Fields not offered stay as they are."""
+    wanted = {column.index: column.field for column in mapping.columns if column.field not in chosen}
+    wanted |= {index: name for name, index in chosen.items() if index is not None}
+    automatic = match_columns(
+        [column.header for column in mapping.columns], import_type.all_fields(runtime.project), {}
+    ).columns
+    return {
+        override_key(mapping.columns, column.index): wanted.get(column.index)
+        for column in automatic
+        if column.how is not How.IGNORED
+        and column.field != wanted.get(column.index)
+        and not (mapping.columns[column.index].needs and wanted.get(column.index) is None)  # its setting is off anyway
+    }
+
+
+def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None]) -> ColumnMapping:
+    """Map the columns of a job's file by the setting `mapping`.
+
+    Raises:
+        FileRefused: they can't be imported so.
+    """
+    import_type, before = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    chosen = ImportSettings.model_validate(job.settings)
+    header = [column.header for column in before.columns]
+    fields = import_type.all_fields(runtime.project)
+    mapping = map_columns(header, fields, overrides, import_type, chosen.model_dump())
+    if import_type.check_file is not None:
+        import_type.check_file(connection, chosen, mapping)
+    return mapping
+
+
+def _approve(connection: Connection, job: Job) -> None:
+    """Let the load begin, with the mapping that was judged."""
+    _keep(connection, job, is_approved=True)
+    jobs.update(connection, job.id, state=State.RUNNING)
+
+
+def _read_anew(
+    runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None], number: int
+) -> None:
+    """Give a job the mapping of an answer: its columns are looked at again, and no chunk is staged any more.
+
+    Args:
+        number: of the question that was answered.
+    """
+    import_type, before = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    mapping = _map(runtime, connection, job, overrides)
+    chosen = ImportSettings.model_validate(job.settings)
+    chosen = chosen.model_copy(
+        update={"mapping": dict(overrides), "given_by": {**chosen.given_by, "mapping": "review"}}
+    )
+    inspection_now = dict(job.inspection or {})
+    outdated = [_warning(*told) for told in inspection.skipped_columns(before, import_type, runtime)]
+    inspection_now["warnings"] = [
+        *(_warning(*told) for told in inspection.skipped_columns(mapping, import_type, runtime)),
+        *(warning for warning in inspection_now["warnings"] if warning not in outdated),
+    ]
+    text = inspection.text_of(runtime, connection, job)
+    oddities = inspection.describe_oddities(runtime, connection, import_type, chosen, mapping, text)
+    review = _review(job)
+    inspection_now["review"] = review | {
+        "reasons": inspection.odd_columns(oddities), "change": None, "unusable": None, "problem": None, "chosen": None,
+        "answered": number, "is_header_unsure": bool(review["unusable"] or review.get("is_header_unsure")),
+    }  # fmt: skip
+    staging.drop_tables(connection, job.id)
+    for table in (REJECT, NOT_FOUND, DROPPED_VALUE, JOB_RULE):
+        connection.execute(sa.delete(table).where(table.c.job_id == job.id))
+    connection.execute(
+        sa.update(CHUNK)
+        .where(CHUNK.c.job_id == job.id)
+        .values(rows_read=None, rows_staged=None, rows_rejected=None, evidence=None)
+    )
+    jobs.update(
+        connection, job.id, state=State.RUNNING, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"),
+        inspection=inspection_now, warnings=inspection_now["warnings"],
+        fingerprint=inspection.fingerprint(job.import_type, job.sha256 or "", chosen),
+    )  # fmt: skip
+
+
+def _warning(rule: str, message: str) -> dict[str, str]:
+    return {"rule": rule, "message": message}
+
+
+def _keep(connection: Connection, job: Job, **values: Any) -> None:
+    """Write down what the review of this attempt has come to; opened anew, the job has forgotten it."""
+    if job.inspection is None or job.inspection.get("review") is None:
+        return
+    found = {**job.inspection, "review": {**job.inspection["review"], **values}}
+    jobs.update(connection, job.id, inspection=found)
+
+
+def _write(connection: Connection, job_id: int, number: int, **values: Any) -> None:
+    connection.execute(sa.update(REVIEW).where(REVIEW.c.job_id == job_id, REVIEW.c.number == number).values(**values))
+
+
+def _cancel(connection: Connection, job: Job, rule: str, message: str) -> Step:
+    """End a job without a load. A header of which no column is known may be data: it is forgotten (X-20)."""
+    staging.drop_tables(connection, job.id)
+    jobs.update(connection, job.id, state=State.CANCELLED, refusal_rule=rule, refusal_message=message)
+    review = (job.inspection or {}).get("review") or {}
+    if review.get("unusable") or review.get("is_header_unsure"):
+        jobs.update(connection, job.id, inspection=None, mapping=None)
+    return Step(Turn.STOP)

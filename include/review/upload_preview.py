@@ -1,0 +1,293 @@
+"""What a person sees of an upload before launching it: its columns, its first rows, and what is wrong. Source: X-06.
+
+Only the beginning of the file is read: a page must not wait for two gibibytes. Counts over the whole file are a dry
+run's (X-19).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from include import import_types
+from include.arrivals.uploads import Upload, folder_layers
+from include.columns.mapping import ColumnMapping, How, match_columns, refuse_unusable
+from include.declaration.import_type import Field, ImportType
+from include.errors import FileRefused, SettingsError
+from include.ledger.job_stage import values_hidden
+from include.reading.dialect import Undecodable, find_encoding, make_decoder, sniff_delimiter
+from include.reading.scan import scan
+from include.review.preview import PreviewRow, judge_first_rows
+from include.runtime import Runtime
+from include.settings.form import read_form
+from include.settings.layers import GivenSettings, ImportSettings, resolve
+from include.stages.inspection import Looked, describe_oddities, look_at
+from include.storage import locations
+from include.storage.locations import Location
+
+FIRST_BYTES = 1 << 20
+MOST_FIELDS = 60
+"""A project may add hundreds of fields; those beyond are offered only where a column has, or seems to have, them."""
+MOST_COLUMNS = 100
+
+
+@dataclass(frozen=True)
+class FieldChoice:
+    """A field, and the file's column that it is read from.
+
+    Args:
+        column: index; None when it is read from none.
+        suggested: the column that it might be; never applied by itself (X-05).
+        needs: the setting without which its column is ignored.
+        problem: what is wrong with the choice, "" when nothing is.
+    """
+
+    field: Field
+    is_required: bool
+    column: int | None
+    suggested: int | None = None
+    needs: str | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class UploadPreview:
+    """What is known of an upload with what is chosen for it.
+
+    Args:
+        given: the chosen settings, the mapping among them, as its sidecar will have them.
+        problems: setting → what is wrong with it.
+        refusal: why an import would refuse the file as it is; "" when it wouldn't.
+        columns: index → the column's name as it may be shown.
+        fields: what can be chosen; none before a header could be read.
+        rows: the first rows, judged; none while something is wrong.
+        skipped: what is said of each column that isn't imported.
+        is_part: the file goes on behind what was read.
+    """
+
+    given: Mapping[str, Any] = field(default_factory=dict)
+    problems: Mapping[str, str] = field(default_factory=dict)
+    refusal: str = ""
+    columns: Mapping[int, str] = field(default_factory=dict)
+    fields: tuple[FieldChoice, ...] = ()
+    rows: tuple[PreviewRow, ...] = ()
+    skipped: tuple[str, ...] = ()
+    is_part: bool = False
+
+    @property
+    def can_launch(self) -> bool:
+        """Tell whether nothing speaks against an import."""
+        return not (self.problems or self.refusal or any(choice.problem for choice in self.fields))
+
+
+def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
+    """Look at the beginning of an upload with what is chosen for it. Nothing is written anywhere."""
+    declared = import_types.get(upload.import_type)
+    given, problems = read_form(declared, upload.choices.settings)
+    with tempfile.TemporaryDirectory() as name, values_hidden(), runtime.engine.connect() as connection:
+        try:
+            layers = folder_layers(runtime, upload) | {"sidecar": GivenSettings("the form", given)}
+            chosen = resolve(declared.name, **layers, defaults_file=runtime.defaults_file)
+            head, is_part = _copy_head(declared, upload.path(runtime), Path(name) / upload.file_name, chosen)
+            text_copy = locations.locate(str(Path(name) / "text.utf8"))
+            looked = look_at(runtime, connection, declared, head, text_copy, layers)
+        except FileRefused as refusal:
+            return UploadPreview(given, problems, refusal=refusal.message)
+        found = _Columns(runtime, declared, looked, upload.choices.columns)
+        rows: list[PreviewRow] = []
+        refusal_message = found.refusal
+        try:
+            if found.is_changed:
+                given["mapping"] = found.overrides
+                layers["sidecar"] = GivenSettings("the form", given)
+                resolve(declared.name, **layers, defaults_file=runtime.defaults_file)  # it may be locked
+            if not found.problems and not found.refusal:
+                refuse_unusable(found.mapping, found.known, declared)
+                text = text_copy if text_copy.exists() else head
+                oddities = describe_oddities(
+                    runtime, connection, declared, looked.settings, found.mapping, looked.text(text)
+                )
+                rows = judge_first_rows(
+                    runtime, connection, declared, looked, found.mapping, text, is_doubtful=bool(oddities)
+                )
+        except FileRefused as refusal:
+            refusal_message = refusal.message
+    return UploadPreview(
+        given=given,
+        problems=problems,
+        refusal=refusal_message,
+        columns=found.shown(),
+        fields=found.choices(),
+        rows=tuple(rows),
+        skipped=found.skipped(),
+        is_part=is_part,
+    )
+
+
+def _copy_head(declared: ImportType, source: Location, target: Path, chosen: ImportSettings) -> tuple[Location, bool]:
+    """Copy a file's beginning up to the end of a record, so that it is a file like any other.
+
+    Returns:
+        The copy, and whether the file goes on behind it.
+    """
+    with source.open_parts() as stream:
+        raw = stream.read(FIRST_BYTES + 1)
+    is_part = len(raw) > FIRST_BYTES
+    target.write_bytes(_whole_records(declared, raw[:FIRST_BYTES], chosen) if is_part else raw)
+    return locations.locate(str(target)), is_part
+
+
+def _whole_records(declared: ImportType, raw: bytes, chosen: ImportSettings) -> bytes:
+    codec, bom = find_encoding(chosen.encoding, raw, utf8_only=declared.utf8_only)
+    try:
+        text = make_decoder(codec, len(bom)).decode(raw[len(bom) :], is_final=False)
+    except Undecodable:
+        return raw  # where, the inspection will tell
+    delimiter = chosen.delimiter or sniff_delimiter(text, is_final=False)
+    found = scan(text, ord(delimiter), is_final=False)
+    if not len(found.nexts):
+        return raw
+    whole = text[: int(found.nexts[-1])]
+    return bom + (whole if codec == "utf-8" else whole.decode().encode(codec))
+
+
+class _Columns:
+    """Which column each field is read from: as found, or as chosen on the page, and how the settings say so."""
+
+    def __init__(
+        self, runtime: Runtime, declared: ImportType, looked: Looked, chosen: Mapping[str, int | None] | None
+    ) -> None:
+        self._declared = declared
+        self._header = looked.header
+        self.known = declared.all_fields(runtime.project)
+        self._switches = looked.settings.model_dump()
+        self._automatic = match_columns(self._header, self.known, {})
+        self.problems: dict[str, str] = {}
+        self.refusal = ""
+        try:
+            found = self._match(looked.overrides)
+        except SettingsError as error:  # those of the folder name a column that this file has not
+            found, self.refusal = self._match({}), error.message
+        before = self._columns_of(found)
+        self._offered = self._offer(found)
+        self._wanted = before if chosen is None else {**before, **self._checked(chosen)}
+        is_unclear = bool(self.refusal) or max(self._columns_by_field(found).values(), default=0) > 1
+        self.is_changed = chosen is not None and (is_unclear or self._wanted != before)
+        self.overrides = self._overrides() if self.is_changed else dict(looked.overrides)
+        self.mapping = self._match(self.overrides) if self.is_changed else found
+        self.refusal = "" if self.is_changed else self.refusal
+        self._find_problems(is_chosen=chosen is not None)
+
+    def shown(self) -> dict[int, str]:
+        """Return the columns that can be chosen, by index, with their names masked where they may be data."""
+        columns = [column for column in self.mapping.columns if column.how is not How.IGNORED]
+        in_use = {index for index in self._wanted.values() if index is not None}
+        offered = {column.index for column in columns[:MOST_COLUMNS]} | in_use
+        return {
+            column.index: self.mapping.shown(column) if self.mapping.is_headed else self.mapping.told(column)
+            for column in columns
+            if column.index in offered
+        }
+
+    def skipped(self) -> tuple[str, ...]:
+        """Say of each column that isn't imported that it is not; nothing where they may be data."""
+        messages = self.mapping.skipped_messages() if self.mapping.is_headed else []
+        return tuple(message for _, message in messages[:MOST_COLUMNS])
+
+    def choices(self) -> tuple[FieldChoice, ...]:
+        """Return the fields with what is chosen for each."""
+        taken = {index for index in self._wanted.values() if index is not None}
+        suggested = {
+            column.suggestion: column.index
+            for column in reversed(self.mapping.columns)
+            if column.how is How.UNMATCHED and column.suggestion and column.index not in taken
+        }
+        needs = {column.suggestion: column.needs for column in self.mapping.columns if column.needs}
+        return tuple(
+            FieldChoice(
+                each,
+                self._is_required(each),
+                self._wanted.get(each.name),
+                None if self._wanted.get(each.name) is not None else suggested.get(each.name),
+                needs.get(each.name),
+                self.problems.get(each.name, ""),
+            )
+            for each in self._offered
+        )
+
+    def _match(self, overrides: Mapping[str, str | None]) -> ColumnMapping:
+        return match_columns(self._header, self.known, overrides, self._switches)
+
+    def _columns_of(self, mapping: ColumnMapping) -> dict[str, int | None]:
+        """Return field → column; of several columns the first. One whose setting is off keeps its column."""
+        found: dict[str, int | None] = {each.name: None for each in self.known}
+        for column in reversed(mapping.columns):
+            name = column.suggestion if column.needs else column.field
+            if name is not None:
+                found[name] = column.index
+        return found
+
+    @staticmethod
+    def _columns_by_field(mapping: ColumnMapping) -> Counter[str]:
+        return Counter(column.field for column in mapping.columns if column.field is not None)
+
+    def _offer(self, mapping: ColumnMapping) -> tuple[Field, ...]:
+        if len(self.known) <= MOST_FIELDS:
+            return self.known
+        near = {name for column in mapping.columns for name in (column.field, column.suggestion)}
+        declared = len(self._declared.fields)
+        return self.known[:declared] + tuple(each for each in self.known[declared:] if each.name in near)[:MOST_FIELDS]
+
+    def _checked(self, chosen: Mapping[str, int | None]) -> dict[str, int | None]:
+        offered = {each.name for each in self._offered}
+        kept = {name: index for name, index in chosen.items() if name in offered}
+        for name, index in kept.items():
+            if index is not None and not 0 <= index < len(self._header):
+                self.problems[name] = "The file has no such column."
+                kept[name] = None
+        return kept
+
+    def _overrides(self) -> dict[str, str | None]:
+        """Say in terms of the setting `mapping` what differs from the automatic matching; it replaces any other."""
+        field_of = {index: name for name, index in self._wanted.items() if index is not None}
+        return {
+            column.header.strip(): field_of.get(column.index)
+            for column in self._automatic.columns
+            if column.how is not How.IGNORED and column.field != field_of.get(column.index)
+        }
+
+    def _find_problems(self, *, is_chosen: bool) -> None:
+        labels = {each.name: each.label for each in self.known}
+        by_column: dict[int, list[str]] = {}
+        for name, index in self._wanted.items():
+            if index is not None:
+                by_column.setdefault(index, []).append(name)
+        for names in by_column.values():
+            for name in names if len(names) > 1 else ():
+                others = ", ".join(labels[other] for other in names if other != name)
+                self.problems[name] = f"The same column is chosen for {others}."
+        for each in self.known:
+            if each.required and self._wanted[each.name] is None:
+                self.problems.setdefault(each.name, f"{each.label} is required: choose its column.")
+        if not self.problems:
+            self._find_twins(is_chosen=is_chosen)
+
+    def _find_twins(self, *, is_chosen: bool) -> None:
+        """Find fields that more columns than one are read as: settings name columns by their header."""
+        twins = self._columns_by_field(self.mapping)
+        told = self._columns_of(self.mapping)
+        for each in self.known:
+            if twins[each.name] > 1 or told[each.name] != self._wanted[each.name]:
+                self.problems[each.name] = (
+                    "Several columns have this header, and settings can't tell them apart: rename one in the file."
+                    if is_chosen
+                    else "Several columns are known by this name: choose one."
+                )
+
+    def _is_required(self, each: Field) -> bool:
+        return each.required or any(fnmatchcase(each.name, pattern) for pattern in self._declared.required_any)

@@ -1,0 +1,93 @@
+"""What the rules say, for pages and mails. Source: X-08, X-20.
+
+The sentences in the rejected-rows file quote the sender's cells, so no page may show them. Here each place of a value
+is an ellipsis; values that may be read by everybody (pool names, statuses, dates, amounts) come from what the chunks
+have counted. GX is not needed for it, which takes seconds to import.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from sqlalchemy import Connection
+
+from include import import_types
+from include.arrivals.places import UNKNOWN_TYPE
+from include.ledger import jobs
+from include.names import ASCII_MASK, MASK
+from include.project.loader import load_project
+from include.reading.records import ROW_RULES
+from include.rules.wildcards import expand_entries, expand_load_rules
+
+EXAMPLES = 3
+"""Sentences with values that are told of a rule."""
+_PLACE = re.compile(r"\{\w+\}")
+
+
+def masked_sentences(import_type: str, suites: Path, project_file: Path) -> Mapping[str, str]:
+    """Return a sentence for each rule that can reject a row of a type, or warn of one: rule id → sentence.
+
+    Args:
+        suites: folder of the GX suites.
+        project_file: the project settings, which add fields; both are read again when they have changed.
+    """
+    suite = suites / f"{import_type}.json"
+    return _sentences(import_type, suite, suite.stat().st_mtime_ns, project_file, project_file.stat().st_mtime_ns)
+
+
+def with_sentences(
+    connection: Connection, job_id: int, import_type: str, suites: Path, project_file: Path
+) -> list[dict[str, Any]]:
+    """Return how many rows each rule rejected or warned about, as `jobs.rule_counts`, and what they say.
+
+    Returns:
+        Besides: `sentence`, of all rows of the rule, with what may be read of their values, and `examples`: the most
+        frequent of several such sentences with their rows.
+    """
+    if import_type == UNKNOWN_TYPE:
+        return []
+    general = masked_sentences(import_type, suites, project_file)
+    common = jobs.common_sentences(connection, job_id)
+    rules = []
+    for rule in jobs.rule_counts(connection, job_id):
+        counted = list(common.get(rule["rule"], {}).items())
+        is_one = len(counted) == 1 and counted[0][1] == rule["rows"]
+        examples = [(for_people(sentence), rows) for sentence, rows in counted[:EXAMPLES]]
+        sentence = examples[0][0] if is_one else general.get(rule["rule"], "")
+        rules.append(rule | {"sentence": sentence, "examples": [] if is_one else examples})
+    return rules
+
+
+def for_people(sentence: str) -> str:
+    """Return a sentence of a rejected-rows file with the sign that pages have for what is masked or cut off."""
+    return sentence.replace(ASCII_MASK, MASK)
+
+
+@lru_cache(maxsize=16)
+def _sentences(import_type: str, suite: Path, _: int, project_file: Path, __: int) -> Mapping[str, str]:
+    declared = import_types.get(import_type)
+    fields = declared.all_fields(load_project(project_file))
+    entries = expand_entries(json.loads(suite.read_text(encoding="utf-8"))["expectations"], fields)
+    load_rules = expand_load_rules(declared.load_rules, fields)
+    return (
+        {rule: _PLACE.sub(MASK, sentence) for rule, sentence in ROW_RULES.items()}
+        | {entry["meta"]["rule"]: _told(entry["meta"]["message"], entry.get("kwargs", {})) for entry in entries}
+        | {rule.id: _PLACE.sub(MASK, rule.message) for rule in load_rules}
+    )
+
+
+def _told(message: str, arguments: Mapping[str, Any]) -> str:
+    """Fill in what the rule was given; what it was applied to stays out."""
+    parts = []
+    for literal, place, _, _ in Formatter().parse(message):
+        parts.append(literal)
+        if place is not None:
+            argument = arguments.get(place, MASK)
+            parts.append(", ".join(map(str, argument)) if isinstance(argument, list) else str(argument))
+    return "".join(parts)

@@ -1,0 +1,109 @@
+"""Limits on what a load may reject or change before a person is asked. Source: X-06, X-18."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from include.columns.mapping import ColumnMapping
+from include.ledger.jobs import JobCounts
+from include.ledger.outcomes import counted
+from include.settings.layers import REJECT_SHARE_ROWS
+
+SUSPICIOUS_SHARE = 0.9
+"""A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
+SUSPICIOUS_REJECTS = 100
+"""… when there are at least so many."""
+
+MANY_DIGITS = ".many_digits"
+"""How the rules end that warn of amounts of twelve digits and more, the length of card numbers."""
+
+Reason = dict[str, str]
+
+
+def exceeded(
+    settings: Mapping[str, Any], counts: JobCounts, rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
+) -> list[Reason]:
+    """Return which limits a load exceeds, as rule and sentence.
+
+    Args:
+        settings: of the job, as the ledger has them.
+        counts: of the load.
+        rules: what `jobs.rule_counts` says of the load.
+        mapping: names the columns that the reasons are about.
+    """
+    rejecting = {rule["rule"]: int(rule["rows"]) for rule in rules if rule["severity"] == "critical"}
+    return [
+        *_many_digits(settings, rules, mapping),
+        *_rejecting_too_many(settings, counts.read, counts.rejected, rejecting, mapping),
+        *_changed(settings, counts.read, counts.updated),
+    ]
+
+
+def _many_digits(
+    settings: Mapping[str, Any], rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
+) -> list[Reason]:
+    """Return a reason where amounts look like card numbers, wherever in the file they stand."""
+    told = [
+        f"{mapping.numbered(mapping.columns[index])} holds {counted(int(rule['rows']), 'amount')} of twelve digits and "
+        f"more, first on line {rule['first_lines'][0]:,}: is it the right one?"
+        for rule in rules
+        if rule["rule"].endswith(MANY_DIGITS)
+        and (index := mapping.field_indexes.get(rule["rule"].removesuffix(MANY_DIGITS))) is not None
+    ]
+    if not told or not settings.get("review_columns"):
+        return []
+    return [{"rule": "review.columns", "message": " ".join(f"{each[:1].upper()}{each[1:]}" for each in told)}]
+
+
+def _reject_share(settings: Mapping[str, Any], read: int) -> float | None:
+    """Return the share of rejected rows above which a person is asked; None when nobody is."""
+    share: float | None = settings.get("review_reject_share")
+    is_given = "review_reject_share" in settings.get("given_by", {})
+    fewest = 1 if is_given else REJECT_SHARE_ROWS
+    return None if share is None or share >= 1 or read < fewest else share
+
+
+def _rejecting_too_many(
+    settings: Mapping[str, Any], read: int, rejected: int, rules: Mapping[str, int], mapping: ColumnMapping
+) -> list[Reason]:
+    """Return which limit on rejected rows a load exceeds; see `exceeded`."""
+    share = _reject_share(settings, read)
+    if share is None or not rejected:
+        return []
+    frequent = sorted(rules, key=lambda rule: (-rules[rule], rule))[:3]
+    rule = frequent[0] if frequent else ""
+    rows = rules.get(rule, 0)
+    if rejected / read > share:  # share * read would round 0.29 of 100 down
+        message = f"{rejected:,} of {read:,} rows would be rejected, more than review_reject_share = {share:g} allows."
+        if rows > rejected / 2:
+            return [
+                _reason("reject_share", f"{message} {rule} explains {rows / rejected:.0%} of them", [rule], mapping)
+            ]
+        if read >= REJECT_SHARE_ROWS:
+            return [_reason("reject_share", f"{message} Most frequent: {', '.join(frequent)}", frequent, mapping)]
+        return [{"rule": "review.reject_share", "message": message}]
+    is_slip = rejected >= SUSPICIOUS_REJECTS and rows / rejected > SUSPICIOUS_SHARE and rejected > read / 2
+    if is_slip:
+        message = f"{rule} explains {rows / rejected:.0%} of the {rejected:,} of {read:,} rows that would be rejected"
+        return [_reason("mapping_slip", message, [rule], mapping)]
+    return []
+
+
+def _reason(name: str, message: str, rules: Sequence[str], mapping: ColumnMapping) -> Reason:
+    """Return a reason whose sentence names the columns that the rules are about."""
+    fields = dict.fromkeys(rule.partition(".")[0] for rule in rules)
+    indexes = [mapping.field_indexes[field] for field in fields if field in mapping.field_indexes]
+    columns = " and ".join(mapping.numbered(mapping.columns[index]) for index in indexes)
+    question = f": {'are' if indexes[1:] else 'is'} {columns} the right {'ones' if indexes[1:] else 'one'}?"
+    return {"rule": f"review.{name}", "message": message + (question if indexes else ".")}
+
+
+def _changed(settings: Mapping[str, Any], read: int, updated: int) -> list[Reason]:
+    limit: float | None = settings.get("review_changed_share")
+    if limit is None or not read or updated / read <= limit:
+        return []
+    message = (
+        f"{updated:,} of {read:,} rows would change a customer, more than review_changed_share = {limit:g} allows."
+    )
+    return [{"rule": "review.changed_share", "message": message}]

@@ -1,0 +1,690 @@
+"""Judging rows chunk by chunk: bytes → records → frame → GX suite → staging and rejects. Source: X-07, X-08, X-14."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from include import import_types
+from include.arrivals.files import open_text
+from include.columns.mapping import ColumnMapping, origin_columns
+from include.declaration.import_type import Field, ImportType, Kind, Lookup
+from include.errors import ConfigurationError, FileRefused
+from include.ledger import staging
+from include.ledger.job_stage import stage
+from include.ledger.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
+from include.names import ASCII_MASK, MASK, one_line
+from include.reading import packing, parsing, records, stray_rows
+from include.reading.dialect import Dialect
+from include.reading.origins import Origins, read_origins, unescape_cells
+from include.reading.records import RAGGED, ROW_RULES, Block, Chunk
+from include.rules.suites import (
+    Checker,
+    Rule,
+    RuleResult,
+    common_sentences,
+    load_suite,
+    sentences,
+)
+from include.runtime import Runtime
+from include.settings.layers import ImportSettings
+from include.stages.inspection import dialect_of, ensure_text
+from include.values import damage
+from include.values.cells import matches, trim
+
+Positions = npt.NDArray[np.int64]
+Tell = Callable[[slice], Sequence[str]]
+"""Makes the sentences of some of the rows that break a rule."""
+_TOLD_AT_ONCE = 100_000
+"""Sentences, of which a block of bad rows may have a million."""
+
+FIRST_LINES = 100
+"""How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
+MOST_SENTENCES = 50
+LAUNCHED_AT = "job__launched_at"
+WRAPPED_CELLS = "file.wrapped_cells"
+LINE = "line"
+MAX_CARD_VALUE = "project__max_card_value"
+"""The project's limit, beside every row; null where it has none (X-18)."""
+_LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
+                 Kind.INTEGER: pa.int64()}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ChunkCounts:
+    """Rows of a chunk.
+
+    Args:
+        read: records of the chunk.
+        staged: the well-formed ones, all of which go to the staging table.
+        rejected: those that a rule or the reader rejected.
+    """
+
+    read: int
+    staged: int
+    rejected: int
+
+
+@dataclass
+class RuleTally:
+    """How often a rule failed, and where first. No values but those that pages show (X-20).
+
+    Args:
+        drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
+        share: of `evaluated`, that of the whole file, above which the rule says something; see `suites.Share`.
+        sentences: what is wrong with most of the rows, as `suites.common_sentences` says it; rows by sentence.
+    """
+
+    severity: str
+    evaluated: int = 0
+    failed: int = 0
+    lines: list[int] = field(default_factory=list)
+    drops: bool = False
+    share: dict[str, Any] | None = None
+    sentences: dict[str, int] = field(default_factory=dict)
+
+    def add(self, evaluated: int, lines: Sequence[int] | Positions) -> None:
+        """Count one block's verdict."""
+        self.evaluated += evaluated
+        self.failed += len(lines)
+        self.lines.extend(int(line) for line in lines[: max(0, FIRST_LINES - len(self.lines))])
+
+    def say(self, counted: Mapping[str, int]) -> None:
+        """Add one block's most frequent sentences; of very many the first are kept."""
+        for sentence, rows in counted.items():
+            if sentence in self.sentences or len(self.sentences) < MOST_SENTENCES:
+                self.sentences[sentence] = self.sentences.get(sentence, 0) + rows
+
+
+@dataclass(frozen=True)
+class LookupTable:
+    """The facts of a lookup, in memory: keys and columns of the same length."""
+
+    lookup: Lookup
+    keys: pa.Array
+    columns: Mapping[str, pa.Array]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One block, judged.
+
+    Args:
+        frame: one row a well-formed record, in file order.
+        rows: the same for the staging table.
+        rejects: one row a rejected record, malformed ones included, for the ledger.
+        dropped: one row a value that a valid row is loaded without, for the ledger (CU-14).
+        read: how many records the block has.
+    """
+
+    frame: pd.DataFrame
+    rows: pa.Table
+    rejects: pa.Table
+    dropped: pa.Table
+    read: int
+
+
+def read_lookups(connection: Connection, import_type: ImportType) -> list[LookupTable]:
+    """Read the tables that the suite's helper columns come from."""
+    tables = []
+    for lookup in import_type.lookups:
+        rows = connection.execute(sa.text(lookup.query)).all()
+        columns = {
+            name: pa.array([row[number] for row in rows], _LOOKUP_TYPES[kind])
+            for number, (name, kind) in enumerate(lookup.columns.items(), start=1)
+        }
+        tables.append(LookupTable(lookup, pa.array([row[0] for row in rows], pa.string()), columns))
+    return tables
+
+
+def join_lookup(cells: pa.Array, table: LookupTable) -> dict[str, pa.Array]:
+    """Return the helper columns of one lookup: `<name>__found` (null where the key is blank) and its facts."""
+    found_at = pc.index_in(cells, value_set=table.keys)
+    name = table.lookup.name
+    found = pc.if_else(pc.is_valid(cells), pc.is_valid(found_at), pa.scalar(None, pa.bool_()))
+    return {f"{name}__found": found} | {
+        f"{name}__{column}": values.take(found_at) for column, values in table.columns.items()
+    }
+
+
+def keep_known(fields: Mapping[str, pa.Array], table: LookupTable) -> dict[str, pa.Array]:
+    """Return a lookup's field as sent where it is a key of the warehouse: whatever it looks like, nothing changed it.
+
+    Only what nobody can see stays a problem (X-16).
+
+    Returns:
+        The field's value and problem; nothing where no row has one.
+    """
+    name = table.lookup.field
+    problem = fields.get(f"{name}__problem")
+    if problem is None or problem.null_count == len(problem):
+        return {}
+    is_other = pc.not_equal(problem, "invisible_character")
+    is_known = pc.and_(is_other, pc.is_in(fields[f"{name}__sent"], value_set=table.keys))
+    return {
+        name: pc.if_else(pc.fill_null(is_known, False), fields[f"{name}__sent"], fields[name]),
+        f"{name}__problem": pc.if_else(pc.fill_null(is_known, False), pa.scalar(None, pa.string()), problem),
+    }
+
+
+def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
+    """Return every column that a suite of this type may name."""
+    columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE, *(f"setting__{name}" for name in import_type.shown_settings)}
+    for each in fields:
+        columns.add(each.name)
+        if each.kind is not Kind.TEXT:
+            columns |= {f"{each.name}__sent", f"{each.name}__problem"}
+        if each.clearable:
+            columns.add(f"{each.name}__clear")
+        if each.setting is not None:
+            columns.add(f"{each.name}__setting")
+    for lookup in import_type.lookups:
+        columns |= {f"{lookup.name}__found", *(f"{lookup.name}__{column}" for column in lookup.columns)}
+    return columns
+
+
+def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[str, str]:
+    """Return the columns of the staging table with their SQL types: no secret in clear (X-20)."""
+    own = [each for each in fields if each.packed is None]
+    columns = {each.name: staging.SQL_TYPES[each.kind] for each in own if not each.is_secret}
+    columns |= {f"{each.name}__clear": "boolean NOT NULL DEFAULT false" for each in own if each.clearable}
+    columns |= dict.fromkeys(import_type.packed_columns, staging.PACKED_TYPE)
+    return columns | {each.name: each.sql_type for each in import_type.derived}
+
+
+class Judge:
+    """Judges the blocks of one file. Made once a chunk: the suite is compiled once.
+
+    Args:
+        unescape: take off the apostrophes that a rejected-rows file has put before cells (X-09).
+        hidden: fields that no sentence may quote, beside the secret ones.
+        masks_private: sentences are for people, who may not see what may be somebody's under any header.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        import_type: ImportType,
+        *,
+        dialect: Dialect,
+        mapping: ColumnMapping,
+        import_settings: ImportSettings,
+        launched_at: datetime,
+        lookups: Sequence[LookupTable],
+        unescape: bool = False,
+        hidden: Sequence[str] = (),
+        masks_private: bool = False,
+    ) -> None:
+        self.import_type = import_type
+        self._masks_private = masks_private
+        self.fields = import_type.read_fields(runtime.project, mapping)
+        self.dialect = dialect
+        self.mapping = mapping
+        self._header = [column.header for column in mapping.columns]
+        self._file_order = sorted(mapping.field_indexes, key=mapping.field_indexes.__getitem__)
+        of_importer = origin_columns(self._header).values()
+        self._own = [index for index in range(len(self._header)) if index not in of_importer]
+        self._repeated = stray_rows.Header(
+            [self._header[index] for index in self._own],
+            leading=self._own.index(min(mapping.field_indexes.values())) if mapping.field_indexes else 0,
+            is_known=mapping.is_headed,
+        )
+        self._ragged_stray = stray_rows.ragged_pattern(dialect.delimiter, len(origin_columns(self._header)))
+        self.lookups = lookups
+        self.launched_at = launched_at
+        self.unescape = unescape
+        self._runtime = runtime
+        self._settings = import_settings
+        self._options = parsing.ReadOptions(
+            slash_dates=import_settings.slash_dates,
+            phone_region=import_settings.phone_region or runtime.project.default_phone_region,
+            today=launched_at.date(),
+        )
+        suite = load_suite(
+            runtime.suites / f"{import_type.name}.json",
+            columns=frame_columns(import_type, self.fields),
+            settings=import_settings.model_dump(),
+            fields=self.fields,
+        )
+        self._checker = Checker(suite)
+        secret = [each.name for each in self.fields if each.is_secret]
+        self._hidden = [*hidden, *secret]
+        self._private = {each.name for each in self.fields if each.sensitive or each.is_secret}
+        self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
+        is_dropping = import_settings.on_invalid_optional == "drop_value"
+        self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
+        self.tallies: dict[tuple[str, str], RuleTally] = {}
+        for rule in suite.rules:
+            drops = self._drops(rule)
+            severity = "warning" if drops else rule.severity
+            share = asdict(rule.share) if rule.share else None
+            self.tallies[rule.id, severity] = RuleTally(severity, drops=drops, share=share)
+
+    @property
+    def staging_columns(self) -> dict[str, str]:
+        """The staging table's own columns."""
+        return staging_columns(self.import_type, self.fields)
+
+    def judge(self, block: Block) -> Judged:
+        """Return which records of a block are valid, and why the others are not."""
+        positions, fields, strays = self._read(block)
+        origins = read_origins(block, self.dialect, self._header)
+        lines = block.lines[positions]
+        columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
+        limit = pa.scalar(self._runtime.project.max_card_value, parsing.DECIMAL)
+        columns[MAX_CARD_VALUE] = pa.repeat(limit, len(positions))
+        for table in self.lookups:
+            columns |= join_lookup(fields[table.lookup.field], table)
+        frame = pd.DataFrame(
+            {name: pd.Series(pd.arrays.ArrowExtensionArray(values), copy=False) for name, values in columns.items()},
+            copy=False,
+        )
+        failures = _Failures()
+        self._judge_records(block, strays, failures)
+        valid, dropped = self._check(frame, lines, positions, failures)
+        rejects = failures.table(block, origins)
+        dropped_values = _dropped_values(dropped, lines, fields)
+        for name, broken in dropped.items():
+            is_dropped = np.zeros(len(frame), dtype=np.bool_)
+            is_dropped[broken.rows] = True
+            fields[name] = pc.if_else(pa.array(is_dropped), pa.scalar(None, fields[name].type), fields[name])
+        staged = self._staged(block, positions, valid, fields, origins)
+        return Judged(frame, staged, rejects, dropped_values, len(block.starts))
+
+    def _read(self, block: Block) -> tuple[Positions, dict[str, pa.Array], dict[str, Positions]]:
+        """Return the records that are data, their columns, and what is no data: row rule to records."""
+        mapped = self.mapping.field_indexes
+        positions, columns = self._read_columns(block, list(mapped.values()))
+        texts = self._unwrap(block, positions, dict(zip(mapped, columns, strict=True)))
+        positions, texts, strays = self._without_strays(block, positions, texts)
+        fields: dict[str, pa.Array] = {}
+        for each in self.fields:
+            if each.name in texts:
+                fields |= parsing.read_field(texts[each.name], each, self._options)
+            else:
+                fields |= parsing.absent_field(each, len(positions))
+            if each.setting is not None:
+                fields = parsing.with_setting(fields, each, getattr(self._settings, each.setting))
+        for table in self.lookups:
+            fields |= keep_known(fields, table)
+        for name in self.import_type.shown_settings:
+            value = pa.scalar(getattr(self._settings, name), pa.string())
+            fields[f"setting__{name}"] = pa.repeat(value, len(positions))
+        return positions, fields, strays
+
+    def _unwrap(self, block: Block, positions: Positions, texts: dict[str, pa.Array]) -> dict[str, pa.Array]:
+        """Read `="…"` as the text in it, and count the rows for the file's warning (X-16)."""
+        if damage.WRAPPING not in bytes(block.data):
+            return texts
+        unwrapped, is_wrapped = {}, np.zeros(len(positions), dtype=np.bool_)
+        for name, text in texts.items():
+            unwrapped[name], rows = damage.unwrap(text)
+            is_wrapped |= rows
+        if is_wrapped.any():
+            tally = self.tallies.setdefault((WRAPPED_CELLS, "warning"), RuleTally("warning"))
+            tally.add(len(positions), block.lines[positions[is_wrapped]])
+        return unwrapped
+
+    def _read_columns(self, block: Block, indexes: Sequence[int]) -> tuple[Positions, list[pa.StringArray]]:
+        """Return the records that are well-formed, and the cells of some columns as the sender wrote them."""
+        positions, cells = records.read_cells(block, self.dialect, len(self._header), indexes)
+        return positions, [unescape_cells(column) for column in cells] if self.unescape else cells
+
+    def _without_strays(
+        self, block: Block, positions: Positions, texts: dict[str, pa.Array]
+    ) -> tuple[Positions, dict[str, pa.Array], dict[str, Positions]]:
+        """Take out the rows that repeat the header or are lines of a program (X-15, PC-04a)."""
+        if not len(positions) or not texts:
+            return positions, texts, {}
+        first = self._file_order[0]
+        leading = texts[first] = trim(texts[first])
+        may_repeat = self._repeated.may_repeat(leading)
+        are_lines = stray_rows.are_lines_of_programs(leading)
+        suspects = np.flatnonzero(may_repeat | are_lines)
+        if not len(suspects):
+            return positions, texts, {}
+        columns = self._sender_columns(block, texts, suspects)
+        others = columns[: self._repeated.leading] + columns[self._repeated.leading + 1 :]
+        repeats = may_repeat[suspects] & self._repeated.repeated_by(columns)
+        is_line = are_lines[suspects] & ~repeats
+        is_line[is_line] = stray_rows.stand_alone(
+            columns[self._repeated.leading].filter(pa.array(is_line)),
+            [cells.filter(pa.array(is_line)) for cells in others],
+        )
+        strays = {records.REPEATED_HEADER: suspects[repeats], records.NOT_DATA: suspects[is_line]}
+        is_data = np.ones(len(positions), dtype=np.bool_)
+        is_data[suspects[repeats | is_line]] = False
+        texts = {name: text.filter(pa.array(is_data)) for name, text in texts.items()}
+        return positions[is_data], texts, {rule: positions[rows] for rule, rows in strays.items() if len(rows)}
+
+    def _sender_columns(self, block: Block, texts: Mapping[str, pa.Array], rows: Positions) -> list[pa.StringArray]:
+        """Return the cells of all columns of the sender's in some rows; those that aren't imported are read now."""
+        mapped = {index: name for name, index in self.mapping.field_indexes.items()}
+        skipped = [index for index in self._own if index not in mapped]
+        others = dict(zip(skipped, self._read_columns(block, skipped)[1] if skipped else [], strict=True))
+        taken = pa.array(rows)
+        return [(texts[mapped[index]] if index in mapped else others[index]).take(taken) for index in self._own]
+
+    def _launched_at(self, rows: int) -> pa.Array:
+        return pa.repeat(pa.scalar(self.launched_at, pa.timestamp("us", "UTC")), rows)
+
+    def _judge_records(self, block: Block, strays: Mapping[str, Positions], failures: _Failures) -> None:
+        problems = {**block.problems, **strays}
+        if RAGGED in problems:
+            problems = self._without_ragged_strays(block, problems)
+        for rule, rows in problems.items():
+            if len(rows) == 0:
+                continue
+            failures.add(rule, rows, self._tell_record(rule, block.cells[rows], block.columns.get(rule)))
+            tally = self.tallies.setdefault((rule, "critical"), RuleTally("critical"))
+            tally.add(len(block.starts), block.lines[rows])
+
+    def _without_ragged_strays(self, block: Block, problems: dict[str, Positions]) -> dict[str, Positions]:
+        """Call a line that a program has added by its name, not by its number of cells (PC-04a)."""
+        rows = problems[RAGGED]
+        is_stray = matches(stray_rows.records_of(block.data, block.starts[rows], block.ends[rows]), self._ragged_stray)
+        if not is_stray.any():
+            return problems
+        not_data = np.union1d(problems.get(records.NOT_DATA, np.empty(0, np.int64)), rows[is_stray])
+        return {**problems, RAGGED: rows[~is_stray], records.NOT_DATA: not_data}
+
+    def _tell_record(self, rule: str, cells: npt.NDArray[np.int32], in_columns: Positions | None) -> Tell:
+        columns = len(self._header)
+        if in_columns is None:
+            return lambda part: [ROW_RULES[rule].format(cells=count, columns=columns) for count in cells[part]]
+        return lambda part: [ROW_RULES[rule].format(column=self._name_column(index)) for index in in_columns[part]]
+
+    def _name_column(self, index: int) -> str:
+        """Return what sentences call a column of the file, such as `column 3 (Card balance)`.
+
+        They stand in forms and previews as well, and a header may be data (X-20).
+        """
+        columns = self.mapping.columns
+        if index >= len(columns):
+            return f"column {index + 1}"
+        return one_line(self.mapping.numbered(columns[index])).replace(MASK, ASCII_MASK)
+
+    def _check(
+        self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
+    ) -> tuple[npt.NDArray[np.bool_], dict[str, _Broken]]:
+        """Judge the frame; collect in `failures` what rejects rows.
+
+        Returns:
+            Which rows are valid, and by field what values of theirs are dropped; a rejected row loses none.
+        """
+        valid = np.ones(len(frame), dtype=bool)
+        if len(frame) == 0:
+            return valid, {}
+        dropping = []
+        for result in self._checker.check(frame):
+            if self._drops(result.rule):
+                dropping.append(result)
+                continue
+            tally = self.tallies[result.rule.id, result.rule.severity]
+            tally.add(result.evaluated, lines[result.rows])
+            if self.mapping.is_headed:
+                tally.say(
+                    common_sentences(result, frame, hidden=self._private, masks_codes=self.masks_codes)
+                )  # fmt: skip
+            if result.rule.severity == "critical" and len(result.rows):
+                valid[result.rows] = False
+                failures.add(result.rule.id, positions[result.rows], self._tell(result, frame))
+        dropped: dict[str, _Broken] = {}
+        for result in dropping:
+            result = replace(result, rows=result.rows[valid[result.rows]])
+            self.tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
+            if len(result.rows):
+                broken = dropped.setdefault(result.rule.field, _Broken())
+                broken.add(result.rule.id, result.rows, self._tell(result, frame))
+        return valid, dropped
+
+    def _tell(self, result: RuleResult, frame: pd.DataFrame) -> Tell:
+        return lambda part: sentences(
+            replace(result, rows=result.rows[part]),
+            frame,
+            hidden=self._hidden,
+            masks_codes=self.masks_codes,
+            masks_private=self._masks_private,
+        )
+
+    def _drops(self, rule: Rule) -> bool:
+        """Tell whether breaking this rule costs the value alone."""
+        return rule.severity == "critical" and rule.field in self._droppable
+
+    def _staged(
+        self,
+        block: Block,
+        positions: Positions,
+        valid: npt.NDArray[np.bool_],
+        fields: Mapping[str, pa.Array],
+        origins: Origins,
+    ) -> pa.Table:
+        columns: dict[str, pa.Array] = {
+            "line": pa.array(block.lines[positions]),
+            "byte_offset": pa.array(block.starts[positions] + block.offset),
+            "byte_length": pa.array((block.ends - block.starts)[positions]),
+            "is_valid": pa.array(valid),
+            "origin_job_id": origins.job.take(pa.array(positions)),
+            "origin_line": origins.line.take(pa.array(positions)),
+        }
+        own = [each for each in self.fields if each.packed is None]
+        columns |= {each.name: fields[each.name] for each in own if not each.is_secret}
+        clears = {name: fields[name] for name in (f"{each.name}__clear" for each in own if each.clearable)}
+        columns |= {name: is_clear for name, is_clear in clears.items() if pc.any(is_clear).as_py()}  # false by default
+        for name in self.import_type.packed_columns:
+            packed = [each for each in self.fields if each.packed is not None and each.packed[0] == name]
+            columns[name] = packing.pack(packed, fields, len(positions))
+        columns |= {each.name: each.compute(fields, self._runtime) for each in self.import_type.derived}
+        return pa.table(columns)
+
+
+class _Broken:
+    """Collects which rows break which rules, and folds them to one entry a row: the reasons in the order of the suite.
+
+    The sentences are made for some rows at a time: where every row breaks every rule they are a hundred times as long
+    as the row.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, Positions, Tell]] = []
+
+    def add(self, rule: str, rows: Positions, tell: Tell) -> None:
+        """Note the rows, ascending, that break a rule."""
+        self._found.append((rule, np.asarray(rows, dtype=np.int64), tell))
+
+    @property
+    def rows(self) -> Positions:
+        """The rows, each once, ascending."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *(rows for _, rows, _ in self._found)]))
+
+    def folded(self) -> tuple[Positions, pa.Array, pa.Array]:
+        """Return the rows, each once, ascending, with their rules and their sentences."""
+        rows = self.rows
+        windows = -(-sum(len(found) for _, found, _ in self._found) // _TOLD_AT_ONCE)
+        folded = (
+            [self._fold(int(part[0]), int(part[-1]) + 1) for part in np.array_split(rows, windows)] if windows else []
+        )
+        nothing = pa.array([], pa.string())
+        rules, reasons = (pa.concat_arrays([nothing, *(part[place] for part in folded)]) for place in (0, 1))
+        return rows, rules, reasons
+
+    def _fold(self, low: int, high: int) -> tuple[pa.Array, pa.Array]:
+        """Return rules and sentences of the rows from `low` on and before `high`, an entry a row."""
+        rows, rules, texts = [], [], []
+        for rule, found, tell in self._found:
+            first, last = np.searchsorted(found, (low, high))
+            if first < last:
+                rows.append(found[first:last])
+                rules.append(pa.repeat(pa.scalar(rule), last - first))
+                texts.append(pa.array(tell(slice(first, last)), pa.string()))
+        together = np.concatenate(rows)
+        order = np.argsort(together, kind="stable")
+        together = together[order]
+        first_of_row = np.flatnonzero(np.r_[True, together[1:] != together[:-1]])
+        offsets = pa.array(np.r_[first_of_row, len(together)].astype(np.int32))
+
+        def joined(parts: list[pa.Array], separator: str) -> pa.Array:
+            values = pa.concat_arrays(parts).take(pa.array(order))
+            return pc.binary_join(pa.ListArray.from_arrays(offsets, values), separator)
+
+        return joined(rules, " "), joined(texts, " | ")
+
+
+class _Failures(_Broken):
+    """What rejects the records of one block."""
+
+    def table(self, block: Block, origins: Origins) -> pa.Table:
+        """Return the rejects in file order."""
+        rejected, rules, reasons = self.folded()
+        return pa.table(
+            {
+                "line": pa.array(block.lines[rejected]),
+                "byte_offset": pa.array(block.starts[rejected] + block.offset),
+                "byte_length": pa.array((block.ends - block.starts)[rejected]),
+                "rules": rules,
+                "reasons": reasons,
+                "origin_job_id": origins.job.take(pa.array(rejected)),
+                "origin_line": origins.line.take(pa.array(rejected)),
+            }
+        )
+
+
+def _dropped_values(dropped: Mapping[str, _Broken], lines: Positions, fields: Mapping[str, pa.Array]) -> pa.Table:
+    """Return the dropped values with what the sender wrote, field by field."""
+    tables = []
+    for name, broken in dropped.items():
+        rows, rules, reasons = broken.folded()
+        sent = fields.get(f"{name}__sent", fields[name])
+        columns = {
+            "line": pa.array(lines[rows]),
+            "field": pa.repeat(pa.scalar(name), len(rows)),
+            "value": sent.take(pa.array(rows)),
+            "rules": rules,
+            "reasons": reasons,
+        }
+        tables.append(pa.table(columns))
+    return pa.concat_tables(tables) if tables else pa.table({})
+
+
+def judge_of(
+    runtime: Runtime, connection: Connection, job: Job, *, hidden: Sequence[str] = (), masks_private: bool = False
+) -> Judge:
+    """Make the judge of a job that has been inspected.
+
+    Args:
+        hidden, masks_private: see `Judge`.
+    """
+    if job.inspection is None or job.mapping is None:
+        raise LookupError(f"job {job.id} has not been inspected")
+    import_type = import_types.get(job.import_type)
+    refuse_other_project(runtime, connection, job)
+    return Judge(
+        runtime,
+        import_type,
+        dialect=dialect_of(job),
+        mapping=ColumnMapping.from_json(job.mapping),
+        import_settings=ImportSettings.model_validate(job.settings),
+        launched_at=job.launched_at,
+        lookups=read_lookups(connection, import_type),
+        unescape=job.inspection["unescape"],
+        hidden=hidden,
+        masks_private=masks_private,
+    )
+
+
+def refuse_other_project(runtime: Runtime, connection: Connection, job: Job) -> None:
+    """Make sure that the project settings still are what the file was inspected with, as far as it depends on them.
+
+    Raises:
+        ConfigurationError: a field that a column is mapped to is gone, or what followed from the settings is another.
+    """
+    import_type = import_types.get(job.import_type)
+    known = {field.name for field in import_type.all_fields(runtime.project)}
+    changes = [name for name in ColumnMapping.from_json(job.mapping or {}).field_indexes if name not in known]
+    if import_type.derive_settings is not None:
+        chosen = ImportSettings.model_validate(job.settings)
+        try:
+            derived = import_type.derive_settings(connection, chosen, runtime.project)
+        except (FileRefused, ConfigurationError) as error:
+            changes.append(str(error))
+        else:
+            changes += [name for name, value in derived.items() if chosen.derived.get(name) != value]
+    if changes:
+        raise ConfigurationError(
+            f"The project settings have changed since job {job.id} inspected its file: {', '.join(changes)}. Drop the "
+            "file again to import it as they are now, or take the change back."
+        )
+
+
+def validate_chunk(runtime: Runtime, job_id: int, number: int) -> ChunkCounts:
+    """Judge one chunk: its valid rows to staging, its rejects to the ledger, in one transaction.
+
+    Repeating it replaces what an earlier attempt left; after the load it only reports what was counted (X-14).
+    """
+    with stage(runtime, job_id, lock="share") as (connection, job):
+        if job.refusal is not None:
+            raise job.refusal
+        chunk = connection.execute(
+            sa.select(CHUNK).where(CHUNK.c.job_id == job_id, CHUNK.c.number == number).with_for_update()
+        ).one()
+        if job.state.is_completed or job.state is State.AWAITING_REVIEW:
+            return ChunkCounts(chunk.rows_read, chunk.rows_staged, chunk.rows_rejected)
+        if job.state is not State.RUNNING:
+            raise LookupError(f"job {job_id} is {job.state}: it has nothing to validate")
+        return stage_chunk(runtime, connection, job, chunk)
+
+
+def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Row[Any]) -> ChunkCounts:
+    """Judge and stage one chunk in the caller's transaction, which holds the chunk's row."""
+    judge = judge_of(runtime, connection, job)
+    read = staged_rows = rejected = 0
+    for table in (REJECT, DROPPED_VALUE):
+        connection.execute(sa.delete(table).where(table.c.job_id == job.id, table.c.chunk_number == chunk.number))
+    with staging.driver(connection).cursor() as cursor:
+        staging.create_table(cursor, job.id, chunk.number, judge.staging_columns)
+    ensure_text(runtime, job)
+    plan = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
+    with open_text(runtime, job) as text, staging.Writer(connection) as writer:
+        for block in records.read_blocks(text, plan, judge.dialect, len(judge.mapping.columns), runtime.block_bytes):
+            judged = judge.judge(block)
+            read += judged.read
+            staged_rows += judged.rows.num_rows
+            rejected += judged.rejects.num_rows
+            writer.put(staging.Batch("staging", staging.table_name(job.id, chunk.number), judged.rows))
+            for table, found, order in (
+                (REJECT, judged.rejects, REJECT_ORDER),
+                (DROPPED_VALUE, judged.dropped, DROPPED_ORDER),
+            ):
+                if found.num_rows:
+                    writer.put(staging.Batch("ledger", table.name, _of_chunk(job.id, chunk.number, found, order)))
+    evidence = {f"{rule} {severity}": asdict(tally) for (rule, severity), tally in judge.tallies.items()}
+    connection.execute(
+        sa.update(CHUNK)
+        .where(CHUNK.c.job_id == job.id, CHUNK.c.number == chunk.number)
+        .values(rows_read=read, rows_staged=staged_rows, rows_rejected=rejected, evidence=evidence)
+    )
+    return ChunkCounts(read, staged_rows, rejected)
+
+
+REJECT_ORDER = ("line", "byte_offset", "byte_length", "rules", "reasons", "origin_job_id", "origin_line")
+DROPPED_ORDER = ("line", "field", "value", "rules", "reasons")
+
+
+def _of_chunk(job_id: int, chunk_number: int, found: pa.Table, order: Sequence[str]) -> pa.Table:
+    """Put job and chunk before the columns of a ledger's table."""
+    rows = found.num_rows
+    columns = {
+        "job_id": pa.repeat(pa.scalar(job_id, pa.int64()), rows),
+        "chunk_number": pa.repeat(pa.scalar(chunk_number, pa.int64()), rows),
+    }
+    return pa.table(columns | {name: found[name] for name in order})
