@@ -21,11 +21,14 @@ def main(url: str, folder: Path, import_type: str, file: Path, settings: str = "
     from benchmarks.gift_cards import CVV_KEY
     from include import importer
     from include.arrivals.landing import Request
+    from include.import_types import IMPORT_TYPES
     from include.runtime import Runtime
     from include.warehouse.engine import create_warehouse_engine
 
     landing, work, reports, archive = (UPath(str(folder / name)) for name in ("landing", "work", "reports", "archive"))
-    runtime = Runtime(create_warehouse_engine(url), landing, work, reports, archive, cvv_key=CVV_KEY)
+    runtime = Runtime(
+        create_warehouse_engine(url), landing, work, reports, archive, cvv_key=CVV_KEY, import_types=IMPORT_TYPES
+    )
     seconds: dict[str, float] = {}
     for name in ("take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job"):
         setattr(importer, name, _timed(name, getattr(importer, name), seconds))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.arrivals import landing
+from include.import_types import IMPORT_TYPES
 from include.runtime import Runtime
 from include.storage.locations import area
 from include.warehouse.engine import create_warehouse_engine
@@ -39,7 +40,7 @@ def measure_landing(bench: Bench) -> None:
             with bench.database() as database:
                 engine = create_warehouse_engine(bench.server.url(database, Role.IMPORTER))
                 areas = (area(folder / name) for name in ("landing", "work", "reports", "archive"))
-                measure(bench.samples, name_of(size, is_odd), Runtime(engine, *areas), size)
+                measure(bench.samples, name_of(size, is_odd), Runtime(engine, *areas, import_types=IMPORT_TYPES), size)
                 engine.dispose()
             shutil.rmtree(folder)
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from include.import_types import IMPORT_TYPES
 from include.warehouse.roles import Role
 
 if TYPE_CHECKING:
@@ -176,7 +177,9 @@ def main(url: str, quantity: int) -> None:
     from include.runtime import Runtime
     from include.warehouse.engine import create_warehouse_engine
 
-    runtime = Runtime(create_warehouse_engine(url), *[UPath("/nowhere")] * 4, code_key=CODE_KEY)
+    runtime = Runtime(
+        create_warehouse_engine(url), *[UPath("/nowhere")] * 4, code_key=CODE_KEY, import_types=IMPORT_TYPES
+    )
     start = time.perf_counter()
     request = GenerationRequest(POOL, quantity, "benchmark", "benchmark", "command line")
     result = run_generation(runtime, open_generation(runtime, request))

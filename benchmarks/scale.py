@@ -35,6 +35,7 @@ from benchmarks.gift_cards import CVV_KEY, write_cards
 from benchmarks.run import Bench, open_bench
 from include.arrivals import landing
 from include.arrivals.landing import Request
+from include.import_types import IMPORT_TYPES
 from include.ledger import jobs
 from include.runtime import Runtime
 from include.stages import inspection, loading, reporting, validation
@@ -114,7 +115,7 @@ class Place:
         engine = create_warehouse_engine(self.url)
         areas = (UPath(f"{self.area}/{name}") for name in ("landing", "work", "reports", "archive"))
         try:
-            yield Runtime(engine, *areas, cvv_key=CVV_KEY, chunk_bytes=self.chunk_bytes)
+            yield Runtime(engine, *areas, cvv_key=CVV_KEY, chunk_bytes=self.chunk_bytes, import_types=IMPORT_TYPES)
         finally:
             engine.dispose()
 

@@ -24,7 +24,6 @@ from typing import TextIO
 
 from sqlalchemy.exc import ArgumentError
 
-from include import import_types
 from include.arrivals.places import permitted
 from include.errors import (
     ConfigurationError,
@@ -36,25 +35,22 @@ from include.errors import (
     WarehouseUnavailable,
     is_storage_error,
 )
+from include.import_types import IMPORT_TYPES
 from include.ledger import jobs
-from include.ledger.job_stage import values_hidden
 from include.ledger.jobs import FileTaken, JobResult, State
 from include.project.sync import sync_in_turn
 from include.promo_codes.errors import GenerationRefused
 from include.runtime import ROOT, Runtime
-from include.settings.layers import (
-    LARGEST_SETTINGS_BYTES,
-    GivenSettings,
-    read_assignments,
-    read_settings,
-    resolve,
-)
+from include.settings.files import LARGEST_SETTINGS_BYTES, read_assignments, read_settings
+from include.settings.given import GivenSettings
+from include.settings.layers import resolve
 from include.storage import locations
 from include.storage.locations import Location
 from include.warehouse.embedded import EmbeddedServerError
 from include.warehouse.engine import create_warehouse_engine, variable_of, warehouse_url
 from include.warehouse.migrations import migrate
 from include.warehouse.roles import Role
+from include.warehouse.transactions import values_hidden
 
 DONE, FAILED, REFUSED = 0, 1, 3
 _STANDARD_INPUT = "-"
@@ -123,7 +119,7 @@ def _parser() -> argparse.ArgumentParser:
 
     importing = command("import", _import, "Import files: validate, load, report.")
     for each in (importing, command("preview", _preview, "Show the first rows with the mapping and their verdicts.")):
-        each.add_argument("type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
+        each.add_argument("type", choices=sorted(IMPORT_TYPES), metavar="TYPE")
         each.add_argument("files", nargs="+", metavar="FILE", help=_FILE_HELP if each is importing else None)
         each.add_argument("--settings", type=Path, metavar="FILE.yaml", help="settings of these files")
         each.add_argument(
@@ -133,9 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("--force", action="store_true", help="import content that has been imported before")
     importing.add_argument("--json", action="store_true", help="print one JSON line for each file")
     template = command("template", _template, "Print the template of an import type.")
-    template.add_argument("type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
+    template.add_argument("type", choices=sorted(IMPORT_TYPES), metavar="TYPE")
     history = command("jobs", _jobs, "List the newest imports.")
-    history.add_argument("--type", choices=sorted(import_types.IMPORT_TYPES), metavar="TYPE")
+    history.add_argument("--type", choices=sorted(IMPORT_TYPES), metavar="TYPE")
     history.add_argument("--limit", type=_count, default=20, metavar="NUMBER")
     one = command("job", _job, "Show everything about one import.")
     one.add_argument("number", type=_count, metavar="NUMBER")
@@ -184,7 +180,9 @@ def _runtime(role: Role = Role.IMPORTER) -> Runtime:
             f"{variable_of(role)} is not the address of a PostgreSQL database, such as postgresql://user:password@host/name."
         ) from None
     cvv_key, code_key = (_key(local, name) for name in ("cvv_key", "code_key"))
-    return Runtime(engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key)
+    return Runtime(
+        engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key, import_types=IMPORT_TYPES
+    )
 
 
 def _key(local: Path, name: str) -> bytes | None:
@@ -245,7 +243,7 @@ def _pasted(
     from include.arrivals.pasting import write_pasted
 
     given = {} if sidecar is None else dict(read_settings(sidecar, str(parsed.settings)).values)
-    declared = import_types.get(parsed.type)
+    declared = IMPORT_TYPES.of(parsed.type)
     return write_pasted(runtime, declared, sys.stdin.buffer.read(), given | parameters)
 
 
@@ -276,7 +274,8 @@ def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str |
     Raises:
         SettingsError: they are wrong: said before any job is opened.
     """
-    parameters = dict(read_assignments(parsed.set).values)
+    import_type = runtime.import_types.of(parsed.type)
+    parameters = dict(read_assignments(import_type, parsed.set).values)
     parameters |= {name: True for name in ("dry_run", "force") if getattr(parsed, name, False)}
     try:
         raw = None if parsed.settings is None else _read_at_most(parsed.settings, LARGEST_SETTINGS_BYTES + 1)
@@ -284,7 +283,7 @@ def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str |
         raise SettingsError(f"--settings: {_sentence(error)}") from None
     given = None if raw is None else read_settings(raw, str(parsed.settings))
     told = GivenSettings("--set", parameters)
-    resolve(parsed.type, sidecar=given, parameters=told, defaults_file=runtime.defaults_file)
+    resolve(runtime.import_types, import_type, sidecar=given, parameters=told, defaults_file=runtime.defaults_file)
     return None if raw is None else raw.decode("utf-8-sig"), parameters
 
 

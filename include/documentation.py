@@ -13,9 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from include.declaration.import_type import Field, ImportType, Kind
+from include.declaration.fields import Field, Kind
+from include.declaration.import_type import ImportType
 from include.import_types import IMPORT_TYPES
-from include.settings.layers import describe_settings
+from include.settings.schema import describe_settings
 from include.warehouse.rights import FUNCTION_RIGHTS, SCHEMA_RIGHTS, TABLE_RIGHTS
 from include.warehouse.roles import GROUPS
 
@@ -137,7 +138,7 @@ def _settings() -> str:
     rows = [
         (f"`{each.name}`", each.values, f"`{each.default}`" if each.default else "", ", ".join(each.only_for),
          each.description)
-        for each in describe_settings()
+        for each in describe_settings(IMPORT_TYPES)
     ]  # fmt: skip
     return "\n" + _table(("setting", "values", "default", "only for", ""), rows)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from include.declaration.import_type import ImportTypes
 from include.project.loader import load_project
 from include.project.model import Project
 from include.storage.locations import Location, area
@@ -23,6 +24,7 @@ class Runtime:
     """What the stages need from outside.
 
     Args:
+        import_types: those that there are; the registry is looked up where a runtime is made, and nowhere else.
         engine: the warehouse, sessions in UTC.
         landing, work, reports, archive: folders or bucket prefixes; each may be `s3://…`.
         cvv_key: key of the CVV hashes (X-20); None refuses cards that carry a CVV.
@@ -49,6 +51,7 @@ class Runtime:
     block_bytes: int = 4 << 20
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     store_options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    import_types: ImportTypes = field(kw_only=True)
 
     def __post_init__(self) -> None:
         """Take the folders as paths, URLs or other libraries' paths too."""

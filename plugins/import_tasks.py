@@ -23,7 +23,7 @@ from mapping_review import ReviewMapping, question_tasks, skip_tasks
 import import_metrics
 from include import import_types
 from include.ledger.outcomes import ALARMING, summarise
-from include.settings.layers import parameter_schema
+from include.settings.schema import parameter_schema
 from notifications import RESULT_KEY, ImportNotifier
 from warehouse_runtime import import_roots, open_runtime, with_chunk_size
 from withheld_errors import withhold_values
@@ -95,7 +95,7 @@ def form(import_type: str) -> dict[str, Param]:
         description="Path or URL of a file of the landing folder, the uploads or the archive of this type, or below a "
         "folder that the Variable import_roots names for it. One outside the landing folder is copied, not moved.",
     )
-    schema = parameter_schema(import_type)
+    schema = parameter_schema(import_types.get(import_type))
     return {"file": file} | {
         name: Param(None, section="Settings for this run alone", **described) for name, described in schema.items()
     }
@@ -248,7 +248,7 @@ def digest(runtime: Runtime, result: JobResult) -> dict[str, Any]:
     told = result.to_json()
     told["warnings"] = len(told["warnings"])
     with runtime.engine.connect() as connection:
-        rules = with_sentences(connection, result.job, result.type, runtime.suites, runtime.project_file)
+        rules = with_sentences(runtime, connection, result.job, result.type)
     kept = ("rule", "severity", "rows", "sentence", "examples")
     told["rules"] = [{key: rule[key] for key in kept} for rule in rules[:RULES_KEPT]]
     return told

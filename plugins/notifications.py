@@ -15,8 +15,7 @@ from urllib.parse import urlencode
 from airflow.sdk import BaseNotifier
 from mails import Mail, mail_subscribers, page_url, run_url
 
-from include.arrivals.places import UNKNOWN_TYPE
-from include.ledger.jobs import JobCounts
+from include.ledger.jobs import UNKNOWN_TYPE, JobCounts
 from include.ledger.outcomes import ALARMING, Outcome, outcome_of, summarise
 from include.names import one_line
 from withheld_errors import describe

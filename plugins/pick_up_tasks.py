@@ -252,7 +252,10 @@ def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
     from include.errors import FileRefused
 
     try:
-        return Source(locate(runtime, arrival.url), runtime.landing, is_dropped=True).stat().version == arrival.version
+        return (
+            Source(locate(runtime, arrival.url), runtime.landing, runtime.import_types).stat().version
+            == arrival.version
+        )
     except FileRefused:
         return False
 

@@ -48,6 +48,7 @@ def open_runtime() -> Iterator[Runtime]:
             **{name: location(name) for name in LOCATIONS},
             **{name: secret_key(name) for name in KEY_CONNECTIONS},
             store_options=_storage_options(),
+            import_types=IMPORT_TYPES,
         )
     finally:
         engine.dispose()

@@ -176,4 +176,8 @@ def make_site(folder: Path, warehouse: Warehouse) -> Site:
     for name in names:
         (folder / name).mkdir(parents=True)
     areas = (area(folder / name) for name in names)
-    return Site(Runtime(warehouse.engine, *areas, cvv_key=CVV_KEY, code_key=CODE_KEY), folder, warehouse)
+    return Site(
+        Runtime(warehouse.engine, *areas, cvv_key=CVV_KEY, code_key=CODE_KEY, import_types=IMPORT_TYPES),
+        folder,
+        warehouse,
+    )

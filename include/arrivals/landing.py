@@ -18,10 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
-from include import import_types
 from include.arrivals import files
 from include.arrivals.listing import IGNORED, Arrival, Unusable, list_landing, still_growing
-from include.arrivals.places import UNKNOWN_TYPE, Source, permitted
+from include.arrivals.places import Source, permitted
 from include.arrivals.settings_files import (
     Neighbours,
     given_texts,
@@ -30,16 +29,18 @@ from include.arrivals.settings_files import (
     read_layers,
     read_text,
 )
+from include.declaration.settings import ImportSettings
 from include.errors import ConfigurationError, FileRefused, FileUnsettled, SourceChanged
 from include.ledger import jobs, staging
-from include.ledger.job_stage import stage, values_hidden
-from include.ledger.jobs import JOB, Claim, Job, State
+from include.ledger.job_stage import stage
+from include.ledger.jobs import JOB, UNKNOWN_TYPE, Claim, Job, State
 from include.reading.chunk_plan import check_size
 from include.runtime import Runtime
-from include.settings.layers import ImportSettings, resolve
+from include.settings.layers import resolve
 from include.storage import locations
 from include.storage.file_names import EXTENSIONS, suffix_of
 from include.storage.locations import FileStat, Location, NotARegularFile
+from include.warehouse.transactions import values_hidden
 
 __all__ = ["UNKNOWN_TYPE", "FileUnsettled", "list_landing"]
 
@@ -126,7 +127,7 @@ def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched
     Returns:
         The job; `write_report` and `close_job` end it like any other.
     """
-    known = ", ".join(import_types.IMPORT_TYPES)
+    known = ", ".join(runtime.import_types)
     request = Request(UNKNOWN_TYPE, arrival.url, run_key, launched_by)
     job_id = take_file(runtime, request).job_id
     place = "at the top of the landing area" if arrival.folder == "." else f'in "{arrival.folder}"'
@@ -217,7 +218,7 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: So
         _check_settled(source, request.listed_version, stat.version)
     neighbours, now = look_beside(runtime, source.named), runtime.clock()
     given = _given(runtime, request, source, neighbours)
-    if request.import_type in import_types.IMPORT_TYPES and suffix_of(source.named.name) in EXTENSIONS:
+    if request.import_type in runtime.import_types and suffix_of(source.named.name) in EXTENSIONS:
         leave_out_ignored(runtime, request.import_type, neighbours, given)
         _check_settings_names(source, neighbours)
     return jobs.claim(
@@ -363,9 +364,10 @@ def _copy_source(
 def _settings_so_far(runtime: Runtime, job: Job) -> ImportSettings:
     """Return the settings of a job before its file is read; the defaults when they are wrong, as it will say."""
     try:
-        return resolve(job.import_type, **settings_layers(job), defaults_file=runtime.defaults_file)
+        import_type = runtime.import_types.of(job.import_type)
+        return resolve(runtime.import_types, import_type, **settings_layers(job), defaults_file=runtime.defaults_file)
     except (FileRefused, ConfigurationError):
-        return ImportSettings.model_validate({})
+        return ImportSettings.from_stored({})
 
 
 def _check_grown(source: Source, content: Location, stat: FileStat, settle_seconds: float, runtime: Runtime) -> None:
@@ -437,7 +439,7 @@ def _remove_taken(runtime: Runtime, connection: Connection, job: Job, source: So
         for name in look_beside(runtime, source.named).beside.sidecars(source.named.name):
             sidecar = source.named.with_name(name)
             # Another sidecar than the job's announces another file of this name.
-            if read_text(sidecar, runtime.landing, is_dropped=True) == job.parameters["sidecar"]:
+            if read_text(sidecar, runtime.landing, runtime.import_types) == job.parameters["sidecar"]:
                 locations.remove_below(sidecar, runtime.landing)
     jobs.update(connection, job.id, parameters={**job.parameters, _IS_REMOVED: True})
 

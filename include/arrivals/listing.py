@@ -21,14 +21,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from include import import_types
 from include.arrivals.places import OutOfPlace, content_of, is_hidden, name_mistake, place_of, visible
 from include.arrivals.settings_files import Neighbours, folder_of, read_layers, read_text, two_files
+from include.declaration.settings import ImportSettings
 from include.errors import SettingsError
-from include.ledger.job_stage import values_hidden
 from include.ledger.jobs import JOB, State
 from include.runtime import Runtime
-from include.settings.layers import ImportSettings, next_release, resolve
+from include.settings.layers import resolve
 from include.storage import locations
 from include.storage.file_names import (
     EXTENSIONS,
@@ -40,6 +39,8 @@ from include.storage.file_names import (
     suffix_of,
 )
 from include.storage.locations import FileStat, Location, NotARegularFile
+from include.values.cron import next_release
+from include.warehouse.transactions import values_hidden
 
 SETTLING = "settling"
 UNREADABLE = "file.unreadable"
@@ -210,7 +211,7 @@ _UNFINISHED = (
     "it is whole, or remove it"
 )
 _UNWANTED = "is ignored, as the setting `ignore` says, and is older than a day"
-_DEFAULTS = _pick_up(ImportSettings.model_validate({}))
+_DEFAULTS = _pick_up(ImportSettings.from_stored({}))
 _remembered: OrderedDict[tuple[Any, ...], _PickUp] = OrderedDict()
 """By the versions of the settings files, which are read when they have changed: the area is listed twice a second."""
 
@@ -264,7 +265,7 @@ class _Scan:
         self._waiting_for: dict[tuple[str, str], list[str]] = defaultdict(list)
         self._rights: dict[str, bool | None] = {}
         self.unusable: list[Unusable] = []
-        for entry in _entries(runtime.landing):
+        for entry in _entries(runtime):
             if not is_hidden(entry.folder):
                 self._folders.setdefault(entry.folder, {})[entry.name] = entry
         usable = [entry for folder in self._folders for entry in self._usable(folder)]
@@ -314,7 +315,7 @@ class _Scan:
     def _place(self, folder: str) -> _Place:
         """Return what is the same for all files of a folder."""
         if folder not in self._places:
-            import_type, folder_name = place_of(f"{folder}/")
+            import_type, folder_name = place_of(self._runtime.import_types, f"{folder}/")
             own = folder_of(f"{folder}/")
             above = own.rpartition("/")[0] if folder_name is not None else None
             names = Neighbours(
@@ -443,8 +444,9 @@ class _Scan:
         # Names that are shown alike are still apart.
         exact = hashlib.sha256(str(entry.path).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         version = f"{entry.identity}-{exact}"
+        import_type, _ = place_of(self._runtime.import_types, entry.relative)
         self.unusable.append(
-            Unusable(place_of(entry.relative)[0], visible(str(entry.path)), name, rule, reason, version, is_waited_for)
+            Unusable(import_type, visible(str(entry.path)), name, rule, reason, version, is_waited_for)
         )
 
     def _settings_in(self, folder: str, names: Sequence[str]) -> list[_Entry]:
@@ -477,7 +479,7 @@ class _Scan:
         self, import_type: str, folder_name: str | None, layers: Mapping[str, Sequence[_Entry]], file_name: str
     ) -> _PickUp:
         texts = {
-            layer: read_text(entries[0].path, self._runtime.landing, is_dropped=True)
+            layer: read_text(entries[0].path, self._runtime.landing, self._runtime.import_types)
             if len(entries) == 1
             else two_files([entry.name for entry in entries])
             for layer, entries in layers.items()
@@ -485,7 +487,8 @@ class _Scan:
         }
         try:
             given = read_layers(texts | {"folder_name": folder_name}, file_name)
-            chosen = resolve(import_type, **given, defaults_file=self._runtime.defaults_file)
+            types = self._runtime.import_types
+            chosen = resolve(types, types[import_type], **given, defaults_file=self._runtime.defaults_file)
         except SettingsError:  # its job will say so
             return _DEFAULTS
         return _pick_up(chosen)
@@ -530,7 +533,7 @@ class _Queue:
 
     def _overtaking(self, arrival: Arrival) -> str | None:
         """Say which file of a type that edits arrived before this one and still waits (X-14)."""
-        if arrival.import_type is None or not import_types.get(arrival.import_type).edits:
+        if arrival.import_type is None or not self._runtime.import_types[arrival.import_type].edits:
             return None
         earlier = self._first_waiting.get(arrival.import_type)
         return None if earlier is None else f"after {earlier}, which arrived before it"
@@ -603,8 +606,9 @@ def _ends_with_line_end(path: Location) -> bool:
     return tail.rstrip(b"\0")[-1:] in (b"\n", b"\r")
 
 
-def _entries(landing: Location) -> Iterator[_Entry]:
+def _entries(runtime: Runtime) -> Iterator[_Entry]:
     """Yield every entry of the landing area that is no folder, and folders that can't be entered."""
+    landing = runtime.landing
     if not landing.is_local:
         for path, stat in locations.files_below(landing):
             relative = path.below(landing)
@@ -624,7 +628,7 @@ def _entries(landing: Location) -> Iterator[_Entry]:
                     if entry.is_dir(follow_symlinks=False):
                         pending += [] if is_hidden_entry else [relative]
                     elif not is_hidden_entry or entry.is_file(follow_symlinks=False):
-                        looked = _look(landing, landing / relative, relative, entry)
+                        looked = _look(runtime, relative, entry)
                         if looked is not None:
                             yield looked
         except FileNotFoundError:  # taken away since its parent was listed, or an area that is not there yet
@@ -636,8 +640,9 @@ def _entries(landing: Location) -> Iterator[_Entry]:
             yield _Entry(place, folder, None, place, ("file.folder", reason), f"folder-{error.errno}", 0.0)
 
 
-def _look(landing: Location, path: Location, relative: str, entry: os.DirEntry[str]) -> _Entry | None:
+def _look(runtime: Runtime, relative: str, entry: os.DirEntry[str]) -> _Entry | None:
     """Look at an entry that is no folder; None when it has gone meanwhile."""
+    path = runtime.landing / relative
     try:
         held = entry.stat(follow_symlinks=False)
     except FileNotFoundError:
@@ -648,7 +653,7 @@ def _look(landing: Location, path: Location, relative: str, entry: os.DirEntry[s
     stat, content = None, path
     try:
         if entry.is_symlink():
-            content = content_of(path, landing, is_dropped=True)
+            content = content_of(path, runtime.landing, runtime.import_types)
             stat = content.stat()
         else:
             stat = locations.local_stat(held, path.path)

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 import yaml
 
 from include.declaration.import_type import ImportType
+from include.declaration.settings import ImportSettings
 from include.errors import FileRefused
 from include.names import normalise_name
 from include.runtime import Runtime
-from include.settings.layers import ImportSettings, resolve
+from include.settings.layers import resolve
 from include.storage.file_names import SIDECAR_SUFFIX
 from include.storage.locations import Location, written_whole
 
@@ -37,7 +38,7 @@ def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, given: M
         FileRefused: as `file_of` does.
         StorageError: the landing area can't be written to.
     """
-    chosen = resolve(import_type.name, sidecar=given, defaults_file=runtime.defaults_file)
+    chosen = resolve(runtime.import_types, import_type, sidecar=given, defaults_file=runtime.defaults_file)
     name, content = file_of(runtime, import_type, raw, chosen)
     path = runtime.landing / import_type.name / name
     with written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:

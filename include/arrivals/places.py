@@ -12,15 +12,15 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from include import import_types
 from include.arrivals.files import UPLOAD_RECORD, UPLOADS, locate
+from include.declaration.import_type import ImportTypes
 from include.errors import FileRefused
+from include.ledger.jobs import UNKNOWN_TYPE
 from include.runtime import Runtime
 from include.storage import locations
 from include.storage.file_names import LONGEST_NAME_BYTES, is_ignored
 from include.storage.locations import FileStat, Location, NotARegularFile
 
-UNKNOWN_TYPE = "unknown"
 LONGEST_SHOWN = 300
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _ADDRESS = re.compile(r"([^/:]+):(?://|:)?")
@@ -38,12 +38,17 @@ class Source:
     Args:
         named: below the folder as it is configured, though that may be a link itself.
         root: the configured folder that it is permitted below; None for a command line's file.
-        is_dropped: in the landing area, from where it is moved; files elsewhere are copied.
+        types: of a file in the landing area, from where it is moved; files elsewhere are copied.
     """
 
     named: Location
     root: Location | None
-    is_dropped: bool = False
+    types: ImportTypes | None = None
+
+    @property
+    def is_dropped(self) -> bool:
+        """The file is in the landing area."""
+        return self.types is not None
 
     @property
     def url(self) -> str:
@@ -60,7 +65,7 @@ class Source:
         if not self.named.is_local:
             return self.named
         try:
-            return content_of(self.named, self.root, is_dropped=self.is_dropped)
+            return content_of(self.named, self.root, self.types)
         except OutOfPlace as error:
             raise FileRefused("file.place", f"{shown(str(self.named))} {error}.") from None
         except OSError as error:
@@ -125,14 +130,14 @@ def missing(named: str, error: OSError) -> FileRefused:
     return FileRefused("file.missing", f"The file {shown(named)} {why or 'does not exist'}.")
 
 
-def place_of(relative: str) -> tuple[str | None, str | None]:
+def place_of(types: ImportTypes, relative: str) -> tuple[str | None, str | None]:
     """Return the import type of a path relative to the landing area, and the name of the folder below the type's own.
 
     None for the type when no type has that folder (X-01). Empty parts, which keys of buckets may have, don't count. The
     folder's name is a pool's, and as those in NFC (X-16).
     """
     folders = [part for part in relative.split("/")[:-1] if part]
-    declared = import_types.IMPORT_TYPES.get(folders[0]) if folders else None
+    declared = types.get(folders[0]) if folders else None
     if declared is None:
         return None, None
     if len(folders) == 2 and declared.folder_setting is not None:
@@ -161,7 +166,7 @@ def name_mistake(relative: str) -> str | None:
     return None
 
 
-def content_of(named: Location, root: Location | None, *, is_dropped: bool = False) -> Location:
+def content_of(named: Location, root: Location | None, types: ImportTypes | None = None) -> Location:
     """Return where the bytes of a file on a disk are. Links are resolved here, once; what opens files follows none.
 
     A link in the landing area may lead to a regular file of that area, but not to another import type's. Below other
@@ -169,7 +174,7 @@ def content_of(named: Location, root: Location | None, *, is_dropped: bool = Fal
 
     Args:
         root: the configured folder; None lets links lead anywhere (of a command line's user).
-        is_dropped: the root is the landing area.
+        types: the root is the landing area, which has folders of these; None of other folders.
 
     Raises:
         OutOfPlace: a link leads out of the folder.
@@ -187,22 +192,24 @@ def content_of(named: Location, root: Location | None, *, is_dropped: bool = Fal
         relative, expected = Location(real).below(real_root), named.below(root)
         if relative is None:
             raise OutOfPlace("is, or is below, a link that leads out of its folder")
-        if relative != expected and not is_dropped:
-            raise OutOfPlace("is a link")
-        if is_dropped and relative != expected:
-            _check_dropped_link(named, root, real_root, relative)
+        if relative != expected:
+            if types is None:
+                raise OutOfPlace("is a link")
+            _check_dropped_link(types, named, root, real_root, relative)
     locations.local_stat(os.lstat(real), named.path)
     return named if root is None and real == named.path else Location(real)
 
 
-def _check_dropped_link(named: Location, root: Location, real_root: Location, relative: str) -> None:
+def _check_dropped_link(
+    types: ImportTypes, named: Location, root: Location, real_root: Location, relative: str
+) -> None:
     """Refuse links by folders, which a listing doesn't enter, and into other types' folders."""
     folder = named.parent.below(root)
     if folder is not None and os.path.realpath(named.parent.path) != (real_root / folder).path:
         raise OutOfPlace("is below a folder that is a link")
     own = (named.below(root) or "").split("/")[0]
     target = relative.split("/")[0]
-    if target != own and target in import_types.IMPORT_TYPES:
+    if target != own and target in types:
         raise OutOfPlace("is a link that leads into another import type's folder")
 
 
@@ -229,13 +236,13 @@ def permitted(runtime: Runtime, import_type: str, url: str, roots: Sequence[str]
     if roots is None:
         named = locate(runtime, url)
         relative = named.below(runtime.landing)
-        is_dropped = relative is not None and _is_shown(relative, import_type)
-        return Source(named, runtime.landing if is_dropped else None, is_dropped=is_dropped)
+        is_dropped = relative is not None and _is_shown(runtime.import_types, relative, import_type)
+        return Source(named, runtime.landing, runtime.import_types) if is_dropped else Source(named, None)
     named = _parse(runtime, url, roots, refusal)
     relative = named.below(runtime.landing)
-    if relative is not None and _is_shown(relative, import_type):
-        return Source(named, runtime.landing, is_dropped=True)
-    if import_type in import_types.IMPORT_TYPES and not is_ignored(named.name):
+    if relative is not None and _is_shown(runtime.import_types, relative, import_type):
+        return Source(named, runtime.landing, runtime.import_types)
+    if import_type in runtime.import_types and not is_ignored(named.name):
         own = [(runtime.work / UPLOADS / import_type, 3)]
         own += [(runtime.archive / kind / import_type, 2) for kind in ("imported", "quarantine")]
         for folder, depth in own:
@@ -280,9 +287,9 @@ def _protocol(url: str) -> str:
     return url.partition("://")[0] if "://" in url else ""
 
 
-def _is_shown(relative: str, import_type: str) -> bool:
+def _is_shown(types: ImportTypes, relative: str, import_type: str) -> bool:
     """Tell whether a listing shows a file of the landing area for an import type."""
     name = relative.rpartition("/")[2]
     if is_hidden(relative) or is_ignored(name) or name_mistake(relative):
         return False
-    return (place_of(relative)[0] or UNKNOWN_TYPE) == import_type
+    return (place_of(types, relative)[0] or UNKNOWN_TYPE) == import_type

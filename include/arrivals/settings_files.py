@@ -13,18 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from include.arrivals.places import OutOfPlace, content_of, is_hidden, name_mistake, place_of
-from include.declaration.import_type import ImportType
+from include.declaration.import_type import ImportType, ImportTypes
+from include.declaration.settings import IGNORED_NAMES
 from include.errors import ConfigurationError, SettingsError
 from include.located_yaml import shown
 from include.runtime import Runtime
-from include.settings.layers import (
-    IGNORED_NAMES,
-    LARGEST_SETTINGS_BYTES,
-    MOST_MISTAKES,
-    GivenSettings,
-    read_settings,
-    resolve,
-)
+from include.settings.checks import MOST_MISTAKES
+from include.settings.files import LARGEST_SETTINGS_BYTES, read_settings
+from include.settings.given import GivenSettings
+from include.settings.layers import resolve
 from include.storage.file_names import (
     FOLDER_SETTINGS,
     FOLDER_SETTINGS_NAMES,
@@ -108,7 +105,7 @@ def look_beside(runtime: Runtime, source: Location) -> Neighbours:
     beside = SettingsNames(names_in(source.parent))
     folder = folder_of(relative)
     has_own = (runtime.landing / folder).path == source.parent.path or not folder
-    above = folder.rpartition("/")[0] if place_of(relative)[1] is not None else None
+    above = folder.rpartition("/")[0] if place_of(runtime.import_types, relative)[1] is not None else None
     return Neighbours(
         beside,
         beside if has_own else SettingsNames(names_in(runtime.landing / folder)),
@@ -149,11 +146,11 @@ def given_texts(
     folder = folder_of(relative)
     texts = {
         "folder": _folder_text(runtime, folder, names.folder),
-        "sidecar": _one_text(sidecars, runtime.landing, is_dropped=True),
+        "sidecar": _one_text(sidecars, runtime.landing, runtime.import_types),
     }
     if names.above is not None:
         texts["type_folder"] = _folder_text(runtime, folder.rpartition("/")[0], names.above)
-    return texts | {"folder_name": place_of(relative)[1]}
+    return texts | {"folder_name": place_of(runtime.import_types, relative)[1]}
 
 
 def leave_out_ignored(
@@ -175,7 +172,9 @@ def leave_out_ignored(
 def _ignored(runtime: Runtime, import_type: str, texts: Mapping[str, SettingsText]) -> Sequence[str]:
     try:
         given = read_layers(texts, "")
-        return resolve(import_type, **given, defaults_file=runtime.defaults_file).ignore
+        return resolve(
+            runtime.import_types, runtime.import_types.of(import_type), **given, defaults_file=runtime.defaults_file
+        ).ignore
     except (SettingsError, ConfigurationError):  # its job will say so
         return IGNORED_NAMES
 
@@ -235,36 +234,37 @@ def two_files(names: Sequence[str]) -> dict[str, str]:
 
 def _folder_text(runtime: Runtime, folder: str, names: SettingsNames) -> SettingsText:
     paths = [runtime.landing / f"{folder}/{name}".lstrip("/") for name in names.of_folder]
-    return _one_text(paths, runtime.landing, is_dropped=True)
+    return _one_text(paths, runtime.landing, runtime.import_types)
 
 
-def _one_text(paths: Sequence[Location], root: Location | None, *, is_dropped: bool = False) -> SettingsText:
+def _one_text(paths: Sequence[Location], root: Location | None, types: ImportTypes | None = None) -> SettingsText:
     if len(paths) > 1:
         return two_files([path.name for path in paths])
-    return read_text(paths[0], root, is_dropped=is_dropped) if paths else None
+    return read_text(paths[0], root, types) if paths else None
 
 
-def _read(path: Location, root: Location | None, *, is_dropped: bool) -> bytes:
+def _read(path: Location, root: Location | None, types: ImportTypes | None) -> bytes:
     if not path.is_local:
         return path.read_bytes(LARGEST_SETTINGS_BYTES)
-    content = content_of(path, root, is_dropped=is_dropped)
+    content = content_of(path, root, types)
     if root is None:
         return content.read_bytes(LARGEST_SETTINGS_BYTES)
     with open_below(content, Location(os.path.realpath(root.path))) as stream:
         return stream.read(LARGEST_SETTINGS_BYTES + 1)
 
 
-def read_text(path: Location, root: Location | None, *, is_dropped: bool = False) -> SettingsText:
+def read_text(path: Location, root: Location | None, types: ImportTypes | None = None) -> SettingsText:
     """Return the text of a settings file: at most 64 KiB of UTF-8 (X-11).
 
     Args:
         root: the folder out of which no link may lead; None lets links lead anywhere.
+        types: the root is the landing area, which has folders of these.
 
     Raises:
         OSError: it is there and can't be read.
     """
     try:
-        raw = _read(path, root, is_dropped=is_dropped)
+        raw = _read(path, root, types)
     except OutOfPlace as error:
         return {"mistake": f"{path.name}: {error}."}
     except NotARegularFile as error:

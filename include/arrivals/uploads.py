@@ -23,20 +23,19 @@ from typing import Any, Self
 import yaml
 from sqlalchemy import Connection
 
-from include import import_types
 from include.arrivals import files
 from include.arrivals.files import UPLOAD_RECORD, UPLOADS
 from include.arrivals.settings_files import folder_text, given_texts, read_layers
 from include.arrivals.upload_quota import Quota, Usage
 from include.columns.mapping import ColumnMapping
 from include.declaration.import_type import ImportType
+from include.declaration.settings import ImportSettings
 from include.errors import FileRefused, NotAllDeleted, SettingsError
 from include.ledger import jobs
-from include.ledger.job_stage import values_hidden
 from include.ledger.jobs import Job, State
 from include.runtime import Runtime
 from include.settings.form import form_settings, form_text
-from include.settings.layers import ImportSettings, inheritable, resolve
+from include.settings.layers import inheritable, resolve
 from include.storage import locations
 from include.storage.file_names import (
     EXTENSIONS,
@@ -48,6 +47,7 @@ from include.storage.file_names import (
 )
 from include.storage.locations import Location
 from include.storage.one_by_one import Failures
+from include.warehouse.transactions import values_hidden
 
 log = logging.getLogger(__name__)
 
@@ -230,7 +230,7 @@ def max_bytes(runtime: Runtime, import_type: ImportType, folder_settings: str | 
     """
     text = folder_settings if folder_settings is not None else _folder_settings(runtime, import_type)
     layers = read_layers({"folder": text}, "")
-    return resolve(import_type.name, **layers, defaults_file=runtime.defaults_file).max_file_bytes
+    return resolve(runtime.import_types, import_type, **layers, defaults_file=runtime.defaults_file).max_file_bytes
 
 
 def receive(
@@ -322,7 +322,7 @@ def usual_settings(runtime: Runtime, import_type: ImportType, upload: Upload | N
             if upload is None
             else folder_layers(runtime, upload)
         )
-        return resolve(import_type.name, **layers, defaults_file=runtime.defaults_file)
+        return resolve(runtime.import_types, import_type, **layers, defaults_file=runtime.defaults_file)
     except SettingsError:
         return None
 
@@ -395,7 +395,7 @@ def _quota(runtime: Runtime, upload: Upload) -> Quota:
     own = upload.folder(runtime)
     mine = [
         _read(record.parent)
-        for import_type in import_types.IMPORT_TYPES
+        for import_type in runtime.import_types
         for record in _records(_folder(runtime, import_type, upload.user))
     ]
     sizes = [

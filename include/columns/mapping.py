@@ -9,7 +9,8 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any, Self
 
-from include.declaration.import_type import Field, ImportType
+from include.declaration.fields import Field
+from include.declaration.import_type import ImportType
 from include.errors import ConfigurationError, FileRefused, SettingsError
 from include.located_yaml import quoted
 from include.names import LONGEST_NAME, closest, did_you_mean, mask_header, normalise_name

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from include.declaration.import_type import ImportType
-from include.errors import FileRefused
+from include.declaration.import_type import ImportType, ImportTypes
 from include.import_types.customers import CUSTOMERS
 from include.import_types.gift_card_pools import GIFT_CARD_POOLS
 from include.import_types.gift_cards import GIFT_CARDS
 from include.import_types.promo_code_pools import PROMO_CODE_POOLS
 from include.import_types.promo_codes import PROMO_CODES
-from include.located_yaml import quoted
-from include.names import did_you_mean
 
-IMPORT_TYPES: dict[str, ImportType] = {
-    each.name: each for each in (GIFT_CARD_POOLS, GIFT_CARDS, PROMO_CODE_POOLS, PROMO_CODES, CUSTOMERS)
-}
+IMPORT_TYPES = ImportTypes(GIFT_CARD_POOLS, GIFT_CARDS, PROMO_CODE_POOLS, PROMO_CODES, CUSTOMERS)
 
 
 def get(name: str) -> ImportType:
@@ -23,9 +18,4 @@ def get(name: str) -> ImportType:
     Raises:
         FileRefused: `file.unknown_type`: there is none of this name.
     """
-    try:
-        return IMPORT_TYPES[name]
-    except KeyError:
-        raise FileRefused(
-            "file.unknown_type", f"There is no import type {quoted(name)}{did_you_mean(name, IMPORT_TYPES)}."
-        ) from None
+    return IMPORT_TYPES.of(name)

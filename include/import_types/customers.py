@@ -6,9 +6,23 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from include.declaration.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
+from pydantic import AfterValidator, StringConstraints
+from pydantic import Field as Setting
+
+from include.declaration.fields import Field, Kind, LoadRule, Look, Lookup
+from include.declaration.import_type import ImportType
+from include.declaration.settings import (
+    Bears,
+    DropsInvalid,
+    EntryName,
+    ImportSettings,
+    InForm,
+    ReadsPhones,
+    ReviewsChanges,
+    without_invisible,
+)
 from include.errors import ConfigurationError, FileRefused
 from include.located_yaml import quoted
 from include.names import did_you_mean, normalise_name
@@ -17,11 +31,53 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from include.project.model import CustomField, Project
-    from include.settings.layers import ImportSettings
 
 EXTERNAL_IDS = "external_ids"
 CUSTOM_FIELDS = "custom_fields"
 SUBSCRIPTIONS = "subscriptions"
+
+
+def _segment_name(text: str) -> str:
+    return without_invisible(text, is_name=True)
+
+
+# A key of the warehouse: an index row of PostgreSQL holds 2,700 bytes.
+SegmentName = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=250), AfterValidator(_segment_name)
+]
+
+
+class CustomerSettings(ReviewsChanges, ReadsPhones, DropsInvalid, ImportSettings):
+    """Settings of imports of customers."""
+
+    data_source: Annotated[EntryName | None, Bears(by_all=True), InForm()] = Setting(
+        None, description="Where the data comes from. The project's default data source when left out."
+    )
+    point_of_contact: Annotated[EntryName | None, Bears(by_all=True), InForm()] = Setting(
+        None, description="The point of contact of the changes. The data source's when left out."
+    )
+    segment: Annotated[SegmentName | None, Bears(by_all=True), InForm()] = Setting(
+        None, description="Static segment that every customer of the file joins; it is made when it does not exist."
+    )
+    take_point_of_contact_from_file: Annotated[bool, Bears(by_all=True), InForm()] = Setting(
+        False, description="Take each row's point of contact from its column."
+    )
+    take_action_template_from_file: Annotated[bool, Bears(by_all=True), InForm()] = Setting(
+        False, description="Take each row's action template from its column."
+    )
+    replace_external_ids: Annotated[bool, Bears()] = Setting(
+        False,
+        description="Let a row that finds its customer by e-mail or phone replace the customer's external identifier; "
+        "by default such rows are rejected.",
+    )
+    shared_identifier_rows: Annotated[int, Bears()] = Setting(
+        20,
+        ge=1,
+        le=1_000_000_000,
+        description="A value that more rows than this give with different other identifiers is a placeholder: it "
+        "matches nobody and isn't stored.",
+    )
+
 
 _CUSTOM_KINDS = {
     "string": Kind.TEXT,
@@ -145,7 +201,7 @@ def explain_unmatched(header: str, project: Project) -> tuple[str, str] | None:
     return "file.unknown_channel", f"names no channel of the project settings{near}"
 
 
-def derive_settings(connection: Connection, settings: ImportSettings, project: Project) -> dict[str, str]:
+def derive_settings(connection: Connection, settings: CustomerSettings, project: Project) -> dict[str, str]:
     """Return the data source, point of contact and brand of an import. Source: CU-06, CU-07.
 
     The data source is the one that the settings name, else the default one; the point of contact likewise, else the
@@ -395,6 +451,7 @@ CUSTOMERS = ImportType(
     actions=("edit_existing", "add_and_edit"),
     key="email",
     edits=True,
+    settings=CustomerSettings,
     load_statement=Path(__file__).with_name("load_customers.sql"),
     further_statements=(Path(__file__).with_name("load_customers_changes.sql"),),
     targets=(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from include.declaration.import_type import Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.declaration.fields import Field, Kind, LoadRule, Look, Lookup
+from include.declaration.import_type import ImportType
 
 GIFT_CARD_POOLS = ImportType(
     name="gift_card_pools",

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from include.declaration.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from pydantic import Field as Setting
+
+from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Lookup, Secrets
+from include.declaration.import_type import ImportType
+from include.declaration.settings import Bears, ImportSettings, InForm
 from include.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from include.runtime import Runtime
+
+class GiftCardSettings(ImportSettings):
+    """Settings of imports of gift cards."""
+
+    strict_sold_cards: Annotated[bool, Bears(by_all=True), InForm()] = Setting(
+        False, description="Reject cards of which only some of purchase date, point of contact and CanBeUsed are given."
+    )
 
 
-def hash_cvvs(fields: Mapping[str, pa.Array], runtime: Runtime) -> pa.Array:
+def hash_cvvs(fields: Mapping[str, pa.Array], secrets: Secrets) -> pa.Array:
     """Return the keyed hash of each card's CVV, null where it has none. Source: X-20.
 
     Raises:
         ConfigurationError: there are CVVs and no key.
     """
-    if runtime.cvv_key is None:
+    if secrets.cvv_key is None:
         if fields["cvv"].null_count < len(fields["cvv"]):
             raise ConfigurationError(
                 "The file has CVVs and there is no key to hash them with: set the Connection cvv_key, or CVV_KEY on "
@@ -30,10 +40,10 @@ def hash_cvvs(fields: Mapping[str, pa.Array], runtime: Runtime) -> pa.Array:
         return fields["cvv"]
     from include.warehouse import cvv  # pyarrow, which no DAG needs when it is parsed
 
-    return cvv.hash_cvvs(runtime.cvv_key, fields["card_number"], fields["cvv"])
+    return cvv.hash_cvvs(secrets.cvv_key, fields["card_number"], fields["cvv"])
 
 
-def make_plain_numbers(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
+def make_plain_numbers(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Array:
     """Return the card numbers without blanks and dashes, in capitals, where that is another one. Source: PC-04a."""
     from include.values import look_alikes  # pyarrow, which no DAG needs when it is parsed
 
@@ -45,6 +55,7 @@ GIFT_CARDS = ImportType(
     label="Gift cards",
     actions=("add_gift_cards",),
     key="card_number",
+    settings=GiftCardSettings,
     load_statement=Path(__file__).with_name("load_gift_cards.sql"),
     targets=("loyalty.gift_card",),
     fields=(

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from include.declaration.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Lookup, Secrets
+from include.declaration.import_type import ImportType
+from include.declaration.settings import ReviewsChanges
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from include.runtime import Runtime
 
 LARGEST_KEY_BYTES = 2600
 _WEIGHED = ("fill_method", "quantity", "auto_generate", "issue_check", "assigned_validity_days", "multi_use", "launch")
@@ -31,7 +31,7 @@ def make_system_id(name: str) -> str | None:
     return system_id if 0 < len(system_id.encode()) <= LARGEST_KEY_BYTES else None
 
 
-def make_system_ids(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
+def make_system_ids(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Array:
     """Return each row's system id: what was sent, else one made from the name, "" where none can be made from it.
 
     Null where what was sent can't be read, and where both are blank.
@@ -46,7 +46,7 @@ def make_system_ids(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Arr
     return pc.if_else(is_blank, pa.array(made, pa.string()), fields["system_id"])
 
 
-def is_readable(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
+def is_readable(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Array:
     """Tell where the fields that the load weighs could all be read: what can't be read decides nothing."""
     import pyarrow.compute as pc
 
@@ -61,6 +61,7 @@ PROMO_CODE_POOLS = ImportType(
     label="Promo code pools",
     actions=("add_and_edit_promo_code_pools",),
     key="system_id",
+    settings=ReviewsChanges,
     edits=True,
     load_statement=Path(__file__).with_name("load_promo_code_pools.sql"),
     targets=("loyalty.promo_code_pool",),

@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from include.declaration.import_type import Derived, Field, ImportType, Kind, LoadRule, Look, Lookup
+from pydantic import AfterValidator
+from pydantic import Field as Setting
+
+from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Lookup, Secrets
+from include.declaration.import_type import ImportType
+from include.declaration.settings import Bears, Edits, EntryName, ImportSettings, InForm, Text
 from include.errors import FileRefused
 from include.located_yaml import quoted
+from include.values.code_patterns import check_pattern
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sqlalchemy import Connection
 
-    from include.columns.mapping import ColumnMapping
-    from include.runtime import Runtime
-    from include.settings.layers import ImportSettings
+
+def _code_pattern(text: str) -> str:
+    try:
+        return check_pattern(text)
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} {error}") from None
 
 
-def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mapping: ColumnMapping) -> None:
+OnExisting = Annotated[Literal["reject", "update_dates"], Bears(by_all=True), InForm(), Edits("update_dates")]
+
+
+class PromoCodeSettings(ImportSettings):
+    """Settings of uploads of promo codes."""
+
+    pool: Annotated[EntryName | None, Bears(by_all=True), InForm()] = Setting(
+        None, description="The pool that codes go to, by its system id."
+    )
+    on_existing: OnExisting = Setting(
+        "reject",
+        description="If an unused code already exists with other dates: reject the row, or replace the dates. An empty "
+        "cell removes the limit; a missing column says nothing about it.",
+    )
+    code_pattern: Annotated[Annotated[Text, AfterValidator(_code_pattern)] | None, Bears()] = Setting(
+        None,
+        description="Regular expression (RE2) that every code must match as a whole, beside the pool's own.",
+    )
+
+
+def refuse_unusable_pool(connection: Connection, settings: PromoCodeSettings, mapped: Collection[str]) -> None:
     """Refuse a file whose pool, as settings or folder name it, takes no uploads. Source: PC-02, PC-05.
 
     Raises:
@@ -28,7 +57,7 @@ def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mappi
     import sqlalchemy as sa  # which no DAG needs when it is parsed
 
     if settings.pool is None:
-        if "pool" not in mapping.field_indexes:
+        if "pool" not in mapped:
             raise FileRefused(
                 "file.no_pool",
                 "Choose a pool for these codes: the file has no column pool, and there is no setting pool. "
@@ -50,7 +79,7 @@ def refuse_unusable_pool(connection: Connection, settings: ImportSettings, mappi
         )
 
 
-def make_look_alike_forms(fields: Mapping[str, pa.Array], _runtime: Runtime) -> pa.Array:
+def make_look_alike_forms(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Array:
     """Return what the codes look like that are not of ASCII alone. Source: PC-04a."""
     from include.values import look_alikes  # pyarrow, which no DAG needs when it is parsed
 
@@ -62,6 +91,7 @@ PROMO_CODES = ImportType(
     label="Promo codes",
     actions=("add_promo_codes",),
     key="code",
+    settings=PromoCodeSettings,
     load_statement=Path(__file__).with_name("load_promo_codes.sql"),
     targets=("loyalty.promo_code",),
     folder_setting="pool",

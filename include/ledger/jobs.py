@@ -15,6 +15,9 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from include.errors import FileRefused
 from include.ledger.outcomes import outcome_of
 
+UNKNOWN_TYPE = "unknown"
+"""Type of a job whose file belongs to no import type (X-01)."""
+
 METADATA = sa.MetaData(schema="ledger")
 
 JOB = sa.Table(
@@ -389,14 +392,17 @@ def latest_attempt(connection: Connection, prefix: str) -> tuple[int, Job | None
     return len(found), resumable[-1] if resumable else None
 
 
-def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: bool) -> int | None:
+def find_original(
+    connection: Connection, job: Job, fingerprint: str, *, edits: bool, editing: Mapping[str, object]
+) -> int | None:
     """Return the earlier job that this one repeats (X-13), or None when it must be imported.
 
     It counts only when it completed without rejects, was no dry run, and nothing of what it loaded may have been
-    changed since: no later job of the type has loaded that edits or, among codes, updates dates.
+    changed since: no later job of the type has loaded that edits.
 
     Args:
         edits: this job changes existing rows; then a later job of any kind counts.
+        editing: settings with which a job changes existing rows, and the values that they have then.
     """
     earlier = connection.execute(
         sa.select(JOB.c.id, JOB.c.loaded_at)
@@ -414,7 +420,9 @@ def find_original(connection: Connection, job: Job, fingerprint: str, *, edits: 
         return None
     later = sa.and_(JOB.c.import_type == job.import_type, JOB.c.loaded_at > earlier.loaded_at)
     if not edits:
-        later = sa.and_(later, JOB.c.settings["on_existing"].astext == "update_dates")
+        later = sa.and_(
+            later, sa.or_(sa.false(), *(JOB.c.settings[name].astext == value for name, value in editing.items()))
+        )
     has_changed = connection.execute(sa.select(sa.exists().where(later))).scalar_one()
     return None if has_changed else int(earlier.id)
 

@@ -23,7 +23,7 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.sql import SQL, Identifier, Literal
 from sqlalchemy import Connection
 
-from include.declaration.import_type import Kind
+from include.declaration.fields import Kind
 
 SQL_TYPES: Mapping[Kind, str] = {
     Kind.TEXT: 'text COLLATE "C"',

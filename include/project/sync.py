@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from include.errors import ConfigurationError
-from include.ledger.job_stage import repeat_on_conflict, values_hidden
 from include.project.model import Project
+from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
 SCHEMA = "loyalty"
 _LOCK_KEY = int.from_bytes(b"project", "big")

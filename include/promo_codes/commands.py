@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include.errors import ConfigurationError
-from include.ledger.job_stage import values_hidden
 from include.promo_codes import formats, generation
 from include.promo_codes.generation import GenerationRequest, GenerationResult
 from include.runtime import Runtime
+from include.warehouse.transactions import values_hidden
 
 REASON = "command line"
 _POOLS = sa.text(

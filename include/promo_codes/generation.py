@@ -26,12 +26,12 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.dialects.postgresql import insert
 
 from include.errors import ConfigurationError, WarehouseFault, WarehouseUnavailable
-from include.ledger.job_stage import repeat_on_conflict, values_hidden
 from include.ledger.staging import driver
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import FormatState, fingerprint, lock_format, read_format, write_codes, write_progress
 from include.promo_codes.permutation import Numbers, Permutation
 from include.runtime import Runtime
+from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
 BATCH_CODES = 1 << 18
 """Codes made and written at once, to bound the memory whatever the quantity.

@@ -23,7 +23,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
-from include.ledger.job_stage import repeat_on_conflict, values_hidden
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import lock_format
 from include.promo_codes.generation import (
@@ -36,6 +35,7 @@ from include.promo_codes.generation import (
     settle_interrupted,
 )
 from include.runtime import Runtime
+from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
 LOW_STOCK, RUNS_OUT_SOON, FORMAT_EXHAUSTED = "low_stock", "runs_out_soon", "format_exhausted"
 LAUNCHED_BY = "top-up"

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.values.cells import view
 
 _BARE = (Kind.BOOLEAN, Kind.INTEGER, Kind.DECIMAL)

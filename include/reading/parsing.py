@@ -44,7 +44,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from include.declaration.import_type import Field, Kind, Look
+from include.declaration.fields import Field, Kind, Look
 from include.errors import ConfigurationError
 from include.values import damage
 from include.values.cells import (

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from include.columns.mapping import ColumnMapping, How, looks_like_data
-from include.declaration.import_type import Field
+from include.declaration.fields import Field
 from include.ledger.jobs import Job, JobCounts
 from include.names import mask_header
 from include.review.preview import PreviewRow

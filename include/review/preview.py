@@ -15,12 +15,11 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import Connection
 
-from include import import_types
 from include.arrivals.places import permitted
 from include.arrivals.settings_files import given_texts, read_layers
 from include.columns.mapping import ColumnMapping
-from include.declaration.import_type import Field, ImportType, Kind
-from include.ledger.job_stage import values_hidden
+from include.declaration.fields import Field, Kind
+from include.declaration.import_type import ImportType
 from include.names import MASK, mask
 from include.reading import records
 from include.reading.chunk_plan import Inspection
@@ -32,6 +31,7 @@ from include.stages.validation import Judge, read_lookups
 from include.storage import locations
 from include.storage.locations import Location
 from include.values.private_values import may_be_private
+from include.warehouse.transactions import values_hidden
 
 FIRST_ROWS = 10
 _FIRST_BYTES = 1 << 18
@@ -113,7 +113,7 @@ def preview_file(
     Raises:
         FileRefused: an import would refuse the file.
     """
-    declared = import_types.get(import_type)
+    declared = runtime.import_types.of(import_type)
     named = permitted(runtime, import_type, str(source), roots=None)
     content = named.content()
     texts = given_texts(runtime, named.named, import_type)
@@ -151,7 +151,7 @@ def judge_first_rows(
         FileRefused: an import would refuse the file.
     """
     if declared.check_file is not None:
-        declared.check_file(connection, looked.settings, mapping)
+        declared.check_file(connection, looked.settings, mapping.field_indexes)
     judge = Judge(
         runtime, declared, dialect=looked.inspection.dialect, mapping=mapping, import_settings=looked.settings,
         launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,

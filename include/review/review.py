@@ -18,10 +18,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
-from include import import_types
 from include.arrivals.files import open_text
 from include.columns.mapping import ColumnMapping, How, map_columns, match_columns, override_key
-from include.declaration.import_type import Field, ImportType
+from include.declaration.fields import Field
+from include.declaration.import_type import ImportType
+from include.declaration.settings import ImportSettings
 from include.errors import FileRefused, ReviewNeeded
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
@@ -38,7 +39,6 @@ from include.review.form import (
 )
 from include.review.preview import FIRST_ROWS, PreviewRow, hidden_fields, judged_rows
 from include.runtime import Runtime
-from include.settings.layers import ImportSettings
 from include.stages import inspection, limits, loading
 from include.stages.validation import judge_of
 
@@ -263,7 +263,7 @@ def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> d
 
 
 def _answers_until(runtime: Runtime, job: Job) -> datetime:
-    return runtime.clock() + timedelta(hours=ImportSettings.model_validate(job.settings).review_hours)
+    return runtime.clock() + timedelta(hours=ImportSettings.from_stored(job.settings).review_hours)
 
 
 def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
@@ -336,7 +336,7 @@ def _launch_of(asked: Sequence[sa.Row[Any]], question: Question, *, since: int |
 
 def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
     """Look at the file, rehearse its load, and return what to ask; None when nothing speaks for asking."""
-    import_type, mapping = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    import_type, mapping = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
     review = _review(job)
     reasons = _reasons_before_rows(job)
     rows: list[PreviewRow] = []
@@ -395,7 +395,7 @@ def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
 
 def _first_rows(runtime: Runtime, job: Job, *, is_doubtful: bool) -> list[PreviewRow]:
     with stage(runtime, job.id) as (connection, job):
-        fields = import_types.get(job.import_type).all_fields(runtime.project)
+        fields = runtime.import_types.of(job.import_type).all_fields(runtime.project)
         mapping = ColumnMapping.from_json(job.mapping or {"columns": []})
         hidden = hidden_fields(fields, mapping, is_doubtful=is_doubtful)
         judge = judge_of(runtime, connection, job, hidden=hidden, masks_private=True)
@@ -450,7 +450,7 @@ def _chosen_mapping(
     Returns:
         What was chosen; the setting `mapping` that says so, None when nothing was changed; why it can't be used.
     """
-    import_type, mapping = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    import_type, mapping = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
     review = _review(job)
     fields = _offered(runtime, import_type, job, mapping)
     selected = _selected(review, mapping, fields)
@@ -501,13 +501,13 @@ def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[
     Raises:
         FileRefused: they can't be imported so.
     """
-    import_type, before = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
-    chosen = ImportSettings.model_validate(job.settings)
+    import_type, before = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    chosen = import_type.settings.from_stored(job.settings)
     header = [column.header for column in before.columns]
     fields = import_type.all_fields(runtime.project)
     mapping = map_columns(header, fields, overrides, import_type, chosen.model_dump())
     if import_type.check_file is not None:
-        import_type.check_file(connection, chosen, mapping)
+        import_type.check_file(connection, chosen, mapping.field_indexes)
     return mapping
 
 
@@ -525,9 +525,9 @@ def _read_anew(
     Args:
         number: of the question that was answered.
     """
-    import_type, before = import_types.get(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    import_type, before = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
     mapping = _map(runtime, connection, job, overrides)
-    chosen = ImportSettings.model_validate(job.settings)
+    chosen = import_type.settings.from_stored(job.settings)
     chosen = chosen.model_copy(
         update={"mapping": dict(overrides), "given_by": {**chosen.given_by, "mapping": "review"}}
     )
@@ -555,7 +555,7 @@ def _read_anew(
     jobs.update(
         connection, job.id, state=State.RUNNING, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"),
         inspection=inspection_now, warnings=inspection_now["warnings"],
-        fingerprint=inspection.fingerprint(job.import_type, job.sha256 or "", chosen),
+        fingerprint=inspection.fingerprint(runtime.import_types, job.import_type, job.sha256 or "", chosen),
     )  # fmt: skip
 
 

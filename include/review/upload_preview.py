@@ -14,21 +14,23 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from include import import_types
 from include.arrivals.uploads import Upload, folder_layers
 from include.columns.mapping import ColumnMapping, How, match_columns, refuse_unusable
-from include.declaration.import_type import Field, ImportType
+from include.declaration.fields import Field
+from include.declaration.import_type import ImportType
+from include.declaration.settings import ImportSettings
 from include.errors import FileRefused, SettingsError
-from include.ledger.job_stage import values_hidden
 from include.reading.dialect import Undecodable, find_encoding, make_decoder, sniff_delimiter
 from include.reading.scan import scan
 from include.review.preview import PreviewRow, judge_first_rows
 from include.runtime import Runtime
 from include.settings.form import read_form
-from include.settings.layers import GivenSettings, ImportSettings, resolve
+from include.settings.given import GivenSettings
+from include.settings.layers import resolve
 from include.stages.inspection import Looked, describe_oddities, look_at
 from include.storage import locations
 from include.storage.locations import Location
+from include.warehouse.transactions import values_hidden
 
 FIRST_BYTES = 1 << 20
 MOST_FIELDS = 60
@@ -87,12 +89,13 @@ class UploadPreview:
 
 def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
     """Look at the beginning of an upload with what is chosen for it. Nothing is written anywhere."""
-    declared = import_types.get(upload.import_type)
-    given, problems = read_form(declared, upload.choices.settings)
+    types = runtime.import_types
+    declared = types.of(upload.import_type)
+    given, problems = read_form(types, declared, upload.choices.settings)
     with tempfile.TemporaryDirectory() as name, values_hidden(), runtime.engine.connect() as connection:
         try:
             layers = folder_layers(runtime, upload) | {"sidecar": GivenSettings("the form", given)}
-            chosen = resolve(declared.name, **layers, defaults_file=runtime.defaults_file)
+            chosen = resolve(types, declared, **layers, defaults_file=runtime.defaults_file)
             head, is_part = _copy_head(declared, upload.path(runtime), Path(name) / upload.file_name, chosen)
             text_copy = locations.locate(str(Path(name) / "text.utf8"))
             looked = look_at(runtime, connection, declared, head, text_copy, layers)
@@ -105,7 +108,9 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
             if found.is_changed:
                 given["mapping"] = found.overrides
                 layers["sidecar"] = GivenSettings("the form", given)
-                resolve(declared.name, **layers, defaults_file=runtime.defaults_file)  # it may be locked
+                resolve(
+                    runtime.import_types, declared, **layers, defaults_file=runtime.defaults_file
+                )  # it may be locked
             if not found.problems and not found.refusal:
                 refuse_unusable(found.mapping, found.known, declared)
                 text = text_copy if text_copy.exists() else head

@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include.columns.mapping import ColumnMapping
-from include.declaration.import_type import Field, ImportType, Kind, Look
+from include.declaration.fields import Field, Kind, Look
+from include.declaration.import_type import ImportType
 from include.reading.parsing import BOOLEANS, CLEAR
 from include.values import cells
 

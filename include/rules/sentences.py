@@ -17,33 +17,30 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from include import import_types
-from include.arrivals.places import UNKNOWN_TYPE
+from include.declaration.import_type import ImportType
 from include.ledger import jobs
+from include.ledger.jobs import UNKNOWN_TYPE
 from include.names import ASCII_MASK, MASK
 from include.project.loader import load_project
 from include.reading.records import ROW_RULES
 from include.rules.wildcards import expand_entries, expand_load_rules
+from include.runtime import Runtime
 
 EXAMPLES = 3
 """Sentences with values that are told of a rule."""
 _PLACE = re.compile(r"\{\w+\}")
 
 
-def masked_sentences(import_type: str, suites: Path, project_file: Path) -> Mapping[str, str]:
+def masked_sentences(runtime: Runtime, import_type: ImportType) -> Mapping[str, str]:
     """Return a sentence for each rule that can reject a row of a type, or warn of one: rule id → sentence.
 
-    Args:
-        suites: folder of the GX suites.
-        project_file: the project settings, which add fields; both are read again when they have changed.
+    The suite, and the project settings, which add fields, are read again when they have changed.
     """
-    suite = suites / f"{import_type}.json"
-    return _sentences(import_type, suite, suite.stat().st_mtime_ns, project_file, project_file.stat().st_mtime_ns)
+    suite, project = runtime.suites / f"{import_type.name}.json", runtime.project_file
+    return _sentences(import_type, suite, suite.stat().st_mtime_ns, project, project.stat().st_mtime_ns)
 
 
-def with_sentences(
-    connection: Connection, job_id: int, import_type: str, suites: Path, project_file: Path
-) -> list[dict[str, Any]]:
+def with_sentences(runtime: Runtime, connection: Connection, job_id: int, import_type: str) -> list[dict[str, Any]]:
     """Return how many rows each rule rejected or warned about, as `jobs.rule_counts`, and what they say.
 
     Returns:
@@ -52,7 +49,7 @@ def with_sentences(
     """
     if import_type == UNKNOWN_TYPE:
         return []
-    general = masked_sentences(import_type, suites, project_file)
+    general = masked_sentences(runtime, runtime.import_types.of(import_type))
     common = jobs.common_sentences(connection, job_id)
     rules = []
     for rule in jobs.rule_counts(connection, job_id):
@@ -70,8 +67,7 @@ def for_people(sentence: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _sentences(import_type: str, suite: Path, _: int, project_file: Path, __: int) -> Mapping[str, str]:
-    declared = import_types.get(import_type)
+def _sentences(declared: ImportType, suite: Path, _: int, project_file: Path, __: int) -> Mapping[str, str]:
     fields = declared.all_fields(load_project(project_file))
     entries = expand_entries(json.loads(suite.read_text(encoding="utf-8"))["expectations"], fields)
     load_rules = expand_load_rules(declared.load_rules, fields)

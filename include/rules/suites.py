@@ -53,7 +53,7 @@ from great_expectations.expectations.metadata_types import FailureSeverity
 from great_expectations.expectations.registry import get_expectation_impl
 from great_expectations.validator.validator import Validator
 
-from include.declaration.import_type import Field
+from include.declaration.fields import Field
 from include.errors import SuiteError
 from include.names import ASCII_MASK, mask
 from include.rules.expectations import RowRule

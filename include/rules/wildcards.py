@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
-from include.declaration.import_type import Field, Kind, LoadRule
+from include.declaration.fields import Field, Kind, LoadRule
 from include.errors import SuiteError
 
 ANY = "*"

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from include.declaration.import_type import ImportType
-from include.settings.layers import find_mistakes, parameter_schema
+from include.declaration.import_type import ImportType, ImportTypes
+from include.declaration.settings import ImportSettings, InForm
+from include.settings.checks import find_mistakes
+from include.settings.schema import parameter_schema
 
-FORM_SETTINGS = (
-    "action", "pool", "on_existing", "data_source", "point_of_contact", "segment", "take_point_of_contact_from_file",
-    "take_action_template_from_file", "on_invalid_optional", "strict_sold_cards", "encoding", "delimiter",
-    "slash_dates", "max_reject_share", "rejects_verbatim", "force",
-)  # fmt: skip
-"""The settings that a page offers, in this order: those that people need. The others are given by settings files."""
 _WORDS = {"yes": True, "no": False}
 
 
-def read_form(import_type: ImportType, texts: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, str]]:
+def read_form(
+    types: ImportTypes, import_type: ImportType, texts: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, str]]:
     """Read the settings of a form.
 
     Returns:
@@ -25,7 +23,7 @@ def read_form(import_type: ImportType, texts: Mapping[str, str]) -> tuple[dict[s
     """
     given: dict[str, Any] = {}
     problems: dict[str, str] = {}
-    schema = parameter_schema(import_type.name)
+    schema = parameter_schema(import_type)
     for name, text in texts.items():
         if not text.strip():  # left alone
             continue
@@ -35,7 +33,7 @@ def read_form(import_type: ImportType, texts: Mapping[str, str]) -> tuple[dict[s
             value = _WORDS.get(value, value)
         elif "number" in kinds:
             value = _number(value)
-        mistakes = find_mistakes(import_type.name, {name: value})
+        mistakes = find_mistakes(types, import_type, {name: value})
         if mistakes:
             problems[name] = mistakes[name]
         else:
@@ -44,12 +42,19 @@ def read_form(import_type: ImportType, texts: Mapping[str, str]) -> tuple[dict[s
 
 
 def form_settings(import_type: ImportType) -> dict[str, dict[str, Any]]:
-    """Return the settings that a form offers for a type: name → JSON schema, as a run's form has them."""
-    schema = parameter_schema(import_type.name)
+    """Return the settings that a form offers for a type: name → JSON schema, as a run's form has them.
+
+    The action comes first, then what the type alone has, then what all have.
+    """
+    schema = parameter_schema(import_type)
+    offered = import_type.settings.marked(InForm)
     left_out = {"encoding"} if import_type.utf8_only else set()
     if len(import_type.actions) == 1:
         left_out.add("action")
-    return {name: schema[name] for name in FORM_SETTINGS if name in schema and name not in left_out}
+    general = ImportSettings.names()
+    own = [name for name in offered if name not in general]
+    names = ["action", *own, *(name for name in general if name in offered and name != "action")]
+    return {name: schema[name] for name in names if name not in left_out}
 
 
 def form_text(value: object) -> str:

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from include.ledger.job_stage import values_hidden
 from include.ledger.jobs import JOB, JobResult
 from include.runtime import Runtime
 from include.stages import reporting
+from include.warehouse.transactions import values_hidden
 
 SHORTEST_AGE = timedelta(minutes=1)
 """Of a command's job: it is opened before the command says that it goes on."""

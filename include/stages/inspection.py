@@ -13,14 +13,14 @@ import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from include import import_types
 from include.arrivals.files import check_unchanged, source_path, text_path
 from include.arrivals.landing import settings_layers
 from include.arrivals.settings_files import named_folder
 from include.arrivals.uploads import dropped_place
 from include.columns.header_changes import HeaderChange, compare_headers
 from include.columns.mapping import ColumnMapping, columns_named, map_columns, origin_columns, propose_columns
-from include.declaration.import_type import ImportType
+from include.declaration.import_type import ImportType, ImportTypes
+from include.declaration.settings import ImportSettings
 from include.errors import FileRefused
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
@@ -33,7 +33,7 @@ from include.reading.origins import peek_origin, read_origins, unescape, unescap
 from include.reading.records import Chunk
 from include.rules import plausibility
 from include.runtime import Runtime
-from include.settings.layers import ImportSettings, InheritedSettings, fingerprint_settings, inheritable, resolve
+from include.settings.layers import InheritedSettings, fingerprint_settings, inheritable, resolve
 from include.storage.file_names import EXTENSIONS
 from include.storage.locations import Location, written_whole
 
@@ -98,15 +98,20 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
     """Inspect the file of a job, and collect in `known` the columns of the ledger that a refusal keeps as well."""
     if PurePosixPath(job.file_name).suffix.lower() not in EXTENSIONS:
         raise FileRefused("file.extension", f"{job.file_name} is neither a .csv nor a .txt file.")
-    import_type = import_types.get(job.import_type)
+    import_type = runtime.import_types.of(job.import_type)
     looked = look_at(
         runtime, connection, import_type, source_path(runtime, job), text_path(runtime, job.id), settings_layers(job),
         known,
     )  # fmt: skip
     original = None
     if not looked.settings.force:
-        edits = import_type.edits or looked.settings.on_existing == "update_dates"
-        original = jobs.find_original(connection, job, known["fingerprint"], edits=edits)
+        original = jobs.find_original(
+            connection,
+            job,
+            known["fingerprint"],
+            edits=import_type.edits_with(looked.settings),
+            editing=import_type.settings.editing(),
+        )
     if original is not None:
         jobs.update(connection, job.id, **known, state=State.DUPLICATE, duplicate_of=original)
         return Inspected(State.DUPLICATE, 0)
@@ -121,7 +126,7 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
             raise
         mapping, unusable = looked.propose_columns(import_type, runtime), refusal.message
     if unusable is None and import_type.check_file is not None:
-        import_type.check_file(connection, looked.settings, mapping)
+        import_type.check_file(connection, looked.settings, mapping.field_indexes)
     jobs.link_parents(connection, job.id, looked.origins)
     inspection = looked.inspection
     is_utf8 = looked.inspection.dialect.encoding == "utf-8"
@@ -207,7 +212,7 @@ def describe_oddities(
     columns = _first_cells(text, mapping)
     return plausibility.describe_oddities(
         import_type,
-        import_type.read_fields(runtime.project, mapping),
+        import_type.read_fields(runtime.project, mapping.field_indexes),
         mapping,
         columns,
         plausibility.find_known(connection, import_type, columns.keys(), columns),
@@ -256,7 +261,7 @@ def _review(
         reasons.append({"rule": "review.header_change", "message": message})
     reasons += odd_columns(oddities)
     # The default share is looked at by the load itself: a rehearsal would cost every file a second load.
-    has_limits = chosen.has_own_reject_share or chosen.review_changed_share is not None
+    has_limits = chosen.has_own_reject_share or chosen.has_changed_share
     if chosen.dry_run or not (reasons or has_limits or was_asked):
         return None
     return {"reasons": reasons, "change": change.to_json() if change else None, "unusable": unusable}
@@ -365,10 +370,10 @@ def look_at(
 
     def settings_with(origins: Sequence[int]) -> ImportSettings:
         given = {**layers, "inherited": _inherited_settings(connection, import_type, origins)}
-        chosen = resolve(import_type.name, **given, defaults_file=runtime.defaults_file)
+        chosen = resolve(runtime.import_types, import_type, **given, defaults_file=runtime.defaults_file)
         if import_type.folder_setting is not None and layers.get("folder_name") is None:  # what its folder locks (X-21)
             given["named_folder"] = named_folder(runtime, import_type, getattr(chosen, import_type.folder_setting))
-            chosen = resolve(import_type.name, **given, defaults_file=runtime.defaults_file)
+            chosen = resolve(runtime.import_types, import_type, **given, defaults_file=runtime.defaults_file)
         known.update(
             settings=chosen.model_dump(mode="json"), action=chosen.action, is_dry_run=chosen.dry_run
         )  # fmt: skip
@@ -391,7 +396,7 @@ def look_at(
     known |= {
         "sha256": inspection.sha256,
         "size_bytes": inspection.size_bytes,
-        "fingerprint": fingerprint(import_type.name, inspection.sha256, chosen),
+        "fingerprint": fingerprint(runtime.import_types, import_type.name, inspection.sha256, chosen),
     }
     is_verbatim = bool(origins) and bool(jobs.get(connection, origins[0]).settings.get("rejects_verbatim"))
     is_escaped = bool(origin_columns(inspection.header)) and not is_verbatim
@@ -427,7 +432,8 @@ def ensure_text(runtime: Runtime, job: Job) -> None:
     """Make the UTF-8 copy of a file in another encoding again, if it has been put away."""
     copy = text_path(runtime, job.id)
     if dialect_of(job).encoding != "utf-8" and not copy.exists():
-        import_type, chosen = import_types.get(job.import_type), ImportSettings.model_validate(job.settings)
+        import_type = runtime.import_types.of(job.import_type)
+        chosen = import_type.settings.from_stored(job.settings)
         _scan(runtime, source_path(runtime, job), copy, import_type, chosen)
 
 
@@ -540,9 +546,9 @@ def _origins(
     return tuple(sorted(found)), unreadable
 
 
-def fingerprint(import_type: str, sha256: str, chosen: ImportSettings) -> str:
+def fingerprint(types: ImportTypes, import_type: str, sha256: str, chosen: ImportSettings) -> str:
     """Return what tells imports apart: the bytes, the type, and the settings that bear on what is loaded (X-13)."""
-    parts = "\n".join((sha256, import_type, fingerprint_settings(chosen)))
+    parts = "\n".join((sha256, import_type, fingerprint_settings(types, chosen)))
     return hashlib.sha256(parts.encode()).hexdigest()
 
 

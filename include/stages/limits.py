@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.columns.mapping import ColumnMapping
+from include.declaration.settings import REJECT_SHARE_ROWS
 from include.ledger.jobs import JobCounts
 from include.ledger.outcomes import counted
-from include.settings.layers import REJECT_SHARE_ROWS
 
 SUSPICIOUS_SHARE = 0.9
 """A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
@@ -104,6 +104,6 @@ def _changed(settings: Mapping[str, Any], read: int, updated: int) -> list[Reaso
     if limit is None or not read or updated / read <= limit:
         return []
     message = (
-        f"{updated:,} of {read:,} rows would change a customer, more than review_changed_share = {limit:g} allows."
+        f"{updated:,} of {read:,} rows would change an existing one, more than review_changed_share = {limit:g} allows."
     )
     return [{"rule": "review.changed_share", "message": message}]

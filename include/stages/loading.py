@@ -14,13 +14,12 @@ from psycopg2.extras import execute_values
 from psycopg2.sql import SQL, Identifier
 from sqlalchemy import Connection
 
-from include import import_types
 from include.arrivals import files
 from include.columns.mapping import ColumnMapping
 from include.declaration.import_type import ImportType
 from include.errors import FileRefused, ReviewNeeded, SuiteError
 from include.ledger import jobs, staging
-from include.ledger.job_stage import repeat_on_conflict, stage, values_hidden
+from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.project.model import Project
 from include.rules.sentences import masked_sentences
@@ -30,6 +29,7 @@ from include.runtime import Runtime
 from include.stages import limits
 from include.stages.validation import FIRST_LINES, WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
 from include.storage.spooling import temporary_file
+from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
 _WRAPPED_CELLS = (
@@ -257,8 +257,8 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
 
 
 def _restage(runtime: Runtime, connection: Connection, job: Job) -> None:
-    import_type = import_types.get(job.import_type)
-    fields = import_type.read_fields(runtime.project, ColumnMapping.from_json(job.mapping or {}))
+    import_type = runtime.import_types.of(job.import_type)
+    fields = import_type.read_fields(runtime.project, ColumnMapping.from_json(job.mapping or {}).field_indexes)
     real = staging.staged_rows(connection, job.id, staging_columns(import_type, fields))
     for chunk in jobs.chunks(connection, job.id):
         if chunk.rows_staged is None or real.get(chunk.number) != chunk.rows_staged:
@@ -273,7 +273,7 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
     Returns:
         The refusal when too many rows were rejected.
     """
-    import_type = import_types.get(job.import_type)
+    import_type = runtime.import_types.of(job.import_type)
     numbers = [chunk.number for chunk in jobs.chunks(connection, job.id)]
     refusal = None
     with staging.driver(connection).cursor() as cursor:
@@ -421,7 +421,7 @@ def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: 
         for (rule, severity), (rows, lines) in tallies.items()
         if rows
     ]
-    sentences = dict(masked_sentences(job.import_type, runtime.suites, runtime.project_file))
+    sentences = dict(masked_sentences(runtime, runtime.import_types.of(job.import_type)))
     sentences[WRAPPED_CELLS] = _WRAPPED_CELLS
     connection.execute(sa.delete(JOB_RULE).where(JOB_RULE.c.job_id == job.id))
     if counted:

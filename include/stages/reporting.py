@@ -22,23 +22,23 @@ import yaml
 from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
 
-from include import import_types
 from include.arrivals import files
-from include.arrivals.places import UNKNOWN_TYPE
+from include.declaration.settings import ImportSettings
 from include.errors import ConfigurationError, FileRefused, NotAllDeleted
 from include.ledger import jobs, staging
-from include.ledger.job_stage import stage, values_hidden
-from include.ledger.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, Job, JobResult, State
+from include.ledger.job_stage import stage
+from include.ledger.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, UNKNOWN_TYPE, Job, JobResult, State
 from include.reading import rejected_rows
 from include.rules.wildcards import expand_entries
 from include.runtime import Runtime
-from include.settings.layers import ImportSettings, inheritable, resolve
+from include.settings.layers import inheritable, resolve
 from include.stages.inspection import dialect_of, ensure_text
 from include.storage import locations
 from include.storage.file_names import LONGEST_NAME_BYTES, SIDECAR_SUFFIX
 from include.storage.locations import Location, StorageError
 from include.storage.one_by_one import Failures
 from include.storage.spooling import temporary_file
+from include.warehouse.transactions import values_hidden
 
 _WINDOW_BYTES = 8 << 20
 _SPOOL_BYTES = 2 << 20
@@ -90,7 +90,7 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
             _write_rows(runtime, connection, job, rejected_file, _REJECTS)
         if has_source and _has_rows(connection, NOT_FOUND, job_id):
             not_found_file = folder / rejected_rows.file_name(job.file_name, rejected_rows.NOT_FOUND)
-            reason = import_types.get(job.import_type).not_found_reason or ""
+            reason = runtime.import_types.of(job.import_type).not_found_reason or ""
             _write_rows(runtime, connection, job, not_found_file, _NOT_FOUND_ROWS, reason)
         if has_source and _has_rows(connection, DROPPED_VALUE, job_id):
             name = PurePosixPath(rejected_rows.file_name(job.file_name, rejected_rows.DROPPED)).with_suffix(".csv")
@@ -219,7 +219,7 @@ def _delete_files_of(runtime: Runtime, job_id: int) -> None:
 
 def _delete_strays(runtime: Runtime, now: datetime, failures: Failures) -> int:
     """Delete what is in the areas beyond what the ledger names; return how many folders lost something."""
-    by_type = [UNKNOWN_TYPE, *import_types.IMPORT_TYPES]
+    by_type = [UNKNOWN_TYPE, *runtime.import_types]
     places = [(runtime.work, "", max(_default_retention(runtime, name) for name in by_type))]
     for name in by_type:
         days = _default_retention(runtime, name)
@@ -274,9 +274,10 @@ def _delete_stray(folder: Location, before: datetime, *, is_report: bool) -> boo
 
 def _default_retention(runtime: Runtime, import_type: str) -> int:
     try:
-        return resolve(import_type, defaults_file=runtime.defaults_file).retention_days
+        types = runtime.import_types
+        return resolve(types, types.of(import_type), defaults_file=runtime.defaults_file).retention_days
     except (FileRefused, ConfigurationError):
-        return int(ImportSettings.model_fields["retention_days"].default)
+        return ImportSettings.from_stored({}).retention_days
 
 
 def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[dict[str, Any]]]:
@@ -432,7 +433,7 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
     if not totals:  # a file of no import type among them, for which there is no suite
         return None
     suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))
-    fields = import_types.get(job.import_type).all_fields(runtime.project)
+    fields = runtime.import_types.of(job.import_type).all_fields(runtime.project)
     configurations = {entry["meta"]["rule"]: entry for entry in expand_entries(suite["expectations"], fields)}
     results: list[dict[str, Any]] = [
         {

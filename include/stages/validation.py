@@ -15,10 +15,11 @@ import pyarrow.compute as pc
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from include import import_types
 from include.arrivals.files import open_text
 from include.columns.mapping import ColumnMapping, origin_columns
-from include.declaration.import_type import Field, ImportType, Kind, Lookup
+from include.declaration.fields import Field, Kind, Lookup
+from include.declaration.import_type import ImportType
+from include.declaration.settings import DropsInvalid, ImportSettings, ReadsPhones
 from include.errors import ConfigurationError, FileRefused
 from include.ledger import staging
 from include.ledger.job_stage import stage
@@ -37,7 +38,6 @@ from include.rules.suites import (
     sentences,
 )
 from include.runtime import Runtime
-from include.settings.layers import ImportSettings
 from include.stages.inspection import dialect_of, ensure_text
 from include.values import damage
 from include.values.cells import matches, trim
@@ -227,7 +227,7 @@ class Judge:
     ) -> None:
         self.import_type = import_type
         self._masks_private = masks_private
-        self.fields = import_type.read_fields(runtime.project, mapping)
+        self.fields = import_type.read_fields(runtime.project, mapping.field_indexes)
         self.dialect = dialect
         self.mapping = mapping
         self._header = [column.header for column in mapping.columns]
@@ -245,9 +245,10 @@ class Judge:
         self.unescape = unescape
         self._runtime = runtime
         self._settings = import_settings
+        region = import_settings.phone_region if isinstance(import_settings, ReadsPhones) else None
         self._options = parsing.ReadOptions(
             slash_dates=import_settings.slash_dates,
-            phone_region=import_settings.phone_region or runtime.project.default_phone_region,
+            phone_region=region or runtime.project.default_phone_region,
             today=launched_at.date(),
         )
         suite = load_suite(
@@ -261,7 +262,7 @@ class Judge:
         self._hidden = [*hidden, *secret]
         self._private = {each.name for each in self.fields if each.sensitive or each.is_secret}
         self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
-        is_dropping = import_settings.on_invalid_optional == "drop_value"
+        is_dropping = isinstance(import_settings, DropsInvalid) and import_settings.on_invalid_optional == "drop_value"
         self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
         self.tallies: dict[tuple[str, str], RuleTally] = {}
         for rule in suite.rules:
@@ -586,14 +587,14 @@ def judge_of(
     """
     if job.inspection is None or job.mapping is None:
         raise LookupError(f"job {job.id} has not been inspected")
-    import_type = import_types.get(job.import_type)
+    import_type = runtime.import_types.of(job.import_type)
     refuse_other_project(runtime, connection, job)
     return Judge(
         runtime,
         import_type,
         dialect=dialect_of(job),
         mapping=ColumnMapping.from_json(job.mapping),
-        import_settings=ImportSettings.model_validate(job.settings),
+        import_settings=import_type.settings.from_stored(job.settings),
         launched_at=job.launched_at,
         lookups=read_lookups(connection, import_type),
         unescape=job.inspection["unescape"],
@@ -608,11 +609,11 @@ def refuse_other_project(runtime: Runtime, connection: Connection, job: Job) -> 
     Raises:
         ConfigurationError: a field that a column is mapped to is gone, or what followed from the settings is another.
     """
-    import_type = import_types.get(job.import_type)
+    import_type = runtime.import_types.of(job.import_type)
     known = {field.name for field in import_type.all_fields(runtime.project)}
     changes = [name for name in ColumnMapping.from_json(job.mapping or {}).field_indexes if name not in known]
     if import_type.derive_settings is not None:
-        chosen = ImportSettings.model_validate(job.settings)
+        chosen = import_type.settings.from_stored(job.settings)
         try:
             derived = import_type.derive_settings(connection, chosen, runtime.project)
         except (FileRefused, ConfigurationError) as error:

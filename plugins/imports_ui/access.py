@@ -19,8 +19,8 @@ from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models import DagModel
 from fastapi import HTTPException, Request, status
 
-from include.arrivals.places import UNKNOWN_TYPE
 from include.import_types import IMPORT_TYPES
+from include.ledger.jobs import UNKNOWN_TYPE
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser

@@ -25,9 +25,8 @@ from imports_ui.jobs_pages import NO_TYPE
 from imports_ui.pages import HEADERS, base_of, render
 from imports_ui.runs import run_path
 from include import import_types
-from include.arrivals.places import UNKNOWN_TYPE
 from include.ledger import history, jobs
-from include.ledger.jobs import Job
+from include.ledger.jobs import UNKNOWN_TYPE, Job
 from include.ledger.outcomes import summarise
 
 if TYPE_CHECKING:
@@ -267,7 +266,7 @@ def _offered(job: Job) -> list[tuple[str, str, str]]:
 def _rules(runtime: Runtime, connection: Connection, job: Job) -> list[dict[str, Any]]:
     from include.rules.sentences import with_sentences
 
-    return with_sentences(connection, job.id, job.import_type, runtime.suites, runtime.project_file)
+    return with_sentences(runtime, connection, job.id, job.import_type)
 
 
 def _sentences(runtime: Runtime, job: Job, rules: list[dict[str, Any]]) -> dict[str, str]:
@@ -276,7 +275,7 @@ def _sentences(runtime: Runtime, job: Job, rules: list[dict[str, Any]]) -> dict[
 
     if job.import_type == UNKNOWN_TYPE:
         return {}
-    general = masked_sentences(job.import_type, runtime.suites, runtime.project_file)
+    general = masked_sentences(runtime, runtime.import_types.of(job.import_type))
     return {**general, **{rule["rule"]: rule["sentence"] for rule in rules}}
 
 

@@ -12,11 +12,10 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from imports_ui import warehouse
 from imports_ui.access import User, can_see_unknown, demand, readable_types, refuse_nul
 from imports_ui.pages import base_of, render
-from include.arrivals.places import UNKNOWN_TYPE
 from include.import_types import IMPORT_TYPES
 from include.ledger import history
 from include.ledger.history import JobFilter
-from include.ledger.jobs import State
+from include.ledger.jobs import UNKNOWN_TYPE, State
 from include.ledger.outcomes import Outcome
 
 router = APIRouter(dependencies=[Depends(refuse_nul)])

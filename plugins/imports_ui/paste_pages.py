@@ -19,7 +19,8 @@ from imports_ui.upload_pages import LONGEST_POOL, suggestions, to_upload, told_o
 from include import import_types
 from include.arrivals import uploads
 from include.errors import ConfigurationError, FileRefused
-from include.settings.layers import GivenSettings, resolve
+from include.settings.given import GivenSettings
+from include.settings.layers import resolve
 from include.storage.locations import StorageError
 
 if TYPE_CHECKING:
@@ -60,7 +61,10 @@ def _receive(request: Request, user: BaseUser, fields: dict[str, str]) -> Respon
     chosen = {"encoding": "utf-8"} | ({"pool": pool} if pool else {})
     try:
         settings = resolve(
-            declared.name, sidecar=GivenSettings("the form", chosen), defaults_file=runtime.defaults_file
+            runtime.import_types,
+            declared,
+            sidecar=GivenSettings("the form", chosen),
+            defaults_file=runtime.defaults_file,
         )
         name, content = file_of(runtime, declared, text.encode(), settings)
         upload = uploads.receive(runtime, declared, str(user.get_id()), name, [content], uploads.Choices(chosen))

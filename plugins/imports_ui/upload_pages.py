@@ -28,10 +28,10 @@ from include.arrivals import uploads
 from include.declaration.import_type import ImportType
 from include.errors import ConfigurationError, FileRefused
 from include.ledger import jobs
-from include.ledger.job_stage import values_hidden
 from include.promo_codes.upload_pools import list_upload_pools
 from include.settings.form import form_settings
 from include.storage.locations import StorageError
+from include.warehouse.transactions import values_hidden
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser

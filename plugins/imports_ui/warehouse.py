@@ -66,7 +66,7 @@ def reading() -> Iterator[Connection]:
     Raises:
         WarehouseUnavailable: the database can't be reached, or took too long.
     """
-    from include.ledger.job_stage import values_hidden
+    from include.warehouse.transactions import values_hidden
 
     with values_hidden(), engine().connect() as connection, connection.begin():
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")
@@ -76,10 +76,12 @@ def reading() -> Iterator[Connection]:
 
 def runtime() -> Runtime:
     """Return what the stages of an import need, on the pages' own connections."""
+    from include.import_types import IMPORT_TYPES
     from include.runtime import Runtime
 
     return Runtime(
         engine=engine(),
         **{name: location(name) for name in LOCATIONS},
         **{name: secret_key(name) for name in KEY_CONNECTIONS},
+        import_types=IMPORT_TYPES,
     )

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from include import import_types
-from include.settings import layers
+from include.import_types import IMPORT_TYPES
+from include.settings.schema import parameter_schema
 
 pytestmark = pytest.mark.dags
 
@@ -100,7 +100,7 @@ def test_parsing_all_files_takes_seconds_at_most(parsed):
 
 def test_each_import_type_has_its_dag(bag):
     assert (
-        {f"import_{name}" for name in import_types.IMPORT_TYPES}
+        {f"import_{name}" for name in IMPORT_TYPES}
         == set(IMPORT_DAGS)
         == {dag_id for dag_id in bag.dags if dag_id.startswith("import_")}
     )
@@ -142,7 +142,7 @@ def test_types_that_edit_load_one_file_at_a_time(monkeypatch):
 
     import import_tasks
 
-    monkeypatch.setitem(import_types.IMPORT_TYPES, "gift_cards", replace(import_types.get("gift_cards"), edits=True))
+    monkeypatch.setitem(IMPORT_TYPES._types, "gift_cards", replace(IMPORT_TYPES.of("gift_cards"), edits=True))
     assert import_tasks.dag_arguments("gift_cards")["max_active_runs"] == 1
 
 
@@ -170,7 +170,7 @@ def test_the_form_asks_for_the_file_and_offers_every_setting_left_alone(bag, dag
     """Source: X-11."""
     params = bag.dags[dag_id].params
     offered = {name for name in params if name != "file"}
-    assert offered == set(layers.parameter_schema(import_type))
+    assert offered == set(parameter_schema(IMPORT_TYPES[import_type]))
     assert offered >= {"delimiter", "mapping", "dry_run", "force"}
     assert {params[name] for name in offered} == {None}
     assert not params.get_param("file").has_value
@@ -180,7 +180,7 @@ def test_the_form_asks_for_the_file_and_offers_every_setting_left_alone(bag, dag
 @pytest.mark.parametrize(("dag_id", "import_type"), sorted(IMPORT_DAGS.items()))
 def test_load_rows_tells_an_asset_per_target_table(bag, dag_id, import_type):
     told = {asset.uri for asset in bag.dags[dag_id].task_dict["load_rows"].outlets}
-    assert told == {f"warehouse://{table.replace('.', '/')}" for table in import_types.get(import_type).targets}
+    assert told == {f"warehouse://{table.replace('.', '/')}" for table in IMPORT_TYPES.of(import_type).targets}
     assert told
 
 

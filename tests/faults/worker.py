@@ -132,7 +132,9 @@ def run_command(work: Work) -> int:
 def run_as_dag(work: Work) -> int:
     """Run the stages as the tasks of a DAG run do: keyed by the run, outages told apart from defects."""
     areas = {name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()}
-    runtime = cli.Runtime(create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas)
+    runtime = cli.Runtime(
+        create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas, import_types=cli.IMPORT_TYPES
+    )
     try:
         for number in work.chunks:
             importer.validate_chunk(runtime, work.resumed_job, number)

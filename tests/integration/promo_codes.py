@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 from upath import UPath
 
+from include.import_types import IMPORT_TYPES
 from include.promo_codes.generation import GenerationRequest, GenerationResult, open_generation, run_generation
 from include.runtime import Runtime
 from tests.imports import CODE_KEY
@@ -93,7 +94,7 @@ def make_shop(warehouse: Warehouse) -> Shop:
 
 def make_runtime(engine: Engine) -> Runtime:
     """Return what a generation needs."""
-    return Runtime(engine, *[UPath("/nowhere")] * 4, code_key=CODE_KEY)
+    return Runtime(engine, *[UPath("/nowhere")] * 4, code_key=CODE_KEY, import_types=IMPORT_TYPES)
 
 
 @contextmanager

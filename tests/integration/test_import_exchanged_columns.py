@@ -9,7 +9,7 @@ import pytest
 
 from include import import_types
 from include.columns.mapping import map_columns
-from include.declaration.import_type import Field, Look
+from include.declaration.fields import Field, Look
 from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
 from include.rules.plausibility import FEWEST, WORDS_OF_ANY_KIND, look_of

@@ -68,7 +68,7 @@ def test_x14_a_file_of_a_type_that_edits_does_not_overtake_one_that_still_settle
     drop(site, "gift_card_pools", "second.csv", POOLS, EVENING + timedelta(seconds=1))
     assert look(site, seconds=30)["second.csv"] is None
     edits = replace(import_types.get("gift_card_pools"), edits=True)
-    monkeypatch.setitem(import_types.IMPORT_TYPES, "gift_card_pools", edits)
+    monkeypatch.setitem(import_types.IMPORT_TYPES._types, "gift_card_pools", edits)
     assert look(site, seconds=30)["second.csv"] == "after first.csv, which arrived before it"
     assert look(site, seconds=60) == {"first.csv": None, "second.csv": None}
 

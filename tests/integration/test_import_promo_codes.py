@@ -17,13 +17,13 @@ import sqlalchemy as sa
 from include.arrivals.landing import take_file
 from include.errors import WarehouseUnavailable
 from include.importer import import_file
-from include.ledger import job_stage
 from include.ledger.jobs import JobResult
 from include.stages import loading
 from include.stages.inspection import inspect_file
 from include.stages.loading import load_rows
 from include.stages.validation import validate_chunk
 from include.values.look_alikes import skeletons
+from include.warehouse import transactions
 from include.warehouse.embedded import EmbeddedServer
 from tests.conftest import TEMPLATE, database, engines_of
 from tests.imports import SAMPLE_POOLS, Site, counts, make_site, reasons, rejects
@@ -253,14 +253,14 @@ def test_an_upload_that_a_deadlock_ends_is_repeated_and_loads_once(site: Site):
 def test_an_upload_that_always_meets_a_conflict_says_so_and_can_be_run_again(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(job_stage, "ATTEMPTS", 3)
+    monkeypatch.setattr(transactions, "ATTEMPTS", 3)
     path = site.drop("promo_codes/a", "codes.csv", "Code\n1\n")
     request = site.request("promo_codes", path)
     attempts = []
 
     def conflict(*_: object) -> None:
         attempts.append(1)
-        raise job_stage.WarehouseConflict("Another transaction was in the way.")
+        raise transactions.WarehouseConflict("Another transaction was in the way.")
 
     with monkeypatch.context() as patched:
         patched.setattr(loading, "_load", conflict)

@@ -306,7 +306,7 @@ def test_entries_of_hidden_folders_are_not_even_looked_at(stocked: Site):
     hidden = stocked.folder / "landing" / ".snapshot"
     hidden.mkdir()
     (hidden / "q").symlink_to("q")
-    assert list(_entries(stocked.runtime.landing)) == []
+    assert list(_entries(stocked.runtime)) == []
 
 
 def test_x12_a_writer_that_comes_while_a_lease_is_held_ends_nobody(tmp_path: Path):

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from include import import_types
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.reading import parsing
 
 DAMAGE = frozenset(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from include.declaration.import_type import Kind
+from include.declaration.fields import Kind
 from include.errors import SuiteError
 from include.import_types.customers import CUSTOMERS
 from include.project.model import CustomField, Project

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from include import import_types
-from include.declaration.import_type import Field, Kind, Look
+from include.declaration.fields import Field, Kind, Look
 from include.import_types.customers import CUSTOMERS
 from include.rules.suites import Checker, Suite, load_suite, sentences
 from tests.rules.frames import read_rows

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from include import import_types
-from include.declaration.import_type import Kind
+from include.declaration.fields import Kind
 
 pytestmark = pytest.mark.rules
 

@@ -7,7 +7,7 @@ import phonenumbers
 import pyarrow as pa
 from email_validator import EmailNotValidError, validate_email
 
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.reading.parsing import ReadOptions, read_field
 from include.values.cells import trim
 from include.values.emails import read_emails

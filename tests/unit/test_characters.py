@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from include.import_types.customers import SegmentName
 from include.reading import stray_rows
-from include.settings.layers import SegmentName
 from include.values import characters, damage
 
 pytestmark = pytest.mark.unit

@@ -12,8 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from include.errors import ConfigurationError, SettingsError
-from include.settings.cron import LAST_RELEASE, check_cron
-from include.settings.layers import load_defaults, next_release, read_settings, resolve
+from include.settings.files import read_settings
+from include.values.cron import LAST_RELEASE, check_cron, next_release
+from tests.settings import load_defaults, resolve
 
 pytestmark = pytest.mark.unit
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from include.columns.mapping import ColumnMapping, How, map_columns
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.errors import FileRefused
 from include.import_types.customers import CUSTOMERS, explain_unmatched, slug
 from include.project.loader import load_project
 from include.project.model import CustomField, Project
 from include.rules.wildcards import expand_load_rules
-from include.settings.layers import fingerprint_settings, inheritable, resolve
+from include.settings.layers import inheritable
+from tests.settings import fingerprint_settings, resolve
 
 pytestmark = pytest.mark.unit
 
@@ -302,7 +303,7 @@ def test_cu03_rules_of_the_load_on_external_identities_are_there_for_each_system
 
 def test_only_fields_with_a_column_are_read_beside_the_declared_ones():
     mapping = mapped("Email", "IsSubscribedBySms", "FavoriteColor")
-    assert [each.name for each in CUSTOMERS.read_fields(SHIPPED, mapping)[len(CUSTOMERS.fields) :]] == [
+    assert [each.name for each in CUSTOMERS.read_fields(SHIPPED, mapping.field_indexes)[len(CUSTOMERS.fields) :]] == [
         "is_subscribed_by_sms",
         "custom_field_favorite_color",
     ]

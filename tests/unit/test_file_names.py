@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from include.settings.layers import IGNORED_NAMES
+from include.declaration.settings import IGNORED_NAMES
 from include.storage.file_names import (
     SettingsNames,
     _key,

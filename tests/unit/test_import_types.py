@@ -8,7 +8,8 @@ from string import Formatter
 import pytest
 
 from include.columns.mapping import How, map_columns
-from include.declaration.import_type import ImportType, Kind
+from include.declaration.fields import Kind
+from include.declaration.import_type import ImportType
 from include.import_types import IMPORT_TYPES
 from include.project.loader import load_project
 

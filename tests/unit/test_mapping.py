@@ -21,7 +21,8 @@ from include.columns.mapping import (
     override_key,
     propose_columns,
 )
-from include.declaration.import_type import Field, ImportType
+from include.declaration.fields import Field
+from include.declaration.import_type import ImportType
 from include.errors import ConfigurationError, FileRefused, SettingsError
 from include.names import mask_header, normalise_name
 

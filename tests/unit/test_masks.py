@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from include.columns.mapping import match_columns
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.names import MASK, mask
 from include.review.preview import hidden_fields, safely_shown_cell, shown_cell
 from include.values.private_values import may_be_private

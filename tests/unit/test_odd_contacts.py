@@ -10,7 +10,7 @@ from collections import Counter
 import phonenumbers
 import pytest
 
-from include.declaration.import_type import Kind
+from include.declaration.fields import Kind
 from include.values import emails, phones
 from tests.unit.contacts import Verdict, library_email, library_phone, verdicts
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.reading.packing import escape, pack
 
 pytestmark = pytest.mark.unit

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.errors import ConfigurationError
 from include.reading.parsing import REASONS, ReadOptions, absent_field, read_field
 from include.values import cells
@@ -400,7 +400,7 @@ def test_reading_usual_columns_imports_neither_phonenumbers_nor_email_validator(
     """Both cost every worker time and memory; dnspython is never needed, as nothing asks DNS."""
     script = """
 import sys, datetime, pyarrow as pa
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.reading.parsing import ReadOptions, read_field
 options = ReadOptions("refuse", "US", datetime.date(2026, 5, 1))
 for kind in Kind:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from include.declaration.import_type import Kind
+from include.declaration.fields import Kind
 from include.errors import ConfigurationError
 from include.values import emails, phones
 from tests.unit.contacts import Verdict, library_email, library_phone, read_contacts, verdicts

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.reading.parsing import ReadOptions, read_field
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from include.columns.mapping import map_columns
-from include.declaration.import_type import Look
+from include.declaration.fields import Look
 from include.import_types import IMPORT_TYPES
 from include.project.loader import load_project
 from include.rules.plausibility import (
@@ -47,7 +47,7 @@ def oddities(import_type: str, table: Table, *, fewest: int = FEWEST) -> list[st
     mapping = map_columns(table[0], declared.all_fields(project), {}, declared, SWITCHES)
     rows = [row for row in table[1 : 1 + MOST_ROWS] if len(row) == len(table[0])]
     columns = {name: pa.array([row[index] for row in rows]) for name, index in mapping.field_indexes.items()}
-    fields = declared.read_fields(project, mapping)
+    fields = declared.read_fields(project, mapping.field_indexes)
     return describe_oddities(declared, fields, mapping, columns, KNOWN[import_type], fewest=fewest)
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from include import import_types
 from include.arrivals.pasting import begins_with_header
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.errors import SettingsError
 from include.import_types.promo_code_pools import make_system_id
 from include.reading import parsing
-from include.settings import layers
-from include.settings.layers import ImportSettings, inheritable, resolve
+from include.settings.layers import inheritable
 from include.stages.validation import staging_columns
+from tests.settings import fingerprint_settings, resolve, settings_of
 
 pytestmark = pytest.mark.unit
 
@@ -175,13 +175,13 @@ class TestFolderOfAPool:
     ],
 )  # fmt: skip
 def test_pc01_a_pasted_text_begins_with_a_header_when_its_first_line_names_the_code_s_column(text, is_header):
-    chosen = ImportSettings(mapping={"Gutschein": "code"})
+    chosen = settings_of("promo_codes", mapping={"Gutschein": "code"})
     assert begins_with_header(text, CODES, chosen) is is_header
-    assert not begins_with_header("code;x", CODES, ImportSettings(delimiter="|"))
+    assert not begins_with_header("code;x", CODES, settings_of("promo_codes", delimiter="|"))
 
 
 def test_x13_pool_and_on_existing_bear_on_what_is_loaded():
-    prints = {layers.fingerprint_settings(resolve("promo_codes", parameters=given))
+    prints = {fingerprint_settings(resolve("promo_codes", parameters=given))
               for given in ({}, {"pool": "a"}, {"pool": "b"}, {"on_existing": "update_dates"})}  # fmt: skip
     assert len(prints) == 4
-    assert layers.fingerprint_settings(resolve("promo_codes", folder_name="a")) in prints
+    assert fingerprint_settings(resolve("promo_codes", folder_name="a")) in prints

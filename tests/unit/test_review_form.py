@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from include.columns.mapping import ColumnMapping, How, match_columns
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.names import MASK
 from include.review import form
 from include.review.form import (

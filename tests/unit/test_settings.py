@@ -17,28 +17,22 @@ from hypothesis import given as given_by_hypothesis
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from include import import_types
-from include.declaration.import_type import Field, ImportType
+from include.declaration.fields import Field
+from include.declaration.import_type import ImportType
 from include.errors import ConfigurationError, FileRefused, SettingsError
-from include.settings import layers
-from include.settings.layers import (
-    IMPORTS_YAML,
-    LARGEST_SETTINGS_BYTES,
-    MOST_MISTAKES,
-    SETTINGS,
-    GivenSettings,
-    ImportSettings,
-    describe_settings,
-    fingerprint_settings,
-    inheritable,
-    load_defaults,
-    parameter_schema,
-    read_assignments,
-    read_settings,
-    resolve,
-)
+from include.import_types import IMPORT_TYPES
+from include.settings import checks, files, layers
+from include.settings.checks import MOST_MISTAKES
+from include.settings.defaults import IMPORTS_YAML
+from include.settings.files import LARGEST_SETTINGS_BYTES, read_settings
+from include.settings.given import GivenSettings
+from include.settings.layers import inheritable
+from include.settings.schema import describe_settings, parameter_schema
+from tests.settings import fingerprint_settings, load_defaults, read_assignments, resolve, settings_of
 
 pytestmark = pytest.mark.unit
+
+SETTINGS = IMPORT_TYPES.setting_names()
 
 
 @pytest.fixture
@@ -46,9 +40,11 @@ def other_types(monkeypatch):
     """Further import types, as far as settings care: one of codes, one with a choice of actions."""
     fields = (Field("code", "Code"),)
     codes = ImportType("promo_codes", "Codes", ("add_promo_codes",), fields, "code", Path("x.sql"), ("loyalty.code",))
+    codes = replace(codes, settings=IMPORT_TYPES["promo_codes"].settings)
     customers = replace(codes, name="customers", label="Customers", actions=("edit_existing", "add_and_edit"))
-    monkeypatch.setitem(import_types.IMPORT_TYPES, "promo_codes", codes)
-    monkeypatch.setitem(import_types.IMPORT_TYPES, "customers", customers)
+    customers = replace(customers, settings=IMPORT_TYPES["customers"].settings)
+    monkeypatch.setitem(IMPORT_TYPES._types, "promo_codes", codes)
+    monkeypatch.setitem(IMPORT_TYPES._types, "customers", customers)
 
 
 def wrong(import_type="gift_cards", **layers) -> str:
@@ -86,9 +82,9 @@ def test_the_shipped_defaults():
     assert cards.given_by == {}
 
 
-@pytest.mark.parametrize("name", sorted(import_types.IMPORT_TYPES))
+@pytest.mark.parametrize("name", sorted(IMPORT_TYPES))
 def test_the_shipped_defaults_state_the_action_of_each_type(name):
-    assert load_defaults()[name].values["action"] in import_types.get(name).actions
+    assert load_defaults()[name].values["action"] in IMPORT_TYPES[name].actions
 
 
 def test_x11_the_later_layer_wins_key_by_key():
@@ -454,15 +450,15 @@ def test_x22_any_settings_text_gives_settings_or_a_short_refusal(text):
         told = error.message
     else:
         told = ""
-        assert ImportSettings.model_validate(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
+        assert type(chosen).from_stored(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
     assert len(told.encode()) <= LONGEST_MESSAGE_BYTES
 
 
 def test_x22_a_text_is_read_and_checked_once_however_often_it_is_listed(monkeypatch):
-    reads, checks = [], []
-    read_yaml, check = layers.read_yaml, layers._check
-    monkeypatch.setattr(layers, "read_yaml", lambda text: reads.append(text) or read_yaml(text))
-    monkeypatch.setattr(layers, "_check", lambda given, kind: checks.append(given.values) or check(given, kind))
+    reads, checked = [], []
+    read_yaml, check = files.read_yaml, checks._check
+    monkeypatch.setattr(files, "read_yaml", lambda text: reads.append(text) or read_yaml(text))
+    monkeypatch.setattr(checks, "_check", lambda given, *types: checked.append(given.values) or check(given, *types))
     good, bad = "mapping: {read once: null}\n", "read_once: 1\n"
     for number in range(5):
         assert resolve("gift_cards", sidecar=read_settings(good, f"{number}.yaml")).mapping == {"read once": None}
@@ -470,11 +466,11 @@ def test_x22_a_text_is_read_and_checked_once_however_often_it_is_listed(monkeypa
             f"{number}.yaml: line 1, read_once: there"
         )
     assert (reads.count(good), reads.count(bad)) == (1, 1)
-    assert checks.count({"read_once": 1}) == checks.count({"mapping": {"read once": None}}) == 1
+    assert checked.count({"read_once": 1}) == checked.count({"mapping": {"read once": None}}) == 1
 
 
 def test_x22_the_memory_of_what_was_read_is_bounded():
-    kept = layers._ReadTexts(1 << 20)
+    kept = files._ReadTexts(1 << 20)
     tracemalloc.start()
     for number in range(40):
         kept.get(f"# {number}\n".encode() + b"".join(b"%d:\n" % key for key in range(900)))
@@ -530,7 +526,7 @@ class TestLocked:
         }.get(name, "customers")  # fmt: skip
         default = getattr(resolve(kind), name)
         if name in ("settle_seconds", "release", "after") and layer == "parameters":
-            assert name not in parameter_schema(kind)
+            assert name not in parameter_schema(IMPORT_TYPES[kind])
         assert getattr(resolve(kind, **{layer: {name: other}}), name) == other != default
         assert f"{name}: is locked by the folder's settings" in wrong(
             kind, folder={"locked": [name]}, **{layer: {name: other}}
@@ -540,7 +536,7 @@ class TestLocked:
     def test_x12_only_folders_say_what_is_ignored(self, layer):
         expected = "ignore: only a folder's settings file can say which names are ignored."
         assert wrong("gift_cards", **{layer: {"ignore": ["*.bak"]}}).endswith(expected)
-        assert "ignore" not in parameter_schema("gift_cards")
+        assert "ignore" not in parameter_schema(IMPORT_TYPES["gift_cards"])
 
     def test_the_lock_of_a_types_folder_holds_in_the_folders_below_it(self):
         above = self.folder("retention_days: 5\nlocked: [retention_days]\n", "_settings.yaml of the folder above")
@@ -696,20 +692,42 @@ def test_x13_every_setting_either_bears_on_the_rows_or_on_the_run():
     assert {*OF_THE_ROWS, *OF_THE_RUN} == {*SETTINGS, "given_by"}
 
 
+def owner(key):
+    """Return the name of the first type that has a setting."""
+    return next(iter(IMPORT_TYPES.with_setting(key)), "gift_cards")
+
+
 @pytest.mark.parametrize(("key", "value"), OF_THE_ROWS.items())
 def test_x13_settings_that_bear_on_the_rows_change_the_fingerprint(key, value):
-    assert fingerprint_settings(ImportSettings(**{key: value})) != fingerprint_settings(ImportSettings())
+    changed, plain = settings_of(owner(key), **{key: value}), settings_of(owner(key))
+    assert fingerprint_settings(changed) != fingerprint_settings(plain)
 
 
 @pytest.mark.parametrize(("key", "value"), OF_THE_RUN.items())
 def test_x13_settings_of_the_run_leave_the_fingerprint_alone(key, value):
-    assert fingerprint_settings(ImportSettings(**{key: value})) == fingerprint_settings(ImportSettings())
+    changed, plain = settings_of(owner(key), **{key: value}), settings_of(owner(key))
+    assert fingerprint_settings(changed) == fingerprint_settings(plain)
 
 
-def test_x13_settings_that_came_later_leave_the_fingerprints_of_before_as_they_were():
-    """A file that was imported by an earlier version is known again."""
-    assert "replace_external_ids" not in fingerprint_settings(ImportSettings())
-    assert "phone_region" not in fingerprint_settings(ImportSettings())
+@pytest.mark.parametrize(
+    ("import_type", "values", "stated"),
+    [
+        ("gift_cards", {}, '"action":null,"data_source":null,"delimiter":null,'),
+        (
+            "customers",
+            {"data_source": "shop", "shared_identifier_rows": 5},
+            '"action":null,"data_source":"shop","delimiter":null,',
+        ),
+    ],
+)
+def test_x13_a_file_that_an_earlier_version_imported_is_recognised(import_type, values, stated):
+    """The first version named every setting that bears on rows for every type; later settings are named when given."""
+    later = '"shared_identifier_rows":5,' if "shared_identifier_rows" in values else ""
+    assert fingerprint_settings(settings_of(import_type, **values)) == (
+        f'{{{stated}"encoding":"utf-8","mapping":{{}},"on_existing":"reject","on_invalid_optional":"reject_row",'
+        f'"point_of_contact":null,"pool":null,"segment":null,{later}"slash_dates":"refuse","strict_sold_cards":false,'
+        '"take_action_template_from_file":false,"take_point_of_contact_from_file":false}'
+    )
 
 
 @pytest.mark.parametrize("key", ["pool", "data_source", "point_of_contact", "segment"])
@@ -735,7 +753,7 @@ def test_a_phone_region_is_one_that_numbers_are_known_for(given, region):
 
 def test_x13_the_fingerprint_does_not_depend_on_the_order_of_keys():
     texts = {
-        fingerprint_settings(ImportSettings(mapping=mapping))
+        fingerprint_settings(settings_of("gift_cards", mapping=mapping))
         for mapping in ({"a": "x", "b": None}, {"b": None, "a": "x"})
     }
     assert len(texts) == 1
@@ -744,7 +762,7 @@ def test_x13_the_fingerprint_does_not_depend_on_the_order_of_keys():
 
 def test_settings_survive_the_ledger():
     chosen = resolve("gift_cards", sidecar={"mapping": {"Nr": "card_number"}, "max_reject_share": 0.5})
-    assert ImportSettings.model_validate(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
+    assert type(chosen).from_stored(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
 
 
 def test_x06_a_review_is_asked_for_by_anybody_and_meant_for_one_file_alone():
@@ -753,7 +771,7 @@ def test_x06_a_review_is_asked_for_by_anybody_and_meant_for_one_file_alone():
     assert resolve("gift_cards", folder={"review": True}, parameters={"review": False}).review is False
     asked = resolve("customers", sidecar={"review": True, "review_changed_share": 0.1, "review_hours": 2})
     assert not {name for name in inheritable(asked.model_dump(mode="json")).values if name.startswith("review")}
-    assert "only customers have this setting" in wrong("gift_cards", folder={"review_changed_share": 0.1})
+    assert "only promo_code_pools, customers have this" in wrong("gift_cards", folder={"review_changed_share": 0.1})
 
 
 def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():
@@ -764,16 +782,18 @@ def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():
 
 
 def test_the_form_offers_what_fits_the_type_and_is_not_over_before_a_run():
-    assert set(parameter_schema("gift_card_pools")) == {
+    assert set(parameter_schema(IMPORT_TYPES["gift_card_pools"])) == {
         "action", "encoding", "delimiter", "mapping", "review", "review_columns", "review_reject_share",
         "review_header_change", "review_hours", "dry_run", "force", "max_file_bytes",
         "max_reject_share", "slash_dates", "rejects_verbatim", "retention_days",
     }  # fmt: skip
-    assert set(parameter_schema("gift_cards")) - set(parameter_schema("gift_card_pools")) == {"strict_sold_cards"}
+    assert set(parameter_schema(IMPORT_TYPES["gift_cards"])) - set(
+        parameter_schema(IMPORT_TYPES["gift_card_pools"])
+    ) == {"strict_sold_cards"}
 
 
 def test_every_field_of_the_form_may_be_left_alone_and_is_described():
-    for name, schema in parameter_schema("gift_cards").items():
+    for name, schema in parameter_schema(IMPORT_TYPES["gift_cards"]).items():
         jsonschema.Draft202012Validator.check_schema(schema)
         jsonschema.validate(None, schema)
         assert schema["title"], name
@@ -793,7 +813,7 @@ def test_every_field_of_the_form_may_be_left_alone_and_is_described():
     ],
 )
 def test_the_form_accepts_what_the_settings_accept(name, good, bad):
-    schema = parameter_schema("gift_cards")[name]
+    schema = parameter_schema(IMPORT_TYPES["gift_cards"])[name]
     jsonschema.validate(good, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(bad, schema)
@@ -801,7 +821,7 @@ def test_the_form_accepts_what_the_settings_accept(name, good, bad):
 
 
 def test_the_table_of_settings_describes_every_one_in_a_line():
-    table = {row.name: row for row in describe_settings()}
+    table = {row.name: row for row in describe_settings(IMPORT_TYPES)}
     assert list(table) == list(SETTINGS)
     assert all("\n" not in row.description and row.description.endswith(".") for row in table.values())
     assert table["max_reject_share"][1:4] == ("number from 0 to 1", "", ())

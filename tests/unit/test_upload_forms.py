@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from include import import_types
 from include.arrivals.uploads import safe_name, sidecar_text
 from include.errors import FileRefused
-from include.settings.form import FORM_SETTINGS, form_settings, read_form
+from include.import_types import IMPORT_TYPES
+from include.settings.form import form_settings, read_form
 
 pytestmark = pytest.mark.unit
 
@@ -50,7 +50,7 @@ def test_settings_of_a_form_become_values() -> None:
         "slash_dates": "",
         "delimiter": "tab",
     }
-    given, problems = read_form(import_types.get("gift_cards"), texts)
+    given, problems = read_form(IMPORT_TYPES, IMPORT_TYPES["gift_cards"], texts)
     assert given == {"encoding": "WINDOWS-1251", "force": True, "max_reject_share": 0.25, "delimiter": "tab"}
     assert problems == {}
     assert sidecar_text(given) == "delimiter: tab\nencoding: WINDOWS-1251\nforce: true\nmax_reject_share: 0.25\n"
@@ -59,15 +59,19 @@ def test_settings_of_a_form_become_values() -> None:
 
 def test_each_wrong_setting_has_its_own_reason() -> None:
     texts = {"force": "perhaps", "max_reject_share": "2", "encoding": "none", "pool": "p", "delimiter": "||", "x": "1"}
-    given, problems = read_form(import_types.get("gift_cards"), texts)
+    given, problems = read_form(IMPORT_TYPES, IMPORT_TYPES["gift_cards"], texts)
     assert given == {}
     assert problems.keys() == texts.keys()
     assert problems["pool"] == "Only promo_codes have this setting, not gift_cards."
 
 
 def test_a_form_offers_the_settings_that_a_type_has() -> None:
-    offered = {name: list(form_settings(declared)) for name, declared in import_types.IMPORT_TYPES.items()}
+    offered = {name: list(form_settings(declared)) for name, declared in IMPORT_TYPES.items()}
     assert "encoding" not in offered["gift_card_pools"]
     assert [name for name in ("pool", "on_existing") if name in offered["promo_codes"]] == ["pool", "on_existing"]
     assert offered["customers"][0] == "action"
-    assert {name for names in offered.values() for name in names} == set(FORM_SETTINGS)
+    assert {name for names in offered.values() for name in names} == {
+        "action", "pool", "on_existing", "data_source", "point_of_contact", "segment",
+        "take_point_of_contact_from_file", "take_action_template_from_file", "on_invalid_optional",
+        "strict_sold_cards", "encoding", "delimiter", "slash_dates", "max_reject_share", "rejects_verbatim", "force",
+    }  # fmt: skip

@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from upath import UPath
 
 from include.arrivals.landing import Request
+from include.import_types import IMPORT_TYPES
 from include.importer import import_file
 from include.ledger.jobs import JobResult
 from include.runtime import Runtime
@@ -50,7 +51,7 @@ def load(connected: Any, folders: Any) -> Callable[..., JobResult]:
     """Return a function that drops a file and imports it, as its DAG would, without the seconds that a run takes."""
     areas = {name: UPath(str(getattr(folders, name))) for name in ("landing", "work", "reports", "archive")}
     keys = {"cvv_key": b"key of the tests", "code_key": b"code key of the tests"}
-    runtime = Runtime(engine=connected.engine, **areas, **keys)
+    runtime = Runtime(engine=connected.engine, **areas, **keys, import_types=IMPORT_TYPES)
     numbers = itertools.count(1)
 
     def drop_and_import(import_type: str, name: str, content: str | bytes, **parameters: object) -> JobResult:

@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 
 from import_tasks import digest
 from include import import_types
-from include.declaration.import_type import Field, Kind
+from include.declaration.fields import Field, Kind
 from include.ledger.jobs import JobResult
 from notifications import mail_of_import
 from tests.dags.pages.test_jobs import parse
