@@ -44,6 +44,7 @@ lint: setup ## check style and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
+	.venv/bin/lint-imports --no-logo --no-cache
 
 format: setup ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .
