@@ -9,8 +9,7 @@ deleting: clear the task when that is mended; it goes on with what is left.
 
 from airflow.sdk import CronTriggerTimetable, dag
 
-import import_tasks
-import retention_tasks
+from loyalty_airflow.tasks import importing, retention
 
 
 @dag(
@@ -19,13 +18,13 @@ import retention_tasks
     schedule=CronTriggerTimetable("30 3 * * *", timezone="UTC"),
     catchup=False,
     max_active_runs=1,
-    default_args=import_tasks.default_args(),
+    default_args=importing.default_args(),
     tags=["retention"],
 )
 def delete_expired_files() -> None:
     """Delete what is past its retention."""
-    retention_tasks.delete_expired()
-    retention_tasks.delete_uploads()
+    retention.delete_expired()
+    retention.delete_uploads()
 
 
 delete_expired_files()

@@ -21,8 +21,7 @@ lost, or was changed on purpose, run `python -m include.cli rotate-code-key FORM
 
 from airflow.sdk import dag
 
-import generation_tasks
-import import_tasks
+from loyalty_airflow.tasks import generation, importing
 
 
 @dag(
@@ -30,14 +29,14 @@ import import_tasks
     dag_display_name="Generate promo codes",
     schedule=None,
     catchup=False,
-    max_active_runs=import_tasks.PARALLEL_FILES,
-    default_args=import_tasks.default_args(),
-    params=generation_tasks.form(),
+    max_active_runs=importing.PARALLEL_FILES,
+    default_args=importing.default_args(),
+    params=generation.form(),
     tags=["promo_codes"],
 )
 def generate_promo_codes() -> None:
     """Generate promo codes into a pool."""
-    generation_tasks.generate_codes()
+    generation.generate_codes()
 
 
 generate_promo_codes()

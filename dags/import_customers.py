@@ -39,13 +39,13 @@ written again.
 
 from airflow.sdk import dag
 
-import import_tasks
+from loyalty_airflow.tasks import importing
 
 
-@dag(doc_md=__doc__, schedule=None, **import_tasks.dag_arguments("customers"))
+@dag(doc_md=__doc__, schedule=None, **importing.dag_arguments("customers"))
 def import_customers() -> None:
     """Import one file of customers."""
-    import_tasks.import_file("customers")
+    importing.import_file("customers")
 
 
 import_customers()

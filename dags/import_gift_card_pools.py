@@ -32,13 +32,13 @@ written again.
 
 from airflow.sdk import dag
 
-import import_tasks
+from loyalty_airflow.tasks import importing
 
 
-@dag(doc_md=__doc__, schedule=None, **import_tasks.dag_arguments("gift_card_pools"))
+@dag(doc_md=__doc__, schedule=None, **importing.dag_arguments("gift_card_pools"))
 def import_gift_card_pools() -> None:
     """Import one file of gift card pools."""
-    import_tasks.import_file("gift_card_pools")
+    importing.import_file("gift_card_pools")
 
 
 import_gift_card_pools()

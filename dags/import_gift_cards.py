@@ -32,13 +32,13 @@ written again.
 
 from airflow.sdk import dag
 
-import import_tasks
+from loyalty_airflow.tasks import importing
 
 
-@dag(doc_md=__doc__, schedule=None, **import_tasks.dag_arguments("gift_cards"))
+@dag(doc_md=__doc__, schedule=None, **importing.dag_arguments("gift_cards"))
 def import_gift_cards() -> None:
     """Import one file of gift cards."""
-    import_tasks.import_file("gift_cards")
+    importing.import_file("gift_cards")
 
 
 import_gift_cards()

@@ -34,13 +34,13 @@ written again.
 
 from airflow.sdk import dag
 
-import import_tasks
+from loyalty_airflow.tasks import importing
 
 
-@dag(doc_md=__doc__, schedule=None, **import_tasks.dag_arguments("promo_code_pools"))
+@dag(doc_md=__doc__, schedule=None, **importing.dag_arguments("promo_code_pools"))
 def import_promo_code_pools() -> None:
     """Import one file of promo code pools."""
-    import_tasks.import_file("promo_code_pools")
+    importing.import_file("promo_code_pools")
 
 
 import_promo_code_pools()

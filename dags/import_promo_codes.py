@@ -35,13 +35,13 @@ written again.
 
 from airflow.sdk import dag
 
-import import_tasks
+from loyalty_airflow.tasks import importing
 
 
-@dag(doc_md=__doc__, schedule=None, **import_tasks.dag_arguments("promo_codes"))
+@dag(doc_md=__doc__, schedule=None, **importing.dag_arguments("promo_codes"))
 def import_promo_codes() -> None:
     """Import one file of promo codes."""
-    import_tasks.import_file("promo_codes")
+    importing.import_file("promo_codes")
 
 
 import_promo_codes()

@@ -24,9 +24,8 @@ where it is and stops nothing; the log, the history and one mail name it with it
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag
 
-import import_tasks
-import pick_up_tasks
-from landing_trigger import LandingTrigger
+from loyalty_airflow.tasks import importing, pick_up
+from loyalty_airflow.triggers.landing import LandingTrigger
 
 LANDING = Asset("landing", watchers=[AssetWatcher(name="landing_folders", trigger=LandingTrigger())])
 
@@ -37,12 +36,12 @@ LANDING = Asset("landing", watchers=[AssetWatcher(name="landing_folders", trigge
     schedule=AssetOrTimeSchedule(assets=LANDING, timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC")),
     catchup=False,
     max_active_runs=1,
-    default_args=import_tasks.default_args(),
+    default_args=importing.default_args(),
     tags=["landing"],
 )
 def pick_up_files() -> None:
     """List the landing folders and start the imports."""
-    pick_up_tasks.start_imports()
+    pick_up.start_imports()
 
 
 pick_up_files()

@@ -24,9 +24,8 @@ by the next run.
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag
 
-import import_tasks
-import top_up_tasks
-from stock_trigger import StockTrigger
+from loyalty_airflow.tasks import importing, top_up
+from loyalty_airflow.triggers.stock import StockTrigger
 
 STOCK = Asset("promo_code_stock", watchers=[AssetWatcher(name="promo_code_signals", trigger=StockTrigger())])
 
@@ -37,12 +36,12 @@ STOCK = Asset("promo_code_stock", watchers=[AssetWatcher(name="promo_code_signal
     schedule=AssetOrTimeSchedule(assets=STOCK, timetable=CronTriggerTimetable("*/5 * * * *", timezone="UTC")),
     catchup=False,
     max_active_runs=4,
-    default_args=import_tasks.default_args(),
+    default_args=importing.default_args(),
     tags=["promo_codes"],
 )
 def top_up_promo_pools() -> None:
     """Review the pools and give each what it needs."""
-    top_up_tasks.top_up_pools()
+    top_up.top_up_pools()
 
 
 top_up_promo_pools()

@@ -6,10 +6,11 @@ import sys
 from functools import cache
 from typing import Any
 
+import chunk_priority
 from airflow.plugins_manager import AirflowPlugin
-from chunk_priority import LaterChunksWait
 
-import run_notes
+from loyalty_airflow import run_notes
+from loyalty_airflow.chunk_priority import LaterChunksWait
 
 PAGES = "/imports"
 
@@ -21,7 +22,7 @@ async def pages(*call: Any) -> None:
 
 @cache
 def _application() -> Any:
-    from imports_ui.app import make_app
+    from loyalty_airflow.pages.app import make_app
 
     return make_app()
 
@@ -32,7 +33,7 @@ class LoyaltyPlugin(AirflowPlugin):
     name = "loyalty"
     # Airflow's base class declares lists:
     listeners = [run_notes]  # noqa: RUF012
-    priority_weight_strategies = [LaterChunksWait]  # noqa: RUF012
+    priority_weight_strategies = [LaterChunksWait, chunk_priority.LaterChunksWait]  # noqa: RUF012
     fastapi_apps = [{"app": pages, "url_prefix": PAGES, "name": "Imports"}]  # noqa: RUF012
     external_views = [  # noqa: RUF012
         {

@@ -140,10 +140,10 @@ def test_types_that_edit_load_one_file_at_a_time(monkeypatch):
     """Source: X-14."""
     from dataclasses import replace
 
-    import import_tasks
+    from loyalty_airflow.tasks import importing
 
     monkeypatch.setitem(IMPORT_TYPES._types, "gift_cards", replace(IMPORT_TYPES.of("gift_cards"), edits=True))
-    assert import_tasks.dag_arguments("gift_cards")["max_active_runs"] == 1
+    assert importing.dag_arguments("gift_cards")["max_active_runs"] == 1
 
 
 @pytest.mark.parametrize("dag_id", sorted(IMPORT_DAGS))
@@ -215,6 +215,6 @@ def test_names_of_plugin_files_are_unique_and_hide_no_other_module():
 def test_the_listener_of_notes_is_registered():
     from airflow.listeners.listener import get_listener_manager
 
-    import run_notes
+    from loyalty_airflow import run_notes
 
     assert run_notes in get_listener_manager().pm.get_plugins()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import URL
 
-import import_lineage
+from loyalty_airflow import lineage
 from tests.dags.conftest import PROJECT
 from tests.dags.test_import_runs import CANARY, CARDS, POOLS, put
 
@@ -87,7 +87,7 @@ def test_openlineage_is_told_which_file_went_into_which_table_and_no_values(run_
 def test_a_file_has_an_address_whatever_its_name(source: str, uri: str) -> None:
     from airflow.sdk import Asset
 
-    assert import_lineage.file_uri(source) == uri
+    assert lineage.file_uri(source) == uri
     assert Asset(uri).uri == uri
 
 
@@ -95,9 +95,9 @@ def test_an_import_tells_its_file_and_tables_once(monkeypatch: pytest.MonkeyPatc
     from airflow.sdk.lineage import HookLineageCollector
 
     collector = HookLineageCollector()
-    monkeypatch.setattr(import_lineage, "get_hook_lineage_collector", lambda: collector)
+    monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     warehouse = URL.create("postgresql", "importer", "secret", "db.example.com", None, "warehouse")
-    import_lineage.tell_load(object(), "s3://imports/landing/p.csv", warehouse, ["loyalty.gift_card_pool", "ledger.x"])
+    lineage.tell_load(object(), "s3://imports/landing/p.csv", warehouse, ["loyalty.gift_card_pool", "ledger.x"])
     found = collector.collected_assets
     assert [each.asset.uri for each in found.inputs] == ["s3://imports/landing/p.csv"]
     assert [each.asset.uri for each in found.outputs] == [
@@ -123,7 +123,7 @@ def test_without_a_reader_of_lineage_nothing_is_collected(run_dag, folders, conn
 )
 def test_what_airflow_takes_for_no_address_fails_no_load(source, host):
     warehouse = URL.create("postgresql", host=host, port=5432, database="warehouse")
-    import_lineage.tell_load(object(), source, warehouse, ["loyalty.gift_card"])
+    lineage.tell_load(object(), source, warehouse, ["loyalty.gift_card"])
 
 
 def test_a_server_without_a_name_has_its_number_in_brackets(monkeypatch):
@@ -131,7 +131,7 @@ def test_a_server_without_a_name_has_its_number_in_brackets(monkeypatch):
     collector = SimpleNamespace(
         add_input_asset=lambda context, uri: None, add_output_asset=lambda context, uri: told.append(uri)
     )
-    monkeypatch.setattr(import_lineage, "get_hook_lineage_collector", lambda: collector)
+    monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     warehouse = URL.create("postgresql", host="::1", port=5432, database="warehouse")
-    import_lineage.tell_load(object(), "/landing/cards.csv", warehouse, ["loyalty.gift_card"])
+    lineage.tell_load(object(), "/landing/cards.csv", warehouse, ["loyalty.gift_card"])
     assert told == ["postgres://[::1]:5432/warehouse/loyalty/gift_card"]

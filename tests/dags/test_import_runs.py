@@ -217,7 +217,7 @@ def test_a_file_in_the_hands_of_another_run_skips_the_run(run_dag, folders, conn
     """Source: X-14."""
     source = put(folders.landing / "gift_cards", "cards.csv", CARDS)
     from include.arrivals.landing import Request, take_file
-    from warehouse_runtime import open_runtime
+    from loyalty_airflow.runtime import open_runtime
 
     with open_runtime() as runtime:
         take_file(runtime, Request("gift_cards", str(source), "another run"))
@@ -332,7 +332,7 @@ def test_a_note_that_a_person_wrote_is_kept(run_dag, folders, connected):
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    import run_notes
+    from loyalty_airflow import run_notes
 
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", HEADER))
     assert run.note == "cards.csv: empty"

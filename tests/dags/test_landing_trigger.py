@@ -10,7 +10,7 @@ import time
 import pytest
 
 from include.ledger.jobs import JOB, State
-from landing_trigger import LandingTrigger
+from loyalty_airflow.triggers.landing import LandingTrigger
 
 pytestmark = pytest.mark.dags
 
@@ -34,7 +34,9 @@ class Store:
 @pytest.fixture
 def watch(connected, monkeypatch):
     """Run a trigger over an action; return the events it yielded from then on until it was quiet."""
-    monkeypatch.setattr("landing_trigger.RENEW_SECONDS", 0)  # each poll reads the environment of the test
+    monkeypatch.setattr(
+        "loyalty_airflow.triggers.landing.RENEW_SECONDS", 0
+    )  # each poll reads the environment of the test
 
     def run(store, *actions, quiet=0.5):
         async def collect():
@@ -145,7 +147,9 @@ def test_a_failure_is_logged_once_and_outlived(watch, folders, monkeypatch, capl
         monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", mended)
 
     assert watch(Store(), mend) == [[], [{"files": 1}]]
-    texts = [record.getMessage() for record in caplog.records if record.name.startswith("landing_trigger")]
+    texts = [
+        record.getMessage() for record in caplog.records if record.name.startswith("loyalty_airflow.triggers.landing")
+    ]
     assert len(texts) == 2
     assert "can't be listed" in texts[0]
     assert "landing_url" in texts[0]

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from mails import Mail, TwoFormHook, subject
 
 from include.arrivals.listing import Unusable
 from include.promo_codes.top_up import Alert
-from notifications import (
+from loyalty_airflow.mails import Mail, TwoFormHook, subject
+from loyalty_airflow.notifications import (
     ImportNotifier,
     ReviewNotifier,
     StockNotifier,
@@ -230,7 +230,7 @@ def test_without_a_connection_one_line_is_logged(monkeypatch, caplog):
     monkeypatch.delenv("AIRFLOW_CONN_ALERTS_SMTP", raising=False)
     caplog.set_level(logging.INFO)
     assert not ImportNotifier(RESULT).send(context())
-    texts = [record.getMessage() for record in caplog.records if record.name.startswith("mails")]
+    texts = [record.getMessage() for record in caplog.records if record.name.startswith("loyalty_airflow.mails")]
     assert texts == ["No mail is sent: the Connection alerts_smtp is not defined"]
 
 

@@ -164,12 +164,12 @@ def test_each_run_has_a_logical_date_of_its_own(run_dag, folders):
 
 def test_a_logical_date_that_another_run_has_costs_no_file(run_dag, folders, monkeypatch):
     """Two dispatchers may ask in the same microsecond."""
-    import pick_up_tasks
+    from loyalty_airflow.tasks import pick_up
 
-    real = pick_up_tasks.logical_date
+    real = pick_up.logical_date
     first = real()
     moments = [first, first, first]
-    monkeypatch.setattr(pick_up_tasks, "logical_date", lambda: moments.pop() if moments else real())
+    monkeypatch.setattr(pick_up, "logical_date", lambda: moments.pop() if moments else real())
     for number in range(2):
         drop(folders.landing / "gift_card_pools", f"{number}.csv", age=100 - number)
     assert run_dag("pick_up_files").state == "success"
@@ -177,16 +177,16 @@ def test_a_logical_date_that_another_run_has_costs_no_file(run_dag, folders, mon
 
 
 def test_one_file_that_cannot_be_started_does_not_stop_the_others(run_dag, folders, monkeypatch):
-    import pick_up_tasks
+    from loyalty_airflow.tasks import pick_up
 
-    trigger = pick_up_tasks.trigger
+    trigger = pick_up.trigger
 
     def fail_for_the_first(target, run_id, arrival):
         if arrival.file_name == "a.csv":
             raise RuntimeError("no")
         return trigger(target, run_id, arrival)
 
-    monkeypatch.setattr(pick_up_tasks, "trigger", fail_for_the_first)
+    monkeypatch.setattr(pick_up, "trigger", fail_for_the_first)
     drop(folders.landing / "gift_card_pools", "a.csv", age=200)
     drop(folders.landing / "gift_card_pools", "b.csv", age=100)
     assert run_dag("pick_up_files").state == "failed"

@@ -105,9 +105,8 @@ def balances(warehouse: Any) -> list[int]:
 
 
 def test_the_tasks_ask_as_often_and_in_the_words_of_the_engine():
-    import mapping_review
-
     from include.review import form, review
+    from loyalty_airflow.tasks import review as mapping_review
 
     assert mapping_review.QUESTIONS == review.QUESTIONS
     assert mapping_review.LOAD_QUESTION == review.LOAD_QUESTION == review.QUESTIONS + 1
@@ -198,7 +197,7 @@ def test_the_wait_is_noted_and_mailed(drop, person, connected, inbox, subscriber
     from airflow.models.hitl import HITLDetail
     from sqlalchemy import event
 
-    import run_notes
+    from loyalty_airflow import run_notes
 
     run_notes.watch_questions(["airflow", "scheduler"])
     assert not event.contains(HITLDetail, "after_insert", run_notes.on_question)
@@ -367,9 +366,8 @@ def test_x18_a_share_of_one_asks_nobody(drop, person, connected):
 )
 def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_tasks(connected, state, error):
     """Source: X-06, X-14."""
-    import loading_task
-
-    from warehouse_runtime import open_runtime
+    from loyalty_airflow.runtime import open_runtime
+    from loyalty_airflow.tasks import loading
 
     insert = (
         "INSERT INTO ledger.import_job (run_key, import_type, state, launched_by, source_url, source_version, "
@@ -378,7 +376,7 @@ def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_ta
     with connected.owner.begin() as connection:
         job_id = connection.execute(text(insert), {"state": state}).scalar_one()
     with open_runtime() as runtime:
-        assert loading_task.resume(runtime, job_id) is False
+        assert loading.resume(runtime, job_id) is False
         with pytest.raises(Exception, match=str(job_id)) as caught:
-            loading_task.refuse_to_load(runtime, job_id)
+            loading.refuse_to_load(runtime, job_id)
     assert type(caught.value).__name__ == error

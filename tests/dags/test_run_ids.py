@@ -11,10 +11,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-import pick_up_tasks
 from include.arrivals.landing import Arrival
 from include.arrivals.listing import IGNORED, Unusable
-from pick_up_tasks import make_run_id, pause_before
+from loyalty_airflow.tasks import pick_up
+from loyalty_airflow.tasks.pick_up import make_run_id, pause_before
 
 pytestmark = pytest.mark.dags
 
@@ -69,7 +69,7 @@ def test_the_pause_before_another_run_grows_to_an_hour():
 
 
 def test_a_dag_id_is_import_and_the_type():
-    assert pick_up_tasks.dag_id("gift_cards") == "import_gift_cards"
+    assert pick_up.dag_id("gift_cards") == "import_gift_cards"
 
 
 def test_x12_ignored_files_are_logged_and_no_mail_is_sent_about_them(monkeypatch, caplog):
@@ -78,13 +78,13 @@ def test_x12_ignored_files_are_logged_and_no_mail_is_sent_about_them(monkeypatch
     def notifier(entries):
         return SimpleNamespace(send=lambda _: mails.append([entry.file_name for entry in entries]))
 
-    monkeypatch.setattr("notifications.UnusableNotifier", notifier)
+    monkeypatch.setattr("loyalty_airflow.notifications.UnusableNotifier", notifier)
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {})
     monkeypatch.setattr("include.arrivals.landing.record_unusable", lambda _, entries: list(entries))
     ignored = Unusable("gift_cards", "/l/a.md5", "a.md5", IGNORED, "is ignored", "1")
     odd = replace(ignored, url="/l/pipe.csv", file_name="pipe.csv", rule="file.special", reason="is a pipe")
     with caplog.at_level("WARNING"):
-        assert pick_up_tasks.report_unusable(None, [ignored]) == [ignored]
-        assert pick_up_tasks.report_unusable(None, [ignored, odd]) == [ignored, odd]
+        assert pick_up.report_unusable(None, [ignored]) == [ignored]
+        assert pick_up.report_unusable(None, [ignored, odd]) == [ignored, odd]
     assert mails == [["pipe.csv"]]
     assert "/l/a.md5 is not imported: it is ignored" in caplog.text

@@ -10,7 +10,7 @@ import time
 import psycopg2
 import pytest
 
-from stock_trigger import StockTrigger
+from loyalty_airflow.triggers.stock import StockTrigger
 
 pytestmark = pytest.mark.dags
 
@@ -121,7 +121,9 @@ def test_a_lost_connection_is_replaced_and_announced(listen, signal, connected, 
         assert end_connections(connected.url) == 1
 
     assert listen(lose, lambda: signal("summer")) == [[[]], [[]], [["summer"]]]
-    texts = [record.getMessage() for record in caplog.records if record.name.startswith("stock_trigger")]
+    texts = [
+        record.getMessage() for record in caplog.records if record.name.startswith("loyalty_airflow.triggers.stock")
+    ]
     assert len(texts) == 2
     assert "can't be listened to" in texts[0]
     assert "is listened to again" in texts[1]
@@ -132,7 +134,9 @@ def test_an_unreachable_warehouse_is_logged_once_and_outlived(listen, monkeypatc
     address = os.environ["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", "postgres://nobody:secret-word@127.0.0.1:1/nothing")
     assert listen(lambda: monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", address)) == [[], [[]]]
-    texts = [record.getMessage() for record in caplog.records if record.name.startswith("stock_trigger")]
+    texts = [
+        record.getMessage() for record in caplog.records if record.name.startswith("loyalty_airflow.triggers.stock")
+    ]
     assert len(texts) == 2
     assert "can't be listened to" in texts[0]
     assert "is listened to again" in texts[1]

@@ -131,7 +131,7 @@ def test_the_schedule_is_a_listening_trigger_with_a_clock_behind_it():
     """Source: PG-05, TU-01."""
     from airflow.dag_processing.dagbag import DagBag
 
-    from stock_trigger import StockTrigger
+    from loyalty_airflow.triggers.stock import StockTrigger
 
     dag = DagBag(PROJECT / "dags" / f"{DAG}.py").dags[DAG]
     (watcher,) = dag.timetable.asset_condition.watchers

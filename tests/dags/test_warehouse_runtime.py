@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from include.errors import ConfigurationError
-from warehouse_runtime import location, open_runtime, warehouse_url, with_chunk_size
+from loyalty_airflow.runtime import location, open_runtime, warehouse_url, with_chunk_size
 
 pytestmark = pytest.mark.dags
 

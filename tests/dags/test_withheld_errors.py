@@ -11,7 +11,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include.errors import ConfigurationError, FileRefused, SuiteError, WarehouseFault, WarehouseUnavailable
 from include.ledger.jobs import FileTaken
-from withheld_errors import OutageError, is_outage, withhold_values
+from loyalty_airflow.withheld_errors import OutageError, is_outage, withhold_values
 
 pytestmark = pytest.mark.dags
 

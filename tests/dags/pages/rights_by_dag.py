@@ -56,8 +56,8 @@ def ask(browser: Any, address: str) -> tuple[int, list[int]]:
 def launchable(manager: Any, token: str) -> list[str]:
     import asyncio
 
-    from imports_ui.access import can_launch, dag_of
     from include.import_types import IMPORT_TYPES
+    from loyalty_airflow.pages.access import can_launch, dag_of
 
     user = asyncio.run(manager.get_user_from_token(token))
     return [each for each in IMPORT_TYPES if can_launch(user, dag_of(each))]

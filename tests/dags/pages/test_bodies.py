@@ -67,7 +67,7 @@ async def never(*first: bytes) -> AsyncIterator[bytes]:
 
 
 def read(pieces: AsyncIterator[bytes], user: str = "ann") -> Awaitable[dict[str, str]]:
-    from imports_ui.forms import read_fields
+    from loyalty_airflow.pages.forms import read_fields
 
     return read_fields(request(pieces), SomeUser(user))  # type: ignore[arg-type]
 
@@ -82,7 +82,7 @@ def refused(reading: Callable[[], Awaitable[Any]]) -> HTTPException:
 
 
 def test_a_body_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imports_ui.forms.STALL_SECONDS", 0.05)
+    monkeypatch.setattr("loyalty_airflow.pages.forms.STALL_SECONDS", 0.05)
     began = time.monotonic()
     assert refused(lambda: read(never(b"a=1"))).status_code == 408
     assert time.monotonic() - began < 5
@@ -90,7 +90,7 @@ def test_a_body_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_a_byte_now_and_then_does_not_keep_a_body_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes well before the body would count as stalled."""
-    monkeypatch.setattr("imports_ui.forms.STALL_SECONDS", 0.2)
+    monkeypatch.setattr("loyalty_airflow.pages.forms.STALL_SECONDS", 0.2)
     began = time.monotonic()
     refusal = refused(lambda: read(trickle(0.01)))
     assert (refusal.status_code, refusal.detail) == (408, "It arrives too slowly: less than 16,384 bytes a second.")
@@ -98,15 +98,15 @@ def test_a_byte_now_and_then_does_not_keep_a_body_open(monkeypatch: pytest.Monke
 
 
 def test_a_body_takes_no_longer_than_it_may_whatever_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imports_ui.forms.LEAST_BYTES_PER_SECOND", 0)
-    monkeypatch.setattr("imports_ui.forms.LONGEST_SECONDS", 0.3)
+    monkeypatch.setattr("loyalty_airflow.pages.forms.LEAST_BYTES_PER_SECOND", 0)
+    monkeypatch.setattr("loyalty_airflow.pages.forms.LONGEST_SECONDS", 0.3)
     began = time.monotonic()
     assert refused(lambda: read(trickle(0.01))).status_code == 408
     assert 0.3 <= time.monotonic() - began < 5
 
 
 def test_what_a_slow_file_has_brought_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imports_ui import forms
+    from loyalty_airflow.pages import forms
 
     monkeypatch.setattr(forms, "STALL_SECONDS", 0.2)
     monkeypatch.setattr(forms, "_GATHERED_BYTES", 1)
@@ -125,7 +125,7 @@ def test_what_a_slow_file_has_brought_is_not_kept(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_slow_store_is_not_the_sender_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imports_ui import forms
+    from loyalty_airflow.pages import forms
 
     class SlowPlace(Place):
         def write(self, data: bytes) -> None:
@@ -147,7 +147,7 @@ def test_a_slow_store_is_not_the_sender_s_fault(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_one_user_sends_so_many_bodies_at_once_and_all_together_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    from imports_ui import forms
+    from loyalty_airflow.pages import forms
 
     monkeypatch.setattr(forms, "MOST_BODIES", 6)
 

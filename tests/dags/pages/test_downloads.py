@@ -39,7 +39,7 @@ pytestmark = pytest.mark.dags
     ],
 )
 def test_a_download_has_a_name_that_no_browser_misreads(name: str, plain: str, full: str) -> None:
-    from imports_ui.downloads import disposition
+    from loyalty_airflow.pages.downloads import disposition
 
     assert disposition(name) == f"attachment; filename=\"{plain}\"; filename*=UTF-8''{full}"
 
@@ -48,7 +48,7 @@ def test_a_download_has_a_name_that_no_browser_misreads(name: str, plain: str, f
 @settings(max_examples=300)
 def test_any_name_makes_one_header_that_is_read_back(name: str) -> None:
     """X-20: what a file is called ends no header, begins none and leads to no other folder."""
-    from imports_ui.downloads import disposition
+    from loyalty_airflow.pages.downloads import disposition
 
     header = disposition(name)
     assert header.encode("ascii").isascii()
@@ -83,7 +83,7 @@ def storage() -> Iterator[dict[str, Any]]:
 def test_a_download_from_a_bucket_is_read_once_in_ranges(
     storage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from imports_ui import downloads
+    from loyalty_airflow.pages import downloads
 
     content = os.urandom(24 << 20)
     path = locate("s3://imports/archive/cards.csv", storage)
@@ -107,7 +107,7 @@ def test_a_download_from_a_bucket_is_read_once_in_ranges(
 
 
 def test_what_is_not_in_the_bucket_is_told_before_anything_is_sent(storage: dict[str, Any]) -> None:
-    from imports_ui import downloads
+    from loyalty_airflow.pages import downloads
 
     with pytest.raises(FileNotFoundError):
         downloads.send(locate("s3://imports/archive/none.csv", storage), "none.csv")

@@ -180,7 +180,7 @@ def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected
     """Source: X-20."""
     from datetime import UTC, datetime, timedelta
 
-    from warehouse_runtime import open_runtime
+    from loyalty_airflow.runtime import open_runtime
 
     browser = browse("viewer")
     assert browse("user").get("/imports/jobs/2/files/original").status_code == 200
@@ -413,7 +413,7 @@ def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
 ) -> None:
     from datetime import UTC, datetime, timedelta
 
-    from warehouse_runtime import open_runtime
+    from loyalty_airflow.runtime import open_runtime
 
     told = load("gift_cards", "cards.csv", "balance\n1\n")
     assert told.state == "refused"
@@ -514,7 +514,7 @@ def test_x12_the_page_of_an_entry_that_was_left_in_place_says_so(browse: Browse,
     from datetime import UTC, datetime, timedelta
 
     from include.arrivals import landing
-    from warehouse_runtime import open_runtime
+    from loyalty_airflow.runtime import open_runtime
 
     folder = folders.landing / "customers"
     folder.mkdir(exist_ok=True)
@@ -536,7 +536,7 @@ def stray(connected: Any, folders: Any) -> int:
     from datetime import UTC, datetime, timedelta
 
     from include.arrivals import landing
-    from warehouse_runtime import open_runtime
+    from loyalty_airflow.runtime import open_runtime
 
     (folders.landing / "vouchers").mkdir()
     (folders.landing / "vouchers" / "red.csv").write_text("a\n1\n")

@@ -14,14 +14,14 @@ import pytest
 import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
-from import_tasks import digest
 from include import import_types
 from include.declaration.fields import Field, Kind
 from include.ledger.jobs import JobResult
-from notifications import mail_of_import
+from loyalty_airflow.notifications import mail_of_import
+from loyalty_airflow.runtime import open_runtime
+from loyalty_airflow.tasks.importing import digest
 from tests.dags.pages.test_jobs import parse
 from tests.dags.test_import_runs import POOLS
-from warehouse_runtime import open_runtime
 
 pytestmark = pytest.mark.dags
 

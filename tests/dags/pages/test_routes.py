@@ -98,7 +98,7 @@ ROUTES = {
 
 
 def routes() -> Iterator[tuple[str, APIRoute]]:
-    from imports_ui.app import make_app
+    from loyalty_airflow.pages.app import make_app
 
     for route in make_app().routes:
         if isinstance(route, Mount):
@@ -209,7 +209,7 @@ FILES_OF_A_JOB = {
 
 def test_rows_are_for_those_who_may_launch(browse: Browse, jobs: None) -> None:
     """X-21."""
-    from imports_ui.job_pages import FILES
+    from loyalty_airflow.pages.job_pages import FILES
 
     assert FILES_OF_A_JOB.keys() == FILES.keys()
     got = {
@@ -248,7 +248,7 @@ def test_no_answer_lets_a_browser_guess_or_frame_it(browse: Browse, jobs: None, 
         for (method, _), asked in ROUTES.items()
         if method == "GET" or role != "user"
     }
-    static = sorted(path.name for path in (PROJECT / "plugins" / "imports_ui" / "static").iterdir())
+    static = sorted(path.name for path in (PROJECT / "plugins" / "loyalty_airflow" / "pages" / "static").iterdir())
     assert static
     for address in (*(f"/static/{name}" for name in static), "/static/none", "/nowhere", "/pools?gift_cards_page=x"):
         got[address] = browser.get(f"/imports{address}").headers
@@ -306,8 +306,8 @@ def test_the_pages_themselves_and_programs_can_post(headers: dict[str, str]) -> 
 
 def guard(headers: dict[str, str]) -> None:
     """Call what every route of the application depends on, as for a POST."""
-    from imports_ui.access import refuse_other_sites
-    from imports_ui.app import make_app
+    from loyalty_airflow.pages.access import refuse_other_sites
+    from loyalty_airflow.pages.app import make_app
 
     assert refuse_other_sites in [each.dependency for each in make_app().router.dependencies]
     sent = [(name.encode(), value.encode()) for name, value in {"host": "airflow.example.com", **headers}.items()]

@@ -17,7 +17,7 @@ CANARY, OTHER = "4929333344445555", "4929333344446666"
 
 
 def test_times_are_shown_in_utc_for_people_and_programs() -> None:
-    from imports_ui.pages import shown_time
+    from loyalty_airflow.pages.pages import shown_time
 
     told = datetime(2026, 1, 31, 13, 5, 9, tzinfo=timezone(timedelta(hours=2)))
     assert shown_time(told) == '<time datetime="2026-01-31T11:05:09Z">2026-01-31 11:05:09 UTC</time>'
@@ -33,7 +33,7 @@ def test_times_are_shown_in_utc_for_people_and_programs() -> None:
     [(0, "0 s"), (59.6, "1 min"), (200, "3 min 20 s"), (3600, "1 h"), (90061, "1 d 1 h"), (-1, "0 s")],
 )
 def test_a_length_of_time_has_its_two_largest_units(seconds: float, shown: str) -> None:
-    from imports_ui.pages import shown_duration
+    from loyalty_airflow.pages.pages import shown_duration
 
     assert shown_duration(timedelta(seconds=seconds)) == shown
 
@@ -50,7 +50,7 @@ def test_a_length_of_time_has_its_two_largest_units(seconds: float, shown: str) 
     ],
 )
 def test_a_size_has_a_unit(size: int | None, shown: str) -> None:
-    from imports_ui.pages import shown_bytes
+    from loyalty_airflow.pages.pages import shown_bytes
 
     assert shown_bytes(size) == shown
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imports_ui.stock_picture import HEIGHT, LABEL_HEIGHT, LEFT, WIDTH, Picture, draw
 from include.promo_codes.stock import Day
+from loyalty_airflow.pages.stock_picture import HEIGHT, LABEL_HEIGHT, LEFT, WIDTH, Picture, draw
 
 pytestmark = pytest.mark.dags
 

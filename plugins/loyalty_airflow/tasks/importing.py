@@ -13,20 +13,19 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import time_limits
-from airflow.sdk import Asset, Param, TaskGroup, TaskInstanceState, TriggerRule, get_current_context, task
+from airflow.sdk import Asset, Param, TaskGroup, TaskInstanceState, TriggerRule, get_current_context
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from job_of_run import find_job, resume, run_key
-from loading_task import LoadRows
-from mapping_review import ReviewMapping, question_tasks, skip_tasks
 
-import import_metrics
 from include import import_types
 from include.ledger.outcomes import ALARMING, summarise
 from include.settings.schema import parameter_schema
-from notifications import RESULT_KEY, ImportNotifier
-from warehouse_runtime import import_roots, open_runtime, with_chunk_size
-from withheld_errors import withhold_values
+from loyalty_airflow import airflow_internals, metrics, time_limits
+from loyalty_airflow.job_of_run import find_job, resume, run_key
+from loyalty_airflow.notifications import RESULT_KEY, ImportNotifier
+from loyalty_airflow.runtime import import_roots, open_runtime, with_chunk_size
+from loyalty_airflow.tasks.loading import LoadRows
+from loyalty_airflow.tasks.review import ReviewMapping, question_tasks
+from loyalty_airflow.tasks.stage import stage_task
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,7 +44,7 @@ LISTED_VERSION = "listed_version"
 """Key of a run's conf that `pick_up_files` gives: the version of the file that was ready (X-12). No form offers it."""
 ENDED_BY_HAND = "Its tasks were ended by hand before the import was done. Clear the first that did nothing to go on."
 """Why a job has failed of which no task has: a person has marked the run, or tasks, as a success."""
-CHUNK_WEIGHTS = "chunk_priority.LaterChunksWait"
+CHUNK_WEIGHTS = "loyalty_airflow.chunk_priority.LaterChunksWait"
 """By its name: of a mapped task Airflow would write down `str()` of the object, and then not know it (3.3.2)."""
 PARALLEL_FILES = 16
 """Runs at once of a type whose files may load in any order."""
@@ -108,7 +107,7 @@ def target_assets(import_type: str) -> list[Asset]:
 
 def import_file(import_type: str) -> None:
     """Lay out the tasks of one file."""
-    job_id = take_file(import_type)
+    job_id: Any = take_file(import_type)  # at parse, what stands for the task's result
     chunks = inspect_file(import_type, job_id)
     checked = validate_chunk.partial(job_id=job_id).expand_kwargs(chunks)
     reviewed = review_mapping()
@@ -131,9 +130,7 @@ def review_mapping() -> TaskGroup:
     return group
 
 
-@task(execution_timeout=time_limits.TAKE_FILE)
-@withhold_values
-@import_metrics.timed
+@stage_task(execution_timeout=time_limits.TAKE_FILE)
 def take_file(import_type: str) -> int:
     """Open the job and move the file out of landing. Skipped when another run has the file in hand."""
     from include.arrivals import landing
@@ -144,9 +141,7 @@ def take_file(import_type: str) -> int:
     return taken.job_id
 
 
-@task(execution_timeout=time_limits.INSPECT_FILE)
-@withhold_values
-@import_metrics.timed
+@stage_task(execution_timeout=time_limits.INSPECT_FILE)
 def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     """Read the header, map the columns, cut the file into chunks. Skipped for a duplicate."""
     from include.arrivals import landing
@@ -160,7 +155,8 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
         with runtime.engine.connect() as connection:
             chunks = jobs.chunks(connection, job_id)
     if not inspected.may_need_review:
-        skip_tasks(question_tasks())  # at once: a file that needs no review doesn't wait for a task that says so
+        # At once: a file that needs no review doesn't wait for a task that says so.
+        airflow_internals.skip_tasks(question_tasks())
     if inspected.state is jobs.State.DUPLICATE:
         raise AirflowSkipException(f"Job {job_id} repeats an earlier one: there is nothing to import")
     if not inspected.is_usable:
@@ -171,13 +167,11 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     ]
 
 
-@task(
+@stage_task(
     map_index_template="{{ task.op_kwargs['label'] }}",
     weight_rule=CHUNK_WEIGHTS,
     execution_timeout=time_limits.VALIDATE_CHUNK,
 )
-@withhold_values
-@import_metrics.timed
 def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
     """Judge the rows of one chunk: they go to staging, those with faults to the ledger's rejects."""
     from include.stages import validation
@@ -185,13 +179,11 @@ def validate_chunk(job_id: int, number: int, label: str) -> dict[str, int]:
     with open_runtime() as runtime:
         resume(runtime, job_id)
         counts = validation.validate_chunk(runtime, job_id, number)
-    import_metrics.count_chunk(get_current_context()["ti"].dag_id, counts.read, counts.rejected)
+    metrics.count_chunk(get_current_context()["ti"].dag_id, counts.read, counts.rejected)
     return asdict(counts)
 
 
-@task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=time_limits.WRITE_REPORT)
-@withhold_values
-@import_metrics.timed
+@stage_task(trigger_rule=TriggerRule.ALL_DONE, execution_timeout=time_limits.WRITE_REPORT)
 def write_report() -> None:
     """Write the rejected-rows file, the summary and the evidence, also of a refused file."""
     from include.stages import reporting
@@ -203,13 +195,11 @@ def write_report() -> None:
         reporting.write_report(runtime, job.id)
 
 
-@task(
+@stage_task(
     execution_timeout=time_limits.CLOSE_JOB,
     on_success_callback=ImportNotifier(),
     on_failure_callback=ImportNotifier(),
 )
-@withhold_values
-@import_metrics.timed
 def close_job() -> dict[str, Any]:
     """Put the file into the archive or the quarantine, and end the run as the job ended; no job stays open (X-12).
 
@@ -227,7 +217,7 @@ def close_job() -> dict[str, Any]:
             raise AirflowFailException(failure) if failure else AirflowSkipException("Another run has the file in hand")
         closed = reporting.close_job(runtime, job.id, failure=failure or ENDED_BY_HAND)
         result = digest(runtime, closed)
-    import_metrics.count_job(context["ti"].dag_id, job, closed)
+    metrics.count_job(context["ti"].dag_id, job, closed)
     context["ti"].xcom_push(key=RESULT_KEY, value=result)
     if result["reason"] and result["state"] != "cancelled":
         raise AirflowFailException(f"{result['file']} is {result['state']}: {result['reason']['message']}")

@@ -14,8 +14,9 @@ from markupsafe import Markup, escape
 from include.ledger.outcomes import in_words
 
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from fastapi import Request
+
+    from loyalty_airflow.airflow_internals import BaseUser
 
 FOLDER = Path(__file__).parent
 HEADERS = {

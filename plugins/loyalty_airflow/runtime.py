@@ -15,6 +15,8 @@ from include.errors import ConfigurationError
 from include.import_types import IMPORT_TYPES
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from include.runtime import Runtime
     from include.storage.locations import Location
 
@@ -38,20 +40,29 @@ def open_runtime() -> Iterator[Runtime]:
     Raises:
         ConfigurationError: a Connection or Variable is missing, named in the message.
     """
-    from include.runtime import Runtime
     from include.warehouse.engine import create_warehouse_engine
 
     engine = create_warehouse_engine(warehouse_url())
     try:
-        yield Runtime(
-            engine=engine,
-            **{name: location(name) for name in LOCATIONS},
-            **{name: secret_key(name) for name in KEY_CONNECTIONS},
-            store_options=_storage_options(),
-            import_types=IMPORT_TYPES,
-        )
+        yield make_runtime(engine)
     finally:
         engine.dispose()
+
+
+def make_runtime(engine: Engine) -> Runtime:
+    """Return what the stages need, as Connections and Variables say it.
+
+    Raises:
+        ConfigurationError: a Connection or Variable is missing, named in the message.
+    """
+    from include.runtime import Runtime
+
+    landing, work, reports, archive = map(location, LOCATIONS)
+    cvv_key, code_key = map(secret_key, KEY_CONNECTIONS)
+    return Runtime(
+        engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key, store_options=_storage_options(),
+        import_types=IMPORT_TYPES,
+    )  # fmt: skip
 
 
 def with_chunk_size(runtime: Runtime) -> Runtime:
@@ -101,9 +112,10 @@ def import_roots(import_type: str) -> tuple[str, ...]:
 def find_connection(name: str) -> Connection | None:
     """Return a Connection, or None when it isn't defined."""
     try:
-        return Connection.get(name)
+        connection: Connection = Connection.get(name)
     except AirflowNotFoundException:
         return None
+    return connection
 
 
 def warehouse_url(name: str = WAREHOUSE_CONNECTION) -> str:

@@ -14,11 +14,11 @@ from sqlalchemy.exc import OperationalError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 
-from imports_ui import job_pages, jobs_pages, paste_pages, pools_pages, template_pages, upload_pages
-from imports_ui.access import refuse_other_sites
-from imports_ui.pages import FOLDER, HEADERS, render
 from include.errors import ConfigurationError, WarehouseUnavailable
 from include.storage.locations import StorageError
+from loyalty_airflow.pages import job_pages, jobs_pages, paste_pages, pools_pages, template_pages, upload_pages
+from loyalty_airflow.pages.access import refuse_other_sites
+from loyalty_airflow.pages.pages import FOLDER, HEADERS, render
 
 if TYPE_CHECKING:
     from os import PathLike, stat_result

@@ -5,10 +5,10 @@ from __future__ import annotations
 from fastapi import APIRouter, HTTPException, Request, status
 from fastapi.responses import HTMLResponse, Response
 
-from imports_ui.access import User, dag_of, demand, readable_types
-from imports_ui.pages import HEADERS, render
 from include import import_types
 from include.runtime import ROOT
+from loyalty_airflow.pages.access import User, dag_of, demand, readable_types
+from loyalty_airflow.pages.pages import HEADERS, render
 
 router = APIRouter()
 

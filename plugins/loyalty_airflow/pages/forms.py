@@ -21,8 +21,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from fastapi import Request
+
+    from loyalty_airflow.airflow_internals import BaseUser
 
 MOST_FIELDS = 500
 FIELDS_BYTES = 1 << 20

@@ -6,14 +6,13 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-import time_limits
-from airflow.sdk import get_current_context, task
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-import import_metrics
-from notifications import StockNotifier
-from warehouse_runtime import open_runtime
-from withheld_errors import withhold_values
+from loyalty_airflow import metrics, time_limits
+from loyalty_airflow.notifications import StockNotifier
+from loyalty_airflow.runtime import open_runtime
+from loyalty_airflow.tasks.stage import stage_task
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +21,7 @@ LABEL_LENGTH = 200
 """Airflow stores 250 characters."""
 
 
-@task
-@withhold_values
+@stage_task()
 def review_pools() -> list[dict[str, str]]:
     """Find the pools that need codes, an alert or a mail; one task is made for each."""
     from include.promo_codes import top_up
@@ -38,13 +36,11 @@ def review_pools() -> list[dict[str, str]]:
     ]
 
 
-@task(
+@stage_task(
     task_id=POOL_TASK,
     map_index_template="{{ task.op_kwargs['label'] }}",
     execution_timeout=time_limits.GENERATE,
 )
-@withhold_values
-@import_metrics.timed
 def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:
     """Add what the pool lacks, once, then send its alerts; fail when codes are lacking and can't be generated."""
     from include.promo_codes import top_up
@@ -53,7 +49,7 @@ def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:
     ti = context["ti"]
     with open_runtime() as runtime:
         done = top_up.top_up_pool(runtime, pool, dag_id=ti.dag_id, dag_run_id=ti.run_id)
-        import_metrics.count_top_up(ti.dag_id, done)
+        metrics.count_top_up(ti.dag_id, done)
         if done.added:
             log.info("%s: %s codes added: %s", label, f"{done.added:,}", done.reason)
         unsent = top_up.send_alerts(

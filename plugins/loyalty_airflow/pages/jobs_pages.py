@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from imports_ui import warehouse
-from imports_ui.access import User, can_see_unknown, demand, readable_types, refuse_nul
-from imports_ui.pages import base_of, render
 from include.import_types import IMPORT_TYPES
 from include.ledger import history
 from include.ledger.history import JobFilter
 from include.ledger.jobs import UNKNOWN_TYPE, State
 from include.ledger.outcomes import Outcome
+from loyalty_airflow.pages import warehouse
+from loyalty_airflow.pages.access import User, can_see_unknown, demand, readable_types, refuse_nul
+from loyalty_airflow.pages.pages import base_of, render
 
 router = APIRouter(dependencies=[Depends(refuse_nul)])
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from airflow.sdk import BaseNotifier
-from mails import Mail, mail_subscribers, page_url, run_url
 
 from include.ledger.jobs import UNKNOWN_TYPE, JobCounts
 from include.ledger.outcomes import ALARMING, Outcome, outcome_of, summarise
 from include.names import one_line
-from withheld_errors import describe
+from loyalty_airflow.mails import Mail, mail_subscribers, page_url, run_url
+from loyalty_airflow.withheld_errors import describe
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -21,26 +21,26 @@ from urllib.parse import quote, urlencode
 
 import psycopg2.errors
 from fastapi import APIRouter, HTTPException, Query, Request, status
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy.exc import OperationalError
 from starlette.concurrency import run_in_threadpool
 
-from imports_ui import runs, stock_picture, warehouse
-from imports_ui.access import User, can_launch, can_read, demand
-from imports_ui.forms import read_fields
-from imports_ui.pages import base_of, render
 from include.errors import ConfigurationError
 from include.gift_cards import pools as gift_cards
 from include.promo_codes import formats, generation, launching, stock
 from include.storage.locations import StorageError
-from warehouse_runtime import secret_key
+from loyalty_airflow.pages import runs, stock_picture, warehouse
+from loyalty_airflow.pages.access import User, can_launch, can_read, demand
+from loyalty_airflow.pages.forms import read_fields
+from loyalty_airflow.pages.pages import base_of, render
+from loyalty_airflow.runtime import secret_key
 
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from sqlalchemy import Connection
 
     from include.gift_cards.pools import CardCounts
     from include.promo_codes.stock import PromoPool
+    from loyalty_airflow.airflow_internals import BaseUser
 
 router = APIRouter(prefix="/pools")
 
@@ -207,7 +207,7 @@ def show_pool_again(request: Request, user: User, pool: str) -> RedirectResponse
 
 
 @router.post("/generate", response_class=HTMLResponse)
-async def generate(request: Request, user: User, pool: str) -> HTMLResponse:
+async def generate(request: Request, user: User, pool: str) -> Response:
     """Start `generate_promo_codes` with what its own form asks for (PG-01), unless it would be refused (PG-02)."""
     await run_in_threadpool(demand, user, "read", PROMO_POOLS)
     await run_in_threadpool(demand, user, "launch", GENERATE)
@@ -216,28 +216,29 @@ async def generate(request: Request, user: User, pool: str) -> HTMLResponse:
 
 
 @router.post("/launch", response_class=HTMLResponse)
-async def launch(request: Request, user: User, pool: str) -> HTMLResponse:
+async def launch(request: Request, user: User, pool: str) -> Response:
     """Launch a draft (PP-01): an import of one row, in the user's name."""
     await run_in_threadpool(demand, user, "launch", PROMO_POOLS)
     fields = await read_fields(request, user)
     return await run_in_threadpool(_launch, request, user, pool, fields)
 
 
-def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> HTMLResponse:
+def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> Response:
     run_id = f"pages__{runs.check_token(fields.get('token', ''))}"
     given = {name: fields.get(name, "") for name in ("quantity", "format", "auto_generate")}  # as the DAG's own form
     with warehouse.reading() as connection:
         found = _find_promo_pool(connection, pool)
         try:
+            format_name, quantity = _read_format(given["format"]), _read_quantity(given["quantity"])
             conf = {
                 "pool": found.system_id,
-                "format": _read_format(given["format"]),
-                "quantity": _read_quantity(given["quantity"]),
+                "format": format_name,
+                "quantity": quantity,
                 "auto_generate": _read_auto_generate(given["auto_generate"]),
             }
             if runs.find_state(GENERATE, run_id) is None:  # else it has been judged already
                 refusal = generation.foresee_refusal(
-                    connection, pool=found.system_id, quantity=conf["quantity"], format_name=conf["format"],
+                    connection, pool=found.system_id, quantity=quantity, format_name=format_name,
                     key=secret_key("code_key"), most=warehouse.runtime().project.max_generation,
                 )  # fmt: skip
                 if refusal is not None:
@@ -251,7 +252,7 @@ def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str
     return _to_pool(request, found, run_id)
 
 
-def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> HTMLResponse:
+def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> Response:
     token = runs.check_token(fields.get("token", ""))
     description = fields.get("description", "").replace("\r\n", "\n").strip()
     runtime = warehouse.runtime()
@@ -419,7 +420,7 @@ def _read_auto_generate(text: str) -> bool | None:
     return AUTO_GENERATE[text]
 
 
-def _to_pool(request: Request, pool: PromoPool, run_id: str) -> Any:
+def _to_pool(request: Request, pool: PromoPool, run_id: str) -> Response:
     """Send the browser to the pool's page, which follows the run; to reload that page sends no form again."""
     base = f"{request.scope.get('root_path', '')}".rstrip("/")
     url = pool_url(PROMO_PATH, pool.system_id)

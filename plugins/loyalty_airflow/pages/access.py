@@ -13,17 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
-from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
-from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.models import DagModel
 from fastapi import HTTPException, Request, status
 
 from include.import_types import IMPORT_TYPES
 from include.ledger.jobs import UNKNOWN_TYPE
+from loyalty_airflow.airflow_internals import is_allowed, user_dependency
 
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+    from loyalty_airflow.airflow_internals import BaseUser
 
 __all__ = [
     "User",
@@ -37,7 +34,10 @@ __all__ = [
     "refuse_other_sites",
 ]
 
-User = GetUserDep
+if TYPE_CHECKING:
+    User = BaseUser
+else:
+    User = user_dependency()
 """Annotation of a route's user; without one the route answers 401."""
 PICK_UP = "pick_up_files"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -50,14 +50,12 @@ def dag_of(import_type: str) -> str:
 
 def can_read(user: BaseUser, dag_id: str) -> bool:
     """Tell whether a user may look at what a DAG has done."""
-    return get_auth_manager().is_authorized_dag(method="GET", details=_details(dag_id), user=user)
+    return is_allowed(user, "GET", dag_id)
 
 
 def can_launch(user: BaseUser, dag_id: str) -> bool:
     """Tell whether a user may start a run of a DAG."""
-    return can_read(user, dag_id) and get_auth_manager().is_authorized_dag(
-        method="POST", access_entity=DagAccessEntity.RUN, details=_details(dag_id), user=user
-    )
+    return can_read(user, dag_id) and is_allowed(user, "POST", dag_id, "RUN")
 
 
 def can_see_rows(user: BaseUser, dag_id: str) -> bool:
@@ -69,9 +67,7 @@ def can_see_rows(user: BaseUser, dag_id: str) -> bool:
 
 def can_answer(user: BaseUser, dag_id: str) -> bool:
     """Tell whether a user may answer what a DAG asks people, as Airflow's own form demands it."""
-    return get_auth_manager().is_authorized_dag(
-        method="PUT", access_entity=DagAccessEntity.HITL_DETAIL, details=_details(dag_id), user=user
-    )
+    return is_allowed(user, "PUT", dag_id, "HITL_DETAIL")
 
 
 def can_see_unknown(user: BaseUser) -> bool:
@@ -127,7 +123,3 @@ def refuse_nul(request: Request) -> None:
     """
     if "\0" in unquote(f"{request.url.path}?{request.url.query}"):
         raise HTTPException(status.HTTP_422_UNPROCESSABLE_CONTENT, "The address holds a character that nothing has.")
-
-
-def _details(dag_id: str) -> DagDetails:
-    return DagDetails(id=dag_id, team_name=DagModel.get_team_name(dag_id))

@@ -6,7 +6,6 @@ lost answer, starts one run.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 from collections.abc import Callable, Mapping
@@ -15,19 +14,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from airflow.api_fastapi.core_api.datamodels.dag_run import TriggerDAGRunPostBody
-from airflow.api_fastapi.core_api.routes.public.dag_run import trigger_dag_run
-from airflow.models import DagModel, DagRun, Log
-from airflow.models.dagbag import DBDagBag
-from airflow.utils.session import create_session
 from fastapi import HTTPException, status
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from loyalty_airflow import airflow_internals
+from loyalty_airflow.airflow_internals import database_session
+
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from fastapi import Request
     from sqlalchemy.orm import Session
+
+    from loyalty_airflow.airflow_internals import BaseUser
 
 _TOKEN = re.compile("[0-9a-f]{16}")
 ENDED = ("success", "failed")
@@ -82,14 +79,13 @@ def start_run(
     Raises:
         RunRefused: no such DAG, parameters that its form refuses, or the id is that of a run with other parameters.
     """
-    # Airflow's home page counts failures by runs that have a logical date; its own form gives the time as well.
-    body = TriggerDAGRunPostBody(dag_run_id=run_id, logical_date=datetime.now(UTC), conf=dict(conf))
-    with create_session(scoped=False) as session:
+    with database_session() as session:
         if _is_started(session, dag_id, run_id, conf):
             return False
         try:
-            trigger_dag_run(dag_id=dag_id, body=body, dag_bag=DBDagBag(), user=user, session=session, request=request)
-            session.flush()  # another call with the same id waits here until this one has committed
+            # Airflow's home page counts failures by runs that have a logical date; its own form gives the time as well.
+            now = datetime.now(UTC)
+            airflow_internals.start_run_as(session, request, user, dag_id, run_id, logical_date=now, conf=conf)
         except IntegrityError:
             session.rollback()
             if _is_started(session, dag_id, run_id, conf):
@@ -98,7 +94,6 @@ def start_run(
         except HTTPException as error:
             session.rollback()
             raise RunRefused(str(error.detail)) from None
-        _log_action(session, request, user, dag_id, run_id, conf)
         try:
             if prepare is not None:
                 prepare()
@@ -110,8 +105,8 @@ def start_run(
 
 def is_paused(dag_id: str) -> bool:
     """Tell whether runs of a DAG wait because somebody has paused it."""
-    with create_session(scoped=False) as session:
-        return bool(session.scalar(select(DagModel.is_paused).where(DagModel.dag_id == dag_id)))
+    with database_session() as session:
+        return airflow_internals.is_paused(session, dag_id)
 
 
 def run_path(dag_id: str, run_id: str) -> str:
@@ -151,32 +146,14 @@ def find_run(dag_id: str, run_id: str) -> Run | None:
 
 def find_state(dag_id: str, run_id: str) -> str | None:
     """Return the state of a run, None when there is none."""
-    with create_session(scoped=False) as session:
-        state = session.scalar(select(DagRun.state).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-        return None if state is None else str(state)
+    with database_session() as session:
+        return airflow_internals.run_state(session, dag_id, run_id)
 
 
 def _is_started(session: Session, dag_id: str, run_id: str, conf: Mapping[str, Any]) -> bool:
-    found = session.execute(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)).one_or_none()
-    if found is None:
+    started_with = airflow_internals.run_conf(session, dag_id, run_id)
+    if started_with is None:
         return False
-    if found.conf != dict(conf):
+    if started_with[0] != dict(conf):
         raise RunRefused("This form has been sent before, with other values. Load the page anew to send these.")
     return True
-
-
-def _log_action(
-    session: Session, request: Request, user: BaseUser, dag_id: str, run_id: str, conf: Mapping[str, Any]
-) -> None:
-    """Write the audit log as Airflow's route does, which leaves it to a dependency of its own."""
-    session.add(
-        Log(
-            event=trigger_dag_run.__name__,
-            task_instance=None,
-            owner=user.get_name(),
-            owner_display_name=user.get_name(),
-            extra=json.dumps({"method": request.method, "conf": dict(conf)}),
-            dag_id=dag_id,
-            run_id=run_id,
-        )
-    )

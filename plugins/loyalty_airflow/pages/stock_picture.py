@@ -138,5 +138,5 @@ def _round_up(value: int) -> int:
     """Return the next number whose first digit alone is not zero, or half of such."""
     if value <= 10:
         return 10
-    step = 10 ** (len(str(value)) - 1) // 2
+    step: int = 10 ** (len(str(value)) - 1) // 2
     return ceil(value / step) * step

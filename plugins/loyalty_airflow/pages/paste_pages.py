@@ -11,20 +11,20 @@ from fastapi import APIRouter, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from imports_ui import warehouse
-from imports_ui.access import User, can_launch, dag_of, demand
-from imports_ui.forms import read_fields
-from imports_ui.pages import render
-from imports_ui.upload_pages import LONGEST_POOL, suggestions, to_upload, told_of
 from include import import_types
 from include.arrivals import uploads
 from include.errors import ConfigurationError, FileRefused
 from include.settings.given import GivenSettings
 from include.settings.layers import resolve
 from include.storage.locations import StorageError
+from loyalty_airflow.pages import warehouse
+from loyalty_airflow.pages.access import User, can_launch, dag_of, demand
+from loyalty_airflow.pages.forms import read_fields
+from loyalty_airflow.pages.pages import render
+from loyalty_airflow.pages.upload_pages import LONGEST_POOL, suggestions, to_upload, told_of
 
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
+    from loyalty_airflow.airflow_internals import BaseUser
 
 router = APIRouter()
 

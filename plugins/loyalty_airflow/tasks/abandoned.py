@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from airflow.sdk import DagRunState, get_current_context
 
-from withheld_errors import describe
+from loyalty_airflow.withheld_errors import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -17,12 +17,6 @@ from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 
-from imports_ui import warehouse
-from imports_ui.access import User, can_launch, dag_of, demand
-from imports_ui.forms import read_fields, read_file, with_prefix
-from imports_ui.job_pages import JobId, find_job
-from imports_ui.pages import base_of, render
-from imports_ui.runs import Run, RunRefused, find_run, start_run
 from include import import_types
 from include.arrivals import uploads
 from include.declaration.import_type import ImportType
@@ -32,14 +26,19 @@ from include.promo_codes.upload_pools import list_upload_pools
 from include.settings.form import form_settings
 from include.storage.locations import StorageError
 from include.warehouse.transactions import values_hidden
+from loyalty_airflow.pages import warehouse
+from loyalty_airflow.pages.access import User, can_launch, dag_of, demand
+from loyalty_airflow.pages.forms import read_fields, read_file, with_prefix
+from loyalty_airflow.pages.job_pages import JobId, find_job
+from loyalty_airflow.pages.pages import base_of, render
+from loyalty_airflow.pages.runs import Run, RunRefused, find_run, start_run
 
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
-
     from include.arrivals.uploads import Upload
     from include.ledger.jobs import Job, JobResult
     from include.review.upload_preview import UploadPreview
     from include.runtime import Runtime
+    from loyalty_airflow.airflow_internals import BaseUser
 
 router = APIRouter()
 

@@ -13,12 +13,13 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import time_limits
-from airflow.sdk import DagRunState, task
-from airflow.sdk.exceptions import AirflowRuntimeError
+from airflow.sdk import DagRunState
+from airflow.sdk.exceptions import AirflowException
 
-from import_tasks import LISTED_VERSION
-from withheld_errors import describe, withhold_values
+from loyalty_airflow import airflow_internals, time_limits
+from loyalty_airflow.tasks.importing import LISTED_VERSION
+from loyalty_airflow.tasks.stage import stage_task
+from loyalty_airflow.withheld_errors import describe
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 STEM_LENGTH = 100
 NOTE_LENGTH = 1000
 ENDED = (DagRunState.SUCCESS, DagRunState.FAILED)
-GOING_ON = [DagRunState.QUEUED, DagRunState.RUNNING]
+GOING_ON: list[str] = [DagRunState.QUEUED, DagRunState.RUNNING]
 RUNS_ASKED_ABOUT = 200
 NOTICED_KEY = "noticed"
 """Of the XCom with what can't be imported, a line each; `run_notes` puts it into the run's note."""
@@ -68,11 +69,11 @@ def make_run_id(arrival: Arrival, number: int) -> str:
 
 def pause_before(number: int) -> timedelta:
     """Return how long a file rests between the end of its last run and its n-th arrival, so that a fault is no loop."""
-    return min(FIRST_PAUSE * 2 ** min(number - 2, 10), LONGEST_PAUSE)
+    pause: timedelta = FIRST_PAUSE * 2 ** min(number - 2, 10)
+    return min(pause, LONGEST_PAUSE)
 
 
-@task(task_id="start_imports", execution_timeout=time_limits.START_IMPORTS)
-@withhold_values
+@stage_task(task_id="start_imports", execution_timeout=time_limits.START_IMPORTS)
 def start_imports() -> dict[str, int]:
     """List the landing folders, refuse what no type can import, start a run for each other file that is ready.
 
@@ -85,10 +86,9 @@ def start_imports() -> dict[str, int]:
     Raises:
         PickUpError: a file could not be started or refused; the other files were dealt with first.
     """
-    from abandoned_jobs import close_abandoned
-
     from include.arrivals import landing
-    from warehouse_runtime import open_runtime
+    from loyalty_airflow.runtime import open_runtime
+    from loyalty_airflow.tasks.abandoned import close_abandoned
 
     counts = {"started": 0, "refused": 0, "waiting": 0, "unusable": 0}
     failures = []
@@ -157,7 +157,7 @@ def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> Sequence[U
 
     from include.arrivals import landing
     from include.arrivals.listing import IGNORED
-    from notifications import UnusableNotifier
+    from loyalty_airflow.notifications import UnusableNotifier
 
     fresh = landing.record_unusable(runtime, entries)
     for entry in fresh[:MOST_LOGGED]:
@@ -193,10 +193,10 @@ def refuse(runtime: Runtime, arrival: Arrival) -> str:
     """Refuse a file that belongs to no import type, tell the subscribers (X-01), and return what was wrong."""
     from airflow.sdk import get_current_context
 
-    from import_tasks import digest
     from include.arrivals import landing
     from include.stages import reporting
-    from notifications import ImportNotifier
+    from loyalty_airflow.notifications import ImportNotifier
+    from loyalty_airflow.tasks.importing import digest
 
     job_id = landing.refuse_arrival(
         runtime, arrival, run_key=f"pick_up_files/{make_run_id(arrival, 1)}", launched_by=f"file drop {arrival.url}"
@@ -261,31 +261,20 @@ def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
 
 
 def trigger(target: str, run_id: str, arrival: Arrival) -> bool:
-    """Create the DAG run that imports a file; return False when it exists already.
-
-    What TriggerDagRunOperator asks of the supervisor, in 3.3.2 only reachable by ending the task with an exception.
-    """
-    from airflow.sdk.exceptions import ErrorType
-    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
+    """Create the DAG run that imports a file; return False when it exists already."""
     for _ in range(TRIES):
-        answer = SUPERVISOR_COMMS.send(
-            TriggerDagRun(
-                dag_id=target,
-                run_id=run_id,
-                logical_date=logical_date(),
-                conf={"file": arrival.url, LISTED_VERSION: arrival.version},
-                note=arrival.file_name[:NOTE_LENGTH],
-            )
+        is_created = airflow_internals.create_run(
+            target,
+            run_id,
+            logical_date=logical_date(),
+            conf={"file": arrival.url, LISTED_VERSION: arrival.version},
+            note=arrival.file_name[:NOTE_LENGTH],
         )
-        if not isinstance(answer, ErrorResponse):
+        if is_created:
             return True
-        if answer.error is not ErrorType.DAGRUN_ALREADY_EXISTS:
-            break
         if has_run(target, run_id):
             return False
-    raise AirflowRuntimeError(answer)
+    raise AirflowException(f"Airflow could not create the run {run_id} of {target}: its logical dates are taken")
 
 
 def logical_date() -> datetime:
@@ -305,9 +294,4 @@ def has_run(target: str, run_id: str) -> bool:
 
 def find_run(target: str, run_id: str) -> Any:
     """Return a DAG run with `state` and `end_date`, or None when there is none."""
-    from airflow.sdk.execution_time.comms import GetDagRun
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-    if not has_run(target, run_id):
-        return None
-    return SUPERVISOR_COMMS.send(GetDagRun(dag_id=target, run_id=run_id))
+    return airflow_internals.find_run(target, run_id) if has_run(target, run_id) else None

@@ -136,7 +136,7 @@ def mail_subscribers(mail: Mail) -> bool:
         smtplib.SMTPException, OSError: the mail server doesn't answer, or takes the mail for none of them.
     """
     from include.project.loader import load_project
-    from warehouse_runtime import find_connection
+    from loyalty_airflow.runtime import find_connection
 
     if find_connection(SMTP_CONNECTION) is None:
         log.info("No mail is sent: the Connection %s is not defined", SMTP_CONNECTION)

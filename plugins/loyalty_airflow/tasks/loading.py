@@ -12,14 +12,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
-from job_of_run import resume
-from mapping_review import LOAD_QUESTION, ReviewMapping
 
-import import_lineage
-import import_metrics
 from include import import_types
-from warehouse_runtime import open_runtime
-from withheld_errors import withhold_values
+from loyalty_airflow import lineage
+from loyalty_airflow.job_of_run import resume
+from loyalty_airflow.runtime import open_runtime
+from loyalty_airflow.tasks.review import LOAD_QUESTION, ReviewMapping
+from loyalty_airflow.tasks.stage import task_body
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -45,8 +44,7 @@ class LoadRows(ReviewMapping):
         self.job_id = job_id
         self.chunks = chunks
 
-    @withhold_values
-    @import_metrics.timed
+    @task_body
     def execute(self, context: Context) -> dict[str, Any]:
         """Load, unless a person must be asked first."""
         from include.errors import ReviewNeeded
@@ -67,8 +65,7 @@ class LoadRows(ReviewMapping):
             self._ask(context, runtime, step)
             return self._go_on_loading(context, runtime, step)
 
-    @withhold_values
-    @import_metrics.timed
+    @task_body
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take the answer, or the end of the time limit, and load if that is what it says."""
         with open_runtime() as runtime:
@@ -93,7 +90,7 @@ class LoadRows(ReviewMapping):
             context["ti"].xcom_push(key="dry_run", value=counts)
             raise AirflowSkipException(f"Dry run, rolled back; a launch for real would give {counts}")
         tables = import_types.get(job.import_type).targets
-        import_lineage.tell_load(context["ti"], job.source_url, runtime.engine.url, tables)
+        lineage.tell_load(context["ti"], job.source_url, runtime.engine.url, tables)
         for asset in context["ti"].task.outlets:
             context["outlet_events"][asset].extra = {"job_id": self.job_id, **counts}
         return counts

@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 from airflow.listeners import hookimpl
 
 from include.ledger.outcomes import in_words
+from loyalty_airflow import airflow_internals
+from loyalty_airflow.airflow_internals import results_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from airflow.models.dagrun import DagRun
-    from airflow.models.hitl import HITLDetail
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
+
+    from loyalty_airflow.airflow_internals import DagRun, HITLDetail
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +47,7 @@ def watch_questions(argv: Sequence[str]) -> None:
     """Note the reviews that begin, if the process of this command line is an API server: it alone stores forms."""
     if list(argv[1:2]) != ["api-server"]:
         return
-    from airflow.models.hitl import HITLDetail
-    from sqlalchemy import event
-
-    if not event.contains(HITLDetail, "after_insert", on_question):
-        event.listen(HITLDetail, "after_insert", on_question)
+    airflow_internals.watch_forms(on_question)
 
 
 def on_question(_: Any, connection: Connection, form: HITLDetail) -> None:
@@ -66,16 +64,9 @@ def on_question(_: Any, connection: Connection, form: HITLDetail) -> None:
 
 def note_question(session: Session, task_instance_id: UUID) -> None:
     """Set the note of a task's run to file and "awaits review", unless a person has written one."""
-    from airflow.models.dagrun import DagRun
-    from airflow.models.taskinstance import TaskInstance
-    from mapping_review import asking_tasks
-    from sqlalchemy import select
+    from loyalty_airflow.tasks.review import asking_tasks
 
-    dag_run = session.scalar(
-        select(DagRun)
-        .join(TaskInstance, (TaskInstance.dag_id == DagRun.dag_id) & (TaskInstance.run_id == DagRun.run_id))
-        .where(TaskInstance.id == task_instance_id, TaskInstance.task_id.in_(asking_tasks()))
-    )
+    dag_run = airflow_internals.run_of_task(session, task_instance_id, asking_tasks())
     if dag_run is None:
         return
     file = str((dag_run.conf or {}).get("file", "")).rpartition("/")[2]
@@ -85,79 +76,47 @@ def note_question(session: Session, task_instance_id: UUID) -> None:
 
 def write_note(dag_run: DagRun) -> None:
     """Set the note to file or pool, state and counts, unless a person has written one."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import select
-    from sqlalchemy.orm import object_session
+    from loyalty_airflow.notifications import RESULT_KEY
 
-    from notifications import RESULT_KEY
-
-    session = object_session(dag_run)
-    if session is not None and dag_run.dag_id == TOP_UP:
-        note_top_ups(dag_run, session)
+    if dag_run.dag_id == TOP_UP:
+        note_top_ups(dag_run)
         return
-    if session is not None and dag_run.dag_id == PICK_UP:
-        note_pick_up(dag_run, session)
+    if dag_run.dag_id == PICK_UP:
+        note_pick_up(dag_run)
         return
     task_id = telling_task(dag_run.dag_id)
-    if session is None or task_id is None:
-        return
-    found = session.scalar(
-        select(XComModel).where(
-            XComModel.dag_id == dag_run.dag_id,
-            XComModel.run_id == dag_run.run_id,
-            XComModel.task_id == task_id,
-            XComModel.key == RESULT_KEY,
-        )
-    )
-    if found is None:
-        return
-    result = XComModel.deserialize_value(found)
-    if not dag_run.note or dag_run.note.startswith(result.get("file") or result["pool"]):
-        dag_run.note = outcome(result) if "file" in result else outcome_of_generation(result)
+    for result in results_of(dag_run, RESULT_KEY, task_id) if task_id else ():
+        if not dag_run.note or dag_run.note.startswith(result.get("file") or result["pool"]):
+            dag_run.note = outcome(result) if "file" in result else outcome_of_generation(result)
 
 
 def telling_task(dag_id: str) -> str | None:
     """Return the task whose XCom has the outcome of a run; None for DAGs that have none."""
-    from generation_tasks import GENERATING_TASK
-    from notifications import CLOSING_TASK
+    from loyalty_airflow.notifications import CLOSING_TASK
+    from loyalty_airflow.tasks.generation import GENERATING_TASK
 
     if dag_id == "generate_promo_codes":
         return GENERATING_TASK
     return CLOSING_TASK if dag_id.startswith("import_") else None
 
 
-def note_top_ups(dag_run: DagRun, session: Session) -> None:
+def note_top_ups(dag_run: DagRun) -> None:
     """Set the note to what each pool got and why, unless a person has written one. Source: TU-04."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import select
+    from loyalty_airflow.tasks.top_up import POOL_TASK
 
-    from top_up_tasks import POOL_TASK
-
-    found = session.scalars(
-        select(XComModel)
-        .where(XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.task_id == POOL_TASK)
-        .where(XComModel.key == "return_value")
-        .order_by(XComModel.map_index)
-    )
-    results = [XComModel.deserialize_value(each) for each in found]
-    told = "\n".join(filter(None, map(outcome_of_top_up, results)))[:NOTE_LENGTH]
-    if told and (not dag_run.note or dag_run.note.startswith(tuple(f"{result['pool']}: " for result in results))):
-        dag_run.note = told
+    results = results_of(dag_run, "return_value", POOL_TASK)
+    text = "\n".join(filter(None, map(outcome_of_top_up, results)))[:NOTE_LENGTH]
+    if text and (not dag_run.note or dag_run.note.startswith(tuple(f"{result['pool']}: " for result in results))):
+        dag_run.note = text
 
 
-def note_pick_up(dag_run: DagRun, session: Session) -> None:
+def note_pick_up(dag_run: DagRun) -> None:
     """Set the note to what can't be imported of the landing area, unless a person has written one. Source: X-01."""
-    from airflow.models.xcom import XComModel
-    from sqlalchemy import select
+    from loyalty_airflow.tasks.pick_up import NOTICED_KEY
 
-    from pick_up_tasks import NOTICED_KEY
-
-    query = select(XComModel).where(
-        XComModel.dag_id == dag_run.dag_id, XComModel.run_id == dag_run.run_id, XComModel.key == NOTICED_KEY
-    )
-    noticed = session.scalar(query)
-    if noticed is not None and not dag_run.note:
-        dag_run.note = "\n".join(XComModel.deserialize_value(noticed))[:NOTE_LENGTH]
+    for noticed in results_of(dag_run, NOTICED_KEY):
+        if not dag_run.note:
+            dag_run.note = "\n".join(noticed)[:NOTE_LENGTH]
 
 
 def outcome_of_top_up(result: dict[str, Any]) -> str:

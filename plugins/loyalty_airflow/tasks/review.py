@@ -12,18 +12,16 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import time_limits
 from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.providers.standard.triggers.hitl import HITLTrigger
 from airflow.sdk import Param, TriggerRule
-from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
-from job_of_run import find_job, resume
 
-import import_metrics
-from notifications import ReviewNotifier
-from warehouse_runtime import open_runtime
-from withheld_errors import withhold_values
+from loyalty_airflow import airflow_internals, time_limits
+from loyalty_airflow.job_of_run import find_job, resume
+from loyalty_airflow.notifications import ReviewNotifier
+from loyalty_airflow.runtime import open_runtime
+from loyalty_airflow.tasks.stage import task_body
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -38,7 +36,7 @@ QUESTIONS = 3
 """As in `include.review.review`, which is too heavy to be read at parse; a test compares."""
 LOADING_TASK = "load_rows"
 LOAD_QUESTION = 4
-"""Number of the question that the loading task puts itself (see `loading_task`)."""
+"""Number of the question that the loading task puts itself (see `loading`)."""
 LAUNCH, REJECT = "Launch", "Reject"
 SHORTEST_WAIT = timedelta(seconds=1)
 
@@ -51,18 +49,6 @@ def question_tasks() -> list[str]:
 def asking_tasks() -> list[str]:
     """Return the names of the tasks that may ask, by the number of their question."""
     return [*question_tasks(), LOADING_TASK]
-
-
-def skip_tasks(names: Sequence[str]) -> None:
-    """Set tasks of this run to skipped before they would start.
-
-    What `SkipMixin` asks of the supervisor; in 3.3.2 it can do so only by ending the task with an exception.
-    """
-    from airflow.sdk.execution_time.comms import SkipDownstreamTasks
-    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-    if names:
-        SUPERVISOR_COMMS.send(SkipDownstreamTasks(tasks=list(names)))
 
 
 class ReviewMapping(HITLOperator):
@@ -89,8 +75,7 @@ class ReviewMapping(HITLOperator):
         self.execution_timeout = time_limits.LOAD_ROWS
         self.number = number
 
-    @withhold_values
-    @import_metrics.timed
+    @task_body
     def execute(self, context: Context) -> dict[str, Any]:
         """Put the question, unless there is nothing to ask or it has been put already; then wait."""
         from include.review import review
@@ -104,8 +89,7 @@ class ReviewMapping(HITLOperator):
             self._ask(context, runtime, step)
         return self._go_on(step, is_answered=False)
 
-    @withhold_values
-    @import_metrics.timed
+    @task_body
     def execute_complete(self, context: Context, event: Mapping[str, Any]) -> dict[str, Any]:
         """Take the answer, or the end of the time limit."""
         with open_runtime() as runtime:
@@ -151,10 +135,8 @@ class ReviewMapping(HITLOperator):
 
     def _put(self, context: Context, question: Question) -> None:
         """Write the form to Airflow."""
-        from airflow.sdk.execution_time.hitl import upsert_hitl_detail
-
         form = question.form
-        self.params = ParamsDict(
+        self.params = airflow_internals.form_of(
             {
                 choice.field: Param(
                     choice.selected,
@@ -166,8 +148,8 @@ class ReviewMapping(HITLOperator):
                 for choice in form.choices
             }
         )
-        upsert_hitl_detail(
-            ti_id=context["ti"].id,
+        airflow_internals.store_form(
+            context["ti"].id,
             options=self.options,
             subject=form.subject,
             body=form.body,
@@ -196,7 +178,7 @@ class ReviewMapping(HITLOperator):
 
         if step.turn is not Turn.PASS:
             later = question_tasks()[self.number :]
-            skip_tasks([*later, LOADING_TASK] if step.turn is Turn.STOP else later)
+            airflow_internals.skip_tasks([*later, LOADING_TASK] if step.turn is Turn.STOP else later)
             if not is_answered:
                 _skip(step.turn is Turn.LOAD)
         return {"question": self.number, "next": str(step.turn)}

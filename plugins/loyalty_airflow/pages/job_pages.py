@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request, Response, status
 from fastapi.responses import HTMLResponse
-from mapping_review import asking_tasks
 
-from imports_ui import downloads, warehouse
-from imports_ui.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, dag_of, demand
-from imports_ui.jobs_pages import NO_TYPE
-from imports_ui.pages import HEADERS, base_of, render
-from imports_ui.runs import run_path
 from include import import_types
 from include.ledger import history, jobs
 from include.ledger.jobs import UNKNOWN_TYPE, Job
 from include.ledger.outcomes import summarise
+from loyalty_airflow.pages import downloads, warehouse
+from loyalty_airflow.pages.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, dag_of, demand
+from loyalty_airflow.pages.jobs_pages import NO_TYPE
+from loyalty_airflow.pages.pages import HEADERS, base_of, render
+from loyalty_airflow.pages.runs import run_path
+from loyalty_airflow.tasks.review import asking_tasks
 
 if TYPE_CHECKING:
-    from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from sqlalchemy import Connection
 
     from include.ledger.history import JobDetails, Rejected
     from include.runtime import Runtime
     from include.storage.locations import Location
+    from loyalty_airflow.airflow_internals import BaseUser
 
 router = APIRouter()
 
@@ -138,7 +138,9 @@ def list_rejects(
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
         told = _details(connection, user, job_id)
-        lines = next((each["first_lines"] for each in told.rules if each["rule"] == rule), []) if rule else None
+        lines: list[int] | None = (
+            next((each["first_lines"] for each in told.rules if each["rule"] == rule), []) if rule else None
+        )
         page = history.page_of_rejects(connection, job_id, after=after, lines=lines)
         rules = _rules(runtime, connection, told.job)
     sentences = _sentences(runtime, told.job, rules)

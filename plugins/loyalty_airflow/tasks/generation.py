@@ -6,16 +6,15 @@ A generation is keyed by its run: clearing a task, or a worker dying, never adds
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import time_limits
-from airflow.sdk import Asset, Param, get_current_context, task
+from airflow.sdk import Asset, Param, get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-import import_metrics
-from notifications import RESULT_KEY
-from warehouse_runtime import open_runtime
-from withheld_errors import withhold_values
+from loyalty_airflow import metrics, time_limits
+from loyalty_airflow.notifications import RESULT_KEY
+from loyalty_airflow.runtime import open_runtime
+from loyalty_airflow.tasks.stage import stage_task
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -62,11 +61,11 @@ def form() -> dict[str, Param]:
 
 def generate_codes() -> None:
     """Lay out the tasks."""
-    generate(open_generation())
+    generation_id: Any = open_generation()  # at parse, what stands for the task's result
+    generate(generation_id)
 
 
-@task
-@withhold_values
+@stage_task()
 def open_generation() -> int:
     """Write the generation into the pool's history, awaiting execution."""
     from include.promo_codes import generation
@@ -90,9 +89,7 @@ def open_generation() -> int:
     return number
 
 
-@task(outlets=[CODES], execution_timeout=time_limits.GENERATE)
-@withhold_values
-@import_metrics.timed
+@stage_task(outlets=[CODES], execution_timeout=time_limits.GENERATE)
 def generate(generation_id: int) -> dict[str, int | None]:
     """Add the codes and save the pool's settings in one transaction; fail when it is refused, with the reason."""
     from include.promo_codes import generation
@@ -103,7 +100,7 @@ def generate(generation_id: int) -> dict[str, int | None]:
     context["ti"].xcom_push(key=RESULT_KEY, value=result)
     if result["refusal"]:
         raise AirflowFailException(f"Refused ({result['refusal']['rule']}): {result['refusal']['message']}")
-    import_metrics.count_codes(context["ti"].dag_id, result["added"])
+    metrics.count_codes(context["ti"].dag_id, result["added"])
     counts = {name: result[name] for name in ("requested", "generated", "added")}
     context["outlet_events"][CODES].extra = {"generation": generation_id, "pool": result["pool"], **counts}
     return counts

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import time_limits
-from airflow.sdk import task
-
-from warehouse_runtime import open_runtime
-from withheld_errors import withhold_values
+from loyalty_airflow import time_limits
+from loyalty_airflow.runtime import open_runtime
+from loyalty_airflow.tasks.stage import stage_task
 
 
-@task(execution_timeout=time_limits.DELETE_FILES)
-@withhold_values
+@stage_task(execution_timeout=time_limits.DELETE_FILES)
 def delete_expired() -> dict[str, int]:
     """Delete files and staging tables past `retention_days`; return how many jobs lost theirs, by type."""
     from include.stages import reporting
@@ -21,8 +18,7 @@ def delete_expired() -> dict[str, int]:
         return reporting.delete_expired(runtime, datetime.now(UTC))
 
 
-@task(execution_timeout=time_limits.DELETE_FILES)
-@withhold_values
+@stage_task(execution_timeout=time_limits.DELETE_FILES)
 def delete_uploads() -> dict[str, int]:
     """Delete uploads that nobody launched within a day, and launched ones that are taken; return how many, by type."""
     from include.arrivals import uploads

@@ -9,13 +9,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from include.errors import ConfigurationError
-from warehouse_runtime import (
-    KEY_CONNECTIONS,
-    LOCATIONS,
+from loyalty_airflow.runtime import (
     PAGES_CONNECTION,
     WAREHOUSE_CONNECTION,
-    location,
-    secret_key,
+    make_runtime,
     warehouse_url,
 )
 
@@ -76,12 +73,4 @@ def reading() -> Iterator[Connection]:
 
 def runtime() -> Runtime:
     """Return what the stages of an import need, on the pages' own connections."""
-    from include.import_types import IMPORT_TYPES
-    from include.runtime import Runtime
-
-    return Runtime(
-        engine=engine(),
-        **{name: location(name) for name in LOCATIONS},
-        **{name: secret_key(name) for name in KEY_CONNECTIONS},
-        import_types=IMPORT_TYPES,
-    )
+    return make_runtime(engine())
