@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -203,13 +202,27 @@ def test_airflow_loads_one_file_of_plugins_as_a_plugin():
     assert [Path(path).name for path in found if path.endswith(".py")] == ["loyalty_plugin.py"]
 
 
-def test_names_of_plugin_files_are_unique_and_hide_no_other_module():
-    """Airflow imports files of `plugins/` under their bare stem."""
-    stems = Counter(path.stem for path in PLUGINS.rglob("*.py") if path.stem != "__init__")
-    assert max(stems.values()) == 1
+def test_the_top_level_names_of_plugins_hide_no_other_module():
+    """Airflow puts `plugins/` on the path: the package and the names of before are imported as they are."""
+    stems = {path.stem for path in PLUGINS.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert stems == {"loyalty_airflow", "loyalty_plugin", "chunk_priority", "landing_trigger", "stock_trigger"}
     folders = {path.name for path in (PROJECT, *map(Path, sys.path)) if path != PLUGINS and path.is_dir()}
     others = {path.stem for entry in sys.path if entry and Path(entry) != PLUGINS for path in Path(entry).glob("*.py")}
-    assert set(stems) & (others | set(sys.stdlib_module_names) | folders) == set()
+    assert stems & (others | set(sys.stdlib_module_names) | folders) == set()
+
+
+def test_class_paths_that_airflows_database_holds_of_earlier_versions_are_still_importable():
+    import landing_trigger
+    import stock_trigger
+    from airflow.task.priority_strategy import validate_and_load_priority_weight_strategy
+
+    from loyalty_airflow import chunk_priority
+    from loyalty_airflow.triggers.landing import LandingTrigger
+    from loyalty_airflow.triggers.stock import StockTrigger
+
+    assert (landing_trigger.LandingTrigger, stock_trigger.StockTrigger) == (LandingTrigger, StockTrigger)
+    strategy = validate_and_load_priority_weight_strategy("chunk_priority.LaterChunksWait")
+    assert isinstance(strategy, chunk_priority.LaterChunksWait)
 
 
 def test_the_listener_of_notes_is_registered():
