@@ -351,7 +351,7 @@ def _preview(parsed: argparse.Namespace) -> int:
 
 
 def _template(parsed: argparse.Namespace) -> int:
-    print((ROOT / "include" / "templates" / f"{parsed.type}.csv").read_text(encoding="utf-8"), end="")
+    print(IMPORT_TYPES.of(parsed.type).template, end="")
     return DONE
 
 

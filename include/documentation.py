@@ -92,7 +92,7 @@ def _format(import_type: ImportType) -> str:
     ]
     rows += [
         ("from `project.yaml`", f"`{name}`", "", "", values, description)
-        for name, values, description in import_type.dynamic_headers
+        for name, values, description in (import_type.dynamic.headers if import_type.dynamic else ())
     ]
     header = ("field", "label", "other headers", "column required", "values", "")
     return f"\n#### {import_type.label} (`{import_type.name}`)\n\n{_table(header, rows)}"
@@ -121,8 +121,8 @@ def _rules(import_type: ImportType) -> str:
         (f"`{rule.id}`", "rejects" if rule.severity == "critical" else "warns", rule.message, rule.source)
         for rule in import_type.load_rules
     ]
-    if import_type.not_found_reason:
-        rows.append(("`row.not_found`", "lists", import_type.not_found_reason, "CU-01"))
+    if import_type.extras.not_found_reason:
+        rows.append(("`row.not_found`", "lists", import_type.extras.not_found_reason, "CU-01"))
     header = ("rule", "", "sentence in the rejected-rows file", "source")
     return f"\n#### {import_type.label}\n\n{_table(header, rows)}"
 

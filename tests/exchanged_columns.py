@@ -8,9 +8,9 @@ import random
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from itertools import combinations
-from pathlib import Path
 
-TEMPLATES = Path(__file__).parents[1] / "include" / "templates"
+from include.import_types import IMPORT_TYPES
+
 ROWS = 1000
 
 Table = list[list[str]]
@@ -19,7 +19,7 @@ Table = list[list[str]]
 
 def sample(import_type: str) -> Table:
     """Return the shipped sample."""
-    return list(csv.reader(io.StringIO((TEMPLATES / f"{import_type}.sample.csv").read_text())))
+    return list(csv.reader(io.StringIO(IMPORT_TYPES[import_type].sample.read_text())))
 
 
 def as_text(table: Table) -> str:

@@ -24,7 +24,7 @@ from include.storage.locations import area
 if TYPE_CHECKING:
     from tests.conftest import Warehouse
 
-SAMPLE_POOLS = Path(__file__).parents[1] / "include" / "templates" / "gift_card_pools.sample.csv"
+SAMPLE_POOLS = IMPORT_TYPES["gift_card_pools"].sample
 POOL_HEADER = (
     "pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,"
     "cvv_required,card_value,expiration_type,lifetime"

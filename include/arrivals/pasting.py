@@ -64,8 +64,8 @@ def file_of(runtime: Runtime, import_type: ImportType, raw: bytes, chosen: Impor
         raise FileRefused("file.encoding", told) from None
     if not text.strip():
         raise FileRefused("file.empty", "The text is empty.")
-    if import_type.pasted_header is not None and not begins_with_header(text, import_type, chosen):
-        text = f"{import_type.pasted_header}\n{text}"
+    if import_type.extras.pasted_header is not None and not begins_with_header(text, import_type, chosen):
+        text = f"{import_type.extras.pasted_header}\n{text}"
     if not text.endswith(("\n", "\r")):
         text += "\n"
     name = f"pasted-{runtime.clock():%Y%m%dT%H%M%S}-{secrets.token_hex(4)}.txt"

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from typing import Any, Self
 
 from include.declaration.fields import Field
@@ -248,9 +247,7 @@ def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type
     for field in fields:
         if field.required and field.name not in mapping.field_indexes:
             raise _without_required(mapping, field, fields)
-    wanted = [
-        field for field in fields if any(fnmatchcase(field.name, pattern) for pattern in import_type.required_any)
-    ]
+    wanted = [field for field in fields if field.identifies]
     if wanted and not any(field.name in mapping.field_indexes for field in wanted):
         raise FileRefused(
             "file.required_column",

@@ -88,6 +88,7 @@ class Field:
         is_droppable: with `on_invalid_optional: drop_value` an invalid value is left out instead of costing the row
             (CU-14).
         look: what the values usually look like, where the kind alone doesn't say it (X-18).
+        identifies: of the fields that say so the file must have a column for at least one (X-04).
     """
 
     name: str
@@ -109,6 +110,7 @@ class Field:
     enabled_by: str | None = None
     is_droppable: bool = False
     look: Look | None = None
+    identifies: bool = False
 
 
 @dataclass(frozen=True)

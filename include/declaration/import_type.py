@@ -1,7 +1,7 @@
 """What an import type declares, and the types that a project has.
 
-A new type is one declaration of this shape, one suite in `expectations/`, one load statement, one DAG file and one line
-in `include/import_types/__init__.py`.
+A new type is a folder in `include/import_types/` with a declaration of this shape, a load statement and a sample, a
+suite in `expectations/`, one DAG file and one line in `include/import_types/__init__.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.declaration.fields import Derived, Field, LoadRule, Lookup
-from include.declaration.settings import ImportSettings
+from include.declaration.settings import ImportSettings, InFrame, OfFolder
 from include.errors import FileRefused
 from include.located_yaml import quoted
 from include.names import did_you_mean
@@ -24,33 +24,55 @@ if TYPE_CHECKING:
     from include.project.model import Project
 
 
+@dataclass(frozen=True)
+class DynamicFields:
+    """Fields that the project settings add. Only those that a file has a column for are read.
+
+    Args:
+        make: returns them.
+        packed_columns: every `jsonb` column of the staging table that they are packed into; it is there always.
+        headers: for the documentation: what such columns are called, values, description.
+        explain_unmatched: says of a header that no field has which entry of the project settings it seems to miss: rule
+            (`file.…`) and the end of a sentence that begins with the column's name; None for any other header (CU-08).
+    """
+
+    make: Callable[[Project], tuple[Field, ...]]
+    packed_columns: tuple[str, ...]
+    headers: tuple[tuple[str, str, str], ...]
+    explain_unmatched: Callable[[str, Project], tuple[str, str] | None]
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What few types need.
+
+    Args:
+        derive_settings: returns what follows from the settings given and the project's: stored with the job, part of
+            the fingerprint (X-13), shown to the load statement in place of the settings of the same names (CU-07).
+        check_file: refuses a file by its settings and the fields that it has columns for, before any row is judged.
+        not_found_reason: sentence for rows that the load statement lists in `load_not_found` (CU-01).
+        pasted_header: the header of texts that are pasted without one (PC-01).
+    """
+
+    derive_settings: Callable[[Connection, Any, Project], dict[str, str]] | None = None
+    check_file: Callable[[Connection, Any, Collection[str]], None] | None = None
+    not_found_reason: str | None = None
+    pasted_header: str | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class ImportType:
     """One import type, the same as itself alone.
 
     Args:
         name: as in folders, DAG ids and suites.
+        label: the words a person sees.
+        actions: what an import may do; a choice of several must be stated.
         key: field that tells rows apart within one file (X-17).
-        load_statement: SQL file that turns staged rows into loaded ones.
-        further_statements: SQL files that run after it, in this order.
+        folder: where its load statements and its sample are.
         targets: tables the load writes, most important first, as `schema.table`.
         edits: True when rows may change existing ones: files load in the order of their arrival (X-14).
-        utf8_only: another encoding can't be declared (X-03).
-        required_any: names of fields of which at least one needs a column (X-04); `*` at the end stands for any rest,
-            for fields that the project settings name.
-        dynamic_fields: fields that the project settings add. Only those that a file has a column for are read.
-        dynamic_headers: for the documentation: what such columns are called, values, description.
-        packed_columns: every `jsonb` column of the staging table that fields are packed into; they are there always.
-        explain_unmatched: says of a header that no field has which entry of the project settings it seems to miss: rule
-            (`file.…`) and the end of a sentence that begins with the column's name; None for any other header (CU-08).
-        derive_settings: returns what follows from the settings given and the project's: stored with the job, part of
-            the fingerprint (X-13), shown to the load statement in place of the settings of the same names (CU-07).
-        not_found_reason: sentence for rows that the load statement lists in `load_not_found` (CU-01).
-        folder_setting: the setting that a folder below the type's own names: files in `<type>/<name>/` have it (PC-02).
-        check_file: refuses a file by its settings and the fields that it has columns for, before any row is judged.
-        pasted_header: the header of texts that are pasted without one (PC-01).
         settings: the settings of its imports.
-        shown_settings: settings that the suite compares cells with; the frame's columns `setting__<name>` hold them.
     """
 
     name: str
@@ -58,30 +80,47 @@ class ImportType:
     actions: tuple[str, ...]
     fields: tuple[Field, ...]
     key: str
-    load_statement: Path
+    folder: Path
     targets: tuple[str, ...]
     lookups: tuple[Lookup, ...] = ()
     load_rules: tuple[LoadRule, ...] = ()
     derived: tuple[Derived, ...] = ()
     edits: bool = False
-    utf8_only: bool = False
-    required_any: tuple[str, ...] = ()
-    dynamic_fields: Callable[[Project], tuple[Field, ...]] | None = None
-    dynamic_headers: tuple[tuple[str, str, str], ...] = ()
-    packed_columns: tuple[str, ...] = ()
-    explain_unmatched: Callable[[str, Project], tuple[str, str] | None] | None = None
-    derive_settings: Callable[[Connection, Any, Project], dict[str, str]] | None = None
-    not_found_reason: str | None = None
-    further_statements: tuple[Path, ...] = ()
-    folder_setting: str | None = None
-    check_file: Callable[[Connection, Any, Collection[str]], None] | None = None
-    pasted_header: str | None = None
     settings: type[ImportSettings] = ImportSettings
-    shown_settings: tuple[str, ...] = ()
+    dynamic: DynamicFields | None = None
+    extras: Extras = Extras()
+
+    @property
+    def load_statements(self) -> list[Path]:
+        """SQL files that turn staged rows into loaded ones, in order: `load.sql`, or those of the folder `load`."""
+        folder = self.folder / "load"
+        if not folder.is_dir():
+            return [self.folder / "load.sql"]
+        return sorted(path for path in folder.iterdir() if path.suffix == ".sql")
+
+    @property
+    def sample(self) -> Path:
+        """A file that shows senders what rows look like."""
+        return self.folder / "sample.csv"
+
+    @property
+    def template(self) -> str:
+        """The header of all declared fields, with its line end."""
+        return f"{','.join(field.name for field in self.fields)}\n"
+
+    @property
+    def folder_setting(self) -> str | None:
+        """The setting that a folder below the type's own names: files in `<type>/<name>/` have it (PC-02)."""
+        return next(iter(self.settings.marked(OfFolder)), None)
+
+    @property
+    def shown_settings(self) -> list[str]:
+        """Settings that the suite compares cells with; the frame's columns `setting__<name>` hold them."""
+        return list(self.settings.marked(InFrame))
 
     def all_fields(self, project: Project) -> tuple[Field, ...]:
         """Return the declared fields followed by those the project settings add."""
-        return self.fields + (self.dynamic_fields(project) if self.dynamic_fields else ())
+        return self.fields + (self.dynamic.make(project) if self.dynamic else ())
 
     def read_fields(self, project: Project, mapped: Collection[str]) -> tuple[Field, ...]:
         """Return the declared fields followed by those of the project settings that the file has a column for.

@@ -11,7 +11,7 @@ import codecs
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -150,10 +150,23 @@ Patterns = Annotated[list[Pattern], Field(max_length=MOST_PATTERNS), AfterValida
 Waits = Annotated[dict[str, Annotated[int, Field(ge=0, le=24 * 60)]], BeforeValidator(_waits)]
 
 
+@dataclass(frozen=True)
+class OfFolder:
+    """Marks the setting that a folder below the type's own names: files in `<type>/<name>/` have it (PC-02)."""
+
+
+@dataclass(frozen=True)
+class InFrame:
+    """Marks a setting that the suite compares cells with: the frame's column `setting__<name>` holds it."""
+
+
 class ImportSettings(BaseModel):
     """The effective settings of one import, as JSON values throughout."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    utf8_alone: ClassVar[bool] = False
+    """Another encoding can't be declared (X-03)."""
 
     action: Annotated[Text | None, Bears(by_all=True), InForm()] = Field(None, description="What the import may do.")
     encoding: Annotated[Encoding, Bears(by_all=True), InForm()] = Field(

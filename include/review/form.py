@@ -13,7 +13,6 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 from include.columns.mapping import ColumnMapping, How, looks_like_data
@@ -115,20 +114,13 @@ def build_form(
     )
 
 
-def offered_fields(
-    fields: Sequence[Field], mapping: ColumnMapping, switches: Mapping[str, object], required_any: Iterable[str]
-) -> list[Field]:
+def offered_fields(fields: Sequence[Field], mapping: ColumnMapping, switches: Mapping[str, object]) -> list[Field]:
     """Return the fields that get a dropdown: not those whose setting is off, and not more than a page can hold."""
     usable = [field for field in fields if field.enabled_by is None or switches.get(field.enabled_by, True)]
     if len(usable) * len(option_labels(mapping)) <= MOST_CHOICES:
         return usable
     named = {column.field for column in mapping.columns} | {column.suggestion for column in mapping.columns}
-    patterns = tuple(required_any)
-    return [
-        field
-        for field in usable
-        if field.required or field.name in named or any(fnmatchcase(field.name, pattern) for pattern in patterns)
-    ]
+    return [field for field in usable if field.required or field.identifies or field.name in named]
 
 
 def option_labels(mapping: ColumnMapping) -> dict[int, str]:

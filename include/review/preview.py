@@ -150,8 +150,8 @@ def judge_first_rows(
     Raises:
         FileRefused: an import would refuse the file.
     """
-    if declared.check_file is not None:
-        declared.check_file(connection, looked.settings, mapping.field_indexes)
+    if declared.extras.check_file is not None:
+        declared.extras.check_file(connection, looked.settings, mapping.field_indexes)
     judge = Judge(
         runtime, declared, dialect=looked.inspection.dialect, mapping=mapping, import_settings=looked.settings,
         launched_at=runtime.clock(), lookups=read_lookups(connection, declared), unescape=looked.is_escaped,

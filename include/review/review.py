@@ -421,7 +421,7 @@ def _offered(runtime: Runtime, import_type: ImportType, job: Job, mapping: Colum
     if "mapping" in job.settings.get("locked", ()):
         return []
     fields = import_type.all_fields(runtime.project)
-    return offered_fields(fields, mapping, job.settings, import_type.required_any)
+    return offered_fields(fields, mapping, job.settings)
 
 
 def _selected(review: Mapping[str, Any], mapping: ColumnMapping, fields: Sequence[Field]) -> dict[str, int | None]:
@@ -506,8 +506,8 @@ def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[
     header = [column.header for column in before.columns]
     fields = import_type.all_fields(runtime.project)
     mapping = map_columns(header, fields, overrides, import_type, chosen.model_dump())
-    if import_type.check_file is not None:
-        import_type.check_file(connection, chosen, mapping.field_indexes)
+    if import_type.extras.check_file is not None:
+        import_type.extras.check_file(connection, chosen, mapping.field_indexes)
     return mapping
 
 

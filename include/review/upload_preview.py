@@ -10,7 +10,6 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +147,7 @@ def _copy_head(declared: ImportType, source: Location, target: Path, chosen: Imp
 
 
 def _whole_records(declared: ImportType, raw: bytes, chosen: ImportSettings) -> bytes:
-    codec, bom = find_encoding(chosen.encoding, raw, utf8_only=declared.utf8_only)
+    codec, bom = find_encoding(chosen.encoding, raw, utf8_only=declared.settings.utf8_alone)
     try:
         text = make_decoder(codec, len(bom)).decode(raw[len(bom) :], is_final=False)
     except Undecodable:
@@ -295,4 +294,4 @@ class _Columns:
                 )
 
     def _is_required(self, each: Field) -> bool:
-        return each.required or any(fnmatchcase(each.name, pattern) for pattern in self._declared.required_any)
+        return each.required or each.identifies

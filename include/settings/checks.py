@@ -101,7 +101,7 @@ def _misfits(read: ImportSettings, import_type: ImportType, types: ImportTypes) 
     if read.action is not None and read.action not in import_type.actions:
         there = did_you_mean(read.action, import_type.actions)
         mistakes.append(("action", f"{import_type.name} have no action {quoted(read.action)}{there}"))
-    if import_type.utf8_only and read.encoding != "utf-8":
+    if import_type.settings.utf8_alone and read.encoding != "utf-8":
         mistakes.append(("encoding", f"files of {import_type.name} are UTF-8, found {quoted(read.encoding)}"))
     mistakes += [("locked", sentence) for name in read.locked if (sentence := _unlockable(name, import_type, types))]
     others = [name for name in types if name != import_type.name]

@@ -48,7 +48,7 @@ def form_settings(import_type: ImportType) -> dict[str, dict[str, Any]]:
     """
     schema = parameter_schema(import_type)
     offered = import_type.settings.marked(InForm)
-    left_out = {"encoding"} if import_type.utf8_only else set()
+    left_out = {"encoding"} if import_type.settings.utf8_alone else set()
     if len(import_type.actions) == 1:
         left_out.add("action")
     general = ImportSettings.names()

@@ -12,15 +12,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from include.import_types import IMPORT_TYPES
 from include.stack.demo_promo_codes import Step, make_files, show_promo_codes
 from include.stack.environment import catches_mails
 from include.stack.errors import StackError
 from include.stack.lifecycle import ADMIN, Stack
-from include.stack.settings import PROJECT, shown_path
+from include.stack.settings import shown_path
 from include.warehouse.engine import create_warehouse_engine
 
-TEMPLATES = PROJECT / "include" / "templates"
-SAMPLE_ENDING = ".sample.csv"
 STEP_HEADINGS = ("available", "seconds", "pool", "what happened")
 COUNTS = ("read", "inserted", "updated", "unchanged", "not found", "rejected")
 HEADINGS = ("file", "state", *COUNTS, "rejected-rows file")
@@ -28,10 +27,11 @@ HEADINGS = ("file", "state", *COUNTS, "rejected-rows file")
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample file and the import type it shows."""
+    """A sample file, the import type it shows, and the name under which it is dropped."""
 
     import_type: str
     source: Path
+    name: str
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def show_demo(stack: Stack, timeout_seconds: float = 300) -> None:
     try:
         newest = _newest_job(engine)
         with tempfile.TemporaryDirectory() as folder:
-            samples = [*find_samples(TEMPLATES), *(Sample(*file) for file in make_files(Path(folder)).items())]
+            samples = [*find_samples(), *(Sample(*file, file[1].name) for file in make_files(Path(folder)).items())]
             for sample in samples:
                 drop(sample, stack.settings.landing)
         jobs = _wait_for_jobs(engine, samples, newest, stack, timeout_seconds)
@@ -72,18 +72,18 @@ def show_demo(stack: Stack, timeout_seconds: float = 300) -> None:
     print("\n".join(step_lines(steps)))
 
 
-def find_samples(folder: Path) -> list[Sample]:
-    """List the sample files of every import type, `<type>.sample.csv`, by name."""
-    return [Sample(path.name.removesuffix(SAMPLE_ENDING), path) for path in sorted(folder.glob("*" + SAMPLE_ENDING))]
+def find_samples() -> list[Sample]:
+    """List the sample files of every import type, by name."""
+    return [Sample(name, IMPORT_TYPES[name].sample, f"{name}.sample.csv") for name in sorted(IMPORT_TYPES)]
 
 
 def drop(sample: Sample, landing: Path) -> None:
     """Put a copy into its type's landing folder: written under a name that is ignored, then renamed. Source: X-12."""
     folder = landing / sample.import_type
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    partial = folder / f".{sample.source.name}.part"
+    partial = folder / f".{sample.name}.part"
     shutil.copyfile(sample.source, partial)
-    partial.replace(folder / sample.source.name)
+    partial.replace(folder / sample.name)
 
 
 def login_lines(stack: Stack) -> list[str]:
@@ -122,7 +122,7 @@ def _step_cells(step: Step) -> tuple[str, ...]:
 def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
     counts = ["" if count is None else f"{count:,}" for count in job.rows]
     rejected = shown_path(job.rejected_file_url) if job.rejected_file_url else ""
-    return (sample.source.name, job.state, *counts, rejected)
+    return (sample.name, job.state, *counts, rejected)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Container[int]) -> list[str]:
@@ -145,14 +145,14 @@ def _wait_for_jobs(
     deadline = time.monotonic() + timeout_seconds
     while True:
         found = _jobs_since(engine, newest)
-        jobs = [(sample, found.get((sample.import_type, sample.source.name))) for sample in samples]
+        jobs = [(sample, found.get((sample.import_type, sample.name))) for sample in samples]
         ended = [(sample, job) for sample, job in jobs if job is not None and job.is_finished]
         progress.show(jobs)
         if len(ended) == len(samples):
             progress.close()
             return ended
         if time.monotonic() > deadline:
-            late = ", ".join(sample.source.name for sample, job in jobs if job is None or not job.is_finished)
+            late = ", ".join(sample.name for sample, job in jobs if job is None or not job.is_finished)
             raise StackError(
                 f"not finished within {timeout_seconds:.0f} s: {late}. "
                 f"See {stack.settings.url} (user {ADMIN}, password {stack.keys.admin_password}) "

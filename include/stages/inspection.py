@@ -125,8 +125,8 @@ def _inspect(runtime: Runtime, connection: Connection, job: Job, known: dict[str
         if not is_asking or looked.settings.dry_run or refusal.rule not in CORRECTABLE:
             raise
         mapping, unusable = looked.propose_columns(import_type, runtime), refusal.message
-    if unusable is None and import_type.check_file is not None:
-        import_type.check_file(connection, looked.settings, mapping.field_indexes)
+    if unusable is None and import_type.extras.check_file is not None:
+        import_type.extras.check_file(connection, looked.settings, mapping.field_indexes)
     jobs.link_parents(connection, job.id, looked.origins)
     inspection = looked.inspection
     is_utf8 = looked.inspection.dialect.encoding == "utf-8"
@@ -377,8 +377,8 @@ def look_at(
         known.update(
             settings=chosen.model_dump(mode="json"), action=chosen.action, is_dry_run=chosen.dry_run
         )  # fmt: skip
-        if import_type.derive_settings is not None:
-            derived = import_type.derive_settings(connection, chosen, runtime.project)
+        if import_type.extras.derive_settings is not None:
+            derived = import_type.extras.derive_settings(connection, chosen, runtime.project)
             chosen = chosen.model_copy(update={"derived": derived})
             known["settings"] = chosen.model_dump(mode="json")
         return chosen
@@ -407,7 +407,7 @@ def skipped_columns(mapping: ColumnMapping, import_type: ImportType, runtime: Ru
     """Return rule and sentence of each column that isn't imported (X-05)."""
 
     def explain(header: str) -> tuple[str, str] | None:
-        return import_type.explain_unmatched(header, runtime.project) if import_type.explain_unmatched else None
+        return import_type.dynamic.explain_unmatched(header, runtime.project) if import_type.dynamic else None
 
     by_rule: dict[str, list[tuple[str, str]]] = {}
     for rule, sentence in mapping.skipped_messages(explain):
@@ -454,7 +454,7 @@ def _scan(
             encoding=_declared_encoding(chosen),
             delimiter=chosen.delimiter,
             text_out=text_out,
-            utf8_only=import_type.utf8_only,
+            utf8_only=import_type.settings.utf8_alone,
             max_bytes=chosen.max_file_bytes,
             chunk_bytes=max(runtime.chunk_bytes, -(-source.stat().size_bytes // MOST_CHUNKS)),
         )

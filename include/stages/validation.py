@@ -198,7 +198,7 @@ def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[st
     own = [each for each in fields if each.packed is None]
     columns = {each.name: staging.SQL_TYPES[each.kind] for each in own if not each.is_secret}
     columns |= {f"{each.name}__clear": "boolean NOT NULL DEFAULT false" for each in own if each.clearable}
-    columns |= dict.fromkeys(import_type.packed_columns, staging.PACKED_TYPE)
+    columns |= dict.fromkeys(import_type.dynamic.packed_columns if import_type.dynamic else (), staging.PACKED_TYPE)
     return columns | {each.name: each.sql_type for each in import_type.derived}
 
 
@@ -482,7 +482,7 @@ class Judge:
         columns |= {each.name: fields[each.name] for each in own if not each.is_secret}
         clears = {name: fields[name] for name in (f"{each.name}__clear" for each in own if each.clearable)}
         columns |= {name: is_clear for name, is_clear in clears.items() if pc.any(is_clear).as_py()}  # false by default
-        for name in self.import_type.packed_columns:
+        for name in self.import_type.dynamic.packed_columns if self.import_type.dynamic else ():
             packed = [each for each in self.fields if each.packed is not None and each.packed[0] == name]
             columns[name] = packing.pack(packed, fields, len(positions))
         columns |= {each.name: each.compute(fields, self._runtime) for each in self.import_type.derived}
@@ -612,10 +612,10 @@ def refuse_other_project(runtime: Runtime, connection: Connection, job: Job) -> 
     import_type = runtime.import_types.of(job.import_type)
     known = {field.name for field in import_type.all_fields(runtime.project)}
     changes = [name for name in ColumnMapping.from_json(job.mapping or {}).field_indexes if name not in known]
-    if import_type.derive_settings is not None:
+    if import_type.extras.derive_settings is not None:
         chosen = import_type.settings.from_stored(job.settings)
         try:
-            derived = import_type.derive_settings(connection, chosen, runtime.project)
+            derived = import_type.extras.derive_settings(connection, chosen, runtime.project)
         except (FileRefused, ConfigurationError) as error:
             changes.append(str(error))
         else:

@@ -35,7 +35,6 @@ from tests.imports import Site, contents, counts, reasons, rejected_file, reject
 
 pytestmark = pytest.mark.integration
 
-TEMPLATES = Path(__file__).parents[2] / "include" / "templates"
 PROJECT = """
 brands: [Acme, Demo]
 points_of_contact:
@@ -563,9 +562,9 @@ def test_x11_every_setting_of_customers_can_stand_in_a_folders_file(shop: Site):
 
 
 def test_pc01_the_template_and_the_sample_load_as_they_are(site: Site):
-    template = site.load("customers", (TEMPLATES / "customers.csv").read_bytes())
+    template = site.load("customers", IMPORT_TYPES["customers"].template.encode())
     assert (template.state, counts(template)) == ("completed", {})
-    sample = site.load("customers", (TEMPLATES / "customers.sample.csv").read_bytes())
+    sample = site.load("customers", IMPORT_TYPES["customers"].sample.read_bytes())
     assert counts(sample) == {"read": 8, "inserted": 4, "updated": 1, "rejected": 3}
     assert set(rejects(sample)) == {7, 8, 9}
 

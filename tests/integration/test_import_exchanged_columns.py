@@ -10,10 +10,11 @@ import pytest
 from include import import_types
 from include.columns.mapping import map_columns
 from include.declaration.fields import Field, Look
+from include.import_types import IMPORT_TYPES
 from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
 from include.rules.plausibility import FEWEST, WORDS_OF_ANY_KIND, look_of
-from tests.exchanged_columns import TEMPLATES, Table, as_text, exchange, made, pairs, repeat, sample, shift
+from tests.exchanged_columns import Table, as_text, exchange, made, pairs, repeat, sample, shift
 from tests.imports import Site, counts, rejects
 
 pytestmark = pytest.mark.integration
@@ -35,7 +36,7 @@ def prepared(site: Site, import_type: str) -> Site:
     if import_type == "gift_cards":
         site.sample_pools()
     if import_type == "promo_codes":
-        site.load("promo_code_pools", (TEMPLATES / "promo_code_pools.sample.csv").read_bytes())
+        site.load("promo_code_pools", IMPORT_TYPES["promo_code_pools"].sample.read_bytes())
     return site
 
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from include.arrivals.landing import take_file
 from include.errors import WarehouseUnavailable
+from include.import_types import IMPORT_TYPES
 from include.importer import import_file
 from include.ledger.jobs import JobResult
 from include.stages import loading
@@ -26,7 +27,7 @@ from include.values.look_alikes import skeletons
 from include.warehouse import transactions
 from include.warehouse.embedded import EmbeddedServer
 from tests.conftest import TEMPLATE, database, engines_of
-from tests.imports import SAMPLE_POOLS, Site, counts, make_site, reasons, rejects
+from tests.imports import Site, counts, make_site, reasons, rejects
 from tests.integration.promo_codes import winner_of_deadlocks
 
 pytestmark = pytest.mark.integration
@@ -121,11 +122,10 @@ def test_pc01_the_names_of_the_columns(site: Site, header: str):
 
 
 def test_pc01_template_and_sample_load_as_they_are(site: Site):
-    folder = SAMPLE_POOLS.parent
-    empty = site.load("promo_codes", (folder / "promo_codes.csv").read_bytes())
+    empty = site.load("promo_codes", IMPORT_TYPES["promo_codes"].template.encode())
     assert (empty.state, [warning["rule"] for warning in empty.warnings]) == ("completed", ["file.header_only"])
-    site.load("promo_code_pools", (folder / "promo_code_pools.sample.csv").read_bytes())
-    result = site.load("promo_codes", (folder / "promo_codes.sample.csv").read_bytes())
+    site.load("promo_code_pools", IMPORT_TYPES["promo_code_pools"].sample.read_bytes())
+    result = site.load("promo_codes", IMPORT_TYPES["promo_codes"].sample.read_bytes())
     assert (result.state, result.warnings, counts(result)) == ("completed", [], {"read": 15, "inserted": 15})
     assert uploads(site, result) == {
         "spring_sale": (12, 0, 0, 0), "partner_shop": (2, 0, 0, 0), "friends": (1, 0, 0, 0),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from include.import_types import IMPORT_TYPES
 from include.ledger.jobs import JobResult
 from tests.imports import Site, counts, reasons, rejects
 
@@ -331,11 +332,8 @@ def test_x19_a_dry_run_counts_and_changes_nothing(site: Site):
 
 
 def test_pc01_the_template_and_the_sample_of_pools_load_as_they_are(site: Site):
-    from tests.imports import SAMPLE_POOLS
-
-    template, sample = (
-        SAMPLE_POOLS.with_name(f"promo_code_pools{end}").read_bytes() for end in (".csv", ".sample.csv")
-    )
+    declared = IMPORT_TYPES["promo_code_pools"]
+    template, sample = declared.template.encode(), declared.sample.read_bytes()
     empty = site.load("promo_code_pools", template)
     assert (empty.state, [warning["rule"] for warning in empty.warnings]) == ("completed", ["file.header_only"])
     result = site.load("promo_code_pools", sample)

@@ -23,14 +23,13 @@ from include.stages.loading import load_rows
 from include.stages.reporting import close_job, write_report
 from include.stages.validation import validate_chunk
 from include.storage.locations import area
-from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, counts, rejected_file, rejects, summary
+from tests.imports import CARD_HEADER, Site, counts, rejected_file, rejects, summary
 
 pytestmark = pytest.mark.integration
 
 ROWS = ("1,flexible_gift,1", "2,flexible_gift,2", "3,nowhere,3", "4,flexible_gift,-4", "1,flexible_gift,1")
 CONTENT = "\n".join([CARD_HEADER, *ROWS, ""])
 COUNTS = {"read": 5, "inserted": 2, "rejected": 3}
-TEMPLATES = SAMPLE_POOLS.parent
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -786,9 +785,10 @@ def test_x18_a_file_in_another_encoding_is_looked_at_too(stocked: Site):
 def test_x18_no_template_and_no_sample_is_asked_about(stocked: Site, import_type: str):
     sync_in_turn(stocked.warehouse.owner, stocked.runtime.project)
     if import_type == "promo_codes":
-        stocked.load("promo_code_pools", (TEMPLATES / "promo_code_pools.sample.csv").read_bytes())
-    for name in (f"{import_type}.csv", f"{import_type}.sample.csv"):
-        result = stocked.load(import_type, (TEMPLATES / name).read_bytes(), force=True)
+        stocked.load("promo_code_pools", import_types.get("promo_code_pools").sample.read_bytes())
+    declared = import_types.get(import_type)
+    for content in (declared.template.encode(), declared.sample.read_bytes()):
+        result = stocked.load(import_type, content, force=True)
         assert result.state.startswith("completed"), result.reason
 
 
@@ -852,8 +852,8 @@ def test_the_last_good_file_of_a_folder_is_found_by_an_index(stocked: Site):
 def test_x06_the_rehearsal_counts_what_the_load_of_each_type_does(stocked: Site, import_type: str):
     sync_in_turn(stocked.warehouse.owner, stocked.runtime.project)
     if import_type == "promo_codes":
-        stocked.load("promo_code_pools", (TEMPLATES / "promo_code_pools.sample.csv").read_bytes())
-    content = (TEMPLATES / f"{import_type}.sample.csv").read_bytes()
+        stocked.load("promo_code_pools", import_types.get("promo_code_pools").sample.read_bytes())
+    content = import_types.get(import_type).sample.read_bytes()
     path = stocked.drop(import_type, "sample.csv", content, {"review": True, "force": True})
     waiting = Reviewed(stocked, stocked.request(import_type, path))
     before = stocked.loyalty()

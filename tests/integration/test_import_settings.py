@@ -15,7 +15,7 @@ from include.importer import import_file
 from include.ledger import jobs
 from include.reading import chunk_plan
 from include.stages import inspection
-from tests.imports import CARD_HEADER, Site, contents, counts, rejected_file, rejects, summary
+from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, contents, counts, rejected_file, rejects, summary
 
 pytestmark = pytest.mark.integration
 
@@ -210,7 +210,7 @@ def test_x19_a_launch_from_the_archive_has_the_settings_of_the_dry_run(stocked: 
 
 def test_x19_a_dry_run_of_pools_rolls_their_products_back_as_well(site: Site):
     before = site.loyalty()
-    dry = site.changed().load("gift_card_pools", (Path("include/templates/gift_card_pools.sample.csv")).read_bytes(),
+    dry = site.changed().load("gift_card_pools", SAMPLE_POOLS.read_bytes(),
                               dry_run=True)  # fmt: skip
     assert counts(dry) == {"read": 2, "inserted": 2}
     assert site.loyalty() == before

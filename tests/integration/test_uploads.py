@@ -18,9 +18,9 @@ from include.arrivals import upload_quota, uploads
 from include.arrivals.landing import Request, list_landing, take_file
 from include.arrivals.uploads import Choices, Reception, Upload
 from include.errors import FileRefused
+from include.import_types import IMPORT_TYPES
 from include.importer import import_file
 from include.review.upload_preview import preview_upload
-from include.runtime import ROOT
 from include.storage.locations import files_below
 from tests.imports import CARD_HEADER, Site, rejected_file
 from tests.object_storage import s3_server
@@ -185,7 +185,7 @@ def test_a_launched_upload_is_kept_until_its_run_has_taken_it(stocked: Site) -> 
 @pytest.mark.parametrize("import_type", list(import_types.IMPORT_TYPES))
 def test_the_sample_of_each_type_is_previewed_with_every_column_of_its_header(stocked: Site, import_type: str) -> None:
     """Source: PC-01."""
-    sample = (ROOT / "include" / "templates" / f"{import_type}.sample.csv").read_bytes()
+    sample = IMPORT_TYPES[import_type].sample.read_bytes()
     arriving = Reception(stocked.runtime, import_types.get(import_type), "ann", "sample.csv")
     arriving.write(sample)
     seen = preview_upload(stocked.runtime, arriving.complete(Choices()))

@@ -1,8 +1,8 @@
 """The declarations of gift card pools and gift cards, and the files that ship with them. Source: spec sections 2, 3."""
 
 import csv
+import io
 from fnmatch import fnmatchcase
-from pathlib import Path
 from string import Formatter
 
 import pytest
@@ -14,8 +14,6 @@ from include.import_types import IMPORT_TYPES
 from include.project.loader import load_project
 
 pytestmark = pytest.mark.unit
-
-TEMPLATES = Path(__file__).resolve().parents[2] / "include" / "templates"
 
 EXAMPLE_OF_THE_SOURCE = (
     b"pool_name,pool_system_name,arbitrary_value,partial_redemption,external_product_id,external_system,brand,"
@@ -31,30 +29,29 @@ def fields_of(header: list[str], import_type: ImportType) -> list[str]:
     return [str(column.field) for column in mapping.columns]
 
 
-def header_of(file_name: str) -> list[str]:
-    with (TEMPLATES / file_name).open(newline="") as file:
-        return next(csv.reader(file))
+def header_of(text: str) -> list[str]:
+    return next(csv.reader(io.StringIO(text, newline="")))
 
 
 @pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
 class TestEveryType:
     def test_the_template_is_the_header_of_all_fields_and_maps_completely(self, import_type):
         names = [each.name for each in import_type.fields]
-        assert (TEMPLATES / f"{import_type.name}.csv").read_text() == ",".join(names) + "\n"
-        assert fields_of(header_of(f"{import_type.name}.csv"), import_type) == names
+        assert fields_of(header_of(import_type.template), import_type) == names
 
     def test_the_header_of_the_sample_maps_completely(self, import_type):
-        mapped = set(fields_of(header_of(f"{import_type.name}.sample.csv"), import_type))
+        mapped = set(fields_of(header_of(import_type.sample.read_text()), import_type))
         declared = {each.name for each in import_type.fields}
         newer = {"max_card_value"}  # than the source, whose example ships byte for byte (GP-01)
         assert declared - newer <= mapped
-        assert bool(mapped - declared) == (import_type.dynamic_fields is not None)
+        assert bool(mapped - declared) == (import_type.dynamic is not None)
 
     def test_every_name_label_and_alias_is_the_header_of_its_field(self, import_type):
         required = {each.name for each in import_type.fields if each.required}
+        identifying = [each.name for each in import_type.fields if each.identifies]
         for each in import_type.fields:
             for header in (each.name, each.label, *each.aliases):
-                others = sorted({*required, *import_type.required_any[:1]} - {each.name})
+                others = sorted({*required, *identifying[:1]} - {each.name})
                 assert fields_of([header, *others], import_type) == [each.name, *others]
 
     def test_keys_lookups_and_defaults_name_what_is_declared(self, import_type):
@@ -80,7 +77,7 @@ class TestEveryType:
 
 
 def test_gp01_the_sample_of_pools_is_the_example_of_the_source_byte_for_byte():
-    assert (TEMPLATES / "gift_card_pools.sample.csv").read_bytes() == EXAMPLE_OF_THE_SOURCE
+    assert IMPORT_TYPES["gift_card_pools"].sample.read_bytes() == EXAMPLE_OF_THE_SOURCE
 
 
 def test_the_fields_of_pools_and_which_need_a_column():
@@ -99,7 +96,7 @@ def test_the_fields_of_pools_and_which_need_a_column():
         "lifetime_years": (Kind.INTEGER, False),
         "max_card_value": (Kind.DECIMAL, False),
     }
-    assert pools.utf8_only
+    assert pools.settings.utf8_alone
     assert not pools.edits
 
 

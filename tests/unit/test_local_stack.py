@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from include.import_types import IMPORT_TYPES
-from include.stack.demo import HEADINGS, TEMPLATES, Job, Sample, drop, find_samples, step_lines, table_lines
+from include.stack.demo import HEADINGS, Job, Sample, drop, find_samples, step_lines, table_lines
 from include.stack.demo_promo_codes import Step, make_files
 from include.stack.processes import created_at, end_session, is_alive, session_members
 from include.stack.supervisor import STATE, GaveUpError, Patience, Program, Supervisor, tail, take_lock
@@ -147,13 +147,13 @@ def test_the_end_of_a_long_log_is_its_last_lines(tmp_path: Path) -> None:
 
 
 def test_there_is_a_sample_of_every_import_type() -> None:
-    assert {sample.import_type for sample in find_samples(TEMPLATES)} == set(IMPORT_TYPES)
+    assert {sample.import_type for sample in find_samples()} == set(IMPORT_TYPES)
 
 
 def test_a_sample_is_dropped_whole_and_under_its_own_name(tmp_path: Path) -> None:
-    source = tmp_path / "gift_cards.sample.csv"
+    source = tmp_path / "sample.csv"
     source.write_bytes(b"Card number\r\n1\r\n")
-    (sample,) = find_samples(tmp_path)
+    sample = Sample("gift_cards", source, "gift_cards.sample.csv")
     drop(sample, tmp_path / "landing")
     drop(sample, tmp_path / "landing")
     dropped = list((tmp_path / "landing").rglob("*.csv*"))
@@ -164,11 +164,11 @@ def test_a_sample_is_dropped_whole_and_under_its_own_name(tmp_path: Path) -> Non
 def test_the_table_shows_counts_reports_and_reasons() -> None:
     jobs = [
         (
-            Sample("gift_cards", Path("gift_cards.sample.csv")),
+            Sample("gift_cards", Path("sample.csv"), "gift_cards.sample.csv"),
             Job("completed_with_rejects", True, (1200, 1050, 30, 0, 20, 100), "/elsewhere/rejected.csv", None),
         ),
         (
-            Sample("customers", Path("customers.sample.csv")),
+            Sample("customers", Path("sample.csv"), "customers.sample.csv"),
             Job("refused", True, (None,) * 6, None, "The file is empty."),
         ),
     ]

@@ -196,8 +196,11 @@ def test_x05_switching_off_a_required_field_refuses_the_file():
 def test_x04_at_least_one_of_a_group_needs_a_column_and_patterns_stand_for_names_of_the_project():
     customers = replace(
         CARDS,
-        fields=(Field("Email", "Email"), Field("Sex", "Sex"), Field("ExternalIdentityShop", "Shop ID")),
-        required_any=("Email", "ExternalIdentity*"),
+        fields=(
+            Field("Email", "Email", identifies=True),
+            Field("Sex", "Sex"),
+            Field("ExternalIdentityShop", "Shop ID", identifies=True),
+        ),
     )
     refused = refusal("Sex", import_type=customers)
     assert refused.rule == "file.required_column"

@@ -6,13 +6,11 @@ from fastapi import APIRouter, HTTPException, Request, status
 from fastapi.responses import HTMLResponse, Response
 
 from include import import_types
-from include.runtime import ROOT
 from loyalty_airflow.pages.access import User, dag_of, demand, readable_types
 from loyalty_airflow.pages.pages import HEADERS, render
 
 router = APIRouter()
 
-FOLDER = ROOT / "include" / "templates"
 VALUES = {
     "text": "text", "identifier": "text, kept as it is", "boolean": "yes or no", "decimal": "amount such as 19.99",
     "integer": "whole number", "date": "date", "datetime": "date and time", "enum": "one of a list",
@@ -35,6 +33,8 @@ def download(user: User, import_type: str, kind: str) -> Response:
     if import_type not in import_types.IMPORT_TYPES or kind not in KINDS:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such template.")
     demand(user, "read", dag_of(import_type))
+    declared = import_types.get(import_type)
+    content = declared.template.encode() if kind == "empty" else declared.sample.read_bytes()
     name = f"{import_type}{KINDS[kind]}.csv"
     headers = HEADERS | {"Content-Disposition": f'attachment; filename="{name}"'}
-    return Response((FOLDER / name).read_bytes(), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(content, media_type="text/csv; charset=utf-8", headers=headers)

@@ -10,7 +10,6 @@ from fastapi.testclient import TestClient
 from sqlalchemy import text
 
 from include.import_types import IMPORT_TYPES
-from include.runtime import ROOT
 from tests.dags.pages.conftest import ROLES
 
 pytestmark = pytest.mark.dags
@@ -134,7 +133,7 @@ def test_everyone_downloads_the_templates(browse: Browse, role: str) -> None:
         for kind, ending in (("empty", ""), ("sample", ".sample")):
             assert f'href="/imports/templates/{name}/{kind}"' in page
             answer = client.get(f"/imports/templates/{name}/{kind}")
-            assert answer.content == (ROOT / "include" / "templates" / f"{name}{ending}.csv").read_bytes()
+            assert answer.content == (declared.sample.read_bytes() if ending else declared.template.encode())
             assert answer.headers["content-disposition"] == f'attachment; filename="{name}{ending}.csv"'
 
 

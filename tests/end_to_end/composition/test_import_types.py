@@ -18,7 +18,6 @@ from upath import UPath
 
 from include.import_types import IMPORT_TYPES
 from include.stack.keys import write_private
-from include.stack.settings import PROJECT
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
 from tests.end_to_end.composition.reference import Reference, assert_same, assert_same_results, results
@@ -34,8 +33,7 @@ GENERATED = "welcome"
 
 
 def sample(import_type: str) -> tuple[str, bytes]:
-    path = PROJECT / "include" / "templates" / f"{import_type}.sample.csv"
-    return path.name, path.read_bytes()
+    return f"{import_type}.sample.csv", IMPORT_TYPES[import_type].sample.read_bytes()
 
 
 def drop_everything(imports: Imports) -> dict[str, dict[str, Any]]:

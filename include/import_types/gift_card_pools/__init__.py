@@ -6,14 +6,22 @@ from pathlib import Path
 
 from include.declaration.fields import Field, Kind, LoadRule, Look, Lookup
 from include.declaration.import_type import ImportType
+from include.declaration.settings import ImportSettings
+
+
+class GiftCardPoolSettings(ImportSettings):
+    """Settings of imports of gift card pools."""
+
+    utf8_alone = True
+
 
 GIFT_CARD_POOLS = ImportType(
     name="gift_card_pools",
     label="Gift card pools",
     actions=("add_gift_card_pools",),
     key="system_name",
-    utf8_only=True,
-    load_statement=Path(__file__).with_name("load_gift_card_pools.sql"),
+    settings=GiftCardPoolSettings,
+    folder=Path(__file__).parent,
     targets=("loyalty.gift_card_pool", "loyalty.technical_product"),
     fields=(
         Field(

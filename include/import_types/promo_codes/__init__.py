@@ -10,8 +10,8 @@ from pydantic import AfterValidator
 from pydantic import Field as Setting
 
 from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Lookup, Secrets
-from include.declaration.import_type import ImportType
-from include.declaration.settings import Bears, Edits, EntryName, ImportSettings, InForm, Text
+from include.declaration.import_type import Extras, ImportType
+from include.declaration.settings import Bears, Edits, EntryName, ImportSettings, InForm, InFrame, OfFolder, Text
 from include.errors import FileRefused
 from include.located_yaml import quoted
 from include.values.code_patterns import check_pattern
@@ -34,7 +34,7 @@ OnExisting = Annotated[Literal["reject", "update_dates"], Bears(by_all=True), In
 class PromoCodeSettings(ImportSettings):
     """Settings of uploads of promo codes."""
 
-    pool: Annotated[EntryName | None, Bears(by_all=True), InForm()] = Setting(
+    pool: Annotated[EntryName | None, Bears(by_all=True), InForm(), OfFolder()] = Setting(
         None, description="The pool that codes go to, by its system id."
     )
     on_existing: OnExisting = Setting(
@@ -42,7 +42,7 @@ class PromoCodeSettings(ImportSettings):
         description="If an unused code already exists with other dates: reject the row, or replace the dates. An empty "
         "cell removes the limit; a missing column says nothing about it.",
     )
-    code_pattern: Annotated[Annotated[Text, AfterValidator(_code_pattern)] | None, Bears()] = Setting(
+    code_pattern: Annotated[Annotated[Text, AfterValidator(_code_pattern)] | None, Bears(), InFrame()] = Setting(
         None,
         description="Regular expression (RE2) that every code must match as a whole, beside the pool's own.",
     )
@@ -92,12 +92,9 @@ PROMO_CODES = ImportType(
     actions=("add_promo_codes",),
     key="code",
     settings=PromoCodeSettings,
-    load_statement=Path(__file__).with_name("load_promo_codes.sql"),
+    folder=Path(__file__).parent,
     targets=("loyalty.promo_code",),
-    folder_setting="pool",
-    check_file=refuse_unusable_pool,
-    pasted_header="Code",
-    shown_settings=("code_pattern",),
+    extras=Extras(check_file=refuse_unusable_pool, pasted_header="Code"),
     fields=(
         Field(
             "code",

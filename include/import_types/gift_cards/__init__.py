@@ -56,7 +56,7 @@ GIFT_CARDS = ImportType(
     actions=("add_gift_cards",),
     key="card_number",
     settings=GiftCardSettings,
-    load_statement=Path(__file__).with_name("load_gift_cards.sql"),
+    folder=Path(__file__).parent,
     targets=("loyalty.gift_card",),
     fields=(
         Field(

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, StringConstraints
 from pydantic import Field as Setting
 
 from include.declaration.fields import Field, Kind, LoadRule, Look, Lookup
-from include.declaration.import_type import ImportType
+from include.declaration.import_type import DynamicFields, Extras, ImportType
 from include.declaration.settings import (
     Bears,
     DropsInvalid,
@@ -123,6 +123,7 @@ def _external_identities(project: Project) -> Iterator[Field]:
             sensitive=True,
             clearable=True,
             packed=(EXTERNAL_IDS, system),
+            identifies=True,
             description=f"What the system {system} calls the customer.",
         )
 
@@ -279,6 +280,7 @@ _FIELDS = (
         "email",
         "Email",
         Kind.EMAIL,
+        identifies=True,
         aliases=("E-mail address",),
         sensitive=True,
         clearable=True,
@@ -297,6 +299,7 @@ _FIELDS = (
         "mobile_phone",
         "Mobile phone",
         Kind.PHONE,
+        identifies=True,
         aliases=("Phone",),
         sensitive=True,
         clearable=True,
@@ -452,8 +455,7 @@ CUSTOMERS = ImportType(
     key="email",
     edits=True,
     settings=CustomerSettings,
-    load_statement=Path(__file__).with_name("load_customers.sql"),
-    further_statements=(Path(__file__).with_name("load_customers_changes.sql"),),
+    folder=Path(__file__).parent,
     targets=(
         "loyalty.customer",
         "loyalty.customer_external_id",
@@ -461,35 +463,38 @@ CUSTOMERS = ImportType(
         "loyalty.segment_member",
         "loyalty.customer_action",
     ),
-    required_any=("email", "mobile_phone", "external_identity_*"),
     fields=_FIELDS,
-    dynamic_fields=dynamic_fields,
-    dynamic_headers=(
-        (
-            "ExternalIdentity<System>",
-            "text; `%CLEAR%`",
-            "Identifies the customer in one of `external_identities`; `ExternalId` serves when there is exactly one.",
+    dynamic=DynamicFields(
+        dynamic_fields,
+        packed_columns=(EXTERNAL_IDS, CUSTOM_FIELDS, SUBSCRIPTIONS),
+        headers=(
+            (
+                "ExternalIdentity<System>",
+                "text; `%CLEAR%`",
+                "Identifies the customer in one of `external_identities`; `ExternalId` serves if there is just one.",
+            ),
+            (
+                "CustomField<Name>",
+                "as the field's type says; `%CLEAR%`",
+                "One of `custom_fields`; its name alone serves where no other field has it.",
+            ),
+            (
+                "IsSubscribedBy<Channel>",
+                "as `IsSubscribed`; `%CLEAR%`",
+                "Subscription on one of `channels`.",
+            ),
+            (
+                "IsSubscribedBy<Channel>On<Topic>",
+                "as `IsSubscribed`; `%CLEAR%`",
+                "Subscription to one of `topics` on one of `channels`.",
+            ),
         ),
-        (
-            "CustomField<Name>",
-            "as the field's type says; `%CLEAR%`",
-            "One of `custom_fields`; its name alone serves where no other field has it.",
-        ),
-        (
-            "IsSubscribedBy<Channel>",
-            "as `IsSubscribed`; `%CLEAR%`",
-            "Subscription on one of `channels`.",
-        ),
-        (
-            "IsSubscribedBy<Channel>On<Topic>",
-            "as `IsSubscribed`; `%CLEAR%`",
-            "Subscription to one of `topics` on one of `channels`.",
-        ),
+        explain_unmatched=explain_unmatched,
     ),
-    packed_columns=(EXTERNAL_IDS, CUSTOM_FIELDS, SUBSCRIPTIONS),
-    explain_unmatched=explain_unmatched,
-    derive_settings=derive_settings,
-    not_found_reason="No customer has an identifier of this row, and the action edit_existing creates none.",
+    extras=Extras(
+        derive_settings=derive_settings,
+        not_found_reason="No customer has an identifier of this row, and the action edit_existing creates none.",
+    ),
     lookups=tuple(
         Lookup(field, field, query)
         for field, query in (

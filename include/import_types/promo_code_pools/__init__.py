@@ -63,7 +63,7 @@ PROMO_CODE_POOLS = ImportType(
     key="system_id",
     settings=ReviewsChanges,
     edits=True,
-    load_statement=Path(__file__).with_name("load_promo_code_pools.sql"),
+    folder=Path(__file__).parent,
     targets=("loyalty.promo_code_pool",),
     fields=(
         Field(
