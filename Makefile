@@ -2,12 +2,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo start stop test lint format docs bench bench-scale lock setup system-packages
+.PHONY: help demo start stop test check lint format docs bench bench-scale lock setup system-packages
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
-# One half of the tests, by time. Those with a running Airflow mostly wait, so that the other half runs beside them.
-ONE_HALF := tests/browser tests/end_to_end tests/faults tests/rules tests/unit
 ARGS ?=
 RUN := .venv/bin/python -m
 # The environment is rebuilt when a lock, the Python or the folder is another one.
@@ -20,31 +18,29 @@ help: ## list the targets
 	@echo '  PORT=8080, PG_PORT=5442 and SMTP_PORT=2525 choose the ports of demo and start (also in .env).'
 
 demo: setup ## start everything, import the sample files, show what became of them
-	@$(RUN) include.stack demo
+	@$(RUN) tools.stack demo
 
 start: setup ## start PostgreSQL and Airflow, import nothing
-	@$(RUN) include.stack start
+	@$(RUN) tools.stack start
 
 stop: setup ## end Airflow and PostgreSQL
-	@$(RUN) include.stack stop
+	@$(RUN) tools.stack stop
 
 test: setup system-packages ## run all tests (ARGS="-k name" for some)
 ifeq ($(strip $(ARGS)),)
-	@log=$$(mktemp); set -m; \
-	$(RUN) pytest $(ONE_HALF) >"$$log" 2>&1 & beside=$$!; \
-	trap 'kill -INT -- -$$beside' INT TERM; trap 'rm -f "$$log"' EXIT; \
-	others=0; $(RUN) pytest $(addprefix --ignore=,$(ONE_HALF)) || others=$$?; \
-	ended=0; wait $$beside || ended=$$?; \
-	cat "$$log"; exit $$((others || ended))
+	@$(RUN) tools.run_tests
 else
 	$(RUN) pytest $(ARGS)
 endif
+
+check: lint ## what a change needs in any case: lint, unit tests, rules
+	@$(RUN) tools.run_tests unit rules
 
 lint: setup ## check style and types
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
-	.venv/bin/lint-imports --no-logo --no-cache
+	PYTHONPATH=plugins .venv/bin/lint-imports --no-logo --no-cache
 
 format: setup ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .

@@ -15,12 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks.bench import Bench, Samples
 from benchmarks.contacts import us_phone
-
-if TYPE_CHECKING:
-    from benchmarks.run import Bench, Samples
 
 COLUMNS = (
     "ExternalIdentityWebsite", "Email", "IsEmailConfirmed", "MobilePhone", "IsMobilePhoneConfirmed", "DiscountCard",

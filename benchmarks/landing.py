@@ -11,17 +11,14 @@ import shutil
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks.bench import Bench, Samples
 from include.arrivals import landing
 from include.import_types import IMPORT_TYPES
 from include.runtime import Runtime
 from include.storage.locations import area
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
-
-if TYPE_CHECKING:
-    from benchmarks.run import Bench, Samples
 
 SIZES = (500, 5_000, 20_000)
 ROUNDS = 3

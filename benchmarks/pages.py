@@ -14,12 +14,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks.bench import Bench, Samples
 from include.warehouse.roles import Role
-
-if TYPE_CHECKING:
-    from benchmarks.run import Bench, Samples
 
 PROJECT = Path(__file__).resolve().parents[1]
 JOBS = 100_000

@@ -11,13 +11,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from benchmarks.bench import Bench, Samples
 from include.import_types import IMPORT_TYPES
 from include.warehouse.roles import Role
-
-if TYPE_CHECKING:
-    from benchmarks.run import Bench, Samples
 
 CODE_KEY = b"benchmark" * 4
 POOL = "bench"

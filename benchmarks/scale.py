@@ -29,10 +29,10 @@ from typing import Any
 
 from upath import UPath
 
+from benchmarks.bench import Bench, open_bench
 from benchmarks.customers import SETTINGS as CUSTOMER_SETTINGS
 from benchmarks.customers import write_customers
 from benchmarks.gift_cards import CVV_KEY, write_cards
-from benchmarks.run import Bench, open_bench
 from include.arrivals import landing
 from include.arrivals.landing import Request
 from include.import_types import IMPORT_TYPES

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from include.stack.settings import PROJECT
+from tools.stack.settings import PROJECT
 
 
 def compose(env_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

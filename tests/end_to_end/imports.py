@@ -19,10 +19,10 @@ import sqlalchemy as sa
 import yaml
 from upath import UPath
 
-from include.stack.airflow_api import AirflowApi
-from include.stack.lifecycle import Stack
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
+from tools.stack.airflow_api import AirflowApi
+from tools.stack.lifecycle import Stack
 
 T = TypeVar("T")
 

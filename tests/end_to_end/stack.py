@@ -10,8 +10,8 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from include.stack.lifecycle import Stack
-from include.stack.settings import PROJECT, StackSettings
+from tools.stack.lifecycle import Stack
+from tools.stack.settings import PROJECT, StackSettings
 
 
 def free_ports(count: int) -> list[int]:

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from include.stack.errors import StackError
-from include.stack.lifecycle import Stack
-from include.stack.processes import is_alive
+from include.deployment.errors import StackError
 from tests.end_to_end.stack import free_ports, running_stack, stack_settings
+from tools.stack.lifecycle import Stack
+from tools.stack.processes import is_alive
 
 pytestmark = pytest.mark.e2e
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import scale
+from benchmarks.bench import Bench
 from benchmarks.gift_cards import write_pools
-from benchmarks.run import Bench
 from include.warehouse.embedded import EmbeddedServer
 
 pytestmark = pytest.mark.integration

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from include.stack.keys import Keys
-from include.stack.settings import PROJECT
 from include.warehouse.bootstrap import PASSWORDS
 from include.warehouse.roles import LOGINS, Role
 from tests.compose_file import AIRFLOW_SERVICES, airflow_environment, compose, filled
 from tests.unit.test_environment import locked_versions, some_environment
+from tools.stack.keys import Keys
+from tools.stack.settings import PROJECT
 
 pytestmark = pytest.mark.unit
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from include.stack.environment import make_environment
-from include.stack.errors import StackError
-from include.stack.keys import Keys, load_keys
-from include.stack.settings import PROJECT, StackSettings, read_settings
+from include.deployment.errors import StackError
+from tools.stack.environment import make_environment
+from tools.stack.keys import Keys, load_keys
+from tools.stack.settings import PROJECT, StackSettings, read_settings
 
 pytestmark = pytest.mark.unit
 

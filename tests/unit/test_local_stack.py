@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from include.import_types import IMPORT_TYPES
-from include.stack.demo import HEADINGS, Job, Sample, drop, find_samples, step_lines, table_lines
-from include.stack.demo_promo_codes import Step, make_files
-from include.stack.processes import created_at, end_session, is_alive, session_members
-from include.stack.supervisor import STATE, GaveUpError, Patience, Program, Supervisor, tail, take_lock
+from tools.stack.demo import HEADINGS, Job, Sample, drop, find_samples, step_lines, table_lines
+from tools.stack.demo_promo_codes import Step, make_files
+from tools.stack.processes import created_at, end_session, is_alive, session_members
+from tools.stack.supervisor import STATE, GaveUpError, Patience, Program, Supervisor, tail, take_lock
 
 pytestmark = pytest.mark.unit
 

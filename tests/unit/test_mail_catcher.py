@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from include.stack.settings import PROJECT
+from tools.stack.settings import PROJECT
 
 pytestmark = pytest.mark.unit
 
@@ -29,7 +29,7 @@ def catcher(tmp_path: Path) -> Iterator[tuple[int, Path, subprocess.Popen[str]]]
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = tmp_path / "mail"
-    command = [sys.executable, "-m", "include.stack.mail_catcher", "--port", str(port), "--folder", str(folder)]
+    command = [sys.executable, "-m", "tools.stack.mail_catcher", "--port", str(port), "--folder", str(folder)]
     process = subprocess.Popen(command, cwd=PROJECT, umask=0, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "are kept in" in process.stdout.readline()

@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from include.stack.settings import PROJECT
 from tests.compose_file import compose
+from tools.stack.settings import PROJECT
 
 ENTRY_PROGRAM = "airflow"
 INIT = "init"

@@ -20,12 +20,6 @@ import psutil
 import redis
 from upath import UPath
 
-from include.stack.airflow_api import AirflowApi
-from include.stack.keys import Keys
-from include.stack.lifecycle import ADMIN
-from include.stack.processes import created_at, end_session
-from include.stack.settings import PROJECT
-from include.stack.supervisor import tail
 from include.warehouse.bootstrap import PASSWORDS
 from include.warehouse.embedded import EmbeddedServer
 from include.warehouse.roles import Role
@@ -44,6 +38,12 @@ from tests.end_to_end.composition.containers import (
 from tests.end_to_end.composition.storage import FaultyStorage
 from tests.end_to_end.imports import LOCATIONS, wait_for
 from tests.end_to_end.stack import free_ports
+from tools.stack.airflow_api import AirflowApi
+from tools.stack.keys import Keys
+from tools.stack.lifecycle import ADMIN
+from tools.stack.processes import created_at, end_session
+from tools.stack.settings import PROJECT
+from tools.stack.supervisor import tail
 
 WORKERS = 2
 WORKER_CONCURRENCY = 2
@@ -269,7 +269,7 @@ class Composition:
         }
 
     def _start_mail_catcher(self) -> None:
-        command = [sys.executable, "-m", "include.stack.mail_catcher", "--port", str(self.machine.mail_port)]
+        command = [sys.executable, "-m", "tools.stack.mail_catcher", "--port", str(self.machine.mail_port)]
         command += ["--folder", str(self.mail)]
         self.containers["mail"] = Container(
             "mail", self.services["mail"], command, dict(os.environ), PROJECT, self._log("mail")

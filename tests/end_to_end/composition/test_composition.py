@@ -50,7 +50,7 @@ def test_every_service_was_started_as_the_file_says(composition: Composition) ->
         if is_airflow(container.service):
             own = ["--celery-hostname", f"{name}@%h"] if name in workers else []
             assert container.command == [*image.entrypoint, *container.service.command, *own]
-    assert composition.containers["init"].command == [*image.entrypoint, "include.stack.containers"]
+    assert composition.containers["init"].command == [*image.entrypoint, "include.deployment.containers"]
     assert composition.containers["redis"].command == [
         part.replace("redis-server ", f"redis-server --bind 127.0.0.1 --port {composition.machine.redis_port} ")
         for part in composition.services["redis"].command

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy as sa
 from upath import UPath
 
+from include.deployment.private_files import write_private
 from include.import_types import IMPORT_TYPES
-from include.stack.keys import write_private
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
 from tests.end_to_end.composition.reference import Reference, assert_same, assert_same_results, results

@@ -16,12 +16,12 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import Connection, text
 
-from include.stack.demo import show_demo
-from include.stack.demo_promo_codes import GENERATED
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
 from tests.end_to_end.imports import Imports, wait_for
 from tests.integration.top_ups import UPLOAD, add_codes, add_pool, alerts, available, generations, issue
+from tools.stack.demo import show_demo
+from tools.stack.demo_promo_codes import GENERATED
 
 pytestmark = pytest.mark.e2e
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from include.deployment.errors import StackError
 from include.errors import ConfigurationError
 from include.project.loader import load_project
 from include.project.sync import sync_in_turn
-from include.stack.errors import StackError
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import migrate
 

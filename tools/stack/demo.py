@@ -12,13 +12,14 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
+from include.deployment.errors import StackError
+from include.deployment.names import ADMIN
 from include.import_types import IMPORT_TYPES
-from include.stack.demo_promo_codes import Step, make_files, show_promo_codes
-from include.stack.environment import catches_mails
-from include.stack.errors import StackError
-from include.stack.lifecycle import ADMIN, Stack
-from include.stack.settings import shown_path
 from include.warehouse.engine import create_warehouse_engine
+from tools.stack.demo_promo_codes import Step, make_files, show_promo_codes
+from tools.stack.environment import catches_mails
+from tools.stack.lifecycle import Stack
+from tools.stack.settings import shown_path
 
 STEP_HEADINGS = ("available", "seconds", "pool", "what happened")
 COUNTS = ("read", "inserted", "updated", "unchanged", "not found", "rejected")

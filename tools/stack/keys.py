@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from include.stack.errors import StackError
+from include.deployment.errors import StackError
+from include.deployment.private_files import write_private
 
 
 def _token() -> str:
@@ -61,13 +61,3 @@ def _read(path: Path) -> dict[str, str]:
     if not isinstance(stored, dict):
         raise StackError(f"{path} is damaged: restore it, or delete the folder {path.parent} to start from nothing.")
     return stored
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file whole or not at all, readable by its owner only."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as target:
-        target.write(text)
-    partial.replace(path)

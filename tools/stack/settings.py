@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dotenv import dotenv_values
 
-from include.stack.errors import StackError
+from include.deployment.errors import StackError
 from include.warehouse.embedded import EmbeddedServerError, default_server
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -2,7 +2,7 @@
 
 It is configured by the same Connections and Variables as Airflow, and may be repeated at any time. On Kubernetes, where
 containers share no disk, the job of the databases runs it without AIRFLOW_ADMIN_PASSWORD, and the API server's pod
-begins with `python -m include.stack.containers login`.
+begins with `python -m include.deployment.containers login`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ import psycopg2
 from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 
-from include.stack.environment import LOCATIONS
-from include.stack.errors import StackError
-from include.stack.keys import write_private
-from include.stack.lifecycle import ADMIN
-from include.stack.preparation import prepare_databases
+from include.deployment.errors import StackError
+from include.deployment.names import ADMIN, LOCATIONS
+from include.deployment.preparation import prepare_databases
+from include.deployment.private_files import write_private
 from include.warehouse import bootstrap
 from include.warehouse.roles import Login, Role
 

@@ -17,20 +17,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from include.deployment.errors import StackError
+from include.deployment.names import ADMIN, LOCATIONS
+from include.deployment.preparation import prepare_databases
+from include.deployment.private_files import write_private
 from include.import_types import IMPORT_TYPES
-from include.stack.airflow_api import AirflowApi
-from include.stack.environment import LOCATIONS, catches_mails, make_environment
-from include.stack.errors import StackError
-from include.stack.keys import Keys, load_keys, write_private
-from include.stack.preparation import prepare_databases
-from include.stack.processes import created_at, end_session
-from include.stack.settings import PROJECT, StackSettings
-from include.stack.supervisor import COMPONENTS, FAILURE, STATE, tail, take_lock
 from include.warehouse.bootstrap import AIRFLOW, WAREHOUSE
 from include.warehouse.embedded import EmbeddedServer, EmbeddedServerError, PortBusyError
 from include.warehouse.roles import Role
+from tools.stack.airflow_api import AirflowApi
+from tools.stack.environment import catches_mails, make_environment
+from tools.stack.keys import Keys, load_keys
+from tools.stack.processes import created_at, end_session
+from tools.stack.settings import PROJECT, StackSettings
+from tools.stack.supervisor import COMPONENTS, FAILURE, STATE, tail, take_lock
 
-ADMIN = "admin"
 Say = Callable[[str], None]
 
 
@@ -199,7 +200,7 @@ class Stack:
         (settings.run / FAILURE).unlink(missing_ok=True)
         for log in settings.logs.glob("*.log"):
             log.replace(log.with_suffix(".log.1"))  # one earlier run is kept
-        command = [sys.executable, "-m", "include.stack.supervisor"]
+        command = [sys.executable, "-m", "tools.stack.supervisor"]
         command += ["--logs", str(settings.logs), "--run", str(settings.run)]
         command += ["--postgres-data", str(settings.postgres_data), "--postgres-port", str(settings.pg_port)]
         command += ["--airflow-port", str(settings.port), "--smtp-port", str(settings.smtp_port)]

@@ -1,4 +1,4 @@
-"""`python -m include.stack demo|start|stop`: the local stack from the terminal; `make` calls this."""
+"""`python -m tools.stack demo|start|stop`: the local stack from the terminal; `make` calls this."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from include.stack.demo import login_lines, show_demo
-from include.stack.errors import StackError
-from include.stack.lifecycle import Stack
-from include.stack.settings import read_settings
+from include.deployment.errors import StackError
+from tools.stack.demo import login_lines, show_demo
+from tools.stack.lifecycle import Stack
+from tools.stack.settings import read_settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m include.stack", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.stack", description=__doc__)
     parser.add_argument("command", choices=("demo", "start", "stop"))
     command = parser.parse_args(arguments).command
     try:

@@ -3,7 +3,7 @@
 `airflow standalone` leaves a dead component dead. Here it is started again after a pause that doubles; one that keeps
 dying stops the whole stack, and `failure.txt` in the run folder says which, with the end of its log.
 
-A process of its own, made by `include.stack.lifecycle`: `python -m include.stack.supervisor`.
+A process of its own, made by `tools.stack.lifecycle`: `python -m tools.stack.supervisor`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import IO
 
 import psycopg2
 
-from include.stack.keys import write_private
-from include.stack.processes import created_at, end_session, session_members, wait_for_session
+from include.deployment.private_files import write_private
 from include.warehouse.embedded import EmbeddedServer, EmbeddedServerError
+from tools.stack.processes import created_at, end_session, session_members, wait_for_session
 
 log = logging.getLogger("stack")
 
@@ -49,7 +49,7 @@ COMPONENTS: Mapping[str, Program] = {
     "dag-processor": Program((*AIRFLOW, "dag-processor")),
     "triggerer": Program((*AIRFLOW, "triggerer", "--skip-serve-logs"), stop_seconds=2.0),
 }
-MAIL_CATCHER = (sys.executable, "-m", "include.stack.mail_catcher")
+MAIL_CATCHER = (sys.executable, "-m", "tools.stack.mail_catcher")
 LOCK, STATE, FAILURE = "supervisor.lock", "state.json", "failure.txt"
 DATABASE_CHECK_SECONDS = 3.0
 
@@ -230,7 +230,7 @@ def take_lock(run: Path, patience_seconds: float = 0.0) -> IO[str] | None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Supervise until SIGTERM; the environment of this process is the components'."""
-    parser = argparse.ArgumentParser(prog="python -m include.stack.supervisor")
+    parser = argparse.ArgumentParser(prog="python -m tools.stack.supervisor")
     parser.add_argument("--logs", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--postgres-data", type=Path, required=True)

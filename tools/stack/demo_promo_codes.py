@@ -13,11 +13,11 @@ from urllib.parse import quote
 
 from sqlalchemy import Engine, Row, text
 
-from include.stack.errors import StackError
-from include.stack.lifecycle import Stack
-from include.stack.settings import shown_path
+from include.deployment.errors import StackError
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.roles import Role
+from tools.stack.lifecycle import Stack
+from tools.stack.settings import shown_path
 
 T = TypeVar("T")
 

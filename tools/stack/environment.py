@@ -7,12 +7,12 @@ import os
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from include.stack.keys import Keys
-from include.stack.settings import PROJECT, StackSettings
+from include.deployment.names import LOCATIONS
+from tools.stack.keys import Keys
+from tools.stack.settings import PROJECT, StackSettings
 
 # Set by many containers and CI machines; without bytecode every Airflow process compiles for a minute at each start.
 UNWANTED = ("PYTHONDONTWRITEBYTECODE", "PYTHONHOME", "PYTHONSTARTUP")
-LOCATIONS = ("landing", "work", "reports", "archive")
 ALERTS = "AIRFLOW_CONN_ALERTS_SMTP"
 
 

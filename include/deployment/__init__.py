@@ -1,0 +1,1 @@
+"""What a deployment needs before Airflow starts: roles, databases, buckets, the login file."""

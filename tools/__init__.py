@@ -1,0 +1,1 @@
+"""What developers use and no image has: the local stack, scaffolds, checks."""
