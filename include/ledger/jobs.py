@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from include.errors import FileRefused
 from include.ledger.outcomes import outcome_of
+from include.ledger.records import InspectionRecord, Review, Tallies, evidence_from_json
 
 UNKNOWN_TYPE = "unknown"
 """Type of a job whose file belongs to no import type (X-01)."""
@@ -169,7 +170,7 @@ class Job:
     fingerprint: str | None
     parameters: dict[str, Any]
     settings: dict[str, Any]
-    inspection: dict[str, Any] | None
+    inspection: InspectionRecord | None
     mapping: dict[str, Any] | None
     is_dry_run: bool
     duplicate_of: int | None
@@ -198,15 +199,19 @@ class Job:
         return self.loaded_at is not None
 
     @property
+    def review(self) -> Review | None:
+        """Who decides about the load; None when the load looks itself (X-18)."""
+        return self.inspection.review if self.inspection is not None else None
+
+    @property
     def has_review(self) -> bool:
         """True when a person, or limits that were given, decide about the load; else the load looks itself (X-18)."""
-        return (self.inspection or {}).get("review") is not None
+        return self.review is not None
 
     @property
     def is_approved(self) -> bool:
         """False until a person, or the limits that call for one, have let it be loaded (X-06)."""
-        review = (self.inspection or {}).get("review")
-        return review is None or bool(review.get("is_approved"))
+        return self.review is None or self.review.is_approved
 
     @property
     def refusal(self) -> FileRefused | None:
@@ -292,7 +297,9 @@ class Claim:
 
 def _job(row: sa.Row[Any]) -> Job:
     values = row._asdict()
-    return Job(**{**values, "state": State(values["state"])})
+    inspection = values["inspection"]
+    record = None if inspection is None else InspectionRecord.from_json(inspection)
+    return Job(**{**values, "state": State(values["state"]), "inspection": record})
 
 
 _COLUMNS = [JOB.c[name] for name in Job.__dataclass_fields__]
@@ -433,10 +440,11 @@ def chunks(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
     return connection.execute(sa.select(*columns).where(CHUNK.c.job_id == job_id).order_by(CHUNK.c.number)).all()
 
 
-def evidence(connection: Connection, job_id: int) -> Iterator[dict[str, Any]]:
+def evidence(connection: Connection, job_id: int) -> Iterator[Tallies]:
     """Yield each chunk's counts by rule and severity, in file order; a few chunks are held at a time."""
     query = sa.select(CHUNK.c.evidence).where(CHUNK.c.job_id == job_id, CHUNK.c.evidence.is_not(None))
-    yield from connection.execute(query.order_by(CHUNK.c.number), execution_options={"yield_per": 16}).scalars()
+    rows = connection.execute(query.order_by(CHUNK.c.number), execution_options={"yield_per": 16}).scalars()
+    yield from map(evidence_from_json, rows)
 
 
 def common_sentences(connection: Connection, job_id: int) -> dict[str, dict[str, int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from include.errors import ConfigurationError, FileRefused
 from include.ledger import staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
+from include.ledger.records import RuleTally, Tallies, evidence_to_json
 from include.names import ASCII_MASK, MASK, one_line
 from include.reading import packing, parsing, records, stray_rows
 from include.reading.dialect import Dialect
@@ -48,9 +49,6 @@ Tell = Callable[[slice], Sequence[str]]
 _TOLD_AT_ONCE = 100_000
 """Sentences, of which a block of bad rows may have a million."""
 
-FIRST_LINES = 100
-"""How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
-MOST_SENTENCES = 50
 LAUNCHED_AT = "job__launched_at"
 WRAPPED_CELLS = "file.wrapped_cells"
 LINE = "line"
@@ -73,37 +71,6 @@ class ChunkCounts:
     read: int
     staged: int
     rejected: int
-
-
-@dataclass
-class RuleTally:
-    """How often a rule failed, and where first. No values but those that pages show (X-20).
-
-    Args:
-        drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
-        share: of `evaluated`, that of the whole file, above which the rule says something; see `suites.Share`.
-        sentences: what is wrong with most of the rows, as `suites.common_sentences` says it; rows by sentence.
-    """
-
-    severity: str
-    evaluated: int = 0
-    failed: int = 0
-    lines: list[int] = field(default_factory=list)
-    drops: bool = False
-    share: dict[str, Any] | None = None
-    sentences: dict[str, int] = field(default_factory=dict)
-
-    def add(self, evaluated: int, lines: Sequence[int] | Positions) -> None:
-        """Count one block's verdict."""
-        self.evaluated += evaluated
-        self.failed += len(lines)
-        self.lines.extend(int(line) for line in lines[: max(0, FIRST_LINES - len(self.lines))])
-
-    def say(self, counted: Mapping[str, int]) -> None:
-        """Add one block's most frequent sentences; of very many the first are kept."""
-        for sentence, rows in counted.items():
-            if sentence in self.sentences or len(self.sentences) < MOST_SENTENCES:
-                self.sentences[sentence] = self.sentences.get(sentence, 0) + rows
 
 
 @dataclass(frozen=True)
@@ -264,7 +231,7 @@ class Judge:
         self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
         is_dropping = isinstance(import_settings, DropsInvalid) and import_settings.on_invalid_optional == "drop_value"
         self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
-        self.tallies: dict[tuple[str, str], RuleTally] = {}
+        self.tallies: Tallies = {}
         for rule in suite.rules:
             drops = self._drops(rule)
             severity = "warning" if drops else rule.severity
@@ -597,7 +564,7 @@ def judge_of(
         import_settings=import_type.settings.from_stored(job.settings),
         launched_at=job.launched_at,
         lookups=read_lookups(connection, import_type),
-        unescape=job.inspection["unescape"],
+        unescape=job.inspection.is_escaped,
         hidden=hidden,
         masks_private=masks_private,
     )
@@ -668,7 +635,7 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
             ):
                 if found.num_rows:
                     writer.put(staging.Batch("ledger", table.name, _of_chunk(job.id, chunk.number, found, order)))
-    evidence = {f"{rule} {severity}": asdict(tally) for (rule, severity), tally in judge.tallies.items()}
+    evidence = evidence_to_json(judge.tallies)
     connection.execute(
         sa.update(CHUNK)
         .where(CHUNK.c.job_id == job.id, CHUNK.c.number == chunk.number)
