@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from include.errors import FileRefused
 from include.ledger.outcomes import outcome_of
-from include.ledger.records import InspectionRecord, Review, Tallies, evidence_from_json
+from include.ledger.records import Given, InspectionRecord, Review, Tallies, evidence_from_json
 
 UNKNOWN_TYPE = "unknown"
 """Type of a job whose file belongs to no import type (X-01)."""
@@ -168,7 +168,7 @@ class Job:
     size_bytes: int | None
     sha256: str | None
     fingerprint: str | None
-    parameters: dict[str, Any]
+    parameters: Given
     settings: dict[str, Any]
     inspection: InspectionRecord | None
     mapping: dict[str, Any] | None
@@ -285,7 +285,7 @@ class Claim:
     file_name: str
     arrived_at: datetime
     launched_by: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Given = field(default_factory=Given)
     dag_id: str | None = None
     dag_run_id: str | None = None
     size_bytes: int | None = None
@@ -299,7 +299,8 @@ def _job(row: sa.Row[Any]) -> Job:
     values = row._asdict()
     inspection = values["inspection"]
     record = None if inspection is None else InspectionRecord.from_json(inspection)
-    return Job(**{**values, "state": State(values["state"]), "inspection": record})
+    given = Given.from_json(values["parameters"])
+    return Job(**{**values, "state": State(values["state"]), "inspection": record, "parameters": given})
 
 
 _COLUMNS = [JOB.c[name] for name in Job.__dataclass_fields__]
@@ -343,7 +344,7 @@ def claim(connection: Connection, arrival: Claim, *, now: datetime) -> Job:
             run_key=arrival.run_key, import_type=arrival.import_type, state=State.AWAITING_EXECUTION, launched_at=now,
             launched_by=arrival.launched_by, dag_id=arrival.dag_id, dag_run_id=arrival.dag_run_id,
             source_url=arrival.source_url, source_version=arrival.source_version, file_name=arrival.file_name,
-            arrived_at=arrival.arrived_at, size_bytes=arrival.size_bytes, parameters=dict(arrival.parameters),
+            arrived_at=arrival.arrived_at, size_bytes=arrival.size_bytes, parameters=arrival.parameters.to_json(),
             is_dry_run=False,
         )
         .on_conflict_do_nothing()

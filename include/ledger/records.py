@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +11,51 @@ import numpy.typing as npt
 
 Reason = Mapping[str, str]
 """Why a person is asked, or what a person should know: `rule` and `message`."""
+
+
+SettingsText = str | dict[str, str] | None
+"""Text of a settings file; `{"mistake": sentence}` when it is no text; None without a file."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a job was given to decide its settings by (X-11), and whether its file is out of the landing area.
+
+    Args:
+        run: settings of the run alone.
+        texts: of the settings files around the file, by layer; the name of a pool's folder as `folder_name`.
+        is_removed: the file and its sidecar have been taken out; None before they were copied.
+    """
+
+    run: Mapping[str, Any] = field(default_factory=dict)
+    texts: Mapping[str, SettingsText] = field(default_factory=dict)
+    is_removed: bool | None = None
+
+    @property
+    def sidecar(self) -> SettingsText:
+        """The text of the file's own settings."""
+        return self.texts.get("sidecar")
+
+    def updated(self, later: Given) -> Self:
+        """Return what a job has been given when it is given more: what is said anew takes the place of the earlier."""
+        texts = {layer: text for layer, text in later.texts.items() if text is not None}
+        return replace(self, run=later.run, texts={**self.texts, **texts})
+
+    def differs(self, later: Given) -> bool:
+        """Tell whether later settings say something else than these; files that are gone say nothing."""
+        is_other = any(text is not None and text != self.texts.get(layer) for layer, text in later.texts.items())
+        return is_other or later.run != self.run
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """Read what `to_json` returned."""
+        texts = {name: value for name, value in stored.items() if name not in ("run", "is_removed")}
+        return cls(stored.get("run", {}), texts, stored.get("is_removed"))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        removed = {} if self.is_removed is None else {"is_removed": self.is_removed}
+        return {"run": dict(self.run), **self.texts, **removed}
 
 
 @dataclass(frozen=True)
