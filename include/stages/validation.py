@@ -52,8 +52,6 @@ _TOLD_AT_ONCE = 100_000
 LAUNCHED_AT = "job__launched_at"
 WRAPPED_CELLS = "file.wrapped_cells"
 LINE = "line"
-MAX_CARD_VALUE = "project__max_card_value"
-"""The project's limit, beside every row; null where it has none (X-18)."""
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
                  Kind.INTEGER: pa.int64()}  # fmt: skip
 
@@ -146,7 +144,8 @@ def keep_known(fields: Mapping[str, pa.Array], table: LookupTable) -> dict[str, 
 
 def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     """Return every column that a suite of this type may name."""
-    columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE, *(f"setting__{name}" for name in import_type.shown_settings)}
+    columns = {LINE, LAUNCHED_AT, *(f"setting__{name}" for name in import_type.shown_settings)}
+    columns |= {f"project__{name}" for name in import_type.extras.project_limits}
     for each in fields:
         columns.add(each.name)
         if each.kind is not Kind.TEXT:
@@ -249,8 +248,9 @@ class Judge:
         origins = read_origins(block, self.dialect, self._header)
         lines = block.lines[positions]
         columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
-        limit = pa.scalar(self._runtime.project.max_card_value, parsing.DECIMAL)
-        columns[MAX_CARD_VALUE] = pa.repeat(limit, len(positions))
+        for name in self.import_type.extras.project_limits:
+            limit = pa.scalar(getattr(self._runtime.project, name), parsing.DECIMAL)
+            columns[f"project__{name}"] = pa.repeat(limit, len(positions))
         for table in self.lookups:
             columns |= join_lookup(fields[table.lookup.field], table)
         frame = pd.DataFrame(
