@@ -32,9 +32,9 @@ from include.reading.origins import Origins, read_origins, unescape_cells
 from include.reading.records import RAGGED, ROW_RULES, Block, Chunk
 from include.rules.suites import (
     Checker,
+    CommonValues,
     Rule,
     RuleResult,
-    common_sentences,
     load_suite,
     sentences,
 )
@@ -50,6 +50,8 @@ _TOLD_AT_ONCE = 100_000
 """Sentences, of which a block of bad rows may have a million."""
 
 LAUNCHED_AT = "job__launched_at"
+MOST_COLLECTED = 50_000
+"""Broken rows of one rule whose values are held before they are counted: some MiB."""
 WRAPPED_CELLS = "file.wrapped_cells"
 LINE = "line"
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
@@ -205,6 +207,7 @@ class Judge:
             leading=self._own.index(min(mapping.field_indexes.values())) if mapping.field_indexes else 0,
             is_known=mapping.is_headed,
         )
+        self._has_origins = bool(origin_columns(self._header))
         self._ragged_stray = stray_rows.ragged_pattern(dialect.delimiter, len(origin_columns(self._header)))
         self.lookups = lookups
         self.launched_at = launched_at
@@ -230,12 +233,14 @@ class Judge:
         self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
         is_dropping = isinstance(import_settings, DropsInvalid) and import_settings.on_invalid_optional == "drop_value"
         self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
-        self.tallies: Tallies = {}
+        self._tallies: Tallies = {}
+        self._column_names: dict[int, str] = {}
+        self._common: dict[tuple[str, str], CommonValues] = {}
         for rule in suite.rules:
             drops = self._drops(rule)
             severity = "warning" if drops else rule.severity
             share = asdict(rule.share) if rule.share else None
-            self.tallies[rule.id, severity] = RuleTally(severity, drops=drops, share=share)
+            self._tallies[rule.id, severity] = RuleTally(severity, drops=drops, share=share)
 
     @property
     def staging_columns(self) -> dict[str, str]:
@@ -299,7 +304,7 @@ class Judge:
             unwrapped[name], rows = damage.unwrap(text)
             is_wrapped |= rows
         if is_wrapped.any():
-            tally = self.tallies.setdefault((WRAPPED_CELLS, "warning"), RuleTally("warning"))
+            tally = self._tallies.setdefault((WRAPPED_CELLS, "warning"), RuleTally("warning"))
             tally.add(len(positions), block.lines[positions[is_wrapped]])
         return unwrapped
 
@@ -354,13 +359,20 @@ class Judge:
             if len(rows) == 0:
                 continue
             failures.add(rule, rows, self._tell_record(rule, block.cells[rows], block.columns.get(rule)))
-            tally = self.tallies.setdefault((rule, "critical"), RuleTally("critical"))
+            tally = self._tallies.setdefault((rule, "critical"), RuleTally("critical"))
             tally.add(len(block.starts), block.lines[rows])
 
     def _without_ragged_strays(self, block: Block, problems: dict[str, Positions]) -> dict[str, Positions]:
         """Call a line that a program has added by its name, not by its number of cells (PC-04a)."""
         rows = problems[RAGGED]
-        is_stray = matches(stray_rows.records_of(block.data, block.starts[rows], block.ends[rows]), self._ragged_stray)
+        if not self._has_origins:
+            suspects = rows[stray_rows.may_be_lines_of_programs(block.data, block.starts[rows], block.ends[rows])]
+        else:
+            suspects = rows
+        if not len(suspects):
+            return problems
+        records_there = stray_rows.records_of(block.data, block.starts[suspects], block.ends[suspects])
+        is_stray = np.isin(rows, suspects[matches(records_there, self._ragged_stray)])
         if not is_stray.any():
             return problems
         not_data = np.union1d(problems.get(records.NOT_DATA, np.empty(0, np.int64)), rows[is_stray])
@@ -377,10 +389,13 @@ class Judge:
 
         They stand in forms and previews as well, and a header may be data (X-20).
         """
-        columns = self.mapping.columns
-        if index >= len(columns):
-            return f"column {index + 1}"
-        return one_line(self.mapping.numbered(columns[index])).replace(MASK, ASCII_MASK)
+        if index not in self._column_names:
+            columns = self.mapping.columns
+            name = f"column {index + 1}"
+            if index < len(columns):
+                name = one_line(self.mapping.numbered(columns[index])).replace(MASK, ASCII_MASK)
+            self._column_names[index] = name
+        return self._column_names[index]
 
     def _check(
         self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
@@ -398,23 +413,37 @@ class Judge:
             if self._drops(result.rule):
                 dropping.append(result)
                 continue
-            tally = self.tallies[result.rule.id, result.rule.severity]
+            tally = self._tallies[result.rule.id, result.rule.severity]
             tally.add(result.evaluated, lines[result.rows])
-            if self.mapping.is_headed:
-                tally.say(
-                    common_sentences(result, frame, hidden=self._private, masks_codes=self.masks_codes)
-                )  # fmt: skip
+            if self.mapping.is_headed and len(result.rows):
+                self._collect(result, frame)
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
                 failures.add(result.rule.id, positions[result.rows], self._tell(result, frame))
         dropped: dict[str, _Broken] = {}
         for result in dropping:
             result = replace(result, rows=result.rows[valid[result.rows]])
-            self.tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
+            self._tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
             if len(result.rows):
                 broken = dropped.setdefault(result.rule.field, _Broken())
                 broken.add(result.rule.id, result.rows, self._tell(result, frame))
         return valid, dropped
+
+    def _collect(self, result: RuleResult, frame: pd.DataFrame) -> None:
+        """Collect what the broken rows of a block have in common, and count it when there is enough of it."""
+        key = result.rule.id, result.rule.severity
+        if key not in self._common:
+            self._common[key] = CommonValues(result.rule, hidden=self._private, masks_codes=self.masks_codes)
+        self._common[key].add(result, frame)
+        if self._common[key].rows > MOST_COLLECTED:
+            self._tallies[key].say(self._common[key].count())
+
+    @property
+    def tallies(self) -> Tallies:
+        """The verdicts of all blocks so far, by rule and severity."""
+        for key, common in self._common.items():
+            self._tallies[key].say(common.count())
+        return self._tallies
 
     def _tell(self, result: RuleResult, frame: pd.DataFrame) -> Tell:
         return lambda part: sentences(
