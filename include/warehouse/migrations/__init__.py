@@ -2,7 +2,7 @@
 
 The owner of the database does it, who needs no superuser's rights; then the grants of all others are brought in line
 with `include/warehouse/rights.py` (X-22). It is one transaction under an advisory lock, so that several processes may
-ask at once and a failed migration leaves nothing behind. SQL functions lie in `include/warehouse/functions`, one file
+ask at once and a failed migration leaves nothing behind. SQL functions lie in `include/warehouse/objects`, one file
 each, and are `CREATE OR REPLACE`: a revision that changes one runs its file again.
 
 There is no way down: an older schema would mean dropping cards. Restore a backup instead.
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, text
 
 from include.warehouse.rights import apply_rights
 
-FUNCTIONS = Path(__file__).resolve().parents[1] / "functions"
+FUNCTIONS = Path(__file__).resolve().parents[1] / "objects"
 
 # Any number will do, as long as nothing else in this database locks it.
 MIGRATION_LOCK = 7_310_587_441
