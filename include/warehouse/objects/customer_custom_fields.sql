@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- The custom fields of customers, held to their definitions in loyalty.custom_field.
 --
 --   insert, update           names that are not defined and values of another type are refused, once a statement

@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- Customers, and how a person is erased: DELETE FROM loyalty.customer takes everything that refers to the customer with
 -- it.
 --

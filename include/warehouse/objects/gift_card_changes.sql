@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- The state machine of a gift card. Source: GC-06.
 --
 --   sale      Inactive → CanBeUsed      purchase date, point of contact and expiry are set      sell_gift_card

@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- A pool's technical product is made with it: one row for each inserted pool, in the same statement.
 -- Primary key, foreign key and the locks below leave no way to have none or two. Source: GP-02.
 CREATE OR REPLACE FUNCTION loyalty.create_technical_products() RETURNS trigger

@@ -1,13 +1,11 @@
+-- After: refuse_change
 -- The references of gift cards, enforced once a statement: PostgreSQL's own check, once a row, takes longer than the
 -- insert itself. Every way in which a reference could come to dangle is shut:
 --
 --   insert of cards          the statement's distinct pools and points of contact are locked FOR KEY SHARE; missing: refused
 --   update of a card         its pool never changes, a new point of contact is locked and checked (gift_card_changes.sql)
 --   change of a pool         always refused (gift_card_pool_guards.sql)
---   key change, truncate     of points of contact: always refused
---   delete of a point        waits for the transactions that hold it FOR KEY SHARE, then looks for cards with a new
---                            snapshot. Only READ COMMITTED has a new snapshot; at the other levels the look would miss
---                            cards committed since the transaction began, so there the delete is refused.
+--   points of contact        neither their keys change nor are they deleted while a card has them (references.sql)
 
 CREATE OR REPLACE FUNCTION loyalty.check_gift_card_references() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
@@ -77,45 +75,3 @@ CREATE OR REPLACE TRIGGER check_references
     AFTER INSERT ON loyalty.gift_card
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty.check_gift_card_references();
-
-CREATE OR REPLACE FUNCTION loyalty.refuse_point_of_contact_in_use() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF NOT EXISTS (SELECT FROM deleted) THEN
-        RETURN NULL;
-    END IF;
-    IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'restrict_violation',
-            MESSAGE = 'points of contact can be deleted at READ COMMITTED only: '
-                'at other isolation levels the check for gift cards that use them would miss the newest',
-            SCHEMA = 'loyalty',
-            TABLE = 'point_of_contact';
-    END IF;
-    IF EXISTS (SELECT FROM loyalty.gift_card WHERE point_of_contact IN (SELECT external_id FROM deleted)) THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'foreign_key_violation',
-            MESSAGE = 'a point of contact that gift cards refer to cannot be deleted',
-            SCHEMA = 'loyalty',
-            TABLE = 'gift_card',
-            CONSTRAINT = 'gift_card_point_of_contact_fkey';
-    END IF;
-    RETURN NULL;
-END
-$$;
-
-CREATE OR REPLACE TRIGGER refuse_delete_in_use
-    AFTER DELETE ON loyalty.point_of_contact
-    REFERENCING OLD TABLE AS deleted
-    FOR EACH STATEMENT EXECUTE FUNCTION loyalty.refuse_point_of_contact_in_use();
-
-CREATE OR REPLACE TRIGGER refuse_key_change
-    BEFORE UPDATE ON loyalty.point_of_contact
-    FOR EACH ROW WHEN (OLD.external_id <> NEW.external_id)
-    EXECUTE FUNCTION loyalty.refuse_change('the external id of a point of contact never changes');
-
-CREATE OR REPLACE TRIGGER refuse_truncate
-    BEFORE TRUNCATE ON loyalty.point_of_contact
-    FOR EACH STATEMENT EXECUTE FUNCTION loyalty.refuse_change('gift cards may refer to points of contact');

@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- How many codes lie in the space of each format, of any origin, and the lock of formats that have produced codes.
 -- Source: PG-02, PP-03.
 --

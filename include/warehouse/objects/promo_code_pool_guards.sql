@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- What a launch and the first code freeze. Source: PP-01, PP-02.
 --
 --   launch               state stays active; system_id and multi_use never change; launched_at is set here

@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- Whoever adds many codes takes this lock before all others, shared, until its transaction ends. Two that add the same codes
 -- in different orders wait for each other: PostgreSQL ends one of them (40P01), which then begins anew, alone.
 CREATE OR REPLACE FUNCTION loyalty.lock_promo_code_additions(is_alone boolean) RETURNS void

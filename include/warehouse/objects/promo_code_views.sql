@@ -1,3 +1,4 @@
+-- After: promo_code_format_use, promo_code_generations
 -- One row a code without the code, nor to whom it was issued or who used it: for those who show how a pool is doing. X-22.
 --
 --   is_reused           of codes for multiple use: it was used at least once

@@ -1,3 +1,4 @@
+-- After: refuse_change
 -- References that are enforced once a statement instead of once a row, for any table whose foreign keys are declared
 -- NOT ENFORCED: these functions read the keys of their table, or those that refer to it, from the catalogue. Every key
 -- is one column, and its target a text primary key or the number of a customer. All ways to dangle are shut:
@@ -180,3 +181,5 @@ BEGIN
     END LOOP;
 END
 $$;
+
+CALL loyalty.guard_references();

@@ -1,13 +1,5 @@
-"""Gift card pools, their technical products, gift cards and the history of each card's changes."""
+-- Gift card pools, their technical products, gift cards, and the history of each card's changes.
 
-from alembic import op
-
-from include.warehouse.migrations import run_function_files, run_sql
-
-revision = "0003"
-down_revision = "0002"
-
-GIFT_CARDS = """
 CREATE TABLE loyalty.gift_card_pool (
     system_name text COLLATE "C"
         CONSTRAINT gift_card_pool_pkey PRIMARY KEY
@@ -28,16 +20,17 @@ CREATE TABLE loyalty.gift_card_pool (
     import_job_id bigint CONSTRAINT gift_card_pool_import_job_id_fkey REFERENCES ledger.import_job,
     import_line bigint,
     created_at timestamptz NOT NULL DEFAULT now(),
+    max_card_value numeric(18,2),
     CONSTRAINT gift_card_pool_product_key UNIQUE (product_external_system, product_external_id),
     CONSTRAINT gift_card_pool_card_value_check CHECK (
         CASE WHEN supports_arbitrary_value THEN card_value IS NULL
              ELSE card_value IS NOT NULL AND card_value > 0 AND card_value < 'NaN' END),
+    CONSTRAINT gift_card_pool_max_card_value_check CHECK (
+        max_card_value > 0 AND max_card_value < 'NaN' AND (card_value IS NULL OR card_value <= max_card_value)),
     CONSTRAINT gift_card_pool_lifetime_years_check CHECK (
         CASE expiration_type WHEN 'Year' THEN lifetime_years IS NOT NULL AND lifetime_years BETWEEN 1 AND 10
              ELSE lifetime_years IS NULL END)
 );
-COMMENT ON TABLE loyalty.gift_card_pool IS
-    'Locked: a trigger refuses every UPDATE, DELETE and TRUNCATE. An insert makes the technical product.';
 
 CREATE TABLE loyalty.technical_product (
     pool_system_name text COLLATE "C" CONSTRAINT technical_product_pkey PRIMARY KEY
@@ -48,11 +41,9 @@ CREATE TABLE loyalty.technical_product (
     brand text COLLATE "C" NOT NULL CONSTRAINT technical_product_brand_fkey REFERENCES loyalty.brand,
     CONSTRAINT technical_product_external_key UNIQUE (external_system, external_id)
 );
-COMMENT ON TABLE loyalty.technical_product IS
-    'Exactly one for each gift card pool, made with it by a trigger. Locked like the pool.';
 
 -- Millions of rows: the card number is the only index, and the references are checked once a statement by triggers
--- (functions/gift_card_references.sql) instead of once a row. NOT ENFORCED tells people and tools what refers to what.
+-- (objects/gift_card_references.sql) instead of once a row. NOT ENFORCED tells people and tools what refers to what.
 CREATE TABLE loyalty.gift_card (
     card_number text COLLATE "C"
         CONSTRAINT gift_card_pkey PRIMARY KEY
@@ -74,11 +65,6 @@ CREATE TABLE loyalty.gift_card (
     CONSTRAINT gift_card_point_of_contact_fkey FOREIGN KEY (point_of_contact)
         REFERENCES loyalty.point_of_contact NOT ENFORCED
 );
-COMMENT ON TABLE loyalty.gift_card IS
-    'Cards change by sell_gift_card, redeem_gift_card and blocking alone, and are never deleted.';
-COMMENT ON COLUMN loyalty.gift_card.cvv_hash IS 'HMAC-SHA-256(key, card number and CVV): include/warehouse/cvv.py.';
-COMMENT ON COLUMN loyalty.gift_card.expires_at IS 'The first instant at which the card can pay no more.';
-COMMENT ON COLUMN loyalty.gift_card.import_job_id IS 'ledger.import_job that inserted the card.';
 
 CREATE TABLE loyalty.gift_card_change (
     card_number text COLLATE "C" NOT NULL
@@ -93,28 +79,16 @@ CREATE TABLE loyalty.gift_card_change (
         CONSTRAINT gift_card_change_point_of_contact_fkey REFERENCES loyalty.point_of_contact,
     purchased_at timestamptz,
     expires_at timestamptz,
+    product_external_system text COLLATE "C",
+    product_external_id text COLLATE "C",
+    brand text COLLATE "C",
     CONSTRAINT gift_card_change_pkey PRIMARY KEY (card_number, number),
     CONSTRAINT gift_card_change_paid_check CHECK ((kind = 'payment') = (paid IS NOT NULL))
 );
-COMMENT ON TABLE loyalty.gift_card_change IS
-    'What a card was before each of its changes, in the order of `number`; written by a trigger, never changed.';
-COMMENT ON COLUMN loyalty.gift_card_change.paid IS
-    'Of a payment. In a pool without partial redemption the rest of the balance was forfeited.';
-"""
 
-
-def upgrade() -> None:
-    """Create the gift card tables, then the functions, triggers and views that guard and show them."""
-    connection = op.get_bind()
-    run_sql(connection, GIFT_CARDS)
-    run_function_files(
-        connection,
-        "refuse_change",
-        "gift_card_expiry",
-        "gift_card_pool_guards",
-        "gift_card_references",
-        "gift_card_changes",
-        "sell_gift_card",
-        "redeem_gift_card",
-        "gift_card_views",
-    )
+-- No reference: cards are never deleted. A hash index, because a number may be longer than what a row of a btree holds.
+CREATE TABLE loyalty.gift_card_plain_number (
+    card_number text COLLATE "C" CONSTRAINT gift_card_plain_number_pkey PRIMARY KEY,
+    plain_number text COLLATE "C" NOT NULL
+);
+CREATE INDEX gift_card_plain_number_plain_number ON loyalty.gift_card_plain_number USING hash (plain_number);

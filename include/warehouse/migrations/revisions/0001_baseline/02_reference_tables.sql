@@ -1,16 +1,6 @@
-"""What the project settings name: brands, points of contact, channels, custom fields and so on.
+-- What project.yaml names: brands, points of contact, channels, custom fields and so on. `sync-project` keeps these
+-- tables equal to it; foreign keys refuse the removal of an entry in use.
 
-`include.project` keeps these tables equal to project.yaml. Plain foreign keys refuse the removal of an entry in use.
-"""
-
-from alembic import op
-
-from include.warehouse.migrations import run_sql
-
-revision = "0002"
-down_revision = "0001"
-
-REFERENCE_TABLES = """
 CREATE SCHEMA loyalty;
 
 CREATE TABLE loyalty.brand (
@@ -20,7 +10,6 @@ CREATE TABLE loyalty.brand (
 CREATE TABLE loyalty.external_system (
     name text COLLATE "C" CONSTRAINT external_system_pkey PRIMARY KEY
 );
-COMMENT ON TABLE loyalty.external_system IS 'Owners of technical products.';
 
 CREATE TABLE loyalty.point_of_contact (
     external_id text COLLATE "C" CONSTRAINT point_of_contact_pkey PRIMARY KEY,
@@ -46,7 +35,6 @@ CREATE TABLE loyalty.subscription_topic (
 CREATE TABLE loyalty.external_identity (
     system_name text COLLATE "C" CONSTRAINT external_identity_pkey PRIMARY KEY
 );
-COMMENT ON TABLE loyalty.external_identity IS 'Systems that name customers.';
 
 CREATE TABLE loyalty.custom_field (
     name text COLLATE "C" CONSTRAINT custom_field_pkey PRIMARY KEY,
@@ -65,7 +53,6 @@ CREATE TABLE loyalty.segment (
     name text COLLATE "C" CONSTRAINT segment_pkey PRIMARY KEY,
     is_configured boolean NOT NULL
 );
-COMMENT ON COLUMN loyalty.segment.is_configured IS 'Named by project.yaml; false: created by an import.';
 
 CREATE TABLE loyalty.promo_code_format (
     name text COLLATE "C" CONSTRAINT promo_code_format_pkey PRIMARY KEY,
@@ -74,12 +61,8 @@ CREATE TABLE loyalty.promo_code_format (
     prefix text COLLATE "C" NOT NULL DEFAULT '',
     suffix text COLLATE "C" NOT NULL DEFAULT '',
     max_codes bigint CONSTRAINT promo_code_format_max_codes_check CHECK (max_codes > 0),
+    key_fingerprint bytea,
+    next_index bigint NOT NULL DEFAULT 0 CONSTRAINT promo_code_format_next_index_check CHECK (next_index >= 0),
+    generated bigint NOT NULL DEFAULT 0 CONSTRAINT promo_code_format_generated_check CHECK (generated >= 0),
     CONSTRAINT promo_code_format_free_length_check CHECK (length > char_length(prefix) + char_length(suffix))
 );
-COMMENT ON COLUMN loyalty.promo_code_format.length IS 'Of the whole code, prefix and suffix included.';
-"""
-
-
-def upgrade() -> None:
-    """Create the schema `loyalty` and its reference tables."""
-    run_sql(op.get_bind(), REFERENCE_TABLES)
