@@ -31,7 +31,7 @@ from include.importing.validation import FIRST_LINES, WRAPPED_CELLS, refuse_othe
 from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
 from include.warehouse import schema_check
-from include.warehouse.sql_files import note_file
+from include.warehouse.sql_scripts import note_file
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
 _WRAPPED_CELLS = (
@@ -415,7 +415,7 @@ def _check_account(cursor: Cursor, job: Job, import_type: ImportType) -> None:
     if counted + rejected == valid:
         return
     problem = (
-        f"{import_type.load_statement.name} counted {counted:,} and rejected {rejected:,} of {valid:,} valid rows: "
+        f"The load of {import_type.name} counted {counted:,} and rejected {rejected:,} of {valid:,} valid rows: "
         "each row must be counted once in load_count, or rejected in load_reject with a rule that the type declares"
     )
     if counted + rejected < valid and (lines := _unaccounted_lines(cursor, job, import_type)):

@@ -48,7 +48,7 @@ CARDS = ("1,flexible_gift,10", "1,flexible_gift,10", "3,flexible_gift,10")
 def test_rows_that_were_neither_counted_nor_rejected_are_named(stocked: Site, load_with: Fault, is_dry_run: bool):
     load_with("\nDELETE FROM load_reject WHERE line = 3;\n")
     assert failure(stocked, *CARDS, dry_run=is_dry_run) == (
-        "load_faulty_cards.sql counted 2 and rejected 0 of 3 valid rows: each row must be counted once in load_count, "
+        "The load of gift_cards counted 2 and rejected 0 of 3 valid rows: each row must be counted once in load_count, "
         "or rejected in load_reject with a rule that the type declares. Rows that it neither inserted nor rejected are "
         "on these lines: 3. Nothing was loaded."
     )

@@ -28,7 +28,7 @@ from include.importing.errors import ConfigurationError
 from include.warehouse.migrations import before_baseline
 from include.warehouse.migrations.objects import adopt_objects, apply_objects, read_objects
 from include.warehouse.rights import apply_rights
-from include.warehouse.sql_files import run_file
+from include.warehouse.sql_scripts import run_file
 
 _FOLDER = Path(__file__).parent
 

@@ -22,7 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from include.importing.errors import ConfigurationError
 from include.warehouse.roles import SCHEMAS
-from include.warehouse.sql_files import run_file
+from include.warehouse.sql_scripts import run_file
 
 _AFTER = re.compile(r"-- After: (?P<names>[a-z0-9_]+(?:, [a-z0-9_]+)*)\n")
 _NOT_REPLACEABLE = ("42P13", "42P16", "42809")

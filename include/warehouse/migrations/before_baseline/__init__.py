@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection, text
 
 from include.importing.errors import ConfigurationError
-from include.warehouse.sql_files import run_file
+from include.warehouse.sql_scripts import run_file
 
 OLDEST = "0007"
 _STEPS = ("0008", "0009", "0010")

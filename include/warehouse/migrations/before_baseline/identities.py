@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 from include.importing.emails import as_stored
 from include.importing.errors import ConfigurationError
 from include.importing.look_alikes import plain_numbers, skeletons
-from include.warehouse.sql_files import run_sql
+from include.warehouse.sql_scripts import run_sql
 
 MOST_NAMED = 20
 """Groups of customers that one refusal names."""
