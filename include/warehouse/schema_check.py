@@ -41,7 +41,7 @@ def _problem(driver: DriverConnection, newest: Revision) -> str | None:
     with driver.cursor() as cursor:
         cursor.execute(_HAS_TABLE, ("ledger", "schema_revision"))
         if cursor.fetchone() == (True,):
-            cursor.execute("SELECT max(number) FROM ledger.schema_revision")
+            cursor.execute("SELECT coalesce(max(number), 0) FROM ledger.schema_revision")
             (number,) = cursor.fetchone() or (0,)
             if number >= newest.number:
                 return None

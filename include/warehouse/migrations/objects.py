@@ -100,8 +100,8 @@ def read_objects(folder: Path) -> list[ObjectFile]:
             header = _AFTER.match(path.read_text(encoding="utf-8"))
             files[path.stem] = ObjectFile(path, tuple(header["names"].split(", ")) if header else ())
     for file in files.values():
-        if unknown := sorted(set(file.after) - set(files)):
-            raise ConfigurationError(f"{file.path.name} comes after {', '.join(unknown)}, of which there is no file.")
+        if missing := sorted(set(file.after) - set(files)):
+            raise ConfigurationError(f"{file.path.name} comes after {', '.join(missing)}, of which there is no file.")
     sorter = TopologicalSorter({file.name: file.after for file in files.values()})
     try:
         sorter.prepare()
@@ -139,14 +139,15 @@ def apply_objects(connection: Connection, files: Sequence[ObjectFile], *, is_for
         created = _run(connection, files)
     _drop(connection, recorded - set(created))
     connection.execute(text("DELETE FROM ledger.schema_object"))
-    for each, name in sorted(created.items()):
-        connection.execute(_RECORD, {"kind": each.kind, "name": each.name, "file": name, "sha256": hashes[name]})
+    for made, file_name in sorted(created.items()):
+        record = {"kind": made.kind, "name": made.name, "file": file_name, "sha256": hashes[file_name]}
+        connection.execute(_RECORD, record)
 
 
 def adopt_objects(connection: Connection) -> None:
     """Record every function, view and trigger that is there, so that those of no file are dropped."""
-    for each in sorted(_versions(connection)):
-        connection.execute(_RECORD, {"kind": each.kind, "name": each.name, "file": "", "sha256": ""})
+    for adopted in sorted(_versions(connection)):
+        connection.execute(_RECORD, {"kind": adopted.kind, "name": adopted.name, "file": "", "sha256": ""})
 
 
 def _run(connection: Connection, files: Iterable[ObjectFile]) -> dict[SchemaObject, str]:
@@ -156,8 +157,7 @@ def _run(connection: Connection, files: Iterable[ObjectFile]) -> dict[SchemaObje
     for file in files:
         run_file(connection, file.path)
         after = _versions(connection)
-        changed = [each for each, version in after.items() if before.get(each) != version]
-        created.update(dict.fromkeys(changed, file.name))
+        created |= {made: file.name for made, version in after.items() if before.get(made) != version}
         before = after
     return created
 
@@ -171,7 +171,7 @@ def _drop(connection: Connection, objects: Iterable[SchemaObject]) -> None:
     existing = set(objects) & set(_versions(connection))
     left = sorted(existing, key=lambda dropped: ("TRIGGER", "VIEW", "ROUTINE").index(dropped.kind))
     while left:
-        refusals = {each: refusal for each in left if (refusal := _refusal(connection, each))}
+        refusals = {dropped: refusal for dropped in left if (refusal := _refusal(connection, dropped))}
         if len(refusals) == len(left):
             raise ConfigurationError(
                 "The warehouse's functions and views must be created again, and others depend on them: "
