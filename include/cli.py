@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
+from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError
 
 from include.arrivals.places import permitted
@@ -50,6 +51,7 @@ from include.warehouse.embedded import EmbeddedServerError
 from include.warehouse.engine import create_warehouse_engine, variable_of, warehouse_url
 from include.warehouse.migrations import migrate
 from include.warehouse.roles import Role
+from include.warehouse.schema_check import expect_schema
 from include.warehouse.transactions import values_hidden
 
 DONE, FAILED, REFUSED = 0, 1, 3
@@ -167,22 +169,29 @@ def _count(text: str) -> int:
 
 
 def _runtime(role: Role = Role.IMPORTER) -> Runtime:
-    """Return what a command needs, with the rights of a role: the owner's change the schema, the pages' read (X-22)."""
+    """Return what a command needs, with the rights of a role: the owner's change tables, the pages' read (X-22).
+
+    Its first connection raises ConfigurationError when the schema is missing or old.
+    """
     local = ROOT / ".local"
     landing, work, reports, archive = (
         _path(os.environ.get(f"{name.upper()}_URL") or str(local / name), f"{name.upper()}_URL")
         for name in ("landing", "work", "reports", "archive")
     )
+    cvv_key, code_key = (_key(local, name) for name in ("cvv_key", "code_key"))
+    engine = expect_schema(_engine(role))
+    return Runtime(
+        engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key, import_types=IMPORT_TYPES
+    )
+
+
+def _engine(role: Role) -> Engine:
     try:
-        engine = create_warehouse_engine(warehouse_url(role))
+        return create_warehouse_engine(warehouse_url(role))
     except (ValueError, ArgumentError):  # whose texts may hold the password
         raise ConfigurationError(
             f"{variable_of(role)} is not the address of a PostgreSQL database, such as postgresql://user:password@host/name."
         ) from None
-    cvv_key, code_key = (_key(local, name) for name in ("cvv_key", "code_key"))
-    return Runtime(
-        engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key, import_types=IMPORT_TYPES
-    )
 
 
 def _key(local: Path, name: str) -> bytes | None:
@@ -377,7 +386,7 @@ def _job(parsed: argparse.Namespace) -> int:
 
 def _migrate(_: argparse.Namespace) -> int:
     with values_hidden():
-        migrate(_runtime(Role.OWNER).engine)
+        migrate(_engine(Role.OWNER))
     print("The warehouse's schema is up to date.")
     return DONE
 

@@ -5,7 +5,7 @@ transaction: the format's counter, the codes, the pool's settings and the row's 
 a generation that was killed has written nothing, and to repeat one that has completed only returns what it did.
 
 That it runs, or has failed, is committed beside that transaction, which holds the generation's lock from before: one
-that is running without its lock was interrupted (functions/promo_code_generations.sql), and is settled as failed.
+that is running without its lock was interrupted (objects/promo_code_generations.sql), and is settled as failed.
 """
 
 from __future__ import annotations

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import sqlalchemy as sa
+from psycopg2.errors import UndefinedTable
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 from psycopg2.sql import SQL, Identifier
@@ -17,7 +19,7 @@ from sqlalchemy import Connection
 from include.arrivals import files
 from include.columns.mapping import ColumnMapping
 from include.declaration.import_type import ImportType
-from include.errors import FileRefused, ReviewNeeded, SuiteError
+from include.errors import ConfigurationError, FileRefused, ReviewNeeded, SuiteError, WarehouseFault
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
@@ -30,6 +32,8 @@ from include.runtime import Runtime
 from include.stages import limits
 from include.stages.validation import WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
 from include.storage.spooling import temporary_file
+from include.warehouse import schema_check
+from include.warehouse.sql_scripts import note_file
 from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
@@ -154,6 +158,32 @@ FROM (
 ) AS numbered
 GROUP BY rule, severity
 """
+# Valid rows, those of them that the load rejected, and the rows that it counted.
+_ACCOUNT = """
+SELECT (SELECT coalesce(sum(rows_read) - sum(rows_rejected), 0) FROM ledger.import_chunk WHERE job_id = %(job_id)s),
+       (SELECT count(*)
+        FROM (SELECT DISTINCT line FROM load_reject) AS failed
+        LEFT JOIN ledger.reject ON reject.job_id = %(job_id)s AND reject.line = failed.line
+        WHERE reject.line IS NULL),
+       (SELECT coalesce(sum(rows), 0) FROM load_count WHERE outcome = ANY (%(outcomes)s))
+"""
+_UNACCOUNTED = """
+SELECT line
+FROM staged
+WHERE NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
+  AND NOT EXISTS (SELECT FROM load_not_found WHERE load_not_found.line = staged.line)
+  AND NOT EXISTS (
+      SELECT FROM {target} AS loaded WHERE loaded.import_job_id = %(job_id)s AND loaded.import_line = staged.line)
+ORDER BY line
+LIMIT %(lines)s
+"""
+_HAS_ORIGIN = """
+SELECT count(*) = 2
+FROM pg_attribute
+WHERE attrelid = to_regclass(%(target)s) AND attname IN ('import_job_id', 'import_line')
+"""
+_UNACCOUNTED_LINES = 5
+"""How many lines the report of a broken count names."""
 _GIVE_ATTEMPT = sa.text("SELECT set_config('import.attempt', :attempt, true)")
 
 
@@ -283,7 +313,8 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             staging.create_views(cursor, job.id, numbers)
             _give_settings(cursor, job, import_type, runtime.project)
             cursor.execute("SAVEPOINT before_load")
-            _run_statement(cursor, import_type)
+            _run_statements(cursor, import_type)
+            _check_account(cursor, job, import_type)
             refusal = _too_many_rejects(cursor, job)
             if job.is_dry_run or refusal:
                 _undo_but_keep_verdicts(cursor)
@@ -336,16 +367,78 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
     )
 
 
-def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
+def _run_statements(cursor: Cursor, import_type: ImportType) -> None:
+    """Run the SQL files of a type's load.
+
+    Raises:
+        ConfigurationError: a table that the type loads into does not exist.
+        SuiteError: the suite let a row through that the table refuses.
+        psycopg2.Error: anything else, with a note of file and line.
+    """
+    for path in import_type.load_statements:
+        _run_file(cursor, import_type, path)
+
+
+def _run_file(cursor: Cursor, import_type: ImportType, path: Path) -> None:
+    statements = path.read_text(encoding="utf-8")
     try:
-        for statement in import_type.load_statements:
-            cursor.execute(statement.read_text(encoding="utf-8"))
+        cursor.execute(statements)
+    except UndefinedTable as error:
+        if table := _missing_target(error, import_type):
+            raise ConfigurationError(
+                f"{table}, which {path.name} loads into, does not exist: the migration of the type {import_type.name} "
+                f"is missing. Add it to include/warehouse/migrations/revisions and run `{schema_check.COMMAND}`."
+            ) from None
+        note_file(error, path, statements)
+        raise
     except psycopg2.IntegrityError as error:
         table = f"{error.diag.schema_name}.{error.diag.table_name}" if error.diag.table_name else import_type.targets[0]
         place = error.diag.constraint_name or error.diag.column_name or error.pgcode
         raise SuiteError(
             f"expectations/{import_type.name}.json let rows through that {table} refuses ({place}); nothing was loaded"
         ) from None
+    except psycopg2.Error as error:
+        note_file(error, path, statements)
+        raise
+
+
+def _missing_target(error: psycopg2.Error, import_type: ImportType) -> str | None:
+    """Return the target whose name an error quotes, as PostgreSQL quotes a relation that does not exist."""
+    return next((table for table in import_type.targets if f'"{table}"' in (error.diag.message_primary or "")), None)
+
+
+def _check_account(cursor: Cursor, job: Job, import_type: ImportType) -> None:
+    """Check that the load counted or rejected each valid row once.
+
+    Raises:
+        WarehouseFault: it did not; names lines of rows that it forgot.
+    """
+    cursor.execute(_ACCOUNT, {"job_id": job.id, "outcomes": list(OUTCOMES)})
+    valid, rejected, counted = map(int, cursor.fetchone())
+    if counted + rejected == valid:
+        return
+    problem = (
+        f"The load of {import_type.name} counted {counted:,} and rejected {rejected:,} of {valid:,} valid rows: "
+        "each row must be counted once in load_count, or rejected in load_reject with a rule that the type declares"
+    )
+    if counted + rejected < valid and (lines := _unaccounted_lines(cursor, job, import_type)):
+        problem += f". Rows that it neither inserted nor rejected are on these lines: {lines}"
+    raise WarehouseFault(f"{problem}. Nothing was loaded.")
+
+
+def _unaccounted_lines(cursor: Cursor, job: Job, import_type: ImportType) -> str:
+    """Return the first lines of valid rows that were neither inserted nor rejected, as text.
+
+    A load counts rows, not lines: of those that it says to have updated or left unchanged, no line is recorded.
+    """
+    target = import_type.targets[0]
+    cursor.execute(_HAS_ORIGIN, {"target": target})
+    if cursor.fetchone() != (True,):
+        return ""
+    query = SQL(_UNACCOUNTED).format(target=Identifier(*target.split(".")))
+    cursor.execute(query, {"job_id": job.id, "lines": _UNACCOUNTED_LINES + 1})
+    lines = [f"{line:,}" for (line,) in cursor.fetchall()]
+    return ", ".join(lines[:_UNACCOUNTED_LINES]) + (" and others" if len(lines) > _UNACCOUNTED_LINES else "")
 
 
 def _undo_but_keep_verdicts(cursor: Cursor) -> None:

@@ -2,7 +2,7 @@
 
 Everything else works without a superuser: the owner migrates, the others do what `include/warehouse/rights.py` says. It
 may be repeated at any time, gives names that are there their passwords again, and takes over a server of a version
-before revision 0008, where the importer was the superuser and owned everything. Source: X-22.
+before the roles, where the importer was the superuser and owned everything. Source: X-22.
 
 From the shell, for a server of your own; the password of each role comes from the environment::
 

@@ -63,6 +63,8 @@ TABLE_RIGHTS: Mapping[str, Rights] = MappingProxyType(
         "ledger.promo_code_upload": {_I: "INSERT, SELECT", _P: "SELECT"},
         "ledger.promo_code_pool_launch": _READ,
         "ledger.promo_code_alert": {_I: "INSERT, SELECT, UPDATE", _P: "SELECT"},
+        "ledger.schema_revision": _READ,
+        "ledger.schema_object": {},
         # --- what the project settings name
         "loyalty.brand": _REFERENCE,
         "loyalty.external_system": _REFERENCE,

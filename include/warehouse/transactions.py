@@ -59,7 +59,7 @@ def values_hidden() -> Iterator[None]:
 def _without_values(error: BaseException | None, *, is_outage: bool) -> WarehouseUnavailable | WarehouseFault:
     state = getattr(error, "pgcode", None)
     told = text_without_values(error) if isinstance(error, psycopg2.Error) else type(error).__name__
-    told = " ".join(told.split())  # libpq breaks lines
+    told = " ".join([*told.split(), *getattr(error, "__notes__", ())])  # libpq breaks lines
     if state in _CONFLICTS:
         return WarehouseConflict(f"Another transaction was in the way: {told}")
     if (state is None and is_outage) or (state is not None and state[:2] in _OUTAGES):

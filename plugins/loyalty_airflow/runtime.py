@@ -38,11 +38,13 @@ def open_runtime() -> Iterator[Runtime]:
     """Build what the stages need, and close its database connections afterwards.
 
     Raises:
-        ConfigurationError: a Connection or Variable is missing, named in the message.
+        ConfigurationError: a Connection or Variable is missing, named in the message; the first connection raises it
+            when the warehouse has not been migrated.
     """
     from include.warehouse.engine import create_warehouse_engine
+    from include.warehouse.schema_check import expect_schema
 
-    engine = create_warehouse_engine(warehouse_url())
+    engine = expect_schema(create_warehouse_engine(warehouse_url()))
     try:
         yield make_runtime(engine)
     finally:

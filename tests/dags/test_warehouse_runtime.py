@@ -25,6 +25,16 @@ def test_the_runtime_has_warehouse_folders_and_key(connected, folders):
         assert "key of the tests" not in repr(runtime)
 
 
+def test_a_warehouse_without_a_schema_says_what_to_run(connected, empty_database, monkeypatch):
+    url = empty_database.url.replace("postgresql://", "postgres://")
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", url)
+    with (
+        open_runtime() as runtime,
+        pytest.raises(ConfigurationError, match=r"no schema: run `python -m include\.cli migrate`"),
+    ):
+        runtime.engine.connect()
+
+
 def test_the_warehouse_address_keeps_what_a_url_must_quote(monkeypatch):
     parts = {
         "conn_type": "postgres", "host": "db.example.com", "port": 5433, "login": "loader", "password": "p@ss/w:rd",

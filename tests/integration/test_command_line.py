@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from include import cli
+from include.warehouse.migrations import migrate
 from tests.imports import CARD_HEADER, CVV_KEY, SAMPLE_POOLS, Site, contents
+from tests.integration.upgrades import restore
 
 pytestmark = pytest.mark.integration
 
@@ -271,11 +273,16 @@ def test_a_wrong_database_address_gives_a_message_without_the_password(
     assert len((told.out + told.err).strip()) > 20
 
 
+WITHOUT_SCHEMA = "The warehouse has no schema: run `python -m include.cli migrate` as the owner of the database."
+
+
 def test_a_database_without_the_schema_says_what_is_missing(
     run: Run, empty_database: Any, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("WAREHOUSE_URL", empty_database.url)
-    assert "ledger.import_job" in run("jobs").err
+    for command in (["jobs"], ["pools"], ["sync-project"], ["import", "gift_card_pools", SAMPLE_POOLS]):
+        told = run(*command)
+        assert (told.code, WITHOUT_SCHEMA in told.out + told.err) == (1, True)
     denied = run("migrate")
     assert (denied.code, "README, Database roles" in denied.err) == (1, True)  # the importer is not the owner
     monkeypatch.setenv("WAREHOUSE_OWNER_URL", empty_database.owner_url)
@@ -284,6 +291,21 @@ def test_a_database_without_the_schema_says_what_is_missing(
     assert run("import", "gift_card_pools", SAMPLE_POOLS, "--json").lines[0]["rows"]["inserted"] == 2
     again = run("sync-project")
     assert (again.code, len(again.out.splitlines())) == (0, 1)
+
+
+def test_a_database_with_an_older_schema_says_so(run: Run, empty_database: Any, monkeypatch: pytest.MonkeyPatch):
+    restore(empty_database.owner_url, "revision_0010", has_rows=False)
+    monkeypatch.setenv("WAREHOUSE_URL", empty_database.url)
+    older = "The warehouse's schema is older than this version, which needs revision"
+    assert older in run("jobs").err
+    migrate(empty_database.owner)
+    assert run("jobs").code == 0
+    with empty_database.owner.begin() as connection:
+        connection.exec_driver_sql("UPDATE ledger.schema_revision SET number = number - 1")
+    assert older in run("jobs").err
+    with empty_database.owner.begin() as connection:
+        connection.exec_driver_sql("UPDATE ledger.schema_revision SET number = number + 2")
+    assert run("jobs").code == 0  # a newer one: workers of the version before go on while others are upgraded
 
 
 def test_x06_a_preview_shows_mapping_rows_and_verdicts_and_touches_nothing(

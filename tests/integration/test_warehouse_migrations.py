@@ -1,19 +1,24 @@
 """The migrations: run from anywhere, any number of times, by several processes at once, whole or not at all."""
 
-import random
+from __future__ import annotations
+
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
-from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.dialects import postgresql
 
 from include.errors import ConfigurationError
-from include.values.look_alikes import skeletons
-from include.warehouse import migrations
+from include.ledger.jobs import METADATA
 from include.warehouse.engine import create_warehouse_engine
-from include.warehouse.migrations import migrate, newest_revision
+from include.warehouse.migrations import SHIPPED, SchemaFiles, migrate, read_revisions
+from include.warehouse.migrations.objects import apply_objects, read_objects
+from include.warehouse.transactions import values_hidden
+from tests.conftest import Warehouse
+from tests.integration.catalogue import catalogue
 
 pytestmark = pytest.mark.integration
 
@@ -22,6 +27,7 @@ TABLES = {
         "import_job", "import_job_parent", "import_chunk", "reject", "job_rule",
         "promo_code_generation", "promo_code_upload", "promo_code_alert",
         "customer_change", "not_found", "dropped_value", "import_review", "customer_placeholder",
+        "schema_revision", "schema_object",
     },
     "loyalty": {
         "brand", "external_system", "point_of_contact", "data_source", "subscription_channel", "subscription_topic",
@@ -50,12 +56,10 @@ def test_an_empty_database_gets_the_whole_schema_from_any_folder(empty_database,
     assert tables(empty_database.owner) == TABLES
 
 
-def test_the_revisions_form_one_line_and_the_database_ends_at_its_head(warehouse):
-    scripts = ScriptDirectory.from_config(migrations._configuration())
-    assert len(scripts.get_heads()) == 1
-    assert len(scripts.get_bases()) == 1
+def test_the_database_records_every_revision(warehouse):
     with warehouse.owner.connect() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == newest_revision()
+        recorded = connection.execute(text("SELECT number, name FROM ledger.schema_revision ORDER BY 1")).all()
+    assert recorded == [(revision.number, revision.name) for revision in read_revisions()]
 
 
 def test_a_second_migration_changes_nothing(warehouse):
@@ -67,13 +71,6 @@ def test_a_second_migration_changes_nothing(warehouse):
         assert connection.scalar(statement) == before
 
 
-def test_a_database_can_be_brought_up_one_revision_at_a_time(empty_database):
-    scripts = ScriptDirectory.from_config(migrations._configuration())
-    for revision in reversed(list(scripts.walk_revisions())):
-        migrate(empty_database.owner, revision.revision)
-    assert tables(empty_database.owner) == TABLES
-
-
 def test_processes_that_migrate_at_once_wait_for_each_other(empty_database):
     engines = [create_warehouse_engine(empty_database.owner_url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
@@ -83,88 +80,209 @@ def test_processes_that_migrate_at_once_wait_for_each_other(empty_database):
     assert tables(empty_database.owner) == TABLES
 
 
-def test_a_failed_migration_leaves_nothing_behind(empty_database, monkeypatch, tmp_path):
-    shutil.copytree(migrations.FUNCTIONS, tmp_path / "functions")
-    (tmp_path / "functions" / "gift_card_views.sql").write_text("SELECT 1 / 0")
-    monkeypatch.setattr(migrations, "FUNCTIONS", tmp_path / "functions")
-    with pytest.raises(Exception, match="DivisionByZero"):
-        migrate(empty_database.owner)
+@pytest.fixture
+def schema(tmp_path: Path) -> SchemaFiles:
+    """A copy of the shipped files, for tests to change."""
+    shutil.copytree(SHIPPED.revisions, tmp_path / "revisions")
+    shutil.copytree(SHIPPED.objects, tmp_path / "objects")
+    return SchemaFiles(tmp_path / "revisions", tmp_path / "objects")
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text that occurs once in a file."""
+    content = path.read_text(encoding="utf-8")
+    assert content.count(old) == 1
+    path.write_text(content.replace(old, new), encoding="utf-8")
+
+
+def add_revision(schema: SchemaFiles, statements: str) -> None:
+    """Add a revision after those that are there."""
+    number = len(read_revisions(schema.revisions)) + 1
+    (schema.revisions / f"{number:04}_made_up.sql").write_text(statements, encoding="utf-8")
+
+
+def test_a_failed_migration_leaves_nothing_behind_and_names_file_and_line(empty_database, schema):
+    (schema.objects / "gift_card_views.sql").write_text("-- A view.\nCREATE VIEW loyalty.wrong AS SELECT nothing;\n")
+    with pytest.raises(Exception, match=r"does not exist.* in gift_card_views\.sql, line 2$"), values_hidden():
+        migrate(empty_database.owner, schema)
     assert tables(empty_database.owner) == {}
     assert inspect(empty_database.owner).get_table_names("public") == []
 
 
-def at_0008(empty_database, *statements):
-    """Bring a database to the revision before the identities, with rows of those days."""
-    migrate(empty_database.owner, "0008")
-    with empty_database.admin.begin() as connection:
-        for statement in statements:
-            connection.execute(text(statement))
+def test_a_later_column_that_a_view_shows_breaks_neither_a_fresh_nor_a_migrated_database(
+    empty_database: Warehouse, warehouse: Warehouse, schema: SchemaFiles
+):
+    """In the middle of the view's columns, where CREATE OR REPLACE can't put it."""
+    add_revision(schema, "ALTER TABLE loyalty.gift_card ADD COLUMN batch_label text;\n")
+    views = schema.objects / "gift_card_views.sql"
+    edit(views, "       card.cvv_hash,\n", "       card.batch_label,\n       card.cvv_hash,\n")
+    for database in (empty_database, warehouse):
+        migrate(database.owner, schema)
+        with database.engine.connect() as connection:  # the importer has its rights on the new view
+            columns = list(connection.execute(text("SELECT * FROM loyalty.gift_card_as_imported")).keys())
+        assert columns[:4] == ["card_number", "pool_system_name", "batch_label", "cvv_hash"]
+    assert catalogue(warehouse.owner) == catalogue(empty_database.owner)
 
 
-def test_x16_emails_of_former_days_get_domains_as_a_labels_and_ascii_s_letter_case(empty_database):
-    """`İrem@…` and `irem@…` could not both be there; what was written in Unicode is found by its A-label."""
-    at_0008(
-        empty_database,
-        "INSERT INTO loyalty.customer (id, email) VALUES (101, 'Ann@MÜNCHEN.de'), (102, 'İrem@x.com'), "
-        "(103, 'Bob@X.com'), (104, NULL), (105, 'zoë@x.com')",
+def test_a_revision_may_drop_a_column_after_the_view_that_shows_it(
+    empty_database: Warehouse, warehouse: Warehouse, schema: SchemaFiles
+):
+    add_revision(
+        schema,
+        "DROP VIEW IF EXISTS loyalty.customer_overview;\nALTER TABLE loyalty.customer DROP COLUMN middle_name;\n",
     )
-    migrate(empty_database.owner)
-    with empty_database.owner.begin() as connection:
-        stored = dict(connection.execute(text("SELECT id, email FROM loyalty.customer")).all())
-        assert stored == {
-            101: "Ann@xn--mnchen-3ya.de", 102: "İrem@x.com", 103: "Bob@X.com", 104: None, 105: "zoë@x.com",
-        }  # fmt: skip
-        for email in ("ANN@XN--MNCHEN-3YA.DE", "bob@x.COM"):
-            with pytest.raises(IntegrityError, match="customer_email_key"), connection.begin_nested():
-                connection.execute(text("INSERT INTO loyalty.customer (email) VALUES (:email)"), {"email": email})
-        for email in ("irem@x.com", "ZOË@x.com"):
-            connection.execute(text("INSERT INTO loyalty.customer (email) VALUES (:email)"), {"email": email})
+    views = schema.objects / "customer_views.sql"
+    edit(views, "customer.first_name, customer.middle_name, ", "customer.first_name, ")
+    edit(views, "       customer.middle_name,\n", "")
+    for database in (empty_database, warehouse):
+        migrate(database.owner, schema)
+    assert catalogue(warehouse.owner) == catalogue(empty_database.owner)
 
 
-def test_x16_customers_who_would_become_one_refuse_the_migration_by_number_and_nothing_changes(empty_database):
-    at_0008(
-        empty_database,
-        "INSERT INTO loyalty.customer (id, email) VALUES (7, 'ann@münchen.de'), (8, 'Ann@xn--mnchen-3ya.de'), "
-        "(9, 'bob@straße.de'), (10, 'bob@x.com')",
+def test_a_revision_may_fill_a_column_that_triggers_guard(warehouse: Warehouse, schema: SchemaFiles):
+    with warehouse.owner.begin() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO loyalty.gift_card_pool (system_name, name, supports_arbitrary_value, "
+            "supports_partial_redemption, product_external_id, product_external_system, brand, cvv_required) "
+            "VALUES ('g', 'G', true, true, '1', 'website', 'Acme', false)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO loyalty.gift_card (card_number, pool_system_name, balance) VALUES ('1', 'g', 1)"
+        )
+    add_revision(
+        schema,
+        "ALTER TABLE loyalty.gift_card ADD COLUMN batch_label text;\n"
+        "ALTER TABLE loyalty.gift_card DISABLE TRIGGER USER;\n"
+        "UPDATE loyalty.gift_card SET batch_label = 'before';\n"
+        "ALTER TABLE loyalty.gift_card ENABLE TRIGGER USER;\n",
     )
-    with pytest.raises(ConfigurationError, match=r"by number: 7 and 8\. Nothing") as caught:
-        migrate(empty_database.owner)
-    assert "ann@" not in str(caught.value).lower()
-    with empty_database.owner.begin() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == "0008"
-        assert connection.scalar(text("SELECT email FROM loyalty.customer WHERE id = 9")) == "bob@straße.de"
-    with empty_database.admin.begin() as connection:
-        connection.execute(text("UPDATE loyalty.customer SET email = NULL WHERE id = 8"))
-    migrate(empty_database.owner)
-    with empty_database.owner.begin() as connection:
-        assert connection.scalar(text("SELECT email FROM loyalty.customer WHERE id = 7")) == "ann@xn--mnchen-3ya.de"
+    before = catalogue(warehouse.owner)["triggers"]
+    migrate(warehouse.owner, schema)
+    assert catalogue(warehouse.owner)["triggers"] == before
+    with warehouse.owner.connect() as connection:
+        assert connection.scalar(text("SELECT batch_label FROM loyalty.gift_card")) == "before"
 
 
-def test_pc04a_codes_and_cards_of_former_days_have_their_forms_however_long_they_are(empty_database):
-    signs = random.Random(1)
-    long = "".join(chr(signs.randrange(0x4E00, 0x9FA6)) for _ in range(860))
-    at_0008(
-        empty_database,
-        "INSERT INTO loyalty.brand VALUES ('Acme')",
-        "INSERT INTO loyalty.external_system VALUES ('pos')",
-        "INSERT INTO loyalty.promo_code_pool (system_id, name) VALUES ('a', 'A'), ('b', 'B')",
-        "INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) "
-        f"VALUES ('PUB–1', 'a', 1), ('PLAIN', 'a', 1), ('pläin', 'a', 1), ('{long}', 'a', 1)",
-        "INSERT INTO loyalty.promo_code (code, pool_system_id, generation_id) VALUES ('ПУБ', 'b', 1)",
-        "INSERT INTO loyalty.gift_card_pool (system_name, name, supports_arbitrary_value, supports_partial_redemption, "
-        "product_external_id, product_external_system, brand, cvv_required) "
-        "VALUES ('g', 'G', true, true, '1', 'pos', 'Acme', false)",
-        "INSERT INTO loyalty.gift_card (card_number, pool_system_name, balance) "
-        "VALUES ('12 34-a', 'g', 1), ('1234', 'g', 1), ('ABC', 'g', 1), ('1/2', 'g', 1), "
-        f"('{long}-1', 'g', 1)",
+def test_a_reference_of_a_new_table_is_guarded(warehouse: Warehouse, schema: SchemaFiles):
+    add_revision(
+        schema,
+        "CREATE TABLE loyalty.store (code text PRIMARY KEY, brand text NOT NULL,\n"
+        "CONSTRAINT store_brand_fkey FOREIGN KEY (brand) REFERENCES loyalty.brand NOT ENFORCED);\n",
     )
-    migrate(empty_database.owner)
+    migrate(warehouse.owner, schema)
+    assert "loyalty.store check_references_of_new" in catalogue(warehouse.owner)["triggers"]
+
+
+def test_an_edited_function_replaces_the_one_in_the_database(warehouse: Warehouse, schema: SchemaFiles):
+    before = catalogue(warehouse.owner)
+    edit(schema.objects / "refuse_change.sql", "%s of %I.%I refused: %s", "%s of %I.%I is refused: %s")
+    migrate(warehouse.owner, schema)
+    after = catalogue(warehouse.owner)
+    changed = {kind: {name for name in before[kind] if after[kind][name] != before[kind][name]} for kind in before}
+    assert {kind: names for kind, names in changed.items() if names} == {
+        "functions": {"loyalty.refuse_change()"},
+        "files of objects": {"ROUTINE loyalty.refuse_change()"},
+    }
+
+
+def test_a_function_with_another_result_takes_the_place_of_the_old_one(
+    empty_database: Warehouse, warehouse: Warehouse, schema: SchemaFiles
+):
+    function = schema.objects / "gift_card_expiry.sql"
+    edit(function, "lifetime_years integer)\nRETURNS timestamptz", "years integer)\nRETURNS timestamptz")
+    edit(function, "years => lifetime_years", "years => years")
+    for database in (empty_database, warehouse):
+        migrate(database.owner, schema)
+    assert catalogue(warehouse.owner) == catalogue(empty_database.owner)
+
+
+def test_objects_whose_statements_left_the_files_are_dropped_and_those_of_others_stay(
+    empty_database: Warehouse, warehouse: Warehouse, schema: SchemaFiles
+):
+    with warehouse.owner.begin() as connection:
+        connection.exec_driver_sql("CREATE VIEW loyalty.report_of_ours AS SELECT count(*) FROM loyalty.gift_card")
+    (schema.objects / "customer_views.sql").unlink()  # three views
+    (schema.objects / "block_gift_card.sql").unlink()
+    guards = schema.objects / "gift_card_pool_guards.sql"
+    statements = guards.read_text(encoding="utf-8").split("CREATE OR REPLACE TRIGGER ")
+    left = [text for text in statements if "BEFORE TRUNCATE ON loyalty.gift_card_pool" not in text]
+    assert len(left) == len(statements) - 1
+    guards.write_text("CREATE OR REPLACE TRIGGER ".join(left), encoding="utf-8")
+    for database in (empty_database, warehouse):
+        migrate(database.owner, schema)
+    fresh, upgraded = catalogue(empty_database.owner), catalogue(warehouse.owner)
+    assert set(upgraded["views"]) - set(fresh["views"]) == {"loyalty.report_of_ours"}
+    for kind in ("functions", "triggers", "files of objects"):
+        assert upgraded[kind] == fresh[kind]
+    assert "loyalty.customer_overview" not in upgraded["views"]
+    assert "loyalty.block_gift_card(text)" not in upgraded["functions"]
+    assert "loyalty.gift_card_pool refuse_truncate" not in upgraded["triggers"]
+
+
+def test_what_others_built_on_a_view_that_must_be_made_anew_refuses_the_migration_by_name(
+    warehouse: Warehouse, schema: SchemaFiles
+):
+    with warehouse.owner.begin() as connection:
+        connection.exec_driver_sql("CREATE VIEW public.report AS SELECT display_name FROM loyalty.customer_overview")
+    before = catalogue(warehouse.owner)
+    edit(schema.objects / "customer_views.sql", "       customer.middle_name,\n", "")
+    with pytest.raises(ConfigurationError, match=r"view report depends on view loyalty\.customer_overview"):
+        migrate(warehouse.owner, schema)
+    assert catalogue(warehouse.owner) == before
+    with warehouse.owner.begin() as connection:
+        connection.exec_driver_sql("DROP VIEW public.report")
+    migrate(warehouse.owner, schema)
+
+
+def test_objects_need_no_other_order_than_their_headers_say(
+    empty_database: Warehouse, warehouse: Warehouse, tmp_path: Path
+):
+    """By name they would run in one order for ever, and a header that misses a file would not be noticed."""
+    files = {file.name: file for file in read_objects(SHIPPED.objects)}
+    sorter = TopologicalSorter({file.name: file.after for file in files.values()})
+    sorter.prepare()
+    order: list[str] = []
+    waiting: list[str] = []
+    while sorter.is_active():
+        waiting = sorted([*waiting, *sorter.get_ready()])
+        order.append(waiting.pop())
+        sorter.done(order[-1])
+    assert order != list(files)
+    migrate(empty_database.owner, SchemaFiles(objects=tmp_path))
     with empty_database.owner.begin() as connection:
-        forms = connection.execute(text("SELECT code, skeleton FROM loyalty.promo_code_look_alike")).all()
-        numbers = connection.execute(text("SELECT card_number, plain_number FROM loyalty.gift_card_plain_number")).all()
-    assert dict(forms)["PUB–1"] == "PUB-l"
-    assert dict(forms) == {code: skeletons([code])[0] for code in ("PUB–1", "pläin", "ПУБ", long)}
-    assert dict(numbers) == {"12 34-a": "1234A", f"{long}-1": f"{long}1"}
+        apply_objects(connection, [files[name] for name in order], is_forced=True)
+    one_way, other_way = catalogue(warehouse.owner), catalogue(empty_database.owner)
+    for kind in ("functions", "views", "triggers", "files of objects"):
+        assert other_way[kind] == one_way[kind]
+
+
+def test_a_database_that_a_newer_version_has_migrated_is_left_alone(warehouse: Warehouse, schema: SchemaFiles):
+    add_revision(schema, "CREATE TABLE loyalty.store (code text PRIMARY KEY);\n")
+    edit(schema.objects / "refuse_change.sql", "refused", "is refused")
+    migrate(warehouse.owner, schema)
+    before = catalogue(warehouse.owner)
+    with pytest.raises(ConfigurationError, match=r"has the revision 0002_made_up, which this version doesn't have"):
+        migrate(warehouse.owner)
+    assert catalogue(warehouse.owner) == before
+
+
+def test_the_ledger_has_every_column_that_the_code_declares_with_its_type(warehouse):
+    inspector = inspect(warehouse.owner)
+    assert len(METADATA.tables) >= 8
+    for table in METADATA.tables.values():
+        types = {column["name"]: column["type"] for column in inspector.get_columns(table.name, table.schema)}
+        for column in table.columns:
+            declared = column.type.compile(postgresql.dialect())
+            assert types[column.name].compile(postgresql.dialect()) == declared, column
+
+
+def test_every_table_has_a_comment(warehouse):
+    statement = text(
+        "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'r' AND obj_description(oid, 'pg_class') IS NULL "
+        "AND relnamespace IN ('ledger'::regnamespace, 'loyalty'::regnamespace)"
+    )
+    with warehouse.owner.connect() as connection:
+        assert connection.scalars(statement).all() == []
 
 
 def test_every_text_key_compares_bytes(warehouse):

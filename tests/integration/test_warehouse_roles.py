@@ -249,7 +249,8 @@ STRUCTURE = {
     "ALTER TABLE loyalty.gift_card DISABLE ROW LEVEL SECURITY": DENIED,
     "SET ROLE warehouse_owner": DENIED,
     "DROP SCHEMA staging CASCADE": DENIED,
-    "SELECT * FROM public.alembic_version": DENIED,
+    "SELECT * FROM ledger.schema_object": DENIED,
+    "DELETE FROM ledger.schema_revision": DENIED,
 }
 """What only the owner may do."""
 MONEY = {

@@ -1,66 +1,149 @@
-"""Bring a database to the schema this code needs: `migrate(engine)`.
+"""Bring a database to the schema that this code needs: `migrate(engine)`.
 
-The owner of the database does it, who needs no superuser's rights; then the grants of all others are brought in line
-with `include/warehouse/rights.py` (X-22). It is one transaction under an advisory lock, so that several processes may
-ask at once and a failed migration leaves nothing behind. SQL functions lie in `include/warehouse/functions`, one file
-each, and are `CREATE OR REPLACE`: a revision that changes one runs its file again.
+The owner of the database does it, who needs no superuser's rights; then every other role gets the rights that
+`include/warehouse/rights.py` declares (X-22). It is one transaction under an advisory lock, so that several processes
+may ask at once and a failed migration leaves nothing behind.
+
+*Revisions* change tables, types, constraints, indexes and their comments. A revision is plain SQL in `revisions/`: a
+file `NNNN_name.sql`, or a folder of files that run in the order of their names. The first is the baseline. A revision
+that has landed is never edited: `landed.sha256` records its content, and a test compares.
+
+*Objects* are functions, views and triggers: files in `include/warehouse/objects`. Edit them in place; `migrate` runs
+them again after the revisions (`objects.py`). So a revision calls none of our functions and relies on no trigger or
+view, which a fresh database does not have yet. Where a view is in the way of a change, the revision drops it with
+`IF EXISTS`. Where triggers refuse the filling of a column, it disables those of the table and enables them again.
 
 There is no way down: an older schema would mean dropping cards. Restore a backup instead.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from include.errors import ConfigurationError
+from include.warehouse.migrations import before_baseline
+from include.warehouse.migrations.objects import adopt_objects, apply_objects, read_objects
 from include.warehouse.rights import apply_rights
+from include.warehouse.sql_scripts import run_file
 
-FUNCTIONS = Path(__file__).resolve().parents[1] / "functions"
+_FOLDER = Path(__file__).parent
 
 # Any number will do, as long as nothing else in this database locks it.
 MIGRATION_LOCK = 7_310_587_441
+_NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)(?:\.sql)?")
 
 
-def migrate(engine: Engine, revision: str = "head") -> None:
-    """Run the migrations that the database lacks; none when it is up to date. Then give every role its rights.
+@dataclass(frozen=True)
+class SchemaFiles:
+    """Where the files of a schema are.
+
+    Args:
+        revisions: folder of the revisions.
+        objects: folder of functions, views and triggers.
+    """
+
+    revisions: Path = _FOLDER / "revisions"
+    objects: Path = _FOLDER.parent / "objects"
+
+
+SHIPPED = SchemaFiles()
+"""The schema that this code needs."""
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A change of the tables.
+
+    Args:
+        number: from 1, without gaps.
+        name: what it is about.
+        path: a file, or a folder of files.
+    """
+
+    number: int
+    name: str
+    path: Path
+
+    @property
+    def files(self) -> list[Path]:
+        """The SQL files, in the order in which they run."""
+        return sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+
+
+def migrate(engine: Engine, schema: SchemaFiles = SHIPPED) -> None:
+    """Run the revisions that the database lacks, replace its functions, views and triggers, give every role its rights.
+
+    Nothing changes when the database is up to date.
 
     Raises:
-        ConfigurationError: the roles have not been made (include/warehouse/bootstrap.py).
+        ConfigurationError: the roles have not been made (include/warehouse/bootstrap.py), the database is newer than
+            this code or too old for it, or something of others depends on a view or function that changes.
     """
+    revisions = read_revisions(schema.revisions)
+    files = read_objects(schema.objects)
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        configuration = _configuration()
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, revision)
-        if revision in ("head", newest_revision()):  # the declarations are of the newest schema
-            apply_rights(connection)
+        if is_older := before_baseline.is_older(connection):
+            _adopt(connection, revisions[0])
+        pending = _pending(connection, revisions)
+        for revision in pending:
+            for path in revision.files:
+                run_file(connection, path)
+            _record(connection, revision)
+        apply_objects(connection, files, is_forced=bool(pending) or is_older)
+        apply_rights(connection)
 
 
-def newest_revision() -> str:
-    """Return the revision that `migrate` leads to."""
-    head = ScriptDirectory.from_config(_configuration()).get_current_head()
-    if head is None:
-        raise LookupError("there are no migrations")
-    return head
+def read_revisions(folder: Path = SHIPPED.revisions) -> list[Revision]:
+    """Return the revisions in the order of their numbers.
+
+    Raises:
+        ConfigurationError: a file is no `NNNN_name.sql`, or the numbers don't run from 1 without a gap.
+    """
+    revisions = []
+    for number, path in enumerate(sorted(folder.iterdir()), start=1):
+        name = _NAME.fullmatch(path.name)
+        if name is None or int(name["number"]) != number:
+            raise ConfigurationError(f"{path.name} in {folder} should be {number:04}_<name>.sql.")
+        revisions.append(Revision(number, name["name"], path))
+    return revisions
 
 
-def run_sql(connection: Connection, statements: str) -> None:
-    """Run SQL text as it stands: no bound values, so that `:` and `%` need no escape."""
-    connection.exec_driver_sql(statements.replace("%", "%%"))
+def _adopt(connection: Connection, baseline: Revision) -> None:
+    """Give a database from before the baseline what the baseline has, and record it."""
+    before_baseline.bring_to_baseline(connection)
+    by_name = {path.name: path for path in baseline.files}
+    for name in ("06_schema_state.sql", "07_comments.sql"):
+        run_file(connection, by_name[name])
+    adopt_objects(connection)
+    _record(connection, baseline)
 
 
-def run_function_files(connection: Connection, *names: str) -> None:
-    """Create or replace the SQL functions of these files, in this order."""
-    for name in names:
-        run_sql(connection, (FUNCTIONS / f"{name}.sql").read_text(encoding="utf-8"))
+def _pending(connection: Connection, revisions: list[Revision]) -> list[Revision]:
+    """Return the revisions that the database lacks.
+
+    Raises:
+        ConfigurationError: it has one that this code doesn't have.
+    """
+    if not connection.scalar(text("SELECT to_regclass('ledger.schema_revision') IS NOT NULL")):
+        return revisions
+    applied = {row.number: row.name for row in connection.execute(text("SELECT * FROM ledger.schema_revision"))}
+    ours = {revision.number: revision.name for revision in revisions}
+    for number, name in sorted(applied.items()):
+        if ours.get(number) != name:
+            raise ConfigurationError(
+                f"The warehouse has the revision {number:04}_{name}, which this version doesn't have: "
+                "a newer or another version has migrated it."
+            )
+    return [revision for revision in revisions if revision.number not in applied]
 
 
-def _configuration() -> Config:
-    configuration = Config()
-    configuration.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
-    configuration.set_main_option("path_separator", "os")
-    return configuration
+def _record(connection: Connection, revision: Revision) -> None:
+    connection.execute(
+        text("INSERT INTO ledger.schema_revision (number, name) VALUES (:number, :name)"),
+        {"number": revision.number, "name": revision.name},
+    )

@@ -31,6 +31,7 @@ _engines: dict[str, Engine] = {}
 def engine() -> Engine:
     """Return the engine of the Connection as it is now; one of a changed Connection takes the older one's place."""
     from include.warehouse.engine import create_warehouse_engine
+    from include.warehouse.schema_check import expect_schema
 
     url = _pages_url()
     with _lock:
@@ -38,7 +39,7 @@ def engine() -> Engine:
             for old in _engines.values():
                 old.dispose()
             _engines.clear()
-            _engines[url] = create_warehouse_engine(url)
+            _engines[url] = expect_schema(create_warehouse_engine(url))
         return _engines[url]
 
 

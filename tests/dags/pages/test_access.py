@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from include.warehouse.roles import Role
 from tests.dags.pages.conftest import ROLES
 
 pytestmark = pytest.mark.dags
@@ -67,3 +68,13 @@ def test_connections_and_variables_made_in_airflow_serve_the_pages(
         with create_session() as session:
             session.execute(delete(Connection).where(Connection.conn_id == name))
             session.execute(delete(Variable).where(Variable.key.in_([f"{area}_url" for area in areas])))
+
+
+def test_pages_of_a_warehouse_without_a_schema_say_what_to_run(browse, empty_database, monkeypatch):
+    for role in (Role.PAGES, Role.IMPORTER):
+        name = "PAGES" if role is Role.PAGES else "POSTGRES"
+        url = empty_database.server.url(empty_database.name, role).replace("postgresql://", "postgres://")
+        monkeypatch.setenv(f"AIRFLOW_CONN_WAREHOUSE_{name}", url)
+    answer = browse("viewer").get("/imports/")
+    assert answer.status_code == 503
+    assert "python -m include.cli migrate" in answer.text
