@@ -173,7 +173,8 @@ def main(url: str, quantity: int) -> None:
     from upath import UPath
 
     from include.importing.runtime import Runtime
-    from include.promo_codes.generation import GenerationRequest, open_generation, run_generation
+    from include.promo_codes.generation import open_generation, run_generation
+    from include.promo_codes.ledger import GenerationRequest
     from include.warehouse.engine import create_warehouse_engine
 
     runtime = Runtime(create_warehouse_engine(url), *[UPath("/nowhere")] * 4, code_key=CODE_KEY)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from include.importing.jobs import Job
     from include.importing.listing import Unusable
-    from include.promo_codes.top_up import Alert
+    from include.promo_codes.alerts import Alert
 
 log = logging.getLogger(__name__)
 

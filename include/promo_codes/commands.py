@@ -14,7 +14,7 @@ from include.importing.errors import ConfigurationError
 from include.importing.runtime import Runtime
 from include.importing.stages import values_hidden
 from include.promo_codes import formats, generation
-from include.promo_codes.generation import GenerationRequest, GenerationResult
+from include.promo_codes.ledger import GenerationRequest, GenerationResult
 
 REASON = "command line"
 _POOLS = sa.text(

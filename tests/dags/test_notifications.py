@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mails import Mail, TwoFormHook, subject
 
 from include.importing.listing import Unusable
-from include.promo_codes.top_up import Alert
+from include.promo_codes.alerts import Alert
 from notifications import (
     ImportNotifier,
     ReviewNotifier,

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine
 from upath import UPath
 
 from include.importing.runtime import Runtime
-from include.promo_codes.generation import GenerationRequest, GenerationResult, open_generation, run_generation
+from include.promo_codes.generation import open_generation, run_generation
+from include.promo_codes.ledger import GenerationRequest, GenerationResult
 from tests.imports import CODE_KEY
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imports_ui.stock_picture import HEIGHT, LABEL_HEIGHT, LEFT, WIDTH, Picture, draw
-from include.promo_codes.stock import Day
+from include.promo_codes.stock.course import Day
 
 pytestmark = pytest.mark.dags
 
