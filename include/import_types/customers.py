@@ -389,14 +389,34 @@ _PLACEHOLDER = (
     "identifiers."
 )
 
+_LOAD = (
+    "10_identifiers",
+    "15_matches",
+    "20_placeholders",
+    "25_placeholders_out",
+    "30_several",
+    "35_entangled",
+    "40_one_by_one",
+    "45_differing",
+    "50_targets",
+    "55_ambiguous",
+    "60_created",
+    "65_strangers",
+    "70_folded",
+    "75_final",
+    "80_candidates",
+    "85_changes",
+    "90_tables",
+    "95_history",
+)
+
 CUSTOMERS = ImportType(
     name="customers",
     label="Customers",
     actions=("edit_existing", "add_and_edit"),
     key="email",
     edits=True,
-    load_statement=Path(__file__).with_name("load_customers.sql"),
-    further_statements=(Path(__file__).with_name("load_customers_changes.sql"),),
+    load_statements=tuple(Path(__file__).with_name("customers_load") / f"{name}.sql" for name in _LOAD),
     targets=(
         "loyalty.customer",
         "loyalty.customer_external_id",

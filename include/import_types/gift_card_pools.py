@@ -12,7 +12,7 @@ GIFT_CARD_POOLS = ImportType(
     actions=("add_gift_card_pools",),
     key="system_name",
     utf8_only=True,
-    load_statement=Path(__file__).with_name("load_gift_card_pools.sql"),
+    load_statements=(Path(__file__).with_name("load_gift_card_pools.sql"),),
     targets=("loyalty.gift_card_pool", "loyalty.technical_product"),
     fields=(
         Field(

@@ -45,7 +45,7 @@ GIFT_CARDS = ImportType(
     label="Gift cards",
     actions=("add_gift_cards",),
     key="card_number",
-    load_statement=Path(__file__).with_name("load_gift_cards.sql"),
+    load_statements=(Path(__file__).with_name("load_gift_cards.sql"),),
     targets=("loyalty.gift_card",),
     fields=(
         Field(

@@ -62,7 +62,7 @@ PROMO_CODE_POOLS = ImportType(
     actions=("add_and_edit_promo_code_pools",),
     key="system_id",
     edits=True,
-    load_statement=Path(__file__).with_name("load_promo_code_pools.sql"),
+    load_statements=(Path(__file__).with_name("load_promo_code_pools.sql"),),
     targets=("loyalty.promo_code_pool",),
     fields=(
         Field(

@@ -170,8 +170,7 @@ class ImportType:
     Args:
         name: as in folders, DAG ids and suites.
         key: field that tells rows apart within one file (X-17).
-        load_statement: SQL file that turns staged rows into loaded ones.
-        further_statements: SQL files that run after it, in this order.
+        load_statements: SQL files that turn staged rows into loaded ones, in the order in which they run.
         targets: tables the load writes, most important first, as `schema.table`.
         edits: True when rows may change existing ones: files load in the order of their arrival (X-14).
         utf8_only: another encoding can't be declared (X-03).
@@ -196,7 +195,7 @@ class ImportType:
     actions: tuple[str, ...]
     fields: tuple[Field, ...]
     key: str
-    load_statement: Path
+    load_statements: tuple[Path, ...]
     targets: tuple[str, ...]
     lookups: tuple[Lookup, ...] = ()
     load_rules: tuple[LoadRule, ...] = ()
@@ -210,7 +209,6 @@ class ImportType:
     explain_unmatched: Callable[[str, Project], tuple[str, str] | None] | None = None
     derive_settings: Callable[[Connection, ImportSettings, Project], dict[str, str]] | None = None
     not_found_reason: str | None = None
-    further_statements: tuple[Path, ...] = ()
     folder_setting: str | None = None
     check_file: Callable[[Connection, ImportSettings, ColumnMapping], None] | None = None
     pasted_header: str | None = None

@@ -264,7 +264,7 @@ def _restage(runtime: Runtime, connection: Connection, job: Job) -> None:
 
 
 def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | None:
-    """Run the type's statement, then write what it rejected to the ledger.
+    """Run the type's statements, then write what they rejected to the ledger.
 
     A dry run, or a load with too many rejects, is undone to a savepoint; the verdicts are kept.
 
@@ -335,7 +335,7 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
 
 def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
     try:
-        for statement in (import_type.load_statement, *import_type.further_statements):
+        for statement in import_type.load_statements:
             cursor.execute(statement.read_text(encoding="utf-8"))
     except psycopg2.IntegrityError as error:
         table = f"{error.diag.schema_name}.{error.diag.table_name}" if error.diag.table_name else import_type.targets[0]
