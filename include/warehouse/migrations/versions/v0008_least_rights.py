@@ -20,6 +20,7 @@ FUNCTION_FILES = (
     "promo_code_format_use",
     "promo_code_pool_guards",
     "promo_code_references",
+    "promo_code_levels",
     "promo_code_signals",
     "promo_code_generations",
     "issue_promo_code",
