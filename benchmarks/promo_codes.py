@@ -170,7 +170,8 @@ def main(url: str, quantity: int) -> None:
     """Generate codes and tell how long it took, in seconds, and the peak memory in MiB."""
     from upath import UPath
 
-    from include.promo_codes.generation import GenerationRequest, open_generation, run_generation
+    from include.promo_codes.generation import open_generation, run_generation
+    from include.promo_codes.ledger import GenerationRequest
     from include.runtime import Runtime
     from include.warehouse.engine import create_warehouse_engine
 

@@ -14,7 +14,8 @@ LOADED = (
     "great_expectations",
     "pyarrow.csv",
     "include.importer",  # the stages of an import
-    "include.promo_codes.top_up",  # and generation with it
+    "include.promo_codes.generation",
+    "include.promo_codes.top_up",
     "include.warehouse.cvv",
     "jinja2.ext",
     # Airflow's own part of a task's start (3.3.2): the process around it, the task decorators, the kinds of assets.

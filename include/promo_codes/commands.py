@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from include.errors import ConfigurationError
 from include.promo_codes import formats, generation
-from include.promo_codes.generation import GenerationRequest, GenerationResult
+from include.promo_codes.ledger import GenerationRequest, GenerationResult
 from include.runtime import Runtime
 from include.warehouse.transactions import values_hidden
 

@@ -12,7 +12,7 @@ import io
 from collections.abc import Mapping
 
 from include.arrivals.files import UPLOADS
-from include.promo_codes.stock import PromoPool
+from include.promo_codes.stock.pools import PromoPool
 from include.runtime import Runtime
 from include.storage.locations import Location, written_whole
 
@@ -54,8 +54,8 @@ def check_launch(pool: PromoPool, description: str) -> None:
     if not description.strip():
         raise LaunchRefused("A description is needed to launch a pool.")
     if len(description) > LARGEST_DESCRIPTION:
-        told = f"{LARGEST_DESCRIPTION:,} characters at most, this one has {len(description):,}"
-        raise LaunchRefused(f"The description is too long: {told}.")
+        lengths = f"{LARGEST_DESCRIPTION:,} characters at most, this one has {len(description):,}"
+        raise LaunchRefused(f"The description is too long: {lengths}.")
 
 
 def launch_file(pool: PromoPool, description: str) -> bytes:

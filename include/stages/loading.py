@@ -297,7 +297,7 @@ def _restage(runtime: Runtime, connection: Connection, job: Job) -> None:
 
 
 def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | None:
-    """Run the type's statement, then write what it rejected to the ledger.
+    """Run the type's statements, then write what they rejected to the ledger.
 
     A dry run, or a load with too many rejects, is undone to a savepoint; the verdicts are kept.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from include.arrivals.listing import Unusable
     from include.ledger.jobs import Job
-    from include.promo_codes.top_up import Alert
+    from include.promo_codes.alerts import Alert
 
 log = logging.getLogger(__name__)
 

@@ -90,9 +90,9 @@ def test_pg04_without_a_key_the_run_fails_at_once_and_names_what_is_missing(run_
 
 def test_pg04_an_outage_is_retried_and_the_quantity_added_once(run_dag, stocked, monkeypatch):
     from include.errors import WarehouseUnavailable
-    from include.promo_codes import generation
+    from include.promo_codes import walk
 
-    real, attempts = generation.write_progress, []
+    real, attempts = walk.write_progress, []
 
     def unavailable_at_first(*args, **values):
         attempts.append(1)
@@ -100,7 +100,7 @@ def test_pg04_an_outage_is_retried_and_the_quantity_added_once(run_dag, stocked,
             raise WarehouseUnavailable("The database gave up.")
         real(*args, **values)
 
-    monkeypatch.setattr(generation, "write_progress", unavailable_at_first)
+    monkeypatch.setattr(walk, "write_progress", unavailable_at_first)
     run = run_dag("generate_promo_codes", pool="spring", quantity=20)
     assert (run.state, len(attempts), codes(stocked)) == ("success", 3, 20)
     assert generations(stocked) == [("completed", 20, 20, 20, None)]

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.arrivals.listing import Unusable
-from include.promo_codes.top_up import Alert
+from include.promo_codes.alerts import Alert
 from loyalty_airflow.mails import Mail, TwoFormHook, subject
 from loyalty_airflow.notifications import (
     ImportNotifier,

@@ -8,9 +8,11 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
-from include.promo_codes import commands, generation, top_up
+from include.promo_codes import commands, filling, generation, ledger, top_up, walk
+from include.promo_codes.ledger import GenerationResult
 from include.runtime import Runtime
 from include.warehouse.engine import create_warehouse_engine
 from tests.integration.promo_codes import make_runtime
@@ -25,9 +27,9 @@ def stop(*_: object) -> None:
     sys.exit(71)
 
 
-def before(name: str, call: int = 1) -> None:
-    """Stop before a function of the product is called for the so manieth time."""
-    real: Callable[..., Any] = getattr(generation, name)
+def before(name: str, *modules: ModuleType, call: int = 1) -> None:
+    """Stop before a function of the product, which the modules use, is called for the so manieth time."""
+    real: Callable[..., Any] = getattr(modules[0], name)
     calls = 0
 
     def stopped(*args: Any, **kwargs: Any) -> Any:
@@ -37,18 +39,19 @@ def before(name: str, call: int = 1) -> None:
             stop()
         return real(*args, **kwargs)
 
-    setattr(generation, name, stopped)
+    for module in modules:
+        setattr(module, name, stopped)
 
 
-def after(name: str) -> None:
+def after(name: str, module: ModuleType) -> None:
     """Stop after a function of the product has returned."""
-    real: Callable[..., Any] = getattr(generation, name)
+    real: Callable[..., Any] = getattr(module, name)
 
     def stopped(*args: Any, **kwargs: Any) -> None:
         real(*args, **kwargs)
         stop()
 
-    setattr(generation, name, stopped)
+    setattr(module, name, stopped)
 
 
 def within_copy() -> None:
@@ -58,19 +61,19 @@ def within_copy() -> None:
         def read(self, size: int | None = -1, /) -> bytes:
             return super().read(1_000) if self.tell() < 3_000 else stop() or b""
 
-    generation.io.BytesIO = Halting  # type: ignore[misc]
+    walk.io.BytesIO = Halting  # type: ignore[misc]
 
 
 POINTS: dict[str, Callable[[], None]] = {
-    "running, nothing written": lambda: before("generate_into"),
+    "running, nothing written": lambda: before("generate_into", generation, filling),
     "in the midst of a COPY": within_copy,
-    "between two batches": lambda: before("write_codes", call=3),
-    "codes written, counter not": lambda: before("write_progress"),
-    "all written, not yet committed": lambda: after("_write_end"),
+    "between two batches": lambda: before("write_codes", walk, call=3),
+    "codes written, counter not": lambda: before("write_progress", walk),
+    "all written, not yet committed": lambda: after("complete", ledger),
 }
 
 
-def run_command(runtime: Runtime, quantity: int, tell: Callable[[int], None] = print) -> generation.GenerationResult:
+def run_command(runtime: Runtime, quantity: int, tell: Callable[[int], None] = print) -> GenerationResult:
     """Generate as the command line does."""
     return commands.generate(
         runtime,
@@ -90,7 +93,7 @@ def main(url: str, what: str, number: int, point: str) -> None:
     Args:
         what: `generation` number so and so, a `command` for so many codes, or a `top-up`.
     """
-    generation.BATCH_CODES = BATCH_CODES
+    walk.BATCH_CODES = BATCH_CODES
     POINTS[point]()
     runtime = make_runtime(create_warehouse_engine(url))
     if what == "generation":

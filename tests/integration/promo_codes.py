@@ -13,7 +13,8 @@ from sqlalchemy import Connection, Engine
 from upath import UPath
 
 from include.import_types import IMPORT_TYPES
-from include.promo_codes.generation import GenerationRequest, GenerationResult, open_generation, run_generation
+from include.promo_codes.generation import open_generation, run_generation
+from include.promo_codes.ledger import GenerationRequest, GenerationResult
 from include.runtime import Runtime
 from tests.imports import CODE_KEY
 

@@ -16,10 +16,12 @@ import pytest
 import sqlalchemy as sa
 
 from include.errors import ConfigurationError, WarehouseConflict, WarehouseUnavailable
-from include.promo_codes import generation
+from include.promo_codes import generation, ledger, walk
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import CodeFormat, rotate_key, write_codes
-from include.promo_codes.generation import GenerationState, generate_into, open_generation, run_generation
+from include.promo_codes.generation import open_generation, run_generation
+from include.promo_codes.ledger import GenerationRequest, GenerationResult, GenerationState
+from include.promo_codes.walk import Added, Walk, generate_into
 from tests.imports import CODE_KEY
 from tests.integration.promo_codes import Shop, make_shop, winner_of_deadlocks
 
@@ -101,7 +103,7 @@ def test_pg01_settings_and_codes_are_written_together_or_not_at_all(shop: Shop, 
         raise OSError("no more")
 
     with monkeypatch.context() as patched:
-        patched.setattr(generation, "write_progress", fail)  # after the codes
+        patched.setattr(walk, "write_progress", fail)  # after the codes
         with pytest.raises(OSError, match="no more"):
             shop.generate("pool", 10, auto_generate=True)
     assert nothing_written(shop)
@@ -246,7 +248,7 @@ def test_pg03_all_of_a_small_space_is_generated_in_parts_with_no_duplicate(shop:
 
 
 def test_pg03_a_larger_space_is_used_up_in_several_batches(shop: Shop, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(generation, "BATCH_CODES", 7_000)
+    monkeypatch.setattr(walk, "BATCH_CODES", 7_000)
     shop.add_format("four", "0123456789ABCDEFGHI", 4)
     everything = 19**4
     parts = [100_000, everything - 100_000]
@@ -265,13 +267,13 @@ def test_pg03_a_space_nearly_used_up_by_uploads_gives_its_last_codes_at_once(
     left = set(everything[::40_000]) | {everything[-1]}
     shop.upload("uploads", *(code for code in everything if code not in left))
     batches = []
-    real = generation._Walk._add_new
+    real = Walk._add_new
 
-    def counted(walk: generation._Walk, count: int, missing: int) -> None:
+    def counted(walker: Walk, count: int, missing: int) -> None:
         batches.append(count)
-        real(walk, count, missing)
+        real(walker, count, missing)
 
-    monkeypatch.setattr(generation._Walk, "_add_new", counted)
+    monkeypatch.setattr(Walk, "_add_new", counted)
     assert shop.generate("pool", 2, format="four").added == 2
     assert shop.generate("pool", 3, format="four").added == 3
     assert (set(shop.codes("pool")), shop.available("four")) == (left, 0)
@@ -303,7 +305,7 @@ def test_pg03_the_ranks_of_codes_issued_one_after_the_other_are_not_correlated(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, rare_collisions: float
 ):
     """Who is handed a code learns nothing of the next one."""
-    monkeypatch.setattr(generation, "RARE_COLLISIONS", rare_collisions)
+    monkeypatch.setattr(walk, "RARE_COLLISIONS", rare_collisions)
     shop.add_pool("uploads")
     shop.upload("uploads", "S-AAAAAAAA")
     shop.generate("pool", 2_000, format="summer")
@@ -340,13 +342,13 @@ def test_pg03_a_process_that_fails_late_does_not_undo_what_another_one_has_compl
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     number = shop.open("pool", 10)
-    real = generation._end
+    real = ledger.fail_afterwards
 
-    def overtaken(*args: object) -> generation.GenerationResult:
+    def overtaken(*args: object) -> GenerationResult:
         assert run_generation(shop.with_key(b"key").runtime, number).added == 10
         return real(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(generation, "_end", overtaken)
+    monkeypatch.setattr(ledger, "fail_afterwards", overtaken)
     with pytest.raises(ConfigurationError):
         run_generation(shop.with_key(None).runtime, number)
     assert history(shop) == [("completed", 10, 10, 10)]
@@ -399,8 +401,8 @@ def test_pg03_a_code_that_came_from_elsewhere_is_met_in_the_midst_of_a_run_and_s
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     """The odds of meeting it are small, so the run is written as if it weren't there, taken back and written anew."""
-    monkeypatch.setattr(generation, "BATCH_CODES", 100)
-    monkeypatch.setattr(generation, "RARE_COLLISIONS", 1.0)
+    monkeypatch.setattr(walk, "BATCH_CODES", 100)
+    monkeypatch.setattr(walk, "RARE_COLLISIONS", 1.0)
     shop.add_format("four", "0123456789", 4)
     shop.add_pool("uploads")
     met = shop.generate("pool", 1_000, format="four")
@@ -452,7 +454,7 @@ def test_pg04_a_generation_awaits_execution_runs_and_completes_with_its_counts(
     seen = []
     real = generation.generate_into
 
-    def looked_at(*args: object, **kwargs: object) -> generation.Added:
+    def looked_at(*args: object, **kwargs: object) -> Added:
         seen.extend(history(shop))
         return real(*args, **kwargs)  # type: ignore[arg-type]
 
@@ -517,14 +519,14 @@ def test_pg04_without_a_key_a_generation_fails_and_can_be_run_when_there_is_one(
 
 def test_pg04_an_outage_is_recorded_and_the_repetition_adds_the_quantity(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     number = shop.open("pool", 10)
-    real = generation.write_progress
+    real = walk.write_progress
 
     def cut_off(connection: sa.Connection, *args: object, **values: object) -> None:
         shop.query("SELECT pg_terminate_backend(:pid)", pid=connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr]
         real(connection, *args, **values)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(generation, "write_progress", cut_off)
+        patched.setattr(walk, "write_progress", cut_off)
         with pytest.raises(WarehouseUnavailable):
             run_generation(shop.runtime, number)
     assert history(shop) == [("failed", 10, None, None)]
@@ -542,7 +544,7 @@ def test_x20_no_code_stands_in_the_text_of_an_error(shop: Shop, monkeypatch: pyt
     shop.add_pool("uploads")
     shop.upload("uploads", *TINY)
     shop.query("SET LOCAL session_replication_role = replica; DELETE FROM loyalty.promo_code_format_use")
-    monkeypatch.setattr(generation.psycopg2.errors, "UniqueViolation", ZeroDivisionError)
+    monkeypatch.setattr(walk.psycopg2.errors, "UniqueViolation", ZeroDivisionError)
     with pytest.raises(Exception, match="promo_code_pkey") as caught:
         shop.generate("pool", 10)
     ((message,),) = shop.query("SELECT refusal_message FROM ledger.promo_code_generation")
@@ -553,7 +555,7 @@ def test_pg04_a_connection_that_is_lost_when_the_codes_are_committed_is_no_failu
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     """Whoever repeated it would add the quantity twice."""
-    commit, write_end = shop.runtime.engine.dialect.do_commit, generation._write_end
+    commit, complete = shop.runtime.engine.dialect.do_commit, ledger.complete
     number = shop.open("pool", 10)
 
     def commit_and_lose(connection: Any) -> None:
@@ -561,11 +563,11 @@ def test_pg04_a_connection_that_is_lost_when_the_codes_are_committed_is_no_failu
         commit(connection)
         raise psycopg2.OperationalError("server closed the connection unexpectedly")
 
-    def write_the_end(*args: Any, **values: Any) -> generation.GenerationResult:
+    def complete_and_lose(*args: Any, **values: Any) -> GenerationResult:
         monkeypatch.setattr(shop.runtime.engine.dialect, "do_commit", commit_and_lose)
-        return write_end(*args, **values)
+        return complete(*args, **values)
 
-    monkeypatch.setattr(generation, "_write_end", write_the_end)
+    monkeypatch.setattr(ledger, "complete", complete_and_lose)
     result = run_generation(shop.runtime, number)
     assert (result.state, result.added, len(shop.codes())) == ("completed", 10, 10)
     assert history(shop) == [("completed", 10, 10, 10)]
@@ -579,15 +581,15 @@ def test_pg04_a_generation_is_shown_as_running_while_somebody_makes_its_codes_an
     number = shop.open("pool", 10)
     assert shown(shop) == [("awaiting_execution", None)]
     with shop.runtime.engine.connect() as making:
-        generation.take_up(shop.runtime.engine, making, number)
-        generation.settle_interrupted(shop.runtime.engine)
+        ledger.take_up(shop.runtime.engine, making, number)
+        ledger.settle_interrupted(shop.runtime.engine)
         assert shown(shop) == [("running", None)]
         making.rollback()
     assert [state for state, _ in shown(shop)] == ["failed"]
     assert history(shop) == [("running", 10, None, None)]
-    generation.settle_interrupted(shop.runtime.engine, "other")
+    ledger.settle_interrupted(shop.runtime.engine, "other")
     assert history(shop) == [("running", 10, None, None)]
-    generation.settle_interrupted(shop.runtime.engine, "pool")
+    ledger.settle_interrupted(shop.runtime.engine, "pool")
     assert shown(shop) == [("failed", "It was interrupted before its codes were written.")]
     assert run_generation(shop.runtime, number).added == 10
     assert shown(shop) == [("completed", None)]
@@ -606,7 +608,7 @@ def test_a_generation_that_a_deadlock_ends_is_repeated_as_the_same_and_adds_once
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     """Somebody adds two codes of the space in the other order than the walk, and is waited for by the repetition."""
-    monkeypatch.setattr(generation, "BATCH_CODES", 1)
+    monkeypatch.setattr(walk, "BATCH_CODES", 1)
     conflicts = count_conflicts(monkeypatch)
     shop.add_pool("uploads")
     tiny = CodeFormat("tiny", "ABC", 4)
@@ -632,7 +634,7 @@ def test_generations_of_formats_that_share_codes_side_by_side_all_add_what_they_
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     """Each walks in an order of its own, so they wait for one another crosswise (SQLSTATE 40P01)."""
-    monkeypatch.setattr(generation, "BATCH_CODES", 5)
+    monkeypatch.setattr(walk, "BATCH_CODES", 5)
     names = ("one", "two", "three")
     for name in names:
         shop.add_format(name, "ABCD", 5)
@@ -665,7 +667,7 @@ def test_generate_into_writes_in_the_callers_transaction(shop: Shop):
     number = shop.open("pool", 10)
     asked = {"pool": "pool", "format": "tiny", "quantity": 10, "generation_id": number, "key": shop.runtime.code_key}
     with shop.runtime.engine.connect() as connection:
-        assert generate_into(connection, **asked) == generation.Added(10, 10)  # type: ignore[arg-type]
+        assert generate_into(connection, **asked) == Added(10, 10)  # type: ignore[arg-type]
         connection.rollback()
     assert nothing_written(shop)
     with shop.runtime.engine.begin() as connection:
@@ -690,7 +692,7 @@ def test_a_generation_lets_pools_be_edited_and_codes_of_other_formats_be_uploade
 
 
 def test_a_request_is_what_the_history_shows(shop: Shop):
-    request = generation.GenerationRequest(
+    request = GenerationRequest(
         "pool", 5, "k", "anna", "command line", "tiny", True, dag_id="generate_promo_codes", dag_run_id="r"
     )
     open_generation(shop.runtime, request)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from include import cli
-from include.promo_codes import commands, generation
+from include.promo_codes import commands, generation, ledger, walk
+from include.promo_codes.ledger import GenerationResult
+from include.promo_codes.walk import Added
 from tests.imports import CODE_KEY
 from tests.integration.promo_codes import Shop, make_shop
 
@@ -119,7 +121,7 @@ def test_pg04_each_command_is_a_generation_of_its_own_after_one_that_has_failed_
         raise OSError(5, "Input/output error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(generation, "write_progress", fail)
+        patched.setattr(walk, "write_progress", fail)
         assert run("generate", "pool", "--quantity", 10).code == 1
     for number in (2, 3):
         told = run("generate", "pool", "--quantity", 10)
@@ -134,7 +136,7 @@ def test_pg04_the_same_command_twice_at_once_is_two_generations(run: Run, shop: 
     is_making, may_go_on = threading.Event(), threading.Event()
     real = generation.generate_into
 
-    def make_slowly(*args: Any, **kwargs: Any) -> generation.Added:
+    def make_slowly(*args: Any, **kwargs: Any) -> Added:
         is_making.set()
         assert may_go_on.wait(30)
         return real(*args, **kwargs)
@@ -143,7 +145,7 @@ def test_pg04_the_same_command_twice_at_once_is_two_generations(run: Run, shop: 
     asked = {"pool": "pool", "quantity": 10, "format_name": None, "auto_generate": None, "is_new": False}
     continued: list[int] = []
 
-    def command(_: int) -> generation.GenerationResult:
+    def command(_: int) -> GenerationResult:
         return commands.generate(shop.runtime, **asked, user="anna", tell=continued.append)
 
     with ThreadPoolExecutor(2) as threads:
@@ -169,7 +171,7 @@ def interrupted(run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(generation, "write_progress", stop)
+        patched.setattr(walk, "write_progress", stop)
         assert run("generate", "pool", "--quantity", 10).code == 1
     assert shop.query("SELECT state FROM ledger.promo_code_generation") == [("running",)]
     return shop
@@ -212,7 +214,7 @@ def test_pg04_of_two_commands_at_once_one_continues_what_was_interrupted(
     interrupted: Shop, monkeypatch: pytest.MonkeyPatch
 ):
     has_taken_it_up, may_go_on = threading.Event(), threading.Event()
-    show_running = generation._show_running
+    show_running = ledger._show_running
     asked = {"pool": "pool", "quantity": 10, "format_name": None, "auto_generate": None, "is_new": False}
     continued: list[int] = []
 
@@ -222,10 +224,10 @@ def test_pg04_of_two_commands_at_once_one_continues_what_was_interrupted(
             assert may_go_on.wait(30)
         show_running(*arguments)
 
-    def command() -> generation.GenerationResult:
+    def command() -> GenerationResult:
         return commands.generate(interrupted.runtime, **asked, user="anna", tell=continued.append)
 
-    monkeypatch.setattr(generation, "_show_running", show_slowly)
+    monkeypatch.setattr(ledger, "_show_running", show_slowly)
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(command)
         assert has_taken_it_up.wait(30)

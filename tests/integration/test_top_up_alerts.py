@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from include.promo_codes.top_up import Pool, Stock, due_alerts, review_pools, send_alerts, top_up_pool
-from tests.integration.top_ups import UPLOAD, add_codes, add_pool, alerts, issue, issued_in_the_past
+from include.promo_codes.alerts import send_alerts
+from include.promo_codes.shortage import Pool, due_alerts
+from include.promo_codes.top_up import review_pools, top_up_pool
+from tests.integration.top_ups import UPLOAD, add_codes, add_pool, alerts, issue, issued_in_the_past, stock_of
 
 pytestmark = pytest.mark.integration
 
@@ -258,9 +260,10 @@ def test_tu05_a_pool_that_can_not_be_topped_up_is_announced_before_it_runs_out(e
 
 
 @pytest.mark.parametrize(("there", "kinds"), [(100, []), (30, ["runs_out_soon"]), (4, ["low_stock", "runs_out_soon"])])
-def test_level_and_forecast_are_told_apart(there, kinds):
+def test_level_and_forecast_are_told_apart(engine, there, kinds):
     """Source: TU-03, TU-05."""
-    pool = Pool("p", "P", "active", False, "upload", None, None, False, None, 5, 72)
-    assert sorted(due_alerts(pool, Stock(there, daily=10), NOW)) == kinds
-    assert due_alerts(replace(pool, multi_use=True), Stock(there, daily=10), NOW) == {}
-    assert due_alerts(replace(pool, state="draft"), Stock(there, daily=10), NOW) == {}
+    pool = Pool("p", "P", "active", False, "upload", None, None, False, 5, 72, level=5)
+    stock = stock_of(engine, there, 10, NOW)
+    assert sorted(due_alerts(pool, stock, NOW)) == kinds
+    assert due_alerts(replace(pool, multi_use=True), stock, NOW) == {}
+    assert due_alerts(replace(pool, state="draft"), stock, NOW) == {}

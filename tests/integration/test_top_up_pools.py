@@ -10,10 +10,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from include.promo_codes import generation, top_up
+from include.promo_codes import filling, generation, ledger, walk
+from include.promo_codes.alerts import send_alerts
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import CodeFormat, write_codes
-from include.promo_codes.top_up import Pool, Stock, batches, find_shortage, review_pools, top_up_pool
+from include.promo_codes.ledger import GenerationRequest
+from include.promo_codes.levels import read_pool
+from include.promo_codes.shortage import Pool, Stock, batches, find_shortage
+from include.promo_codes.top_up import review_pools, top_up_pool
 from tests.imports import CODE_KEY
 from tests.integration.promo_codes import winner_of_deadlocks
 from tests.integration.top_ups import (
@@ -26,6 +30,7 @@ from tests.integration.top_ups import (
     generations,
     issue,
     issued_in_the_past,
+    stock_of,
 )
 
 pytestmark = pytest.mark.integration
@@ -53,8 +58,14 @@ def needs(engine, later=timedelta(0)):
 
 
 def pool(**changes):
-    usual = Pool("p", "P", "active", False, "generate", "summer", 10, True, None, None, None)
+    usual = Pool("p", "P", "active", False, "generate", "summer", 10, True, None, None, level=1)
     return replace(usual, **changes)
+
+
+def stored_pool(engine, **changes):
+    """Return a pool as the top-up reads it, with the level that the warehouse computes."""
+    with engine.begin() as connection:
+        return read_pool(connection, add_pool(connection, **changes))
 
 
 @pytest.mark.parametrize(
@@ -66,17 +77,18 @@ def pool(**changes):
         ({}, 1),
     ],
 )
-def test_tu01_the_level_is_the_threshold_else_the_notification_level_else_the_last_code(changes, level):
-    assert find_shortage(pool(**changes), Stock(level), NOW) is None
-    assert find_shortage(pool(**changes), Stock(level - 1), NOW).target == level
+def test_tu01_the_level_is_the_threshold_else_the_notification_level_else_the_last_code(engine, changes, level):
+    lacking = stored_pool(engine, **changes)
+    assert find_shortage(lacking, Stock(level), NOW) is None
+    assert find_shortage(lacking, Stock(level - 1), NOW).target == level
 
 
 @pytest.mark.parametrize("levels", [(0, None), (0, 50), (None, 0)])
-def test_tu01_a_level_of_0_is_never_fallen_below(levels):
+def test_tu01_a_level_of_0_is_never_fallen_below(engine, levels):
     """Fewer than 0 are never available; the forecast may still ask for codes (TU-05)."""
-    never = pool(top_up_threshold=levels[0], notify_below=levels[1])
+    never = stored_pool(engine, top_up_threshold=levels[0], notify_below=levels[1])
     assert find_shortage(never, Stock(0), NOW) is None
-    shortage = find_shortage(replace(never, lead_hours=24), Stock(0, daily=10), NOW)
+    shortage = find_shortage(replace(never, lead_hours=24), stock_of(engine, 0, 10, NOW), NOW)
     assert (shortage.target, shortage.reason.split(" at ")[0]) == (11, "predicted to run out")
 
 
@@ -103,11 +115,11 @@ def test_tu01_only_active_single_use_pools_that_generate_by_themselves_are_toppe
 
 
 @pytest.mark.parametrize(
-    ("there", "threshold", "codes"),
-    [(9, 10, 10), (0, 10, 10), (0, 11, 20), (0, 1000, 1000), (995, 1001, 10), (0, None, 10)],
+    ("there", "level", "codes"),
+    [(9, 10, 10), (0, 10, 10), (0, 11, 20), (0, 1000, 1000), (995, 1001, 10), (0, 1, 10)],
 )
-def test_tu01_the_pools_quantity_is_added_as_often_as_the_threshold_takes(there, threshold, codes):
-    lacking = pool(top_up_threshold=threshold)
+def test_tu01_the_pools_quantity_is_added_as_often_as_the_threshold_takes(there, level, codes):
+    lacking = pool(level=level)
     assert batches(lacking, Stock(there), find_shortage(lacking, Stock(there), NOW)) == codes
 
 
@@ -248,7 +260,7 @@ def test_tu02_what_is_left_of_a_format_is_added_and_its_end_told(engine, runtime
         assert [(each["requested"], each["added"]) for each in generations(connection, name)] == [(12, 12), (12, 4)]
         issue(connection, name, 4)
         assert alerts(connection, name) == [("format_exhausted", False, False)]
-    top_up.send_alerts(runtime.engine, name, lambda alert: True, lambda: NOW)
+    send_alerts(runtime.engine, name, lambda alert: True, lambda: NOW)
     assert needs(runtime.engine) == {}  # nothing can be added, and everybody knows
     done = top_up_pool(runtime, name)
     assert (done.added, done.raised, done.recovered) == (0, (), ())
@@ -261,7 +273,7 @@ def test_tu02_another_format_ends_the_alert(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, format=add_format(connection, max_codes=5), quantity=12)
     assert top_up_pool(runtime, name).raised == ("format_exhausted",)
-    top_up.send_alerts(runtime.engine, name, lambda alert: True, lambda: NOW)
+    send_alerts(runtime.engine, name, lambda alert: True, lambda: NOW)
     assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         connection.execute(text("UPDATE loyalty.promo_code_pool SET format = 'summer'"))
@@ -330,7 +342,7 @@ def test_tu02_a_top_up_waits_for_one_that_is_not_committed_and_then_adds_nothing
     with engine.begin() as connection:
         name = add_pool(connection, quantity=5)
     has_filled, may_commit = threading.Event(), threading.Event()
-    generate = top_up.generate_into
+    generate = filling.generate_into
 
     def generate_slowly(*arguments, **named):
         made = generate(*arguments, **named)
@@ -338,7 +350,7 @@ def test_tu02_a_top_up_waits_for_one_that_is_not_committed_and_then_adds_nothing
         assert may_commit.wait(20)
         return made
 
-    monkeypatch.setattr(top_up, "generate_into", generate_slowly)
+    monkeypatch.setattr(filling, "generate_into", generate_slowly)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(top_up_pool, runtime, name)
         assert has_filled.wait(10)
@@ -354,7 +366,7 @@ def test_a_top_up_waits_for_a_generation_that_somebody_has_started_and_then_adds
     """Source: TU-02, PG-01: the form's codes and settings count."""
     with engine.begin() as connection:
         name = add_pool(connection, quantity=5)
-    asked = generation.GenerationRequest(name, quantity=8, run_key="form 1", launched_by="somebody", reason="form")
+    asked = GenerationRequest(name, quantity=8, run_key="form 1", launched_by="somebody", reason="form")
     number = generation.open_generation(runtime, asked)
     has_filled, may_commit = threading.Event(), threading.Event()
     generate = generation.generate_into
@@ -383,7 +395,7 @@ def test_codes_are_handed_out_while_a_top_up_goes_on(engine, runtime, monkeypatc
     top_up_pool(runtime, name)
     with engine.begin() as connection:
         issue(connection, name)
-    generate = top_up.generate_into
+    generate = filling.generate_into
     results = []
 
     def generate_and_issue(*arguments, **named):
@@ -393,7 +405,7 @@ def test_codes_are_handed_out_while_a_top_up_goes_on(engine, runtime, monkeypatc
             results.extend(issue(other, name, 5))
         return made
 
-    monkeypatch.setattr(top_up, "generate_into", generate_and_issue)
+    monkeypatch.setattr(filling, "generate_into", generate_and_issue)
     assert top_up_pool(runtime, name).added == 5
     assert results == ["issued"] * 4 + ["no_available_codes"]
     with engine.begin() as connection:
@@ -409,16 +421,16 @@ def history(connection, pool):
 def test_pg04_a_top_up_is_shown_as_running_before_its_codes_are_made(engine, runtime, monkeypatch):
     with engine.begin() as connection:
         name = add_pool(connection, quantity=5)
-    generate, seen = top_up.generate_into, []
+    generate, seen = filling.generate_into, []
 
     def look_and_generate(*arguments, **named):
         with engine.begin() as other:
             seen.extend((each["state"], each["reason"], each["requested"]) for each in generations(other, name))
             seen.extend(history(other, name))
-        generation.settle_interrupted(runtime.engine)  # whoever settles leaves it alone
+        ledger.settle_interrupted(runtime.engine)  # whoever settles leaves it alone
         return generate(*arguments, **named)
 
-    monkeypatch.setattr(top_up, "generate_into", look_and_generate)
+    monkeypatch.setattr(filling, "generate_into", look_and_generate)
     assert top_up_pool(runtime, name).added == 5
     assert seen == [("running", "no code is available", 5), "running"]
     with engine.connect() as connection:
@@ -435,7 +447,7 @@ def test_pg04_a_top_up_whose_process_is_gone_is_shown_as_failed_settled_and_made
         raise KeyboardInterrupt  # which nothing records, as if the process had been killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(top_up, "generate_into", die)
+        patched.setattr(filling, "generate_into", die)
         with pytest.raises(KeyboardInterrupt):
             top_up_pool(runtime, name)
     with engine.connect() as connection:
@@ -457,7 +469,7 @@ def test_pg04_a_top_up_whose_process_is_gone_is_shown_as_failed_settled_and_made
 def test_pg04_a_top_up_settles_its_pools_interrupted_generations_of_any_kind(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, quantity=5)
-    asked = generation.GenerationRequest(name, quantity=8, run_key="form 1", launched_by="somebody", reason="form")
+    asked = GenerationRequest(name, quantity=8, run_key="form 1", launched_by="somebody", reason="form")
     number = generation.open_generation(runtime, asked)
     with engine.begin() as connection:
         connection.execute(text("UPDATE ledger.promo_code_generation SET state = 'running'"))
@@ -479,7 +491,7 @@ def test_a_top_up_that_a_deadlock_ends_is_repeated_and_adds_once(warehouse, engi
     first, *_, last = write_codes(tiny, key, tiny.permutation(key).numbers(0, 5), "\n").decode().split()
     add = text("INSERT INTO loyalty.promo_code (code, pool_system_id, import_job_id) VALUES (:code, 'uploads', 1)")
     waiting = "SELECT FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-    monkeypatch.setattr(generation, "BATCH_CODES", 1)
+    monkeypatch.setattr(walk, "BATCH_CODES", 1)
     with ThreadPoolExecutor(1) as threads, winner_of_deadlocks(warehouse) as connection:
         connection.execute(add, {"code": last})
         running = threads.submit(top_up_pool, runtime, name)
@@ -508,14 +520,14 @@ def test_tu02_codes_that_uploads_take_in_the_midst_of_a_top_up_end_it(engine, ru
             unnest('{A,B}'::text[]) AS d
         """
     )
-    generate = top_up.generate_into
+    generate = filling.generate_into
 
     def be_overtaken(*arguments, **named):
         with engine.begin() as other:
             other.execute(uploaded)
         return generate(*arguments, **named)
 
-    monkeypatch.setattr(top_up, "generate_into", be_overtaken)
+    monkeypatch.setattr(filling, "generate_into", be_overtaken)
     done = top_up_pool(runtime, name)
     assert (done.added, done.raised, done.refusal) == (0, ("format_exhausted",), None)
     with engine.connect() as connection:
@@ -529,7 +541,7 @@ def test_a_top_up_that_is_refused_again_and_again_in_its_midst_is_one_refused_ge
     def refuse(*_, **__):
         raise GenerationRefused("generation.not_enough_codes", "Others were faster.")
 
-    monkeypatch.setattr(top_up, "generate_into", refuse)
+    monkeypatch.setattr(filling, "generate_into", refuse)
     assert top_up_pool(runtime, name).refusal == ("generation.not_enough_codes", "Others were faster.")
     with engine.connect() as connection:
         assert [(each["state"], each["refusal_message"]) for each in generations(connection, name)] == [
@@ -541,13 +553,13 @@ def test_a_top_up_that_fails_half_way_leaves_no_code_and_the_next_one_adds_once(
     """Source: PG-03, PG-04."""
     with engine.begin() as connection:
         name = add_pool(connection, quantity=5)
-    generate = top_up.generate_into
+    generate = filling.generate_into
 
     def generate_and_fail(*arguments, **named):
         generate(*arguments, **named)
         raise ConnectionError("no")
 
-    monkeypatch.setattr(top_up, "generate_into", generate_and_fail)
+    monkeypatch.setattr(filling, "generate_into", generate_and_fail)
     with pytest.raises(ConnectionError):
         top_up_pool(runtime, name)
     with engine.connect() as connection:
@@ -643,22 +655,22 @@ def test_an_unknown_pool_is_named(runtime):
     ("there", "daily", "lead_hours", "is_near"),
     [(20, 10, 48, True), (21, 10, 48, False), (0, 10, 1, True), (9, None, 999, False)],
 )
-def test_tu05_a_pool_whose_run_out_falls_within_its_lead_is_topped_up(there, daily, lead_hours, is_near):
-    shortage = find_shortage(pool(lead_hours=lead_hours), Stock(there, daily), NOW)
+def test_tu05_a_pool_whose_run_out_falls_within_its_lead_is_topped_up(engine, there, daily, lead_hours, is_near):
+    shortage = find_shortage(pool(lead_hours=lead_hours), stock_of(engine, there, daily, NOW), NOW)
     assert ("predicted" in shortage.reason if shortage else False) is is_near
 
 
-def test_tu05_the_batches_reach_beyond_the_lead():
-    lacking, stock = pool(lead_hours=72, quantity=7), Stock(10, daily=20)
+def test_tu05_the_batches_reach_beyond_the_lead(engine):
+    lacking, stock = pool(lead_hours=72, quantity=7), stock_of(engine, 10, 20, NOW)
     shortage = find_shortage(lacking, stock, NOW)
     assert shortage.reason == "predicted to run out at 2026-03-02 00:00 UTC, within 72 hours"
     codes = batches(lacking, stock, shortage)
     assert codes == 56  # 60 go in 72 hours: 61 reach further, and 10 are there
-    assert find_shortage(lacking, Stock(10 + codes, daily=20), NOW) is None
+    assert find_shortage(lacking, stock_of(engine, 10 + codes, 20, NOW), NOW) is None
 
 
-def test_tu05_a_forecast_so_far_away_that_no_date_has_it_is_none():
-    assert Stock(10**12, daily=0.07).runs_out_at(NOW, 100) is None
+def test_tu05_a_forecast_so_far_away_that_no_date_has_it_is_none(engine):
+    assert stock_of(engine, 10**12, 0.07, NOW).run_out_within(100, NOW) is None
 
 
 def test_tu05_a_pool_is_topped_up_before_it_runs_out_by_the_issues_of_the_last_days(engine, runtime):

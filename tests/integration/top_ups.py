@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
+from include.promo_codes.shortage import Stock
 from tests.integration.gift_cards import insert
 
 POOL = {
@@ -30,6 +31,14 @@ def add_pool(connection: Connection, system_id: str = "summer_pool", **changes: 
     """Insert a pool that is topped up by ten codes; a draft that isn't launched with `state="draft"`."""
     insert(connection, "loyalty.promo_code_pool", {**POOL, "system_id": system_id, **changes})
     return system_id
+
+
+def stock_of(engine: Engine, available: int, daily: float | None, now: datetime) -> Stock:
+    """Return a stock with the run-out that the warehouse predicts."""
+    statement = text("SELECT loyalty.promo_code_run_out(false, :available, :daily, :now)")
+    with engine.connect() as connection:
+        values = {"available": available, "daily": daily, "now": now}
+        return Stock(available, daily, connection.execute(statement, values).scalar_one())
 
 
 def add_format(connection: Connection, name: str = "tiny", **changes: Any) -> str:

@@ -1,6 +1,6 @@
 -- The signals that wake the top-up: channel promo_code_stock, payload the pool's system_id. Source: PG-05, TU-01.
 --
--- A pool's levels are top_up_threshold, notify_below and 1 (the last code). When the committed stock falls below one, a
+-- A pool's levels are those of loyalty.promo_code_levels. When the committed stock falls below one, a
 -- signal is delivered, and whoever then calls count_promo_code_pool sees it. A signal may repeat, but is never lost:
 --
 --   take     a code of a single-use pool leaves the stock, by whichever statement. Its row is locked first, then it draws
@@ -126,7 +126,7 @@ BEGIN
     ) AS code;
 
     SELECT coalesce(max(level), 0) INTO stock.signal_below
-    FROM unnest(ARRAY[counted.top_up_threshold, counted.notify_below, 1]) AS level
+    FROM unnest(loyalty.promo_code_levels(counted.top_up_threshold, counted.notify_below)) AS level
     WHERE level <= stock.counted_available;
 
     SELECT signal_below INTO signalled_below

@@ -1,4 +1,4 @@
--- After: promo_code_format_use, promo_code_generations
+-- After: promo_code_format_use, promo_code_generations, promo_code_levels
 -- One row a code without the code, nor to whom it was issued or who used it: for those who show how a pool is doing. X-22.
 --
 --   is_reused           of codes for multiple use: it was used at least once
@@ -19,10 +19,9 @@ FROM loyalty.promo_code AS code;
 --   issued, used        at any time; a used code is counted among the issued ones as well when it was issued. Of codes
 --                       for multiple use those that were used at least once
 --   expired             neither issued nor used before their issue window closed or available_till was reached
---   threshold           the level of the stock: top_up_threshold, else notify_below
---   daily_consumption   codes that left the stock in the last 14 days, by issue or by activation without issue, by
---                       the days since the first one, 14 at most; NULL under 3 days of history
---   runs_out_at         at that rate; NULL without one, for multiple use, or more than 100 years ahead
+--   threshold           loyalty.promo_code_threshold
+--   daily_consumption   loyalty.promo_code_daily_consumption: by issue, or by activation without issue
+--   runs_out_at         loyalty.promo_code_run_out, at that rate
 CREATE OR REPLACE VIEW loyalty.promo_code_stock AS
 SELECT pool.system_id AS pool_system_id,
        pool.name AS pool_name,
@@ -35,17 +34,14 @@ SELECT pool.system_id AS pool_system_id,
        pool.top_up_threshold,
        pool.notify_below,
        pool.lead_hours,
-       coalesce(pool.top_up_threshold, pool.notify_below) AS threshold,
+       loyalty.promo_code_threshold(pool.top_up_threshold, pool.notify_below) AS threshold,
        count.available,
        count.scheduled,
        count.issued,
        count.used,
        count.expired,
        count.daily_consumption,
-       CASE WHEN NOT pool.multi_use AND count.daily_consumption > 0
-                 AND count.available / count.daily_consumption <= 36500
-            THEN now() + make_interval(secs => (count.available / count.daily_consumption * 86400)::double precision)
-       END AS runs_out_at
+       loyalty.promo_code_run_out(pool.multi_use, count.available, count.daily_consumption, now()) AS runs_out_at
 FROM loyalty.promo_code_pool AS pool
 CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE coalesce(least(code.issue_end, code.available_till), 'infinity') > now()) AS available,
@@ -75,17 +71,17 @@ CROSS JOIN LATERAL (
 ) AS multi
 CROSS JOIN LATERAL (
     SELECT (
-               SELECT extract(epoch FROM now() - min(coalesce(code.issued_at, code.used_at))) / 86400
+               SELECT min(coalesce(code.issued_at, code.used_at))
                FROM loyalty.promo_code AS code
                WHERE code.pool_system_id = pool.system_id
                  AND (code.issued_at IS NOT NULL OR code.used_at IS NOT NULL)
-           ) AS days,
+           ) AS first_at,
            (
                SELECT count(*)
                FROM loyalty.promo_code AS code
                WHERE code.pool_system_id = pool.system_id
                  AND (code.issued_at IS NOT NULL OR code.used_at IS NOT NULL)
-                 AND coalesce(code.issued_at, code.used_at) > now() - make_interval(hours => 14 * 24)
+                 AND coalesce(code.issued_at, code.used_at) > loyalty.promo_code_forecast_begin(now())
            ) AS takes
 ) AS history
 CROSS JOIN LATERAL (
@@ -94,7 +90,7 @@ CROSS JOIN LATERAL (
            taken.issued,
            taken.used + multi.used AS used,
            stock.expired,
-           CASE WHEN history.days >= 3 THEN history.takes / least(history.days, 14) END AS daily_consumption
+           loyalty.promo_code_daily_consumption(history.takes, history.first_at, NULL, now()) AS daily_consumption
 ) AS count;
 
 -- Uploads and generations of each pool, by the number of the task; interrupted generations as failed. Source: PC-06, PG-04.

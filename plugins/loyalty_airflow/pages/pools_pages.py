@@ -27,7 +27,8 @@ from starlette.concurrency import run_in_threadpool
 
 from include.errors import ConfigurationError
 from include.gift_cards import pools as gift_cards
-from include.promo_codes import formats, generation, launching, stock
+from include.promo_codes import formats, generation, launching
+from include.promo_codes.stock import course, figures, history, pools
 from include.storage.locations import StorageError
 from loyalty_airflow.pages import runs, stock_picture, warehouse
 from loyalty_airflow.pages.access import User, can_launch, can_read, demand
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from include.gift_cards.pools import CardCounts
-    from include.promo_codes.stock import PromoPool
+    from include.promo_codes.stock.pools import PromoPool
     from loyalty_airflow.airflow_internals import BaseUser
 
 router = APIRouter(prefix="/pools")
@@ -84,12 +85,12 @@ def list_pools(
             if sees[GIFT_CARDS]:
                 values["cards"] = _count_cards(connection, [pool.system_name for pool in found[:ROWS]])
         if sees[PROMO_POOLS]:
-            values["promo_pools"] = stock.list_pools(
+            values["promo_pools"] = figures.list_pools(
                 connection, _now(), wanted=wanted, limit=ROWS + 1, offset=(promo_codes_page - 1) * ROWS
             )
     return _render(
         request, "pools.html", user, title="Pools", q=wanted, rows=ROWS, gift_cards_page=gift_cards_page,
-        promo_codes_page=promo_codes_page, most=stock.LIST_LIMIT, **values,
+        promo_codes_page=promo_codes_page, most=figures.LIST_LIMIT, **values,
     )  # fmt: skip
 
 
@@ -150,8 +151,8 @@ def show_stock(request: Request, user: User, pool: str) -> HTMLResponse:
     now = _now()
     with warehouse.reading() as connection:
         found = _find_promo_pool(connection, pool)
-        counted = stock.read_stock(connection, found, now)
-        days = stock.read_course(connection, found, counted.available.value, now)
+        counted = figures.read_stock(connection, found, now)
+        days = course.read_course(connection, found, counted.available.value, now)
         known = {each.name: each for each in formats.list_formats(connection)}
     # Codes for multiple use never run out: no level has a meaning for them.
     levels = {} if found.multi_use else {"top-up threshold": found.top_up_threshold, "notify below": found.notify_below}
@@ -170,12 +171,12 @@ def show_history(
     demand(user, "read", PROMO_POOLS)
     with warehouse.reading() as connection:
         found = _find_promo_pool(connection, pool)
-        history = _history(connection, user, found, page, run)
+        shown = _history(connection, user, found, page, run)
     answer = _render(
         request, "promo_pool_history.html", user, title=found.name, pool=found,
-        whole="hx-request" not in request.headers, **history,
+        whole="hx-request" not in request.headers, **shown,
     )  # fmt: skip
-    if poll and not history["goes_on"]:
+    if poll and not shown["goes_on"]:
         answer.headers["HX-Trigger"] = "stock-changed"
     return answer
 
@@ -311,7 +312,7 @@ def _count_cards(connection: Connection, pools: list[str]) -> dict[str, CardCoun
 
 
 def _find_promo_pool(connection: Connection, system_id: str) -> PromoPool:
-    pool = stock.find_pool(connection, system_id)
+    pool = pools.find_pool(connection, system_id)
     if pool is None:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no promo code pool of this id.")
     return pool
@@ -341,7 +342,7 @@ def _show(
         pool=pool,
         formats=known,
         own_format=known.get(pool.format or ""),
-        alerts=stock.read_alerts(connection, pool.system_id),
+        alerts=history.read_alerts(connection, pool.system_id),
         may_generate=can_launch(user, GENERATE),
         may_launch=can_launch(user, PROMO_POOLS),
         may_upload=can_launch(user, PROMO_CODES),
@@ -358,7 +359,7 @@ def _show(
 def _history(connection: Connection, user: BaseUser, pool: PromoPool, page: int, run: str) -> dict[str, Any]:
     """Return what the history piece shows: a page of entries, and the run that was started and has none yet."""
     with_uploads, with_generations = can_read(user, PROMO_CODES), can_read(user, GENERATE)
-    found = stock.read_history(
+    found = history.read_history(
         connection, pool.system_id, limit=ROWS + 1, offset=(page - 1) * ROWS, with_uploads=with_uploads,
         with_generations=with_generations,
     )  # fmt: skip
@@ -380,7 +381,7 @@ def _history(connection: Connection, user: BaseUser, pool: PromoPool, page: int,
 def _launches(connection: Connection, pool: PromoPool, run: str) -> dict[str, Any]:
     """Return what the launch piece shows: the imports that were to launch the pool, and a run that has none yet."""
     prefix = launching.run_ids(pool.system_id)
-    found = stock.read_launches(connection, prefix)
+    found = history.read_launches(connection, prefix)
     started = _started(PROMO_POOLS, run, prefix)
     if started and any(launch.dag_run_id == run for launch in found):
         started = None

@@ -69,10 +69,11 @@ def generate_codes() -> None:
 def open_generation() -> int:
     """Write the generation into the pool's history, awaiting execution."""
     from include.promo_codes import generation
+    from include.promo_codes.ledger import GenerationRequest
 
     context = get_current_context()
     params = context["params"]
-    request = generation.GenerationRequest(
+    request = GenerationRequest(
         pool=params["pool"],
         quantity=params["quantity"],
         run_key=f"{context['ti'].dag_id}/{context['ti'].run_id}",

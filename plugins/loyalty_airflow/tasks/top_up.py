@@ -43,7 +43,7 @@ def review_pools() -> list[dict[str, str]]:
 )
 def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:
     """Add what the pool lacks, once, then send its alerts; fail when codes are lacking and can't be generated."""
-    from include.promo_codes import top_up
+    from include.promo_codes import alerts, top_up
 
     context = get_current_context()
     ti = context["ti"]
@@ -52,7 +52,7 @@ def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:
         metrics.count_top_up(ti.dag_id, done)
         if done.added:
             log.info("%s: %s codes added: %s", label, f"{done.added:,}", done.reason)
-        unsent = top_up.send_alerts(
+        unsent = alerts.send_alerts(
             runtime.engine, pool, lambda alert: StockNotifier(alert).send(context), runtime.clock
         )
     if unsent:

@@ -507,10 +507,10 @@ def test_x20_no_page_shows_a_code_a_card_a_customer_or_a_key(browse: Browse, poo
 def test_a_pool_of_more_codes_than_a_page_counts_says_so(
     browse: Browse, pools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from include.promo_codes import stock
+    from include.promo_codes.stock import figures as counts
 
-    monkeypatch.setattr(stock, "POOL_LIMIT", 10)
-    monkeypatch.setattr(stock, "LIST_LIMIT", 5)
+    monkeypatch.setattr(counts, "POOL_LIMIT", 10)
+    monkeypatch.setattr(counts, "LIST_LIMIT", 5)
     with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 60)
         top_ups.issued_in_the_past(connection, "summer_pool", days=5, daily=4)
@@ -529,9 +529,9 @@ def test_a_pool_of_more_codes_than_a_page_counts_says_so(
 def test_what_the_ledger_has_written_helps_where_not_all_is_counted(
     browse: Browse, pools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from include.promo_codes import stock
+    from include.promo_codes.stock import figures as counts
 
-    monkeypatch.setattr(stock, "POOL_LIMIT", 10)
+    monkeypatch.setattr(counts, "POOL_LIMIT", 10)
     with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 60)
         top_ups.issued_in_the_past(connection, "summer_pool", days=2, daily=4)
@@ -548,12 +548,12 @@ def test_what_the_ledger_has_written_helps_where_not_all_is_counted(
 def test_the_course_begins_where_all_that_left_the_stock_is_counted(
     browse: Browse, pools: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from include.promo_codes import stock
+    from include.promo_codes.stock import figures as counts
 
     with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 60)
         top_ups.issued_in_the_past(connection, "summer_pool", days=9, daily=4)
-    monkeypatch.setattr(stock, "POOL_LIMIT", 10)
+    monkeypatch.setattr(counts, "POOL_LIMIT", 10)
     days = [row[0] for row in rows(pool_page(browse("viewer"))) if re.fullmatch(r"\d{4}-\d\d-\d\d", row[0])]
     today = datetime.now(UTC).date()
     assert days == [str(today - timedelta(days=back)) for back in range(3)]

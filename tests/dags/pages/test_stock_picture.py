@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from include.promo_codes.stock import Day
+from include.promo_codes.stock.course import Day
 from loyalty_airflow.pages.stock_picture import HEIGHT, LABEL_HEIGHT, LEFT, WIDTH, Picture, draw
 
 pytestmark = pytest.mark.dags

@@ -25,8 +25,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from include.ledger.jobs import JobResult
+from include.ledger.records import FIRST_LINES
 from include.project.model import Project
-from include.stages.validation import FIRST_LINES
 from tests.imports import Site, counts, rejects
 from tests.integration import customer_oracle as oracle
 from tests.integration.customer_oracle import Action, Customer, Import, Outcome, Subscription, Warehouse
