@@ -181,8 +181,8 @@ def standard_entries(import_type: ImportType, entries: Iterable[Mapping[str, Any
 def with_standard(entries: Sequence[Mapping[str, Any]], import_type: ImportType) -> list[Entry]:
     """Return the entries of a suite with its standard rules brought in line with the declaration.
 
-    Every entry stays in its place. A missing standard rule comes after the one that precedes it in `standard_entries`; an
-    entry that is marked as standard and isn't one any more goes.
+    Every entry stays in its place. A missing standard rule comes after the one that precedes it in `standard_entries`;
+    an entry that is marked as standard and isn't one any more goes.
     """
     standard = {rule_of(entry): entry for entry in standard_entries(import_type, entries)}
     kept = [entry for entry in entries if rule_of(entry) in standard or not is_standard(entry)]
