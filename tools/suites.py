@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from include.declaration.import_type import ImportType
 from include.import_types import IMPORT_TYPES
@@ -20,7 +21,7 @@ def write_suite(path: Path, import_type: ImportType) -> list[str]:
     Returns:
         The ids of the rules that were added, changed or removed.
     """
-    suite = {"name": import_type.name, "expectations": []}
+    suite: dict[str, Any] = {"name": import_type.name, "expectations": []}
     if path.exists():
         suite = json.loads(path.read_text(encoding="utf-8"))
     changed = outdated_rules(suite["expectations"], import_type)
