@@ -10,8 +10,9 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
@@ -34,6 +35,7 @@ from include.errors import ConfigurationError, FileRefused, FileUnsettled, Sourc
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import JOB, UNKNOWN_TYPE, Claim, Job, State
+from include.ledger.records import Given
 from include.reading.chunk_plan import check_size
 from include.runtime import Runtime
 from include.settings.layers import resolve
@@ -47,8 +49,6 @@ __all__ = ["UNKNOWN_TYPE", "FileUnsettled", "list_landing"]
 UNUSABLE_LAUNCHER = "pick_up_files"
 _UNUSABLE_KEY = f"{UNUSABLE_LAUNCHER}/unusable|"
 """What the run keys of such entries begin with."""
-_IS_REMOVED = "is_removed"
-"""Key of a job's parameters: its file and sidecar have been taken out of the landing area."""
 _WAITED_FOR = "|waited for"
 """Ends the key of an entry that files wait for."""
 _MOST_RECORDED = 1000
@@ -88,6 +88,41 @@ class Taken:
     state: State
 
 
+class Taking(StrEnum):
+    """What a request does with the job that it has."""
+
+    LEAVE = "leave"
+    GO_ON = "go on"
+    OPEN_ANEW = "open anew"
+
+
+@dataclass(frozen=True)
+class TakingFacts:
+    """What bears on it.
+
+    Args:
+        is_asked_otherwise: the request's own settings are other ones than the job was given.
+        has_new_settings: so are the settings files that are there now; looked at while the job awaits review.
+    """
+
+    state: State
+    is_loaded: bool
+    is_asked_otherwise: bool
+    has_new_settings: bool = False
+
+
+def choose_taking(facts: TakingFacts) -> Taking:
+    """Decide whether a job stays as it is, goes on, or is opened anew (X-14)."""
+    if facts.is_loaded:
+        return Taking.LEAVE
+    if facts.state.is_completed and not facts.is_asked_otherwise:
+        return Taking.LEAVE  # a dry run too: its rejects may have been fixed since
+    if facts.state is State.AWAITING_REVIEW and not facts.has_new_settings:
+        return Taking.LEAVE  # its question stands
+    is_going_on = facts.state in (State.AWAITING_EXECUTION, State.RUNNING) and not facts.is_asked_otherwise
+    return Taking.GO_ON if is_going_on else Taking.OPEN_ANEW
+
+
 def take_file(runtime: Runtime, request: Request) -> Taken:
     """Open the job of a request and bring its file into the job's work folder.
 
@@ -105,11 +140,10 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
         job = jobs.find(connection, request.run_key) or _open(runtime, connection, request, source)
     try:
         with stage(runtime, job.id) as (connection, job):
-            if job.is_loaded or (job.state.is_completed and not _asks_otherwise(job, request)):
-                return Taken(job.id, job.state)  # a dry run too: its rejects may have been fixed since
-            if job.state is State.AWAITING_REVIEW and not _has_other_settings(runtime, job, request, source):
-                return Taken(job.id, job.state)  # its question stands
-            if job.state not in (State.AWAITING_EXECUTION, State.RUNNING) or _asks_otherwise(job, request):
+            taking = choose_taking(_taking_facts(runtime, job, request, source))
+            if taking is Taking.LEAVE:
+                return Taken(job.id, job.state)
+            if taking is Taking.OPEN_ANEW:
                 _reopen(runtime, connection, job, request, source)
             _bring(runtime, connection, job, source)
     except SourceChanged as change:
@@ -195,7 +229,7 @@ def settings_layers(job: Job) -> dict[str, Any]:
     Raises:
         SettingsError: a settings file can't be read.
     """
-    return {"parameters": job.parameters.get("run")} | read_layers(job.parameters, job.file_name)
+    return {"parameters": job.parameters.run} | read_layers(job.parameters.texts, job.file_name)
 
 
 def _open(runtime: Runtime, connection: Connection, request: Request, source: Source) -> Job:
@@ -219,7 +253,7 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: So
     neighbours, now = look_beside(runtime, source.named), runtime.clock()
     given = _given(runtime, request, source, neighbours)
     if request.import_type in runtime.import_types and suffix_of(source.named.name) in EXTENSIONS:
-        leave_out_ignored(runtime, request.import_type, neighbours, given)
+        leave_out_ignored(runtime, request.import_type, neighbours, given.texts)
         _check_settings_names(source, neighbours)
     return jobs.claim(
         connection,
@@ -257,10 +291,9 @@ def _check_settled(source: Source, listed: str, now: str) -> None:
         raise FileUnsettled(f"{source.named.name} is open for writing in another program: it waits")
 
 
-def _given(runtime: Runtime, request: Request, source: Source, neighbours: Neighbours | None = None) -> dict[str, Any]:
+def _given(runtime: Runtime, request: Request, source: Source, neighbours: Neighbours | None = None) -> Given:
     texts = given_texts(runtime, source.named, request.import_type, root=source.root, neighbours=neighbours)
-    given = {"run": dict(request.parameters), **texts}
-    return given if request.sidecar is None else given | {"sidecar": request.sidecar}
+    return Given(dict(request.parameters), texts if request.sidecar is None else texts | {"sidecar": request.sidecar})
 
 
 def _holder(connection: Connection, source_url: str) -> int | None:
@@ -268,26 +301,24 @@ def _holder(connection: Connection, source_url: str) -> int | None:
     return connection.execute(holder.order_by(JOB.c.id.desc()).limit(1)).scalar_one_or_none()
 
 
-def _asks_otherwise(job: Job, request: Request) -> bool:
-    """Tell whether an unfinished job is asked for again with other settings than before."""
-    has_other_sidecar = request.sidecar is not None and request.sidecar != job.parameters.get("sidecar")
-    return has_other_sidecar or dict(request.parameters) != job.parameters["run"]
-
-
-def _has_other_settings(runtime: Runtime, job: Job, request: Request, source: Source) -> bool:
-    """Tell whether the settings that are there now are other ones than the job was given."""
-    given = _given(runtime, request, source)
-    return any(text is not None and text != job.parameters.get(layer) for layer, text in given.items())
+def _taking_facts(runtime: Runtime, job: Job, request: Request, source: Source) -> TakingFacts:
+    return TakingFacts(
+        job.state,
+        job.is_loaded,
+        is_asked_otherwise=job.parameters.differs(Given(dict(request.parameters), {"sidecar": request.sidecar})),
+        has_new_settings=job.state is State.AWAITING_REVIEW
+        and job.parameters.differs(_given(runtime, request, source)),
+    )
 
 
 def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: Source) -> None:
     """Start a job anew that has loaded nothing: refused, failed, cancelled, a duplicate, a dry run, or unfinished."""
-    given = {layer: text for layer, text in _given(runtime, request, source).items() if text is not None}
+    given = job.parameters.updated(_given(runtime, request, source))
     staging.drop_tables(connection, job.id)
     jobs.forget_rows(connection, job.id)
     jobs.update(
         connection, job.id, state=State.RUNNING, finished_at=None, inspection=None, mapping=None, duplicate_of=None,
-        refusal_rule=None, refusal_message=None, warnings=[], parameters={**job.parameters, **given},
+        refusal_rule=None, refusal_message=None, warnings=[], parameters=given.to_json(),
         rows_read=None, rows_inserted=None, rows_updated=None, rows_unchanged=None, rows_not_found=None,
         rows_rejected=None,
     )  # fmt: skip
@@ -313,7 +344,7 @@ def _bring(runtime: Runtime, connection: Connection, job: Job, source: Source) -
                 raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
             locations.move(ended, target)
         else:
-            parameters = {**jobs.get(connection, job.id).parameters, _IS_REMOVED: False}
+            parameters = replace(jobs.get(connection, job.id).parameters, is_removed=False).to_json()
             size_bytes = target.stat().size_bytes
             jobs.update(connection, job.id, source_version=version, size_bytes=size_bytes, parameters=parameters)
     jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
@@ -431,17 +462,17 @@ def _remove_taken(runtime: Runtime, connection: Connection, job: Job, source: So
 
     Once: what is there at a later attempt has been dropped since, alike as it may look.
     """
-    if job.parameters.get(_IS_REMOVED):
+    if job.parameters.is_removed:
         return
     if not files.taken_path(runtime, job).exists() and _is_there(source, job.source_version):
         _remove(runtime, job, source.named)
-    if job.parameters.get("sidecar") is not None and not source.named.exists():
+    if job.parameters.sidecar is not None and not source.named.exists():
         for name in look_beside(runtime, source.named).beside.sidecars(source.named.name):
             sidecar = source.named.with_name(name)
             # Another sidecar than the job's announces another file of this name.
-            if read_text(sidecar, runtime.landing, runtime.import_types) == job.parameters["sidecar"]:
+            if read_text(sidecar, runtime.landing, runtime.import_types) == job.parameters.sidecar:
                 locations.remove_below(sidecar, runtime.landing)
-    jobs.update(connection, job.id, parameters={**job.parameters, _IS_REMOVED: True})
+    jobs.update(connection, job.id, parameters=replace(job.parameters, is_removed=True).to_json())
 
 
 def _is_there(source: Source, version: str) -> bool:

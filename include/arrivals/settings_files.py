@@ -16,6 +16,7 @@ from include.arrivals.places import OutOfPlace, content_of, is_hidden, name_mist
 from include.declaration.import_type import ImportType, ImportTypes
 from include.declaration.settings import IGNORED_NAMES
 from include.errors import ConfigurationError, SettingsError
+from include.ledger.records import SettingsText
 from include.located_yaml import shown
 from include.runtime import Runtime
 from include.settings.checks import MOST_MISTAKES
@@ -31,9 +32,6 @@ from include.storage.file_names import (
     SettingsNames,
 )
 from include.storage.locations import NO_SUCH_FILE, Location, NotARegularFile, names_in, open_below
-
-SettingsText = str | dict[str, str] | None
-"""Text of a settings file; `{"mistake": sentence}` when it is no text; None without a file."""
 
 
 def read_layers(

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from include.errors import FileRefused
 from include.ledger.outcomes import outcome_of
+from include.ledger.records import Given, InspectionRecord, Review, Tallies, evidence_from_json
 
 UNKNOWN_TYPE = "unknown"
 """Type of a job whose file belongs to no import type (X-01)."""
@@ -167,9 +168,9 @@ class Job:
     size_bytes: int | None
     sha256: str | None
     fingerprint: str | None
-    parameters: dict[str, Any]
+    parameters: Given
     settings: dict[str, Any]
-    inspection: dict[str, Any] | None
+    inspection: InspectionRecord | None
     mapping: dict[str, Any] | None
     is_dry_run: bool
     duplicate_of: int | None
@@ -198,15 +199,19 @@ class Job:
         return self.loaded_at is not None
 
     @property
+    def review(self) -> Review | None:
+        """Who decides about the load; None when the load looks itself (X-18)."""
+        return self.inspection.review if self.inspection is not None else None
+
+    @property
     def has_review(self) -> bool:
         """True when a person, or limits that were given, decide about the load; else the load looks itself (X-18)."""
-        return (self.inspection or {}).get("review") is not None
+        return self.review is not None
 
     @property
     def is_approved(self) -> bool:
         """False until a person, or the limits that call for one, have let it be loaded (X-06)."""
-        review = (self.inspection or {}).get("review")
-        return review is None or bool(review.get("is_approved"))
+        return self.review is None or self.review.is_approved
 
     @property
     def refusal(self) -> FileRefused | None:
@@ -280,7 +285,7 @@ class Claim:
     file_name: str
     arrived_at: datetime
     launched_by: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    parameters: Given = field(default_factory=Given)
     dag_id: str | None = None
     dag_run_id: str | None = None
     size_bytes: int | None = None
@@ -292,7 +297,10 @@ class Claim:
 
 def _job(row: sa.Row[Any]) -> Job:
     values = row._asdict()
-    return Job(**{**values, "state": State(values["state"])})
+    inspection = values["inspection"]
+    record = None if inspection is None else InspectionRecord.from_json(inspection)
+    given = Given.from_json(values["parameters"])
+    return Job(**{**values, "state": State(values["state"]), "inspection": record, "parameters": given})
 
 
 _COLUMNS = [JOB.c[name] for name in Job.__dataclass_fields__]
@@ -336,7 +344,7 @@ def claim(connection: Connection, arrival: Claim, *, now: datetime) -> Job:
             run_key=arrival.run_key, import_type=arrival.import_type, state=State.AWAITING_EXECUTION, launched_at=now,
             launched_by=arrival.launched_by, dag_id=arrival.dag_id, dag_run_id=arrival.dag_run_id,
             source_url=arrival.source_url, source_version=arrival.source_version, file_name=arrival.file_name,
-            arrived_at=arrival.arrived_at, size_bytes=arrival.size_bytes, parameters=dict(arrival.parameters),
+            arrived_at=arrival.arrived_at, size_bytes=arrival.size_bytes, parameters=arrival.parameters.to_json(),
             is_dry_run=False,
         )
         .on_conflict_do_nothing()
@@ -433,10 +441,11 @@ def chunks(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
     return connection.execute(sa.select(*columns).where(CHUNK.c.job_id == job_id).order_by(CHUNK.c.number)).all()
 
 
-def evidence(connection: Connection, job_id: int) -> Iterator[dict[str, Any]]:
+def evidence(connection: Connection, job_id: int) -> Iterator[Tallies]:
     """Yield each chunk's counts by rule and severity, in file order; a few chunks are held at a time."""
     query = sa.select(CHUNK.c.evidence).where(CHUNK.c.job_id == job_id, CHUNK.c.evidence.is_not(None))
-    yield from connection.execute(query.order_by(CHUNK.c.number), execution_options={"yield_per": 16}).scalars()
+    rows = connection.execute(query.order_by(CHUNK.c.number), execution_options={"yield_per": 16}).scalars()
+    yield from map(evidence_from_json, rows)
 
 
 def common_sentences(connection: Connection, job_id: int) -> dict[str, dict[str, int]]:

@@ -19,10 +19,9 @@ from include.columns.mapping import ColumnMapping, How, looks_like_data
 from include.declaration.fields import Field
 from include.ledger.jobs import Job, JobCounts
 from include.names import mask_header
+from include.review.decision import LAUNCH, REJECT
 from include.review.preview import PreviewRow
 
-LAUNCH = "Launch"
-REJECT = "Reject"
 SKIP = "(skip)"
 LONGEST_HEADER = 60
 MOST_COLUMNS = 300

@@ -26,8 +26,9 @@ from include.reading.chunk_plan import Inspection
 from include.reading.records import Block
 from include.rules.sentences import for_people
 from include.runtime import Runtime
-from include.stages.inspection import Looked, describe_oddities, look_at
+from include.stages.inspection import describe_oddities, file_text, look_at
 from include.stages.validation import Judge, read_lookups
+from include.stages.verdict import Looked
 from include.storage import locations
 from include.storage.locations import Location
 from include.values.private_values import may_be_private
@@ -121,9 +122,9 @@ def preview_file(
     with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
         text_copy = locations.locate(str(Path(folder) / "text.utf8"))
         looked = look_at(runtime, connection, declared, content, text_copy, layers | {"parameters": parameters})
-        mapping = looked.map_columns(declared, runtime)
+        mapping = looked.map_columns(declared, declared.all_fields(runtime.project))
         text = text_copy if text_copy.exists() else content
-        oddities = describe_oddities(runtime, connection, declared, looked.settings, mapping, looked.text(text))
+        oddities = describe_oddities(runtime, connection, declared, looked.settings, mapping, file_text(looked, text))
         found = judge_first_rows(
             runtime, connection, declared, looked, mapping, text, is_doubtful=bool(oddities), rows=rows
         )

@@ -9,9 +9,8 @@ itself is rehearsed for the form, so that its counts are exact.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, NoReturn
 
 import sqlalchemy as sa
@@ -27,10 +26,20 @@ from include.errors import FileRefused, ReviewNeeded
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
+from include.ledger.records import Reason, Review
 from include.reading import records
 from include.reading.records import Chunk
+from include.review.decision import (
+    Answer,
+    Chosen,
+    Decision,
+    Turn,
+    after_launch,
+    after_question,
+    asked_of,
+    without_launch,
+)
 from include.review.form import (
-    LAUNCH,
     Facts,
     Form,
     build_form,
@@ -41,9 +50,8 @@ from include.review.preview import FIRST_ROWS, PreviewRow, hidden_fields, judged
 from include.runtime import Runtime
 from include.stages import inspection, limits, loading
 from include.stages.validation import judge_of
+from include.stages.verdict import odd_columns, skipped_columns
 
-LOAD_QUESTION = 4
-"""The question that the task which loads puts itself, when its rejects call for one."""
 ALLOWED_BY = {
     "review.setting": ("review", "false"),
     "review.header_change": ("review_header_change", "false"),
@@ -55,19 +63,7 @@ ALLOWED_BY = {
 """Reason → the setting, and its value, with which a person has the command line load the file all the same."""
 _WITHOUT_DOUBT = ("review.setting", "review.header_change")
 """Reasons that say nothing against what the columns are read as."""
-QUESTIONS = 3
-"""So many times a job asks: Airflow keeps one form for each task, so the DAGs have that many tasks for it (3.3.2)."""
 _FIRST_BYTES = 1 << 18
-
-
-class Turn(StrEnum):
-    """What comes next for the task that asks."""
-
-    ASK = "ask"
-    WAIT = "wait"
-    PASS = "pass"
-    LOAD = "load"
-    STOP = "stop"
 
 
 @dataclass(frozen=True)
@@ -100,22 +96,6 @@ class Step:
     until: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back.
-
-    Args:
-        option: one of the form's two; anything but `LAUNCH` rejects.
-        columns: field → the column's name in the dropdown.
-        user: who answered; None when the time ran out.
-    """
-
-    option: str
-    columns: Mapping[str, object]
-    user: str | None
-    answered_at: datetime
-
-
 def ask(runtime: Runtime, job_id: int, number: int) -> Step:
     """Decide whether the `number`-th question of a job is to be put now.
 
@@ -124,12 +104,12 @@ def ask(runtime: Runtime, job_id: int, number: int) -> Step:
     """
     while True:
         with stage(runtime, job_id) as (connection, job):
-            step = _known_step(connection, job, number)
+            step = _settled_step(connection, job, number)
         if step is not None:
             return step
         question = _question(runtime, job, number)
         with stage(runtime, job_id) as (connection, job):
-            step = _known_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
+            step = _settled_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
         if step is not None:
             return step
 
@@ -159,30 +139,21 @@ def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
     with stage(runtime, job_id) as (connection, job):
         asked = {row.number: row for row in jobs.reviews(connection, job_id)}.get(number)
         if job.state is not State.AWAITING_REVIEW or asked is None or asked.answer is not None:
-            return _known_step(connection, job, number) or Step(Turn.PASS)
-        told: dict[str, Any] = {"answered_at": given.answered_at, "answered_by": given.user}
-        if given.user is None:
-            message = f"Nobody answered the review by {asked.answers_until:%Y-%m-%d %H:%M} UTC; nothing was loaded."
-            _write(connection, job_id, number, **told, answer="expired")
-            return _cancel(connection, job, "review.expired", message)
-        if given.option != LAUNCH:
-            message = f"{given.user} rejected the import on {given.answered_at:%Y-%m-%d %H:%M} UTC; nothing was loaded."
-            _write(connection, job_id, number, **told, answer="reject")
-            return _cancel(connection, job, "review.rejected", message)
-        chosen, overrides, problem = _chosen_mapping(runtime, connection, job, given)
-        _write(connection, job_id, number, **told, answer="launch", mapping=overrides, problem=problem)
-        if problem is None and overrides is None:
-            _approve(connection, job)
-            return Step(Turn.LOAD)
-        if problem is not None and number >= QUESTIONS:
-            message = f"The last answer named no columns that can be imported; nothing was loaded. {problem}"
-            return _cancel(connection, job, "review.no_mapping", message)
-        if problem is not None:
-            _keep(connection, job, problem=problem, chosen=chosen)
-            jobs.update(connection, job_id, state=State.RUNNING)
-            return Step(Turn.PASS)
-        _read_anew(runtime, connection, job, overrides or {}, number)
-    return ask(runtime, job_id, number)
+            return _settled_step(connection, job, number) or Step(Turn.PASS)
+        by = {"answered_at": given.answered_at, "answered_by": given.user}
+        if ended := without_launch(given, asked.answers_until):
+            word, decision = ended
+            _write(connection, job_id, number, **by, answer=word)
+        else:
+            chosen = _chosen_mapping(runtime, connection, job, given)
+            overrides = None if chosen.overrides is None else dict(chosen.overrides)
+            _write(connection, job_id, number, **by, answer="launch", mapping=overrides, problem=chosen.problem)
+            decision = after_launch(chosen, number)
+            if decision.turn is Turn.PASS:
+                _keep(connection, job, problem=chosen.problem, chosen=chosen.columns)
+                jobs.update(connection, job_id, state=State.RUNNING)
+        step = _carry_out(runtime, connection, job, decision)
+    return step or ask(runtime, job_id, number)
 
 
 def call_for_review(runtime: Runtime, job_id: int) -> None:
@@ -193,8 +164,8 @@ def call_for_review(runtime: Runtime, job_id: int) -> None:
     with stage(runtime, job_id) as (connection, job):
         if job.inspection is None or job.has_review or job.state is not State.RUNNING:
             return
-        review: dict[str, Any] = {"reasons": [], "change": None, "unusable": None, "of_load": True}
-        jobs.update(connection, job_id, inspection={**job.inspection, "review": review})
+        record = replace(job.inspection, review=Review(is_of_load=True))
+        jobs.update(connection, job_id, inspection=record.to_json())
 
 
 def is_asked_by_load(runtime: Runtime, job_id: int) -> bool:
@@ -202,7 +173,7 @@ def is_asked_by_load(runtime: Runtime, job_id: int) -> bool:
     with runtime.engine.connect() as connection:
         job = jobs.get(connection, job_id)
     is_open = job.state in (State.RUNNING, State.AWAITING_REVIEW) and not job.is_approved
-    return is_open and bool((job.inspection or {})["review"].get("of_load"))
+    return is_open and job.review is not None and job.review.is_of_load
 
 
 def refuse_after_load(runtime: Runtime, job_id: int, needed: ReviewNeeded) -> NoReturn:
@@ -266,7 +237,7 @@ def _answers_until(runtime: Runtime, job: Job) -> datetime:
     return runtime.clock() + timedelta(hours=ImportSettings.from_stored(job.settings).review_hours)
 
 
-def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
+def _settled_step(connection: Connection, job: Job, number: int) -> Step | None:
     """Return what follows from the ledger alone; None when the file must be looked at first."""
     if job.is_loaded or job.state.is_completed:
         return Step(Turn.LOAD)
@@ -281,54 +252,34 @@ def _known_step(connection: Connection, job: Job, number: int) -> Step | None:
 def _next_step(
     runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int
 ) -> Step | None:
-    """Compare what would be asked with what has been asked before.
-
-    Returns:
-        None when an answer has brought another mapping, with which the file is to be looked at again.
-    """
-    if question is None:
-        _approve(connection, job)
-        return Step(Turn.LOAD)
-    asked = jobs.reviews(connection, job.id)
-    last = asked[-1] if asked else None
-    earlier = _launch_of(asked, question, since=_review(job).get("answered"))
-    if earlier is not None and earlier.mapping is None:
-        _approve(connection, job)  # the run was cleared; the same question, so the same answer
-        return Step(Turn.LOAD)
-    if earlier is not None:
-        _read_anew(runtime, connection, job, earlier.mapping, earlier.number)
-        return None
-    if last is not None and last.answer is None:
-        if last.form_sha256 != question.form.sha256:
-            _write(connection, job.id, last.number, answered_at=runtime.clock(), answer="superseded")
-        elif last.number != number:
-            return Step(Turn.PASS)
-        else:  # put already: putting it again would make Airflow forget an answer that has come meanwhile (3.3.2)
-            return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
-    numbers = {row.number for row in asked}
-    due = LOAD_QUESTION if number == LOAD_QUESTION else max(numbers - {LOAD_QUESTION}, default=0) + 1
-    if due in numbers or (due > QUESTIONS and due != number):
-        told = "1 question has" if len(asked) == 1 else f"{len(asked)} questions have"
-        why = " ".join(reason["message"] for reason in question.reasons)
-        message = f"{told} been asked about this file, and its run can't ask another. {why} Nothing was loaded: import "
-        return _cancel(connection, job, "review.no_more_questions", f"{message}the file again to be asked anew.")
-    return Step(Turn.ASK, question, _answers_until(runtime, job)) if due == number else Step(Turn.PASS)
+    """Return what follows from what would be asked; None when the file is to be looked at again first."""
+    decision = after_question(
+        [asked_of(row) for row in jobs.reviews(connection, job.id)],
+        None if question is None else question.form.sha256,
+        () if question is None else question.reasons,
+        number,
+        since=_review(job).answered,
+    )
+    step = _carry_out(runtime, connection, job, decision)
+    if decision.turn is Turn.ASK:
+        return Step(Turn.ASK, question, _answers_until(runtime, job))
+    if decision.turn is Turn.WAIT:
+        return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
+    return step
 
 
-def _launch_of(asked: Sequence[sa.Row[Any]], question: Question, *, since: int | None) -> sa.Row[Any] | None:
-    """Return the answer that launched after this very question; none where a later question was answered by a reject.
-
-    Args:
-        asked: oldest first.
-        since: number of the question whose answer brought the mapping: those before it were about another one.
-    """
-    numbers = [row.number for row in asked]
-    later = asked[numbers.index(since) + 1 :] if since in numbers else asked
-    rejected = [position for position, row in enumerate(later) if row.answer == "reject"]
-    for row in later[rejected[-1] + 1 :] if rejected else later:
-        if row.form_sha256 == question.form.sha256 and row.answer == "launch" and row.problem is None:
-            return row
-    return None
+def _carry_out(runtime: Runtime, connection: Connection, job: Job, decision: Decision) -> Step | None:
+    """Write a decision to the ledger; return the step, None when the file is to be looked at again first."""
+    if decision.superseded is not None:
+        _write(connection, job.id, decision.superseded, answered_at=runtime.clock(), answer="superseded")
+    if decision.cancelled is not None:
+        _cancel(connection, job, *decision.cancelled)
+    if decision.is_approved:
+        _keep(connection, job, is_approved=True)
+        jobs.update(connection, job.id, state=State.RUNNING)
+    if decision.read_anew is not None:
+        _read_anew(runtime, connection, job, *decision.read_anew)
+    return None if decision.turn is None else Step(decision.turn)
 
 
 # -- what is asked
@@ -341,7 +292,7 @@ def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
     reasons = _reasons_before_rows(job)
     rows: list[PreviewRow] = []
     rehearsal = None
-    if review["unusable"] is None:
+    if review.unusable is None:
         rows = _first_rows(runtime, job, is_doubtful=_is_doubtful(reasons))
         rehearsal = loading.rehearse(runtime, job.id, [row.line for row in rows])
         if of_rows := _reasons_of_rows(job, rehearsal):
@@ -355,7 +306,7 @@ def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
         counts=rehearsal.counts if rehearsal else None,
         rules=rehearsal.rules if rehearsal else None,
         refusal=rehearsal.refusal.message if rehearsal and rehearsal.refusal else None,
-        change=review["change"],
+        change=review.change,
         rows=rows,
     )
     fields = _offered(runtime, import_type, job, mapping)
@@ -363,29 +314,30 @@ def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
     return Question(number, form, reasons, facts.counts)
 
 
-def _review(job: Job) -> dict[str, Any]:
-    review: dict[str, Any] | None = (job.inspection or {}).get("review")
-    if review is None:
+def _review(job: Job) -> Review:
+    if job.review is None:
         raise LookupError(f"job {job.id} has nothing to review")
-    return review
+    return job.review
 
 
-def _reasons_before_rows(job: Job) -> list[dict[str, str]]:
-    review = (job.inspection or {}).get("review")
+def _reasons_before_rows(job: Job) -> list[Reason]:
+    review = job.review
     if review is None:
         return []
-    problem, unusable = review.get("problem"), review["unusable"]
-    reasons = (
-        [{"rule": "review.problem", "message": f"The last answer could not be used: {problem}"}] if problem else []
-    )
-    reasons += review["reasons"]
-    return reasons + ([{"rule": "review.mapping", "message": unusable}] if unusable and not problem else [])
+    reasons: list[Reason] = []
+    if review.problem:
+        message = f"The last answer could not be used: {review.problem}"
+        reasons.append({"rule": "review.problem", "message": message})
+    reasons += review.reasons
+    if review.unusable and not review.problem:
+        reasons.append({"rule": "review.mapping", "message": review.unusable})
+    return reasons
 
 
-def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[dict[str, str]]:
+def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
     """Return which limits the rehearsal exceeds."""
     mapping = ColumnMapping.from_json(job.mapping or {})
-    return limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping)
+    return [*limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping)]
 
 
 def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
@@ -424,10 +376,10 @@ def _offered(runtime: Runtime, import_type: ImportType, job: Job, mapping: Colum
     return offered_fields(fields, mapping, job.settings)
 
 
-def _selected(review: Mapping[str, Any], mapping: ColumnMapping, fields: Sequence[Field]) -> dict[str, int | None]:
+def _selected(review: Review, mapping: ColumnMapping, fields: Sequence[Field]) -> dict[str, int | None]:
     """Return what the dropdowns show first: what was chosen in an answer that couldn't be used, else the mapping."""
     now = _indexes(mapping, [field.name for field in fields])
-    return now | {name: index for name, index in (review.get("chosen") or {}).items() if name in now}
+    return now | {name: index for name, index in (review.chosen or {}).items() if name in now}
 
 
 def _indexes(mapping: ColumnMapping, fields: Sequence[str]) -> dict[str, int | None]:
@@ -442,23 +394,17 @@ def _indexes(mapping: ColumnMapping, fields: Sequence[str]) -> dict[str, int | N
 # -- what was answered
 
 
-def _chosen_mapping(
-    runtime: Runtime, connection: Connection, job: Job, given: Answer
-) -> tuple[dict[str, int | None], dict[str, str | None] | None, str | None]:
-    """Read an answer.
-
-    Returns:
-        What was chosen; the setting `mapping` that says so, None when nothing was changed; why it can't be used.
-    """
+def _chosen_mapping(runtime: Runtime, connection: Connection, job: Job, given: Answer) -> Chosen:
+    """Read an answer."""
     import_type, mapping = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
     review = _review(job)
     fields = _offered(runtime, import_type, job, mapping)
     selected = _selected(review, mapping, fields)
     chosen = read_choices(given.columns, mapping, selected)
     if isinstance(chosen, str):
-        return selected, None, chosen
-    if chosen == _indexes(mapping, list(chosen)) and review["unusable"] is None:
-        return chosen, None, None
+        return Chosen(selected, problem=chosen)
+    if chosen == _indexes(mapping, list(chosen)) and review.unusable is None:
+        return Chosen(chosen)
     labels = {field.name: field.label for field in fields}
     by_column: dict[int, list[str]] = {}
     for name, index in chosen.items():
@@ -468,13 +414,13 @@ def _chosen_mapping(
         f"{' and '.join(names)} are read from column {index + 1}." for index, names in by_column.items() if names[1:]
     ]
     if twice:
-        return chosen, None, " ".join(twice)
+        return Chosen(chosen, problem=" ".join(twice))
     overrides = _overrides(runtime, import_type, mapping, chosen)
     try:
         _map(runtime, connection, job, overrides)
     except FileRefused as refusal:
-        return chosen, None, refusal.message
-    return chosen, overrides, None
+        return Chosen(chosen, problem=refusal.message)
+    return Chosen(chosen, overrides)
 
 
 def _overrides(
@@ -511,12 +457,6 @@ def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[
     return mapping
 
 
-def _approve(connection: Connection, job: Job) -> None:
-    """Let the load begin, with the mapping that was judged."""
-    _keep(connection, job, is_approved=True)
-    jobs.update(connection, job.id, state=State.RUNNING)
-
-
 def _read_anew(
     runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None], number: int
 ) -> None:
@@ -531,19 +471,27 @@ def _read_anew(
     chosen = chosen.model_copy(
         update={"mapping": dict(overrides), "given_by": {**chosen.given_by, "mapping": "review"}}
     )
-    inspection_now = dict(job.inspection or {})
-    outdated = [_warning(*told) for told in inspection.skipped_columns(before, import_type, runtime)]
-    inspection_now["warnings"] = [
-        *(_warning(*told) for told in inspection.skipped_columns(mapping, import_type, runtime)),
-        *(warning for warning in inspection_now["warnings"] if warning not in outdated),
+    if job.inspection is None:
+        raise LookupError(f"job {job.id} has not been inspected")
+    outdated = skipped_columns(before, import_type, runtime.project)
+    warnings = [
+        *skipped_columns(mapping, import_type, runtime.project),
+        *(warning for warning in job.inspection.warnings if warning not in outdated),
     ]
     text = inspection.text_of(runtime, connection, job)
     oddities = inspection.describe_oddities(runtime, connection, import_type, chosen, mapping, text)
     review = _review(job)
-    inspection_now["review"] = review | {
-        "reasons": inspection.odd_columns(oddities), "change": None, "unusable": None, "problem": None, "chosen": None,
-        "answered": number, "is_header_unsure": bool(review["unusable"] or review.get("is_header_unsure")),
-    }  # fmt: skip
+    record = replace(
+        job.inspection,
+        warnings=tuple(warnings),
+        review=Review(
+            odd_columns(oddities),
+            is_of_load=review.is_of_load,
+            is_approved=review.is_approved,
+            answered=number,
+            is_header_unsure=bool(review.unusable or review.is_header_unsure),
+        ),
+    ).to_json()
     staging.drop_tables(connection, job.id)
     for table in (REJECT, NOT_FOUND, DROPPED_VALUE, JOB_RULE):
         connection.execute(sa.delete(table).where(table.c.job_id == job.id))
@@ -554,32 +502,26 @@ def _read_anew(
     )
     jobs.update(
         connection, job.id, state=State.RUNNING, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"),
-        inspection=inspection_now, warnings=inspection_now["warnings"],
+        inspection=record, warnings=record["warnings"],
         fingerprint=inspection.fingerprint(runtime.import_types, job.import_type, job.sha256 or "", chosen),
     )  # fmt: skip
 
 
-def _warning(rule: str, message: str) -> dict[str, str]:
-    return {"rule": rule, "message": message}
-
-
 def _keep(connection: Connection, job: Job, **values: Any) -> None:
     """Write down what the review of this attempt has come to; opened anew, the job has forgotten it."""
-    if job.inspection is None or job.inspection.get("review") is None:
+    if job.inspection is None or job.inspection.review is None:
         return
-    found = {**job.inspection, "review": {**job.inspection["review"], **values}}
-    jobs.update(connection, job.id, inspection=found)
+    record = replace(job.inspection, review=replace(job.inspection.review, **values))
+    jobs.update(connection, job.id, inspection=record.to_json())
 
 
 def _write(connection: Connection, job_id: int, number: int, **values: Any) -> None:
     connection.execute(sa.update(REVIEW).where(REVIEW.c.job_id == job_id, REVIEW.c.number == number).values(**values))
 
 
-def _cancel(connection: Connection, job: Job, rule: str, message: str) -> Step:
-    """End a job without a load. A header of which no column is known may be data: it is forgotten (X-20)."""
+def _cancel(connection: Connection, job: Job, rule: str, message: str) -> None:
+    """End a job without a load. A header of which no column is recognised may be data: it is forgotten (X-20)."""
     staging.drop_tables(connection, job.id)
     jobs.update(connection, job.id, state=State.CANCELLED, refusal_rule=rule, refusal_message=message)
-    review = (job.inspection or {}).get("review") or {}
-    if review.get("unusable") or review.get("is_header_unsure"):
+    if job.review is not None and (job.review.unusable or job.review.is_header_unsure):
         jobs.update(connection, job.id, inspection=None, mapping=None)
-    return Step(Turn.STOP)

@@ -26,7 +26,8 @@ from include.runtime import Runtime
 from include.settings.form import read_form
 from include.settings.given import GivenSettings
 from include.settings.layers import resolve
-from include.stages.inspection import Looked, describe_oddities, look_at
+from include.stages.inspection import describe_oddities, file_text, look_at
+from include.stages.verdict import Looked
 from include.storage import locations
 from include.storage.locations import Location
 from include.warehouse.transactions import values_hidden
@@ -107,14 +108,12 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
             if found.is_changed:
                 given["mapping"] = found.overrides
                 layers["sidecar"] = GivenSettings("the form", given)
-                resolve(
-                    runtime.import_types, declared, **layers, defaults_file=runtime.defaults_file
-                )  # it may be locked
+                resolve(types, declared, **layers, defaults_file=runtime.defaults_file)  # it may be locked
             if not found.problems and not found.refusal:
                 refuse_unusable(found.mapping, found.known, declared)
                 text = text_copy if text_copy.exists() else head
                 oddities = describe_oddities(
-                    runtime, connection, declared, looked.settings, found.mapping, looked.text(text)
+                    runtime, connection, declared, looked.settings, found.mapping, file_text(looked, text)
                 )
                 rows = judge_first_rows(
                     runtime, connection, declared, looked, found.mapping, text, is_doubtful=bool(oddities)

@@ -16,6 +16,7 @@ where `f` is typed), `f__problem` (why the text could not be read, else null) an
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -67,10 +68,30 @@ IS_ASCII_WORD = np.zeros(256, dtype=np.bool_)
 IS_ASCII_WORD[[byte for byte in range(128) if chr(byte).isalnum()]] = True
 
 
+class _FrameColumns(threading.local):
+    """The columns of the frame that is being judged, as Arrow: dozens of rules ask for the same few."""
+
+    def __init__(self) -> None:
+        self.frame: pd.DataFrame | None = None
+        self.columns: dict[str, Column] = {}
+
+
+_columns = _FrameColumns()
+
+
+def forget_columns() -> None:
+    """Let the frame go that was judged last."""
+    _columns.frame, _columns.columns = None, {}
+
+
 def _column(frame: pd.DataFrame, name: str) -> Column:
     """Return a column of the frame as Arrow, without a copy where it is Arrow-backed with one chunk."""
-    values = pa.array(frame[name])
-    return values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    if _columns.frame is not frame:
+        _columns.frame, _columns.columns = frame, {}
+    if name not in _columns.columns:
+        values = pa.array(frame[name])
+        _columns.columns[name] = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+    return _columns.columns[name]
 
 
 def _sent(frame: pd.DataFrame, name: str) -> Column:
@@ -301,9 +322,14 @@ class ExpectColumnValuesToBeReadable(RowRule):
         return damage.describe_invisible(sent)
 
     def may_fail(self, frame: pd.DataFrame) -> bool:
-        """Whether any cell has a problem at all."""
+        """Whether any cell has one of the problems."""
         problem = _column(frame, f"{self.column}__problem")
-        return bool(problem.null_count < len(problem))
+        if problem.null_count == len(problem):
+            return False
+        there = set(pc.unique(problem.drop_null()).to_pylist())
+        if self.problems is not None:
+            return not there.isdisjoint(self.problems)
+        return not there <= {*self.other_than, *self.left_to_range}
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""
@@ -442,6 +468,20 @@ class ExpectColumnValuesToBeInRange(RowRule):
                 outside.append(pc.equal(_column(frame, f"{self.column}__problem"), "too_many_digits"))
         return reduce(pc.or_kleene, (pc.fill_null(each, False) for each in outside))
 
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether the smallest or the largest number is outside, or one could not be read."""
+        values = _column(frame, self.column)
+        ends = pc.min_max(values)
+        least, most = ends["min"].as_py(), ends["max"].as_py()
+        is_outside = False
+        if self.min_value is not None and least is not None:
+            bound = _decimal(self.min_value)
+            is_outside = least <= bound if self.strict_min else least < bound
+        if self.max_value is not None and most is not None:
+            bound = _decimal(self.max_value)
+            is_outside = is_outside or (most >= bound if self.strict_max else most > bound)
+        return is_outside or (pa.types.is_integer(values.type) and self.max_value is not None)
+
 
 class ExpectColumnValuesToBeAtMostColumn(RowRule):
     """A number is not above another column's of the same row; a blank on either side passes. Source: X-18.
@@ -461,6 +501,11 @@ class ExpectColumnValuesToBeAtMostColumn(RowRule):
             return _no_row(frame)
         above = pc.greater(_column(frame, self.column), limits)
         return above if self.unless_column is None else pc.and_(above, pc.is_null(_column(frame, self.unless_column)))
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any row has a limit."""
+        limits = _column(frame, self.other_column)
+        return bool(limits.null_count < len(limits))
 
     def columns_read(self) -> set[str]:
         """Return the columns that the frame must have for this rule."""

@@ -21,13 +21,14 @@ from include.errors import FileRefused, ReviewNeeded, SuiteError
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
+from include.ledger.records import FIRST_LINES
 from include.project.model import Project
 from include.rules.sentences import masked_sentences
 from include.rules.suites import Share
 from include.rules.wildcards import expand_load_rules
 from include.runtime import Runtime
 from include.stages import limits
-from include.stages.validation import FIRST_LINES, WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
+from include.stages.validation import WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
 from include.storage.spooling import temporary_file
 from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
@@ -399,14 +400,13 @@ def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: 
     shares: dict[tuple[str, str], tuple[Share, int]] = {}
     for evidence in jobs.evidence(connection, job.id):
         for key, tally in evidence.items():
-            if tally.get("drops"):
+            if tally.drops:
                 continue
-            rule, severity = key.split(" ")
-            rows, lines = tallies.get((rule, severity), (0, []))
-            tallies[rule, severity] = (rows + tally["failed"], [*lines, *tally["lines"]][:FIRST_LINES])
-            if tally.get("share"):
-                _, evaluated = shares.get((rule, severity), (None, 0))
-                shares[rule, severity] = (Share(**tally["share"]), evaluated + tally["evaluated"])
+            rows, lines = tallies.get(key, (0, []))
+            tallies[key] = (rows + tally.failed, [*lines, *tally.lines][:FIRST_LINES])
+            if tally.share:
+                _, evaluated = shares.get(key, (None, 0))
+                shares[key] = (Share(**tally.share), evaluated + tally.evaluated)
     for told, (share, evaluated) in shares.items():  # what only the file as a whole can tell
         if not share.is_exceeded(tallies[told][0], evaluated):
             del tallies[told]
@@ -429,7 +429,10 @@ def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: 
     jobs.update(
         connection,
         job.id,
-        warnings=[*(job.inspection or {})["warnings"], *_warnings(connection, job.id, counted, dropped, sentences)],
+        warnings=[
+            *(job.inspection.warnings if job.inspection else ()),
+            *_warnings(connection, job.id, counted, dropped, sentences),
+        ],
     )
 
 

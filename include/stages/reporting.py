@@ -340,14 +340,14 @@ def _write_rows(
     writer = rejected_rows.Writer(
         job_id=job.id,
         dialect=dialect_of(job),
-        header=job.inspection["header"],
-        was_escaped=job.inspection["unescape"],
+        header=list(job.inspection.header),
+        was_escaped=job.inspection.is_escaped,
         is_verbatim=bool(job.settings.get("rejects_verbatim")),
     )
     composed = SQL(query).format(job=Literal(job.id), reason=Literal(reason))
     with locations.written_whole(target) as sink, files.open_text(runtime, job) as text:
-        text.seek(job.inspection["header_offset"])
-        sink.write(writer.header(text.read(job.inspection["header_bytes"])))
+        text.seek(job.inspection.header_offset)
+        sink.write(writer.header(text.read(job.inspection.header_bytes)))
         for rows in _windows(_query(connection, composed, _ROW_COLUMNS)):
             sink.write(writer.records(rows["line"], rows["rules"], rows["reasons"], _records(text, rows)))
 
@@ -423,13 +423,12 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
     totals: dict[tuple[str, str], list[int]] = {}
     shares: dict[tuple[str, str], dict[str, Any]] = {}
     for evidence in jobs.evidence(connection, job.id):
-        for key, tally in evidence.items():
-            rule, severity = key.split(" ")
+        for (rule, severity), tally in evidence.items():
             total = totals.setdefault((rule, severity), [0, 0])
-            total[0] += tally["evaluated"]
-            total[1] += tally["failed"]
-            if tally.get("share"):
-                shares[rule, severity] = tally["share"]
+            total[0] += tally.evaluated
+            total[1] += tally.failed
+            if tally.share:
+                shares[rule, severity] = tally.share
     if not totals:  # a file of no import type among them, for which there is no suite
         return None
     suite = json.loads((runtime.suites / f"{job.import_type}.json").read_text(encoding="utf-8"))

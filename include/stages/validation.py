@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from include.errors import ConfigurationError, FileRefused
 from include.ledger import staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
+from include.ledger.records import RuleTally, Tallies, evidence_to_json
 from include.names import ASCII_MASK, MASK, one_line
 from include.reading import packing, parsing, records, stray_rows
 from include.reading.dialect import Dialect
@@ -31,9 +32,9 @@ from include.reading.origins import Origins, read_origins, unescape_cells
 from include.reading.records import RAGGED, ROW_RULES, Block, Chunk
 from include.rules.suites import (
     Checker,
+    CommonValues,
     Rule,
     RuleResult,
-    common_sentences,
     load_suite,
     sentences,
 )
@@ -48,14 +49,11 @@ Tell = Callable[[slice], Sequence[str]]
 _TOLD_AT_ONCE = 100_000
 """Sentences, of which a block of bad rows may have a million."""
 
-FIRST_LINES = 100
-"""How many line numbers of a rule the ledger keeps for the summary; the rejected-rows file has them all."""
-MOST_SENTENCES = 50
 LAUNCHED_AT = "job__launched_at"
+MOST_COLLECTED = 50_000
+"""Broken rows of one rule whose values are held before they are counted: some MiB."""
 WRAPPED_CELLS = "file.wrapped_cells"
 LINE = "line"
-MAX_CARD_VALUE = "project__max_card_value"
-"""The project's limit, beside every row; null where it has none (X-18)."""
 _LOOKUP_TYPES = {Kind.TEXT: pa.string(), Kind.BOOLEAN: pa.bool_(), Kind.DECIMAL: pa.decimal128(18, 2),
                  Kind.INTEGER: pa.int64()}  # fmt: skip
 
@@ -73,37 +71,6 @@ class ChunkCounts:
     read: int
     staged: int
     rejected: int
-
-
-@dataclass
-class RuleTally:
-    """How often a rule failed, and where first. No values but those that pages show (X-20).
-
-    Args:
-        drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
-        share: of `evaluated`, that of the whole file, above which the rule says something; see `suites.Share`.
-        sentences: what is wrong with most of the rows, as `suites.common_sentences` says it; rows by sentence.
-    """
-
-    severity: str
-    evaluated: int = 0
-    failed: int = 0
-    lines: list[int] = field(default_factory=list)
-    drops: bool = False
-    share: dict[str, Any] | None = None
-    sentences: dict[str, int] = field(default_factory=dict)
-
-    def add(self, evaluated: int, lines: Sequence[int] | Positions) -> None:
-        """Count one block's verdict."""
-        self.evaluated += evaluated
-        self.failed += len(lines)
-        self.lines.extend(int(line) for line in lines[: max(0, FIRST_LINES - len(self.lines))])
-
-    def say(self, counted: Mapping[str, int]) -> None:
-        """Add one block's most frequent sentences; of very many the first are kept."""
-        for sentence, rows in counted.items():
-            if sentence in self.sentences or len(self.sentences) < MOST_SENTENCES:
-                self.sentences[sentence] = self.sentences.get(sentence, 0) + rows
 
 
 @dataclass(frozen=True)
@@ -179,7 +146,8 @@ def keep_known(fields: Mapping[str, pa.Array], table: LookupTable) -> dict[str, 
 
 def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     """Return every column that a suite of this type may name."""
-    columns = {LINE, LAUNCHED_AT, MAX_CARD_VALUE, *(f"setting__{name}" for name in import_type.shown_settings)}
+    columns = {LINE, LAUNCHED_AT, *(f"setting__{name}" for name in import_type.shown_settings)}
+    columns |= {f"project__{name}" for name in import_type.extras.project_limits}
     for each in fields:
         columns.add(each.name)
         if each.kind is not Kind.TEXT:
@@ -239,6 +207,7 @@ class Judge:
             leading=self._own.index(min(mapping.field_indexes.values())) if mapping.field_indexes else 0,
             is_known=mapping.is_headed,
         )
+        self._has_origins = bool(origin_columns(self._header))
         self._ragged_stray = stray_rows.ragged_pattern(dialect.delimiter, len(origin_columns(self._header)))
         self.lookups = lookups
         self.launched_at = launched_at
@@ -264,12 +233,14 @@ class Judge:
         self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
         is_dropping = isinstance(import_settings, DropsInvalid) and import_settings.on_invalid_optional == "drop_value"
         self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
-        self.tallies: dict[tuple[str, str], RuleTally] = {}
+        self._tallies: Tallies = {}
+        self._column_names: dict[int, str] = {}
+        self._common: dict[tuple[str, str], CommonValues] = {}
         for rule in suite.rules:
             drops = self._drops(rule)
             severity = "warning" if drops else rule.severity
             share = asdict(rule.share) if rule.share else None
-            self.tallies[rule.id, severity] = RuleTally(severity, drops=drops, share=share)
+            self._tallies[rule.id, severity] = RuleTally(severity, drops=drops, share=share)
 
     @property
     def staging_columns(self) -> dict[str, str]:
@@ -282,8 +253,9 @@ class Judge:
         origins = read_origins(block, self.dialect, self._header)
         lines = block.lines[positions]
         columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
-        limit = pa.scalar(self._runtime.project.max_card_value, parsing.DECIMAL)
-        columns[MAX_CARD_VALUE] = pa.repeat(limit, len(positions))
+        for name in self.import_type.extras.project_limits:
+            limit = pa.scalar(getattr(self._runtime.project, name), parsing.DECIMAL)
+            columns[f"project__{name}"] = pa.repeat(limit, len(positions))
         for table in self.lookups:
             columns |= join_lookup(fields[table.lookup.field], table)
         frame = pd.DataFrame(
@@ -332,7 +304,7 @@ class Judge:
             unwrapped[name], rows = damage.unwrap(text)
             is_wrapped |= rows
         if is_wrapped.any():
-            tally = self.tallies.setdefault((WRAPPED_CELLS, "warning"), RuleTally("warning"))
+            tally = self._tallies.setdefault((WRAPPED_CELLS, "warning"), RuleTally("warning"))
             tally.add(len(positions), block.lines[positions[is_wrapped]])
         return unwrapped
 
@@ -387,13 +359,20 @@ class Judge:
             if len(rows) == 0:
                 continue
             failures.add(rule, rows, self._tell_record(rule, block.cells[rows], block.columns.get(rule)))
-            tally = self.tallies.setdefault((rule, "critical"), RuleTally("critical"))
+            tally = self._tallies.setdefault((rule, "critical"), RuleTally("critical"))
             tally.add(len(block.starts), block.lines[rows])
 
     def _without_ragged_strays(self, block: Block, problems: dict[str, Positions]) -> dict[str, Positions]:
         """Call a line that a program has added by its name, not by its number of cells (PC-04a)."""
         rows = problems[RAGGED]
-        is_stray = matches(stray_rows.records_of(block.data, block.starts[rows], block.ends[rows]), self._ragged_stray)
+        if not self._has_origins:
+            suspects = rows[stray_rows.may_be_lines_of_programs(block.data, block.starts[rows], block.ends[rows])]
+        else:
+            suspects = rows
+        if not len(suspects):
+            return problems
+        records_there = stray_rows.records_of(block.data, block.starts[suspects], block.ends[suspects])
+        is_stray = np.isin(rows, suspects[matches(records_there, self._ragged_stray)])
         if not is_stray.any():
             return problems
         not_data = np.union1d(problems.get(records.NOT_DATA, np.empty(0, np.int64)), rows[is_stray])
@@ -410,10 +389,13 @@ class Judge:
 
         They stand in forms and previews as well, and a header may be data (X-20).
         """
-        columns = self.mapping.columns
-        if index >= len(columns):
-            return f"column {index + 1}"
-        return one_line(self.mapping.numbered(columns[index])).replace(MASK, ASCII_MASK)
+        if index not in self._column_names:
+            columns = self.mapping.columns
+            name = f"column {index + 1}"
+            if index < len(columns):
+                name = one_line(self.mapping.numbered(columns[index])).replace(MASK, ASCII_MASK)
+            self._column_names[index] = name
+        return self._column_names[index]
 
     def _check(
         self, frame: pd.DataFrame, lines: Positions, positions: Positions, failures: _Failures
@@ -431,23 +413,37 @@ class Judge:
             if self._drops(result.rule):
                 dropping.append(result)
                 continue
-            tally = self.tallies[result.rule.id, result.rule.severity]
+            tally = self._tallies[result.rule.id, result.rule.severity]
             tally.add(result.evaluated, lines[result.rows])
-            if self.mapping.is_headed:
-                tally.say(
-                    common_sentences(result, frame, hidden=self._private, masks_codes=self.masks_codes)
-                )  # fmt: skip
+            if self.mapping.is_headed and len(result.rows):
+                self._collect(result, frame)
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
                 failures.add(result.rule.id, positions[result.rows], self._tell(result, frame))
         dropped: dict[str, _Broken] = {}
         for result in dropping:
             result = replace(result, rows=result.rows[valid[result.rows]])
-            self.tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
+            self._tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
             if len(result.rows):
                 broken = dropped.setdefault(result.rule.field, _Broken())
                 broken.add(result.rule.id, result.rows, self._tell(result, frame))
         return valid, dropped
+
+    def _collect(self, result: RuleResult, frame: pd.DataFrame) -> None:
+        """Collect what the broken rows of a block have in common, and count it when there is enough of it."""
+        key = result.rule.id, result.rule.severity
+        if key not in self._common:
+            self._common[key] = CommonValues(result.rule, hidden=self._private, masks_codes=self.masks_codes)
+        self._common[key].add(result, frame)
+        if self._common[key].rows > MOST_COLLECTED:
+            self._tallies[key].say(self._common[key].count())
+
+    @property
+    def tallies(self) -> Tallies:
+        """The verdicts of all blocks so far, by rule and severity."""
+        for key, common in self._common.items():
+            self._tallies[key].say(common.count())
+        return self._tallies
 
     def _tell(self, result: RuleResult, frame: pd.DataFrame) -> Tell:
         return lambda part: sentences(
@@ -597,7 +593,7 @@ def judge_of(
         import_settings=import_type.settings.from_stored(job.settings),
         launched_at=job.launched_at,
         lookups=read_lookups(connection, import_type),
-        unescape=job.inspection["unescape"],
+        unescape=job.inspection.is_escaped,
         hidden=hidden,
         masks_private=masks_private,
     )
@@ -668,7 +664,7 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
             ):
                 if found.num_rows:
                     writer.put(staging.Batch("ledger", table.name, _of_chunk(job.id, chunk.number, found, order)))
-    evidence = {f"{rule} {severity}": asdict(tally) for (rule, severity), tally in judge.tallies.items()}
+    evidence = evidence_to_json(judge.tallies)
     connection.execute(
         sa.update(CHUNK)
         .where(CHUNK.c.job_id == job.id, CHUNK.c.number == chunk.number)

@@ -100,6 +100,8 @@ _OF_A_NUMBER = np.zeros(256, dtype=np.bool_)
 _OF_A_NUMBER[list(b"0123456789+-.,eE'")] = True
 _OF_A_NUMBER[0x80:] = True
 _NUMBER_MARKS = (b".", b",", b"e", b"E", b"'", b"\xe2", b"\xc2")
+_IS_MARK = np.zeros(256, dtype=np.bool_)
+_IS_MARK[[mark[0] for mark in _NUMBER_MARKS]] = True
 
 _IN_LANGUAGES = """
     #N/A #n/a #REF! #DIV/0! #VALUE! #NAME? #NUM! #NULL! #SPILL! #CALC! #FIELD! #BLOCKED! #UNKNOWN! #CONNECT! #BUSY!
@@ -275,8 +277,18 @@ def changed_numbers(texts: pa.StringArray, raw: bytes | None = None, marks: str 
     first, last = edges(texts)
     begins = (first - np.uint8(ord("0")) < 10) | (first == ord("+")) | (first == ord("-"))
     ends = (last - np.uint8(ord("0")) < 10) | (last == ord(".")) | (last == ord(","))
-    suspects = _only_of(texts, begins & ends, _OF_A_NUMBER)
+    suspects = _only_of(texts, begins & ends & _with_marks(texts), _OF_A_NUMBER)
     return matching_among(texts, suspects, WITH_EXPONENT), matching_among(texts, suspects, marks)
+
+
+def _with_marks(texts: pa.StringArray) -> Rows:
+    """Tell which texts have a byte that digits alone don't have: one damaged cell must not cost all others a look."""
+    seen = view(texts)
+    marked = no_rows(texts)
+    if len(marked):
+        places = np.flatnonzero(_IS_MARK[seen.data[seen.starts[0] : seen.ends[-1]]]) + seen.starts[0]
+        marked[np.searchsorted(seen.starts, places, side="right") - 1] = True
+    return marked
 
 
 def _only_of(texts: pa.StringArray, suspects: Rows, allowed: Rows) -> Rows:

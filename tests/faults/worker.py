@@ -29,7 +29,7 @@ from include.arrivals.landing import Request
 from include.errors import FileRefused, WarehouseUnavailable
 from include.ledger import jobs
 from include.reading import records
-from include.review import review
+from include.review import decision, review
 from include.runtime import Runtime
 from include.stages import inspection, loading, reporting, validation
 from include.storage import locations
@@ -172,10 +172,10 @@ def import_reviewed(runtime: Runtime, request: Request) -> jobs.JobResult:
         step = review.ask(runtime, job, number)
         if step.question is not None:
             review.record(runtime, job, step.question)
-        if step.turn in (review.Turn.ASK, review.Turn.WAIT):
-            given = review.Answer(review.LAUNCH, columns, "ada", runtime.clock())
+        if step.turn in (decision.Turn.ASK, decision.Turn.WAIT):
+            given = decision.Answer(decision.LAUNCH, columns, "ada", runtime.clock())
             step = review.answer(runtime, job, number, given)
-        if step.turn is review.Turn.LOAD:
+        if step.turn is decision.Turn.LOAD:
             break
     importer.load_rows(runtime, job)
     importer.write_report(runtime, job)

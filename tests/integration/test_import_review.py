@@ -16,6 +16,7 @@ from include.ledger import jobs
 from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
 from include.review import review
+from include.review.decision import LOAD_QUESTION
 from include.review.preview import preview_file
 from include.review.review import Answer, Question, Step, Turn
 from include.stages.inspection import inspect_file
@@ -495,7 +496,7 @@ def asked_by_load(site: Site) -> Reviewed:
     with pytest.raises(ReviewNeeded):
         load_rows(site.runtime, waiting.job)
     review.call_for_review(site.runtime, waiting.job)
-    waiting.put(review.LOAD_QUESTION)
+    waiting.put(LOAD_QUESTION)
     return waiting
 
 
@@ -702,7 +703,7 @@ def test_x18_amounts_of_many_digits_are_asked_about_in_airflow_and_loaded_once_a
     with pytest.raises(ReviewNeeded, match="holds 1 amount of twelve digits and more, first on line 2"):
         load_rows(stocked.runtime, waiting.job)
     review.call_for_review(stocked.runtime, waiting.job)
-    waiting.put(review.LOAD_QUESTION)
+    waiting.put(LOAD_QUESTION)
     assert waiting.answer(number=4) == Step(Turn.LOAD)
     assert counts(waiting.end()) == {"read": 1, "inserted": 1}
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from include.errors import SuiteError
-from include.rules.suites import Checker, Suite, common_sentences, load_suite, sentences
+from include.rules.suites import Checker, CommonValues, Suite, load_suite, sentences
 from tests.rules.frames import DECIMAL, frame_of, texts
 
 pytestmark = pytest.mark.rules
@@ -312,7 +312,9 @@ def commonly_said(folder: Path, message: str, names: list[str], **kwargs: Any) -
     )
     rule = changed(expectation("expect_column_values_to_be_absent", "name.r", column="name"), message=message)
     (result,) = Checker(suite_of(folder, rule)).check(frame)
-    return common_sentences(result, frame, **{"hidden": (), "masks_codes": False} | kwargs)
+    common = CommonValues(result.rule, **{"hidden": (), "masks_codes": False} | kwargs)
+    common.add(result, frame)
+    return common.count()
 
 
 def common_amounts(folder: Path, sent: list[str], **kwargs: Any) -> dict[str, int]:
@@ -320,7 +322,9 @@ def common_amounts(folder: Path, sent: list[str], **kwargs: Any) -> dict[str, in
     frame = frame_of(balance=pa.nulls(len(sent), DECIMAL), balance__sent=texts(*sent), name=texts(*sent))
     rule = changed(expectation("expect_column_values_to_be_absent", "balance.r", column="name"), message="Is {value}.")
     (result,) = Checker(suite_of(folder, rule)).check(frame)
-    return common_sentences(result, frame, **{"hidden": (), "masks_codes": False} | kwargs)
+    common = CommonValues(result.rule, **{"hidden": (), "masks_codes": False} | kwargs)
+    common.add(result, frame)
+    return common.count()
 
 
 def test_x08_the_common_values_of_a_rule_are_told_with_their_rows(tmp_path: Path) -> None:

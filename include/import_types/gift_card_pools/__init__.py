@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from include.declaration.fields import Field, Kind, LoadRule, Look, Lookup
-from include.declaration.import_type import ImportType
+from include.declaration.import_type import Extras, ImportType
 from include.declaration.settings import ImportSettings
 
 
@@ -21,6 +21,7 @@ GIFT_CARD_POOLS = ImportType(
     actions=("add_gift_card_pools",),
     key="system_name",
     settings=GiftCardPoolSettings,
+    extras=Extras(project_limits=("max_card_value",)),
     folder=Path(__file__).parent,
     targets=("loyalty.gift_card_pool", "loyalty.technical_product"),
     fields=(

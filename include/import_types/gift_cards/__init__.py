@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field as Setting
 
 from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Lookup, Secrets
-from include.declaration.import_type import ImportType
+from include.declaration.import_type import Extras, ImportType
 from include.declaration.settings import Bears, ImportSettings, InForm
 from include.errors import ConfigurationError
 
@@ -56,6 +56,7 @@ GIFT_CARDS = ImportType(
     actions=("add_gift_cards",),
     key="card_number",
     settings=GiftCardSettings,
+    extras=Extras(project_limits=("max_card_value",)),
     folder=Path(__file__).parent,
     targets=("loyalty.gift_card",),
     fields=(

@@ -393,7 +393,7 @@ def _dry_run(runtime: Runtime, upload: Upload, preview: UploadPreview | None = N
                 result = jobs.result(connection, job.id)
             else:
                 read = sum(chunk.rows_read or 0 for chunk in jobs.chunks(connection, job.id))
-    sidecar = None if job is None else job.parameters.get("sidecar")
+    sidecar = None if job is None else job.parameters.sidecar
     is_current = preview is None or sidecar is None or sidecar == uploads.sidecar_text(preview.given)
     run = _find_run(upload, run_id)
     return DryRun(upload.dry_runs, run, job, result, read, is_current)

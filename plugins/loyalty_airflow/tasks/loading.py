@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from include import import_types
+from include.review.decision import LOAD_QUESTION
 from loyalty_airflow import lineage
 from loyalty_airflow.job_of_run import resume
 from loyalty_airflow.runtime import open_runtime
-from loyalty_airflow.tasks.review import LOAD_QUESTION, ReviewMapping
+from loyalty_airflow.tasks.review import ReviewMapping
 from loyalty_airflow.tasks.stage import task_body
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LoadRows(ReviewMapping):
             return self._go_on_loading(context, runtime, step)
 
     def _go_on_loading(self, context: Context, runtime: Runtime, step: Any) -> dict[str, Any]:
-        from include.review.review import Turn
+        from include.review.decision import Turn
 
         if step.turn is not Turn.LOAD:
             raise AirflowSkipException(f"Job {self.job_id} was cancelled in its review: there is nothing to load")

@@ -17,6 +17,7 @@ from airflow.providers.standard.triggers.hitl import HITLTrigger
 from airflow.sdk import Param, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskAwaitingInput
 
+from include.review.decision import LAUNCH, LOAD_QUESTION, QUESTIONS, REJECT, Answer, Turn
 from loyalty_airflow import airflow_internals, time_limits
 from loyalty_airflow.job_of_run import find_job, resume
 from loyalty_airflow.notifications import ReviewNotifier
@@ -32,12 +33,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FIRST_QUESTION = "review_mapping"
-QUESTIONS = 3
-"""As in `include.review.review`, which is too heavy to be read at parse; a test compares."""
 LOADING_TASK = "load_rows"
-LOAD_QUESTION = 4
-"""Number of the question that the loading task puts itself (see `loading`)."""
-LAUNCH, REJECT = "Launch", "Reject"
 SHORTEST_WAIT = timedelta(seconds=1)
 
 
@@ -121,7 +117,7 @@ class ReviewMapping(HITLOperator):
         if "error" in event:
             raise AirflowFailException(f"Airflow could not wait for an answer ({event.get('error_type')})")
         user = event.get("responded_by_user")
-        answer = review.Answer(
+        answer = Answer(
             option=(event.get("chosen_options") or [REJECT])[0],
             columns=event.get("params_input") or {},
             user=str(user["name"] or user["id"]) if user else None,
@@ -174,8 +170,6 @@ class ReviewMapping(HITLOperator):
 
     def _go_on(self, step: Step, *, is_answered: bool) -> dict[str, Any]:
         """End this task so that the right one is next: the load, the next question, or the report."""
-        from include.review.review import Turn
-
         if step.turn is not Turn.PASS:
             later = question_tasks()[self.number :]
             airflow_internals.skip_tasks([*later, LOADING_TASK] if step.turn is Turn.STOP else later)
