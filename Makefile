@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo start stop test check lint format docs bench bench-scale lock setup system-packages
+.PHONY: help demo start stop test check lint format docs suites bench bench-scale lock setup system-packages
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
@@ -48,6 +48,9 @@ format: setup ## rewrite the code in the project's style
 
 docs: setup ## bring the README's tables in line with declarations, suites and DAGs
 	$(RUN) include.documentation
+
+suites: setup ## write the rules that follow from the declarations into the suites
+	$(RUN) tools.suites
 
 bench: setup ## measure imports beside psql's \copy (ARGS= for options)
 	$(RUN) benchmarks.run $(ARGS)

@@ -89,6 +89,11 @@ class Field:
             (CU-14).
         look: what the values usually look like, where the kind alone doesn't say it (X-18).
         identifies: of the fields that say so the file must have a column for at least one (X-04).
+        max_characters: how long a text or an identifier may be; one that a lookup has to find needs no limit.
+        is_indexed: stored in an index, whose rows hold few bytes: longer values are rejected.
+        label_in_rules: the words for the field in the sentences of its standard rules, where the label is too long.
+        rule_condition: arguments of the field's standard rules that limit them to some rows: `when_column` and
+            `when_value`, or `unless_present`. See `include.rules.standard`.
     """
 
     name: str
@@ -111,6 +116,10 @@ class Field:
     is_droppable: bool = False
     look: Look | None = None
     identifies: bool = False
+    max_characters: int = 1000
+    is_indexed: bool = False
+    label_in_rules: str = ""
+    rule_condition: Mapping[str, object] = dataclasses.field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """What an import type declares, and the types that a project has.
 
 A new type is a folder in `include/import_types/` with a declaration of this shape, a load statement and a sample, a
-suite in `expectations/`, one DAG file and one line in `include/import_types/__init__.py`.
+suite in `expectations/` (`make suites` writes the rules that follow from the declaration), one DAG file and one line in
+`include/import_types/__init__.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class DynamicFields:
     Args:
         make: returns them.
         packed_columns: every `jsonb` column of the staging table that they are packed into; it is there always.
+        patterns: what the fields of a prefix have in common, for the suite's rules on `prefix_*`: the name is the
+            wildcard, the label `{label}`. Where a prefix has fields of several kinds, one for each kind, side by side.
         headers: for the documentation: what such columns are called, values, description.
         explain_unmatched: says of a header that no field has which entry of the project settings it seems to miss: rule
             (`file.…`) and the end of a sentence that begins with the column's name; None for any other header (CU-08).
@@ -38,6 +41,7 @@ class DynamicFields:
 
     make: Callable[[Project], tuple[Field, ...]]
     packed_columns: tuple[str, ...]
+    patterns: tuple[Field, ...]
     headers: tuple[tuple[str, str, str], ...]
     explain_unmatched: Callable[[str, Project], tuple[str, str] | None]
 

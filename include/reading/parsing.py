@@ -68,7 +68,7 @@ from include.values.phones import read_phones
 REASONS: Mapping[str, str] = {
     "not_boolean": "is not true/false, t/f, yes/no, y/n, on/off or 1/0",
     "not_decimal": "is not a number: digits with a point or a comma as decimal mark and nothing else",
-    "too_many_decimals": "has more than 2 digits behind the decimal mark",
+    "too_many_decimals": "has more than 2 digits after the decimal mark",
     "too_many_digits": "has more digits than can be kept (16 before the decimal mark, 18 in a whole number)",
     "spreadsheet_number": "looks like a number that a program has rounded; its last digits may be lost",
     "changed_number": "is a number that a program has changed, by a decimal mark, thousands marks or an exponent",

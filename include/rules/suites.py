@@ -10,6 +10,8 @@ A suite is an ordinary GX expectation suite. Each expectation's `meta` says what
 - `share`: optional, of a warning: `{"above": 0.9, "of_at_least": 20}`. It is given only where more than this share of
   the file's rows that the rule applies to, and of at least so many, break it; the rule counts those rows
   (`applies_to`).
+- `standard`: true of the entries that follow from the declaration and are written by `make suites`: see
+  `include.rules.standard`.
 
 GX's severity says what a broken rule does: `critical` rejects the row, `warning` lets it load and reports it.
 

@@ -447,11 +447,11 @@ class TestDroppedValues:
             ],
             [
                 "2", "sex", "x", "sex.unknown_choice",
-                "Sex 'x' is not male or female (m, f and w are understood as well).",
+                "Sex 'x' is neither male nor female (m, f and w are understood as well).",
             ],
             [
                 "4", "sex", "'=m", "sex.unknown_choice",
-                "Sex '=m' is not male or female (m, f and w are understood as well).",
+                "Sex '=m' is neither male nor female (m, f and w are understood as well).",
             ],
         ]  # fmt: skip
         assert {(rule["rule"], rule["severity"], rule["rows"]) for rule in result.rules} == {
@@ -493,7 +493,7 @@ class TestDroppedValues:
             (True, 0),
             (False, 0),
         ]
-        assert "values left out: Sex 'x' is not male or female" in shown.as_text()
+        assert "values left out: Sex 'x' is neither male nor female" in shown.as_text()
         assert shown.rows[2].dropped == ""
 
     def test_cu14_a_time_in_the_future_is_dropped_too(self, shop: Site):

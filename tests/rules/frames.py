@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,16 +12,13 @@ import pandas as pd
 import pyarrow as pa
 
 from include import import_types
+from include.columns.mapping import map_columns
 from include.declaration.fields import Field, Kind
+from include.declaration.import_type import ImportType
+from include.project.loader import load_project
 from include.reading import parsing
+from include.rules.suites import Rule, Suite
 
-DAMAGE = frozenset(
-    {
-        *("invisible_character", "error_value", "spreadsheet_number", "changed_number", "single_quotes"),
-        *("leading_apostrophe", "rounded", "blank_inside", "no_letter_or_digit", "phone_characters", "implausible"),
-    }
-)
-"""Rules about what a program has damaged, which all fields of a kind have: `test_damaged_values.py` tries them all."""
 DECIMAL = pa.decimal128(18, 2)
 TIMESTAMP = pa.timestamp("us", "UTC")
 LAUNCHED_AT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -34,8 +32,23 @@ def frame_of(**columns: pa.Array) -> pd.DataFrame:
     )
 
 
-def is_about_damage(rule: str) -> bool:
-    return rule.partition(".")[2] in DAMAGE
+class AnyKey(dict[str, Any]):
+    """A lookup that has every key, and no facts about any."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+def written_by_hand(suite: Suite) -> list[Rule]:
+    """Return the rules that people write: `test_standard_rules.py` tries the others in every type."""
+    return [rule for rule in suite.rules if not (rule.expectation.meta or {}).get("standard")]
+
+
+def sample_row(import_type: ImportType) -> dict[str, str]:
+    """Return the first row of a type's sample: field → cell text."""
+    header, first, *_ = csv.reader(import_type.sample.read_text(encoding="utf-8").splitlines())
+    mapping = map_columns(header, import_type.all_fields(load_project()), {}, import_type)
+    return {column.field: cell for column, cell in zip(mapping.columns, first, strict=True) if column.field}
 
 
 def texts(*values: str | None) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,7 @@ FIELDS = [
 ]
 
 
+@lru_cache
 def suite_of(name: str) -> Suite:
     declared = import_types.get(name)
     fields = declared.all_fields(PROJECT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,6 +80,17 @@ class CustomerSettings(ReviewsChanges, ReadsPhones, DropsInvalid, ImportSettings
     )
 
 
+# What the fields that the project settings add have in common; the rules of the suite on `prefix_*` are made from it.
+_EXTERNAL_IDENTITY = Field(
+    "external_identity_*",
+    "{label}",
+    Kind.IDENTIFIER,
+    sensitive=True,
+    clearable=True,
+    identifies=True,
+    is_indexed=True,
+)
+_SUBSCRIPTION = Field("is_subscribed_by_*", "{label}", Kind.BOOLEAN, clearable=True, is_droppable=True)
 _CUSTOM_KINDS = {
     "string": Kind.TEXT,
     "boolean": Kind.BOOLEAN,
@@ -87,6 +99,10 @@ _CUSTOM_KINDS = {
     "date": Kind.DATE,
     "datetime": Kind.DATETIME,
     "enum": Kind.ENUM,
+}
+_CUSTOM_FIELDS = {
+    custom_type: Field("custom_field_*", "{label}", kind, sensitive=True, clearable=True, is_droppable=True)
+    for custom_type, kind in _CUSTOM_KINDS.items()
 }
 
 
@@ -115,15 +131,12 @@ def dynamic_fields(project: Project) -> tuple[Field, ...]:
 def _external_identities(project: Project) -> Iterator[Field]:
     is_only_one = len(project.external_identities) == 1
     for system in project.external_identities:
-        yield Field(
-            f"external_identity_{slug(system)}",
-            f"External identity {system}",
-            Kind.IDENTIFIER,
+        yield replace(
+            _EXTERNAL_IDENTITY,
+            name=f"external_identity_{slug(system)}",
+            label=f"External identity {system}",
             aliases=(f"ExternalIdentity{system}", *(("ExternalId",) if is_only_one else ())),
-            sensitive=True,
-            clearable=True,
             packed=(EXTERNAL_IDS, system),
-            identifies=True,
             description=f"What the system {system} calls the customer.",
         )
 
@@ -138,13 +151,11 @@ def _subscriptions(project: Project) -> Iterator[Field]:
 
 
 def _subscription(name: str, header: str, key: str) -> Field:
-    return Field(
-        name,
-        header,
-        Kind.BOOLEAN,
-        clearable=True,
+    return replace(
+        _SUBSCRIPTION,
+        name=name,
+        label=header,
         packed=(SUBSCRIPTIONS, key),
-        is_droppable=True,
         description=f"Subscription on {key}.",
     )
 
@@ -159,16 +170,13 @@ def _custom_fields(project: Project, taken: Iterable[str]) -> Iterator[Field]:
 
 
 def _custom_field(custom: CustomField, aliases: tuple[str, ...] = ()) -> Field:
-    return Field(
-        f"custom_field_{slug(custom.name)}",
-        f"Custom field {custom.name}",
-        _CUSTOM_KINDS[custom.type],
+    return replace(
+        _CUSTOM_FIELDS[custom.type],
+        name=f"custom_field_{slug(custom.name)}",
+        label=f"Custom field {custom.name}",
         aliases=aliases,
         choices=custom.values,
-        sensitive=True,
-        clearable=True,
         packed=(CUSTOM_FIELDS, custom.name),
-        is_droppable=True,
         description=f"The custom field {custom.name}.",
     )
 
@@ -331,6 +339,7 @@ _FIELDS = (
         clearable=True,
         is_droppable=True,
         description="Last name.",
+        max_characters=100,
         look=Look.PERSON,
     ),
     Field(
@@ -340,6 +349,7 @@ _FIELDS = (
         clearable=True,
         is_droppable=True,
         description="First name.",
+        max_characters=100,
         look=Look.PERSON,
     ),
     Field(
@@ -349,6 +359,7 @@ _FIELDS = (
         clearable=True,
         is_droppable=True,
         description="Middle name.",
+        max_characters=100,
         look=Look.PERSON,
     ),
     Field(
@@ -359,6 +370,7 @@ _FIELDS = (
         is_droppable=True,
         description="Kept as given; ignored in rows that have one of the name's parts.",
         look=Look.FULL_NAME,
+        rule_condition={"unless_present": ["last_name", "first_name", "middle_name"]},
     ),
     Field(
         "sex",
@@ -467,6 +479,7 @@ CUSTOMERS = ImportType(
     dynamic=DynamicFields(
         dynamic_fields,
         packed_columns=(EXTERNAL_IDS, CUSTOM_FIELDS, SUBSCRIPTIONS),
+        patterns=(_EXTERNAL_IDENTITY, _SUBSCRIPTION, *_CUSTOM_FIELDS.values()),
         headers=(
             (
                 "ExternalIdentity<System>",

@@ -42,6 +42,7 @@ GIFT_CARD_POOLS = ImportType(
             required=True,
             description="Unique name that gift cards refer to. It never changes.",
             look=Look.SYSTEM_NAME,
+            is_indexed=True,
         ),
         Field(
             "supports_arbitrary_value",
@@ -67,6 +68,7 @@ GIFT_CARD_POOLS = ImportType(
             required=True,
             description="ID of the technical product that is made for the pool; unique within its external system.",
             look=Look.SYSTEM_NAME,
+            is_indexed=True,
         ),
         Field(
             "product_external_system",
@@ -114,6 +116,7 @@ GIFT_CARD_POOLS = ImportType(
             Kind.INTEGER,
             aliases=("lifetime", "Expiration"),
             description="Years from 1 to 10; needed with Year, ignored with NoExpiration.",
+            rule_condition={"when_column": "expiration_type", "when_value": "Year"},
         ),
         Field(
             "max_card_value",

@@ -69,6 +69,7 @@ GIFT_CARDS = ImportType(
             sensitive=True,
             description="Text, unique over all pools; leading zeros count.",
             look=Look.CARD_NUMBER,
+            is_indexed=True,
         ),
         Field(
             "pool_system_name",
@@ -109,6 +110,7 @@ GIFT_CARDS = ImportType(
             Kind.DATETIME,
             aliases=("Card purchase date", "Purchase date"),
             description="When the card was sold, not in the future. Its validity is counted from here.",
+            label_in_rules="Card purchase date",
         ),
         Field(
             "status",

@@ -74,6 +74,7 @@ PROMO_CODE_POOLS = ImportType(
             clearable=True,
             description="Unique name that codes refer to; made from the name when blank. It never changes.",
             look=Look.SYSTEM_NAME,
+            is_indexed=True,
         ),
         Field(
             "name",
@@ -103,6 +104,7 @@ PROMO_CODE_POOLS = ImportType(
             clearable=True,
             description="Identifier of the code in message templates.",
             look=Look.SYSTEM_NAME,
+            label_in_rules="Parameter name",
         ),
         Field(
             "fill_method",
@@ -133,6 +135,7 @@ PROMO_CODE_POOLS = ImportType(
             aliases=("Auto-generate",),
             clearable=True,
             description="true: the pool is topped up when it runs short. A new pool's is false.",
+            label_in_rules="Auto-generate",
         ),
         Field(
             "top_up_threshold",
@@ -163,6 +166,7 @@ PROMO_CODE_POOLS = ImportType(
             aliases=("Issue check",),
             clearable=True,
             description="true: only issued codes can be activated. Not with multiple use.",
+            label_in_rules="Check that code was issued",
         ),
         Field(
             "assigned_validity_days",
@@ -194,6 +198,7 @@ PROMO_CODE_POOLS = ImportType(
             clearable=True,
             description="Regular expression (RE2) that every code of an upload must match as a whole.",
             look=Look.PATTERN,
+            max_characters=500,
         ),
         Field(
             "launch",

@@ -104,6 +104,7 @@ PROMO_CODES = ImportType(
             sensitive=True,
             description="Text, unique over all pools; letter case and leading zeros count.",
             look=Look.CODE,
+            is_indexed=True,
         ),
         Field(
             "pool",

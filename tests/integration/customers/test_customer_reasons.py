@@ -33,7 +33,7 @@ def test_cu03_an_ambiguous_row_is_told_which_identifiers_point_to_how_many_custo
         ),
         3: " | ".join(
             (
-                "Sex 'x' is not male or female (m, f and w are understood as well).",
+                "Sex 'x' is neither male nor female (m, f and w are understood as well).",
                 ambiguous.format("External identity website, Email", 2),
             )
         ),
