@@ -20,7 +20,7 @@ Fault = Callable[..., None]
 
 @pytest.fixture
 def load_with(stocked: Site, tmp_path: Path) -> Fault:
-    """Return a function that gives the gift cards of `stocked` other statements: the shipped ones and some after them."""
+    """Return a function that gives the gift cards of `stocked` other statements: the shipped ones, some after them."""
 
     def change(after: str = "", *, instead: str | None = None, targets: tuple[str, ...] = GIFT_CARDS.targets) -> None:
         path = tmp_path / "load_faulty_cards.sql"
