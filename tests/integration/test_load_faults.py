@@ -20,18 +20,15 @@ Fault = Callable[..., None]
 
 @pytest.fixture
 def load_with(stocked: Site, tmp_path: Path) -> Fault:
-    """Return a function that gives the gift cards of `stocked` other statements: the shipped ones, some after them."""
+    """Return a function that gives the gift cards of `stocked` another load: the shipped one and some SQL after it."""
 
     def change(after: str = "", *, instead: str | None = None, targets: tuple[str, ...] = GIFT_CARDS.targets) -> None:
-        path = tmp_path / "load_faulty_cards.sql"
-        shipped = "".join(file.read_text(encoding="utf-8") for file in GIFT_CARDS.load_statements)
-        statements = shipped if instead is None else instead
-        path.write_text(f"{statements}{after}", encoding="utf-8")
-        faulty = replace(GIFT_CARDS, load_statements=(path,), targets=targets)
-        types = ImportTypes(
-            *(faulty if import_type is GIFT_CARDS else import_type for import_type in IMPORT_TYPES.values())
-        )
-        stocked.runtime = replace(stocked.runtime, import_types=types)
+        (statement,) = GIFT_CARDS.load_statements
+        statements = statement.read_text(encoding="utf-8") if instead is None else instead
+        (tmp_path / "load.sql").write_text(f"{statements}{after}", encoding="utf-8")
+        faulty = replace(GIFT_CARDS, folder=tmp_path, targets=targets)
+        others = [import_type for import_type in IMPORT_TYPES.values() if import_type is not GIFT_CARDS]
+        stocked.runtime = replace(stocked.runtime, import_types=ImportTypes(faulty, *others))
 
     return change
 
@@ -86,7 +83,7 @@ def test_an_outcome_of_another_name_does_not_count(stocked: Site, load_with: Fau
 def test_a_missing_table_says_that_its_migration_is_missing(stocked: Site, load_with: Fault):
     load_with(instead="INSERT INTO loyalty.store SELECT FROM staged;\n", targets=("loyalty.store",))
     assert failure(stocked, *CARDS) == (
-        "loyalty.store, which load_faulty_cards.sql loads into, does not exist: the migration of the type gift_cards "
+        "loyalty.store, which load.sql loads into, does not exist: the migration of the type gift_cards "
         "is missing. Add it to include/warehouse/migrations/revisions and run `python -m include.cli migrate`."
     )
 
@@ -103,11 +100,9 @@ def test_an_error_of_a_load_statement_names_its_file_and_line(
 ):
     load_with(instead=f"-- Loads cards.\n\n{statement}")
     line = 3 if "row.opened" in statement else 4
-    assert failure(stocked, *CARDS) == (
-        f"The database refused a statement: {problem} in load_faulty_cards.sql, line {line}"
-    )
+    assert failure(stocked, *CARDS) == (f"The database refused a statement: {problem} in load.sql, line {line}")
 
 
 def test_an_error_inside_a_block_names_its_file(stocked: Site, load_with: Fault):
     load_with(instead="DO $$ BEGIN PERFORM 1 / count(*) FROM staged WHERE false; END $$;\n")
-    assert failure(stocked, *CARDS).endswith("(SQLSTATE 22012) in load_faulty_cards.sql")
+    assert failure(stocked, *CARDS).endswith("(SQLSTATE 22012) in load.sql")
