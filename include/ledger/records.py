@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Self
-
-import numpy as np
-import numpy.typing as npt
+from typing import Any, Protocol, Self
 
 Reason = Mapping[str, str]
 """Why a person is asked, or what a person should know: `rule` and `message`."""
@@ -142,6 +139,16 @@ FIRST_LINES = 100
 MOST_SENTENCES = 50
 
 
+class SupportsLines(Protocol):
+    """Line numbers, as a sequence or as an array of numpy's, which no DAG needs when it is parsed."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, part: slice, /) -> Iterable[int]:
+        """Return some of them."""
+
+
 @dataclass
 class RuleTally:
     """How often a rule failed in a chunk, and where first. No values but those that pages show (X-20).
@@ -160,7 +167,7 @@ class RuleTally:
     share: dict[str, Any] | None = None
     sentences: dict[str, int] = field(default_factory=dict)
 
-    def add(self, evaluated: int, lines: Sequence[int] | npt.NDArray[np.int64]) -> None:
+    def add(self, evaluated: int, lines: SupportsLines) -> None:
         """Count one block's verdict."""
         self.evaluated += evaluated
         self.failed += len(lines)
