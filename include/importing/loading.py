@@ -31,7 +31,7 @@ from include.importing.validation import FIRST_LINES, WRAPPED_CELLS, refuse_othe
 from include.importing.wildcards import expand_load_rules
 from include.project.model import Project
 from include.warehouse import schema_check
-from include.warehouse.sql_scripts import note_file
+from include.warehouse.sql_scripts import note_file, shown
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
 _WRAPPED_CELLS = (
@@ -310,7 +310,7 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             staging.create_views(cursor, job.id, numbers)
             _give_settings(cursor, job, import_type, runtime.project)
             cursor.execute("SAVEPOINT before_load")
-            _run_statements(cursor, import_type)
+            _run_statement(cursor, import_type)
             _check_account(cursor, job, import_type)
             refusal = _too_many_rejects(cursor, job)
             if job.is_dry_run or refusal:
@@ -364,7 +364,7 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
     )
 
 
-def _run_statements(cursor: Cursor, import_type: ImportType) -> None:
+def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
     """Run the SQL files of a type's load.
 
     Raises:
@@ -383,8 +383,9 @@ def _run_file(cursor: Cursor, import_type: ImportType, path: Path) -> None:
     except UndefinedTable as error:
         if table := _missing_target(error, import_type):
             raise ConfigurationError(
-                f"{table}, which {path.name} loads into, does not exist: the migration of the type {import_type.name} "
-                f"is missing. Add it to include/warehouse/migrations/revisions and run `{schema_check.COMMAND}`."
+                f"{table}, which {shown(path)} loads into, does not exist: the migration of the type "
+                f"{import_type.name} is missing. Add it to include/warehouse/migrations/revisions and run "
+                f"`{schema_check.COMMAND}`."
             ) from None
         note_file(error, path, statements)
         raise
