@@ -33,7 +33,7 @@ from include.stages import limits
 from include.stages.validation import WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
 from include.storage.spooling import temporary_file
 from include.warehouse import schema_check
-from include.warehouse.sql_scripts import note_file
+from include.warehouse.sql_scripts import note_file, shown
 from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found")
@@ -313,7 +313,7 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             staging.create_views(cursor, job.id, numbers)
             _give_settings(cursor, job, import_type, runtime.project)
             cursor.execute("SAVEPOINT before_load")
-            _run_statements(cursor, import_type)
+            _run_statement(cursor, import_type)
             _check_account(cursor, job, import_type)
             refusal = _too_many_rejects(cursor, job)
             if job.is_dry_run or refusal:
@@ -367,7 +367,7 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
     )
 
 
-def _run_statements(cursor: Cursor, import_type: ImportType) -> None:
+def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
     """Run the SQL files of a type's load.
 
     Raises:
@@ -386,8 +386,9 @@ def _run_file(cursor: Cursor, import_type: ImportType, path: Path) -> None:
     except UndefinedTable as error:
         if table := _missing_target(error, import_type):
             raise ConfigurationError(
-                f"{table}, which {path.name} loads into, does not exist: the migration of the type {import_type.name} "
-                f"is missing. Add it to include/warehouse/migrations/revisions and run `{schema_check.COMMAND}`."
+                f"{table}, which {shown(path)} loads into, does not exist: the migration of the type "
+                f"{import_type.name} is missing. Add it to include/warehouse/migrations/revisions and run "
+                f"`{schema_check.COMMAND}`."
             ) from None
         note_file(error, path, statements)
         raise

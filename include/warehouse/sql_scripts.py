@@ -8,6 +8,8 @@ import psycopg2
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+_ROOT = Path(__file__).resolve().parents[2]
+
 
 def run_sql(connection: Connection, statements: str) -> None:
     """Run SQL text as it stands: no bound values, so that `:` and `%` need no escape."""
@@ -33,4 +35,9 @@ def note_file(error: psycopg2.Error, path: Path, statements: str) -> None:
     """Note on a database error the file that it arose in, and the line where the database names a position."""
     position = error.diag.statement_position
     line = f", line {statements[: int(position)].count(chr(10)) + 1}" if position else ""
-    error.add_note(f"in {path.name}{line}")
+    error.add_note(f"in {shown(path)}{line}")
+
+
+def shown(path: Path) -> str:
+    """Return a file's path as messages show it: from the project's folder on, elsewhere its name alone."""
+    return str(path.relative_to(_ROOT)) if path.is_relative_to(_ROOT) else path.name

@@ -12,6 +12,7 @@ from include.errors import ConfigurationError
 from include.warehouse import migrations
 from include.warehouse.migrations import SHIPPED, read_revisions
 from include.warehouse.migrations.objects import read_objects
+from include.warehouse.sql_scripts import shown
 
 pytestmark = pytest.mark.unit
 
@@ -74,6 +75,11 @@ def test_an_object_file_holds_nothing_but_statements_that_may_run_again():
         begins = re.findall(r"(?m)^(?:CREATE|ALTER|DROP|INSERT|UPDATE|DELETE|GRANT|REVOKE|COMMENT|CALL|DO)\b.*", code)
         assert begins, file.path.name
         assert [line for line in begins if not STATEMENT.match(line)] == [], file.path.name
+
+
+def test_messages_show_files_of_the_project_with_their_folder(tmp_path: Path):
+    assert shown(SHIPPED.objects / "references.sql") == "include/warehouse/objects/references.sql"
+    assert shown(tmp_path / "references.sql") == "references.sql"
 
 
 def test_an_object_after_one_that_is_not_there_is_refused(tmp_path: Path):
