@@ -57,6 +57,7 @@ from include.warehouse.roles import Role
 
 DONE, FAILED, REFUSED = 0, 1, 3
 _STANDARD_INPUT = "-"
+_ROLES_PAGE = "docs/operate/configuration.md, Database roles"
 _FILE_HELP = "a path or URL; - reads standard input, which may be codes without a header"
 _SUCCESSES = (State.COMPLETED, State.COMPLETED_WITH_REJECTS, State.DUPLICATE)
 _EXPECTED = (
@@ -105,7 +106,7 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, WarehouseUnavailable):
         return f"{error} `make start` starts the embedded server; WAREHOUSE_URL names another."
     if isinstance(error, WarehouseFault) and "SQLSTATE 42501" in str(error):
-        return f"{error} The account of WAREHOUSE_URL lacks the right: see docs/operate/configuration.md, Database roles."
+        return f"{error} The account of WAREHOUSE_URL lacks the right: see {_ROLES_PAGE}."
     if is_storage_error(error):
         return f"The storage can't be used: {' '.join(str(error).split())[:300]}"
     return str(error)

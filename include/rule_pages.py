@@ -28,11 +28,11 @@ def rule_url(docs_url: str, import_type: str, rule: str, suites: Path = _EXPECTA
     """Return the address of a rule's paragraph, or None when there is no site or no such rule.
 
     Args:
-        docs_url: address of the site's first page; blank when the documentation is served nowhere.
+        docs_url: `http` or `https` address of the site's first page; blank when the documentation is served nowhere.
         rule: as the ledger has it, also of a field that the project settings add.
         suites: folder of the suites, which name the rules.
     """
-    if not docs_url:
+    if not docs_url.startswith(("http://", "https://")):
         return None
     page, entry = _entry_of(import_type, rule, suites)
     return f"{docs_url.rstrip('/')}/reference/rules/{page}/#{anchor(entry)}" if entry else None

@@ -19,6 +19,7 @@ from include.importing.jobs import JobCounts
 from include.importing.names import one_line
 from include.importing.outcomes import ALARMING, Outcome, outcome_of, summarise
 from include.importing.places import UNKNOWN_TYPE
+from warehouse_runtime import rule_link
 from withheld_errors import describe
 
 if TYPE_CHECKING:
@@ -221,6 +222,8 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     if rows.rejected and job:
         links["Rejected rows"] = page_url(f"/jobs/{job}/rejects")
     rejecting = [rule for rule in result.get("rules", ()) if rule["severity"] == "critical"]
+    named = [*([reason["rule"]] if reason else []), *(rule["rule"] for rule in rejecting[:RULES_SHOWN])]
+    explained = {f"About {rule}": rule_link(result["type"], rule) for rule in named}
     points = {"Why rows were rejected": [point for rule in rejecting[:RULES_SHOWN] for point in points_of(rule)]}
     if len(rejecting) > RULES_SHOWN:
         points["Why rows were rejected"].append("and other reasons, which the import's page lists")
@@ -235,7 +238,7 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
         },
         points={heading: lines for heading, lines in points.items() if lines},
         advice=UNKNOWN_ADVICE if is_unknown else advice,
-        links=links | {"Run in Airflow": run},
+        links=links | {"Run in Airflow": run} | {label: url for label, url in explained.items() if url},
     )
 
 

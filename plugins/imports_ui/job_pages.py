@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +29,7 @@ from include.importing import history, jobs
 from include.importing.jobs import Job
 from include.importing.outcomes import summarise
 from include.importing.places import UNKNOWN_TYPE
+from warehouse_runtime import rule_link
 
 if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
@@ -124,6 +125,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         withheld=set() if can_see_rows(user, dag_of(job.import_type)) else FOR_LAUNCHERS,
         dag=dag_of(job.import_type),
         bar_width=BAR_WIDTH,
+        explained=partial(rule_link, job.import_type),
     )
 
 
@@ -158,6 +160,7 @@ def list_rejects(
         next_after=page.after,
         can_see_rows=can_see_rows(user, dag_of(told.job.import_type)),
         dag=dag_of(told.job.import_type),
+        explained=partial(rule_link, told.job.import_type),
     )
 
 
