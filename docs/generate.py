@@ -254,11 +254,14 @@ def _help(action: argparse.Action) -> str:
 
 
 def metrics() -> str:
-    """Return the page of the metrics, from the table in `import_metrics.py`, which imports Airflow."""
-    (module,) = (ROOT / "plugins").rglob("*metrics.py")
-    for node in ast.parse(module.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METRICS":
-            rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in ast.literal_eval(node.value)]
+    """Return the page of the metrics, from the table `METRICS` of a plugin, which can't be imported without Airflow."""
+    rows = [
+        (f"`{name}`", kind, meaning)
+        for module in sorted((ROOT / "plugins").rglob("*metrics.py"))
+        for node in ast.parse(module.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "METRICS"
+        for name, kind, meaning in ast.literal_eval(node.value)
+    ]
     return _page(
         "Metrics",
         "Names follow Airflow's own prefix (`airflow.`). `<type>` is an import type, durations are in milliseconds. "
