@@ -16,11 +16,11 @@ import jsonschema
 import pytest
 import yaml
 
+from include.deployment import containers
 from include.deployment.errors import StackError
 from include.warehouse.roles import Login, Role
 from tests.compose_file import airflow_environment, compose, filled
 from tests.unit.test_environment import locked_versions
-from include.deployment import containers
 from tools.stack.settings import PROJECT
 
 pytestmark = pytest.mark.unit
