@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo start stop test check lint format docs suites bench bench-scale lock setup system-packages
+.PHONY: help demo start stop test check lint format docs docs-check suites bench bench-scale lock setup system-packages
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
@@ -36,7 +36,7 @@ endif
 check: lint ## what a change needs in any case: lint, unit tests, rules
 	@$(RUN) tools.run_tests unit rules
 
-lint: setup ## check style and types
+lint: setup docs-check ## check style, types, the order of packages and the documentation's links
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
@@ -46,8 +46,12 @@ format: setup ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-docs: setup ## bring the README's tables in line with declarations, suites and DAGs
-	$(RUN) include.documentation
+docs: setup ## write the reference pages from declarations, suites, settings, DAGs and database comments
+	$(RUN) docs.generate
+
+docs-check: setup ## build the documentation as a site into .local/site; a broken link fails
+	@# Not --quiet: with it mkdocs 1.6 takes no warning for a failure, --strict or not.
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --site-dir .local/site
 
 suites: setup ## write the rules that follow from the declarations into the suites
 	$(RUN) tools.suites

@@ -56,6 +56,7 @@ from include.warehouse.transactions import values_hidden
 
 DONE, FAILED, REFUSED = 0, 1, 3
 _STANDARD_INPUT = "-"
+_ROLES_PAGE = "docs/operate/configuration.md, Database roles"
 _FILE_HELP = "a path or URL; - reads standard input, which may be codes without a header"
 _SUCCESSES = (State.COMPLETED, State.COMPLETED_WITH_REJECTS, State.DUPLICATE)
 _EXPECTED = (
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what a terminal can't show must not end the command
             stream.reconfigure(errors="backslashreplace")
-    parsed = _parser().parse_args(arguments)
+    parsed = make_parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = parsed.run
     try:
         return run(parsed)
@@ -104,13 +105,14 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, WarehouseUnavailable):
         return f"{error} `make start` starts the embedded server; WAREHOUSE_URL names another."
     if isinstance(error, WarehouseFault) and "SQLSTATE 42501" in str(error):
-        return f"{error} The account of WAREHOUSE_URL lacks the right: see README, Database roles."
+        return f"{error} The account of WAREHOUSE_URL lacks the right: see {_ROLES_PAGE}."
     if is_storage_error(error):
         return f"The storage can't be used: {' '.join(str(error).split())[:300]}"
     return str(error)
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands, from which the documentation takes its page."""
     parser = argparse.ArgumentParser(prog="python -m include.cli", description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

@@ -76,7 +76,7 @@ def database_address(environ: Mapping[str, str], name: str) -> URL:
     """Return the address that a Connection gives, such as that of `WAREHOUSE_OWNER`."""
     variable = f"AIRFLOW_CONN_{name}"
     if variable not in environ:
-        raise StackError(f"{variable} is missing: the Connection of the database role (README, Database roles).")
+        raise StackError(f"{variable} is missing: the Connection of the database role (docs/operate/configuration.md).")
     connection = json.loads(environ[variable])
     return URL.create(
         "postgresql",

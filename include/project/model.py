@@ -81,16 +81,18 @@ class _Entry(BaseModel):
 class PointOfContact(_Entry):
     """A site, shop or integration that customers meet."""
 
-    external_id: Name
-    brand: Name
+    external_id: Name = Field(description="What files and settings call it.")
+    brand: Name = Field(description="One of `brands`.")
 
 
 class DataSource(_Entry):
     """Where data comes from; its point of contact names the brand (CU-06)."""
 
-    name: Name
-    point_of_contact: Name
-    is_default: bool = Field(default=False, alias="default")
+    name: Name = Field(description="What the setting `data_source` calls it.")
+    point_of_contact: Name = Field(description="One of `points_of_contact`; its brand is that of the subscriptions.")
+    is_default: bool = Field(
+        default=False, alias="default", description="true for the one that imports without `data_source` belong to."
+    )
 
 
 class CustomFieldType(StrEnum):
@@ -108,9 +110,11 @@ class CustomFieldType(StrEnum):
 class CustomField(_Entry):
     """A field that this project added to customers."""
 
-    name: HeaderName
-    type: CustomFieldType = Field(strict=False)
-    values: tuple[Name, ...] = Field(default=(), strict=False)
+    name: HeaderName = Field(description="The column is `CustomField<name>`, or the name alone.")
+    type: CustomFieldType = Field(
+        strict=False, description="`string`, `boolean`, `integer`, `decimal`, `date`, `datetime` or `enum`."
+    )
+    values: tuple[Name, ...] = Field(default=(), strict=False, description="The values of an `enum`, and only of one.")
 
     @model_validator(mode="after")
     def _check_values(self) -> Self:
@@ -131,19 +135,23 @@ class CustomField(_Entry):
 class ActionTemplate(_Entry):
     """A template that customer actions are recorded with (CU-10)."""
 
-    system_name: Name
-    category: Name
+    system_name: Name = Field(description="What rows call it.")
+    category: Name = Field(description="Actions are recorded with `Personal action` alone.")
 
 
 class PromoCodeFormat(_Entry):
     """What generated promo codes look like, shared by several pools. Source: PP-03."""
 
-    name: Name
-    alphabet: Annotated[CodeText, Field(min_length=2), AfterValidator(_refuse_repeated_characters)]
-    length: int = Field(ge=4, le=64)
-    prefix: CodeText = ""
-    suffix: CodeText = ""
-    max_codes: int | None = Field(default=None, ge=1, le=2**63 - 1)
+    name: Name = Field(description="What pools call it.")
+    alphabet: Annotated[CodeText, Field(min_length=2), AfterValidator(_refuse_repeated_characters)] = Field(
+        description="The characters that vary, at least two different ones."
+    )
+    length: int = Field(ge=4, le=64, description="Of the whole code, prefix and suffix included: 4 to 64.")
+    prefix: CodeText = Field(default="", description="What every code begins with.")
+    suffix: CodeText = Field(default="", description="What every code ends with.")
+    max_codes: int | None = Field(
+        default=None, ge=1, le=2**63 - 1, description="Most codes that the format gives; blank: all of its space."
+    )
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:
@@ -172,22 +180,53 @@ class Project(_Entry):
 
     model_config = ConfigDict(strict=False)
 
-    brands: tuple[Name, ...] = ()
-    external_systems: tuple[SystemName, ...] = ()
-    points_of_contact: tuple[PointOfContact, ...] = ()
-    data_sources: tuple[DataSource, ...] = ()
-    channels: tuple[ChannelName, ...] = ()
-    topics: tuple[HeaderName, ...] = ()
-    external_identities: tuple[Annotated[HeaderName, AfterValidator(_refuse_long)], ...] = ()
-    custom_fields: tuple[CustomField, ...] = ()
-    action_templates: tuple[ActionTemplate, ...] = ()
-    segments: tuple[Name, ...] = ()
-    promo_code_formats: tuple[PromoCodeFormat, ...] = ()
-    default_phone_region: Region = "US"
-    max_card_value: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=2)] | None = None
-    alert_subscribers: tuple[EmailStr, ...] = ()
-    max_generation: int = Field(default=10_000_000, ge=1, le=2**63 - 1, strict=True)
-    """Codes that one generation may add, and one transaction of a top-up (PP-02)."""
+    brands: tuple[Name, ...] = Field(default=(), description="Brands that subscriptions and products belong to.")
+    external_systems: tuple[SystemName, ...] = Field(
+        default=(), description="Owners of the technical products of gift card pools."
+    )
+    points_of_contact: tuple[PointOfContact, ...] = Field(
+        default=(), description="Sites, shops and integrations, each with its brand."
+    )
+    data_sources: tuple[DataSource, ...] = Field(
+        default=(), description="Where customer files come from, each with its point of contact."
+    )
+    channels: tuple[ChannelName, ...] = Field(
+        default=(), description="Subscription channels: a column `IsSubscribedBy<Channel>` each."
+    )
+    topics: tuple[HeaderName, ...] = Field(
+        default=(), description="Subscription topics: a column `IsSubscribedBy<Channel>On<Topic>` for each channel."
+    )
+    external_identities: tuple[Annotated[HeaderName, AfterValidator(_refuse_long)], ...] = Field(
+        default=(), description="Systems that name customers: a column `ExternalIdentity<System>` each."
+    )
+    custom_fields: tuple[CustomField, ...] = Field(
+        default=(), description="Further fields of customers, with their types."
+    )
+    action_templates: tuple[ActionTemplate, ...] = Field(
+        default=(), description="Templates that customer actions are recorded with."
+    )
+    segments: tuple[Name, ...] = Field(
+        default=(), description="Static segments that exist without an import; imports can create others."
+    )
+    promo_code_formats: tuple[PromoCodeFormat, ...] = Field(
+        default=(), description="What generated codes look like; pools can share a format."
+    )
+    default_phone_region: Region = Field(
+        default="US", description="Region of phone numbers without a country code, two letters."
+    )
+    max_card_value: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=2)] | None = Field(
+        default=None, description="Gift cards with a higher balance are rejected, unless their pool has its own limit."
+    )
+    alert_subscribers: tuple[EmailStr, ...] = Field(
+        default=(), description="Who gets the mails about files that need a person and pools that run low."
+    )
+    max_generation: int = Field(
+        default=10_000_000,
+        ge=1,
+        le=2**63 - 1,
+        strict=True,
+        description="Most codes that one generation, or one transaction of a top-up, adds (PP-02).",
+    )
 
     @model_validator(mode="after")
     def _check_entries_together(self) -> Self:

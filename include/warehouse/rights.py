@@ -2,7 +2,7 @@
 
 `migrate` brings the database's grants in line with these declarations each time, so that a revision never grants
 anything. What isn't declared, nobody but the owner may touch; a test names every table and function that is missing
-here, and the README's table is made of these declarations.
+here, and the documentation's table is made of these declarations.
 
 The owner has everything, by owning it. `PUBLIC` has nothing.
 """
@@ -186,7 +186,7 @@ def apply_rights(connection: Connection) -> None:
     if missing:
         raise ConfigurationError(
             f"The database server has no role {', '.join(missing)}: an administrator makes the roles once, with "
-            "`python -m include.warehouse.bootstrap` (README, Database roles)."
+            "`python -m include.warehouse.bootstrap` (docs/operate/configuration.md, Database roles)."
         )
     # Whatever the owner makes from now on belongs to nobody else until the next line declares it.
     connection.exec_driver_sql("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC")

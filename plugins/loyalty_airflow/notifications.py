@@ -18,6 +18,7 @@ from include.ledger.jobs import UNKNOWN_TYPE, JobCounts
 from include.ledger.outcomes import ALARMING, Outcome, outcome_of, summarise
 from include.names import one_line
 from loyalty_airflow.mails import Mail, mail_subscribers, page_url, run_url
+from loyalty_airflow.runtime import rule_link
 from loyalty_airflow.withheld_errors import describe
 
 if TYPE_CHECKING:
@@ -220,6 +221,8 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     if rows.rejected and job:
         links["Rejected rows"] = page_url(f"/jobs/{job}/rejects")
     rejecting = [rule for rule in result.get("rules", ()) if rule["severity"] == "critical"]
+    named = [*([reason["rule"]] if reason else []), *(rule["rule"] for rule in rejecting[:RULES_SHOWN])]
+    explained = {f"About {rule}": rule_link(result["type"], rule) for rule in named}
     points = {"Why rows were rejected": [point for rule in rejecting[:RULES_SHOWN] for point in points_of(rule)]}
     if len(rejecting) > RULES_SHOWN:
         points["Why rows were rejected"].append("and other reasons, which the import's page lists")
@@ -234,7 +237,7 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
         },
         points={heading: lines for heading, lines in points.items() if lines},
         advice=UNKNOWN_ADVICE if is_unknown else advice,
-        links=links | {"Run in Airflow": run},
+        links=links | {"Run in Airflow": run} | {label: url for label, url in explained.items() if url},
     )
 
 

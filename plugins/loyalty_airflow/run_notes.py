@@ -130,7 +130,9 @@ def outcome_of_top_up(result: dict[str, Any]) -> str:
 def outcome_of_generation(result: dict[str, Any]) -> str:
     """Say in one line how a generation ended; no codes (X-20)."""
     text = f"{result['pool']}: {result['state']}"
-    return f"{text} ({result['refusal']['rule']})" if result["refusal"] else f"{text}: {result['added']:,} codes added"
+    if result["refusal"]:
+        return f"{text} {_named('promo_codes', result['refusal']['rule'])}"
+    return f"{text}: {result['added']:,} codes added"
 
 
 def outcome(result: dict[str, Any]) -> str:
@@ -139,8 +141,16 @@ def outcome(result: dict[str, Any]) -> str:
     told = in_words(result.get("outcome", result["state"]), is_dry_run=is_dry_run)
     text = f"{result['file']}: {'dry run: ' if is_dry_run else ''}{told}"
     if reason := result.get("reason"):
-        return f"{text} ({reason['rule']})"
+        return f"{text} {_named(result['type'], reason['rule'])}"
     if earlier := result.get("duplicate_of"):
         return f"{text} of job {earlier}"
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result["rows"].items() if count)
     return f"{text}{f': {counts}' if counts else ''}"
+
+
+def _named(import_type: str, rule: str) -> str:
+    """Name a rule, with the address at which the documentation explains it."""
+    from loyalty_airflow.runtime import rule_link
+
+    url = rule_link(import_type, rule)
+    return f"({rule}) {url}" if url else f"({rule})"

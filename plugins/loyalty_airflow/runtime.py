@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Connection, Variable
+from airflow.sdk import Connection, Variable, conf
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError, ErrorType
 
 from include.errors import ConfigurationError
@@ -109,6 +109,16 @@ def import_roots(import_type: str) -> tuple[str, ...]:
             if not is_place or {".", ".."} & set(str(folder).split("/")):
                 raise ConfigurationError(f"{wrong}; {folder!r} is no absolute path and no URL.")
     return tuple(roots.get(import_type, ()))
+
+
+def rule_link(import_type: str, rule: str) -> str | None:
+    """Return where the documentation explains a rule, as far as Airflow's option `[importer] docs_url` names a site.
+
+    An option like `[api] base_url`, with which the addresses of pages begin: listeners and the API server have it too.
+    """
+    from include.rule_pages import rule_url
+
+    return rule_url(str(conf.get("importer", "docs_url", fallback="")), import_type, rule)
 
 
 def find_connection(name: str) -> Connection | None:

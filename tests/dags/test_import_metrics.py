@@ -160,7 +160,7 @@ def test_without_the_setting_nothing_is_sent(run_dag, folders, pools, statsd, mo
     assert statsd.read().everything == ""
 
 
-def test_the_readme_lists_what_is_sent_and_nothing_else(run_dag, folders, connected, pools, statsd):
+def test_the_documentation_lists_what_is_sent_and_nothing_else(run_dag, folders, connected, pools, statsd):
     content = "card_number,pool_system_name,balance,status\n4000000000000001,fifty,50,CanBeUsed\n2,nowhere,50,\n"
     run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", content))
     with connected.owner.begin() as connection:
@@ -169,7 +169,7 @@ def test_the_readme_lists_what_is_sent_and_nothing_else(run_dag, folders, connec
     run_dag("generate_promo_codes", pool="summer", quantity=7)
     told = statsd.read()
     sent = {f"importer.{name}" for name in (*told.counters, *told.gauges, *told.timers)}
-    listed = re.findall(r"(?m)^\| `(importer\.\S+)` \|", (PROJECT / "README.md").read_text())
+    listed = re.findall(r"(?m)^\| `(importer\.\S+)` \|", (PROJECT / "docs" / "reference" / "metrics.md").read_text())
     patterns = {name: re.compile(re.sub(r"<\w+>", "[A-Za-z0-9_.-]+", name.replace(".", r"\."))) for name in listed}
     assert {name for name in sent if not any(each.fullmatch(name) for each in patterns.values())} == set()
     assert [name for name, each in patterns.items() if not any(each.fullmatch(known) for known in sent)] == []

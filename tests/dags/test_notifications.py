@@ -178,6 +178,38 @@ def test_x08_a_subject_has_the_first_sentence_of_a_reason(message, first):
     assert first_sentence(message, "report v1. Final.xlsx") == first
 
 
+def test_x08_a_mail_leads_to_what_the_documentation_says_about_each_rule(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__IMPORTER__DOCS_URL", "https://docs.example.com/importer/")
+    rules = "https://docs.example.com/importer/reference/rules"
+    rejected = mail_of_import(RESULT, "http://x").links
+    assert {label: url for label, url in rejected.items() if label.startswith("About")} == {
+        "About pool_system_name.known": f"{rules}/gift_cards/#pool_system_nameknown",
+        "About row.ragged": f"{rules}/every-file/#rowragged",
+    }
+    refused = mail_of_import(REFUSED, "http://x")
+    assert refused.links["About file.empty"] == f"{rules}/every-file/#fileempty"
+    assert f"{rules}/every-file/#fileempty" in refused.as_text()
+    assert f'<a href="{rules}/every-file/#fileempty">About file.empty</a>' in refused.as_html()
+
+
+@pytest.mark.parametrize("address", ["", "docs.example.com", "javascript:alert(1)"])
+def test_x08_without_a_site_no_mail_leads_to_a_rule(monkeypatch, address):
+    monkeypatch.setenv("AIRFLOW__IMPORTER__DOCS_URL", address)
+    assert [label for label in mail_of_import(RESULT, "http://x").links if label.startswith("About")] == []
+
+
+def test_x08_a_run_note_names_a_rule_with_its_address(monkeypatch):
+    from loyalty_airflow.run_notes import outcome, outcome_of_generation
+
+    refused = {"pool": "spring", "state": "refused", "refusal": {"rule": "generation.wrong_key"}}
+    assert outcome(REFUSED) == "cards <1>.csv: refused (file.empty)"
+    assert outcome_of_generation(refused) == "spring: refused (generation.wrong_key)"
+    monkeypatch.setenv("AIRFLOW__IMPORTER__DOCS_URL", "https://docs.example.com")
+    rules = "https://docs.example.com/reference/rules/every-file"
+    assert outcome(REFUSED) == f"cards <1>.csv: refused (file.empty) {rules}/#fileempty"
+    assert outcome_of_generation(refused) == (f"spring: refused (generation.wrong_key) {rules}/#generationwrong_key")
+
+
 def test_a_refusal_is_told_with_its_reason():
     assert "The file is empty. (file.empty)" in mail_of_import(REFUSED, "http://x").as_text()
 

@@ -284,7 +284,8 @@ def test_a_database_without_the_schema_says_what_is_missing(
         told = run(*command)
         assert (told.code, WITHOUT_SCHEMA in told.out + told.err) == (1, True)
     denied = run("migrate")
-    assert (denied.code, "README, Database roles" in denied.err) == (1, True)  # the importer is not the owner
+    # the importer is not the owner
+    assert (denied.code, "docs/operate/configuration.md, Database roles" in denied.err) == (1, True)
     monkeypatch.setenv("WAREHOUSE_OWNER_URL", empty_database.owner_url)
     assert run("migrate").code == 0
     assert run("sync-project").code == 0

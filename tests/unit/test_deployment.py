@@ -102,7 +102,8 @@ def test_no_secret_stands_in_the_files_and_none_has_a_default() -> None:
 
 def test_the_file_with_the_secrets_is_made_readable_by_its_owner_alone() -> None:
     """X-20: `cp` would leave it to everybody on the machine."""
-    texts = {name: (PROJECT / name).read_text() for name in ("README.md", "docker-compose.yaml", ".env.example")}
+    places = ("docs/operate/deploy-compose.md", "docker-compose.yaml", ".env.example")
+    texts = {name: (PROJECT / name).read_text() for name in places}
     assert [name for name, text in texts.items() if "install -m 600 .env.example .env" not in text] == []
     assert [name for name, text in texts.items() if re.search(r"cp \S*\.env|copy `\.env", text)] == []
 

@@ -21,7 +21,6 @@ PERMITTED = {
     ("include/arrivals/listing.py", "os.stat"): "the defaults of the settings",
     ("include/arrivals/listing.py", "os.scandir"): "the listing itself",
     ("include/declaration/import_type.py", "iterdir"): "the load statements of a type, in its own folder",
-    ("include/documentation.py", "glob"): "the DAG files, of which one knows the folder",
     ("include/cli.py", "os.open"): "the null device",
     ("include/deployment/private_files.py", "os.open"): "a file of the deployment, made for its owner alone",
 }

@@ -192,11 +192,11 @@ def test_pods_are_reached_by_the_pods_of_their_namespace_alone(values: dict[str,
     assert values["apiServer"]["networkPolicy"]["ingress"]["from"] == [{"podSelector": {}}]
 
 
-def test_the_readme_makes_every_secret_that_the_values_name(values: dict[str, Any]) -> None:
-    readme = (PROJECT / "README.md").read_text()
+def test_the_documentation_makes_every_secret_that_the_values_name(values: dict[str, Any]) -> None:
+    page = (PROJECT / "docs" / "operate" / "deploy-kubernetes.md").read_text()
     made = {
         (secret, key)
-        for secret, body in re.findall(r"kubectl create secret generic (\S+)((?:.*\\\n)*.*)", readme)
+        for secret, body in re.findall(r"kubectl create secret generic (\S+)((?:.*\\\n)*.*)", page)
         for key in re.findall(r"--from-(?:literal|file)=([a-z_-]+)=", body)
     }
     used = {

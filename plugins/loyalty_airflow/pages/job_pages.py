@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +27,7 @@ from loyalty_airflow.pages.access import User, can_answer, can_launch, can_see_r
 from loyalty_airflow.pages.jobs_pages import NO_TYPE
 from loyalty_airflow.pages.pages import HEADERS, base_of, render
 from loyalty_airflow.pages.runs import run_path
+from loyalty_airflow.runtime import rule_link
 from loyalty_airflow.tasks.review import asking_tasks
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         withheld=set() if can_see_rows(user, dag_of(job.import_type)) else FOR_LAUNCHERS,
         dag=dag_of(job.import_type),
         bar_width=BAR_WIDTH,
+        explained=partial(rule_link, job.import_type),
     )
 
 
@@ -159,6 +161,7 @@ def list_rejects(
         next_after=page.after,
         can_see_rows=can_see_rows(user, dag_of(told.job.import_type)),
         dag=dag_of(told.job.import_type),
+        explained=partial(rule_link, told.job.import_type),
     )
 
 

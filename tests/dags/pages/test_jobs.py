@@ -134,6 +134,22 @@ def test_x20_the_page_of_a_job_quotes_no_value_that_rows_do_not_share(browse: Br
     assert str(run["href"]).startswith("/dags/import_gift_cards/runs/")
 
 
+def test_x08_rules_lead_to_the_documentation_where_it_is_served(
+    browse: Browse, rejected: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def links(address: str) -> list[str]:
+        page = parse(browse("viewer").get(address).text)
+        return [str(attributes["href"]) for _, attributes in page.elements if attributes.get("class") == "rule"]
+
+    addresses = ("/imports/jobs/2", "/imports/jobs/2/rejects")
+    assert [links(address) for address in addresses] == [[], []]
+    monkeypatch.setenv("AIRFLOW__IMPORTER__DOCS_URL", "https://docs.example.com")
+    for address in addresses:
+        shown = links(address)
+        assert "https://docs.example.com/reference/rules/gift_cards/#balancenot_decimal" in shown
+        assert all(link.startswith("https://docs.example.com/reference/rules/gift_cards/#") for link in shown)
+
+
 def test_rejected_rows_are_paged_by_line_and_by_rule(browse: Browse, rejected: None) -> None:
     browser = browse("viewer")
     page = parse(browser.get("/imports/jobs/2/rejects?after=4").text)
