@@ -308,7 +308,7 @@ def edited(**changes: Any) -> Callable[[dict[str, Any]], None]:
         edited(type="expect_column_values_to_be_present"),
         lambda entry: entry["kwargs"].update(max_characters=2000),
         lambda entry: entry["meta"].update(message="Card number is long."),
-        lambda entry: entry["meta"].update(source="X-99"),
+        lambda entry: entry["meta"].update(source="made up"),
         lambda entry: entry["meta"].pop("standard"),
     ],
     ids=["severity", "type", "argument", "message", "source", "mark"],
