@@ -26,7 +26,7 @@ from include.rules.sentences import masked_sentences
 from include.rules.suites import Share
 from include.rules.wildcards import expand_load_rules
 from include.runtime import Runtime
-from include.stages import limits
+from include.stages import generic_load, limits
 from include.stages.validation import FIRST_LINES, WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
 from include.storage.spooling import temporary_file
 from include.warehouse.transactions import repeat_on_conflict, values_hidden
@@ -282,7 +282,7 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             staging.create_views(cursor, job.id, numbers)
             _give_settings(cursor, job, import_type, runtime.project)
             cursor.execute("SAVEPOINT before_load")
-            _run_statement(cursor, import_type)
+            _run_statement(cursor, job, import_type)
             refusal = _too_many_rejects(cursor, job)
             if job.is_dry_run or refusal:
                 _undo_but_keep_verdicts(cursor)
@@ -335,8 +335,12 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
     )
 
 
-def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
+def _run_statement(cursor: Cursor, job: Job, import_type: ImportType) -> None:
     try:
+        if import_type.load is not None:
+            mapped = ColumnMapping.from_json(job.mapping or {}).field_indexes
+            cursor.execute(generic_load.statement(import_type, mapped))
+            return
         for statement in import_type.load_statements:
             cursor.execute(statement.read_text(encoding="utf-8"))
     except psycopg2.IntegrityError as error:
