@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo start stop test lint format docs bench bench-scale lock setup system-packages
+.PHONY: help demo start stop test lint format docs new-type bench bench-scale lock setup system-packages
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
@@ -52,6 +52,9 @@ format: setup ## rewrite the code in the project's style
 
 docs: setup ## bring the README's tables in line with declarations, suites and DAGs
 	$(RUN) include.documentation
+
+new-type: setup ## write a new import type (NAME=stores FIELDS="name! city opened_on:date")
+	@$(RUN) include.new_type "$(NAME)" $(if $(FIELDS),"$(FIELDS)")
 
 bench: setup ## measure imports beside psql's \copy (ARGS= for options)
 	$(RUN) benchmarks.run $(ARGS)

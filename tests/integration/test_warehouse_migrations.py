@@ -10,6 +10,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from include.errors import ConfigurationError
+from include.import_types import IMPORT_TYPES
 from include.values.look_alikes import skeletons
 from include.warehouse import migrations
 from include.warehouse.engine import create_warehouse_engine
@@ -33,6 +34,10 @@ TABLES = {
     },
     "staging": set(),
 }  # fmt: skip
+for _type in IMPORT_TYPES.values():
+    if _type.load is not None:
+        _schema, _table = _type.targets[0].split(".")
+        TABLES[_schema].add(_table)
 
 
 def tables(engine):
