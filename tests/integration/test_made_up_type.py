@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,8 @@ def place(site: Site) -> Site:
 @pytest.fixture
 def adding(place: Site) -> Site:
     """The same, but that stores are only added."""
-    return place.changed(import_types=ImportTypes(replace(STORES, load=Insert(), edits=False)))
+    added = replace(STORES, load=Insert(), load_rules=(), edits=False)
+    return place.changed(import_types=ImportTypes(*IMPORT_TYPES.values(), added))
 
 
 def load(place: Site, *rows: str, header: str = HEADER, **more: object):
@@ -53,7 +55,7 @@ def test_a_dropped_file_becomes_rows_and_a_rejected_rows_file(place):
     rows = (
         "S-1,North gate,Berlin,2019-03-01,yes,1200000",
         "S-2,Harbour,,,,",
-        "S-3,Old mill,Ulm,2020-13-01,perhaps,-5",
+        "S-3,Old mill,Ulm,2020-13-01,perhaps,plenty",
         "S-1,Twin,,,,",
         ",Nameless,,,,",
     )
@@ -62,7 +64,7 @@ def test_a_dropped_file_becomes_rows_and_a_rejected_rows_file(place):
     assert result.state == "completed_with_rejects"
     assert counts(result) == {"read": 5, "inserted": 2, "rejected": 3}
     assert rejects(result) == {
-        4: {"opened_on.impossible_date", "is_open.not_boolean", "revenue_target.negative"},
+        4: {"opened_on.impossible_date", "is_open.not_boolean", "revenue_target.not_decimal"},
         5: {"store_code.duplicate_in_file"},
         6: {"store_code.required"},
     }
@@ -80,13 +82,15 @@ def test_a_dropped_file_becomes_rows_and_a_rejected_rows_file(place):
 
 
 def test_its_landing_folder_is_looked_at_like_any_other(place):
-    path = place.drop("stores", "stores.csv", f"{HEADER}\nS-1,North gate,,,,\n", {"settle_seconds": 0})
-    assert str(path) in {str(arrival.path) for arrival in list_landing(place.runtime).arrivals}
+    path = place.drop("stores", "stores.csv", f"{HEADER}\nS-1,North gate,,,,\n")
+    listing = list_landing(place.runtime, place.runtime.clock() + timedelta(hours=1))
+    assert [(arrival.import_type, str(arrival.path)) for arrival in listing.ready] == [("stores", str(path))]
+    assert listing.unusable == []
 
 
 def test_a_corrected_file_closes_the_rejects(place):
     first = load(place, "S-1,North gate,,,,-1")
-    corrected = rejected_file(first).decode("utf-8-sig").replace(",-1", ",1")
+    corrected = rejected_file(first).decode("utf-8-sig").replace(",'-1", ",1")
     second = place.load("stores", corrected)
     assert counts(second) == {"read": 1, "inserted": 1}
     assert place.query("SELECT fixed_by_job_id FROM ledger.reject") == [(second.job,)]
