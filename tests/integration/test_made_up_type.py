@@ -84,7 +84,7 @@ def test_a_dropped_file_becomes_rows_and_a_rejected_rows_file(place):
 def test_its_landing_folder_is_looked_at_like_any_other(place):
     path = place.drop("stores", "stores.csv", f"{HEADER}\nS-1,North gate,,,,\n")
     listing = list_landing(place.runtime, place.runtime.clock() + timedelta(hours=1))
-    assert [(arrival.import_type, str(arrival.path)) for arrival in listing.ready] == [("stores", str(path))]
+    assert [(arrival.import_type, arrival.url) for arrival in listing.ready] == [("stores", str(path))]
     assert listing.unusable == []
 
 

@@ -87,6 +87,14 @@ def test_code_pool_origin_issue_and_use_never_change(connection, change):
     assert "'A'" not in str(caught.value).split("[SQL:")[0]
 
 
+def test_a_column_of_a_later_revision_is_locked_without_a_word_about_it(connection):
+    add_codes(connection, "A")
+    run(connection, "ALTER TABLE loyalty.promo_code ADD COLUMN batch_label text")
+    run(connection, "UPDATE loyalty.promo_code SET available_from = '2024-01-01Z', issued_to = 'ann', used_by = 'ann'")
+    with pytest.raises(IntegrityError, match=r"UPDATE of loyalty\.promo_code refused: code, pool and origin"):
+        run(connection, "UPDATE loyalty.promo_code SET available_from = '2024-01-02Z', batch_label = 'x'")
+
+
 @pytest.mark.parametrize("table", ["promo_code", "promo_code_use"])
 def test_codes_and_uses_are_never_deleted(connection, table):
     add_codes(connection, "A")
