@@ -118,8 +118,10 @@ class ImportType:
     def load_statements(self) -> list[Path]:
         """SQL files that turn staged rows into loaded ones, in order: `load.sql`, or those of the folder `load`.
 
-        Not of types with a `load`.
+        Types with a `load` have none.
         """
+        if self.load is not None:
+            return []
         folder = self.folder / "load"
         if not folder.is_dir():
             return [self.folder / "load.sql"]

@@ -1,4 +1,16 @@
-"""The load: ONE transaction with key rules, rows, side effects, counts and state. Source: X-07, X-14, X-19."""
+"""The load: ONE transaction with key rules, rows, side effects, counts and state. Source: X-07, X-14, X-19.
+
+A type's load is made from its declaration (`include.stages.generic_load`), or is what its folder has as SQL. Either
+
+- reads the temporary views `staged_row` (every well-formed row), `staged` (those that the suite accepts) and
+  `staged_reject` (the others), which have the columns of `staging.ROW_COLUMNS` and of the fields; the tables
+  `load_rule` (id and sentence) and `load_field`; and the settings `import.job_id`, `import.attempt`, `import.fields`
+  and those of the import;
+- writes `load_count` (`inserted`, `updated`, `unchanged`), `load_reject` (line, rule, sentence), `load_warning` and
+  `load_not_found`. Each row of `staged` is counted or rejected, which a check of the ledger enforces; a row of
+  `staged_reject` may get further reasons;
+- drops the temporary objects that it has made.
+"""
 
 from __future__ import annotations
 
