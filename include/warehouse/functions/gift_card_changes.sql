@@ -31,9 +31,11 @@ BEGIN
     -- Whole rows are compared, so that a column of a later revision is locked unless it is named here.
     permitted.balance := NEW.balance;
     permitted.status := NEW.status;
-    permitted.point_of_contact := NEW.point_of_contact;
-    permitted.purchased_at := NEW.purchased_at;
-    permitted.expires_at := NEW.expires_at;
+    IF NOT is_as_purchased THEN
+        permitted.purchased_at := NEW.purchased_at;
+        permitted.point_of_contact := NEW.point_of_contact;
+        permitted.expires_at := NEW.expires_at;
+    END IF;
     IF permitted IS DISTINCT FROM NEW THEN
         refusal := 'card number, pool, CVV hash and import of a gift card never change';
     ELSIF OLD.status = 'Inactive' AND NEW.status = 'CanBeUsed' AND NEW.balance = OLD.balance THEN

@@ -157,37 +157,17 @@ CREATE OR REPLACE TRIGGER check_added
     REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION loyalty.check_promo_codes_added();
 
--- Whole rows are compared, so that a column of a later revision is locked unless it is named here.
-CREATE OR REPLACE FUNCTION loyalty.guard_promo_code() RETURNS trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    permitted loyalty.promo_code := OLD;
-BEGIN
-    permitted.issue_start := NEW.issue_start;
-    permitted.issue_end := NEW.issue_end;
-    permitted.available_from := NEW.available_from;
-    permitted.available_till := NEW.available_till;
-    permitted.issued_at := coalesce(OLD.issued_at, NEW.issued_at);
-    permitted.issued_to := NEW.issued_to;
-    permitted.used_at := coalesce(OLD.used_at, NEW.used_at);
-    permitted.used_by := NEW.used_by;
-    IF permitted IS DISTINCT FROM NEW THEN
-        RAISE EXCEPTION USING
-            ERRCODE = 'restrict_violation',
-            MESSAGE = 'UPDATE of loyalty.promo_code refused: code, pool and origin of a promo code never change, nor '
-                'a time of issue or use once it is set',
-            SCHEMA = 'loyalty',
-            TABLE = 'promo_code';
-    END IF;
-    RETURN NEW;
-END
-$$;
-
 CREATE OR REPLACE TRIGGER refuse_change
     BEFORE UPDATE ON loyalty.promo_code
-    FOR EACH ROW EXECUTE FUNCTION loyalty.guard_promo_code();
+    FOR EACH ROW WHEN (
+        OLD.code <> NEW.code
+        OR OLD.pool_system_id <> NEW.pool_system_id
+        OR (OLD.import_job_id, OLD.import_line, OLD.generation_id)
+            IS DISTINCT FROM (NEW.import_job_id, NEW.import_line, NEW.generation_id)
+        OR OLD.issued_at IS NOT NULL AND NEW.issued_at IS DISTINCT FROM OLD.issued_at
+        OR OLD.used_at IS NOT NULL AND NEW.used_at IS DISTINCT FROM OLD.used_at)
+    EXECUTE FUNCTION loyalty.refuse_change(
+        'code, pool and origin of a promo code never change, nor a time of issue or use once it is set');
 
 CREATE OR REPLACE TRIGGER refuse_delete
     BEFORE DELETE ON loyalty.promo_code

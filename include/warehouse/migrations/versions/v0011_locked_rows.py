@@ -1,4 +1,4 @@
-"""Locks of gift cards and promo codes that compare whole rows, so that a new column is locked as well."""
+"""The lock of gift cards compares whole rows, so that a new column is locked as well."""
 
 from alembic import op
 
@@ -9,5 +9,5 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Run the files of these functions again."""
-    run_function_files(op.get_bind(), "gift_card_changes", "promo_code_references")
+    """Run the function's file again."""
+    run_function_files(op.get_bind(), "gift_card_changes")
