@@ -59,13 +59,13 @@ def test_each_field_changed_alone_is_updated_or_rejected_with_its_name(place: Pl
     unnamed = [field.name for line, field in rejected.items() if not is_named(field, named[line])]
     assert unnamed == []
     updated = {line: field for line, field in lines.items() if line not in named}
+    same = [field.name for line, field in updated.items() if place.stored(field, first, line) == before[line]]
+    assert same == []
     assert counts(second) == {
         name: value
         for name, value in {"read": len(fields), "updated": len(updated), "rejected": len(rejected)}.items()
         if value
     }
-    same = [field.name for line, field in updated.items() if place.stored(field, first, line) == before[line]]
-    assert same == []
     assert bool(updated) == place.import_type.edits
 
 
