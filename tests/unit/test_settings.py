@@ -780,7 +780,9 @@ def test_x06_a_review_is_asked_for_by_anybody_and_meant_for_one_file_alone():
     assert resolve("gift_cards", folder={"review": True}, parameters={"review": False}).review is False
     asked = resolve("customers", sidecar={"review": True, "review_changed_share": 0.1, "review_hours": 2})
     assert not {name for name in inheritable(asked.model_dump(mode="json")).values if name.startswith("review")}
-    assert "only promo_code_pools, customers have this" in wrong("gift_cards", folder={"review_changed_share": 0.1})
+    editing = IMPORT_TYPES.with_setting("review_changed_share")
+    assert editing[:2] == ["promo_code_pools", "customers"]
+    assert f"only {', '.join(editing)} have this" in wrong("gift_cards", folder={"review_changed_share": 0.1})
 
 
 def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():
