@@ -173,23 +173,31 @@ def suite(import_type: ImportType, before: str | None) -> str:
     return json.dumps(made, indent=2) + "\n"
 
 
+def table_sql(import_type: ImportType) -> str:
+    """Return the SQL that makes the type's table, which its `load` fills."""
+    table = import_type.targets[0]
+    columns = ",\n".join(_columns(import_type, table.split(".")[1]))
+    return (
+        f"CREATE TABLE {table} (\n{columns}\n);\n"
+        f"COMMENT ON COLUMN {table}.import_job_id IS 'ledger.import_job that inserted the row.';\n"
+        f"COMMENT ON COLUMN {table}.import_line IS 'Of the row, in the file of that job.';\n"
+    )
+
+
 def revision_file(import_type: ImportType, revision: str, before: str) -> str:
-    """Return the text of the revision that makes the type's table, which `load` fills.
+    """Return the text of the revision that makes the type's table.
 
     Args:
         revision: its number, of four digits.
         before: that of the revision before it.
     """
-    table = import_type.targets[0]
     template = (_TEMPLATES / "revision.txt").read_text(encoding="utf-8")
-    columns = ",\n".join(_columns(import_type, table.split(".")[1]))
     return template.format(
         label=import_type.label,
         constant=import_type.name.upper(),
         revision=revision,
         before=before,
-        table=table,
-        columns=columns,
+        sql=table_sql(import_type),
     )
 
 
