@@ -2,7 +2,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo start stop test check lint format docs docs-check suites bench bench-scale lock setup system-packages
+.PHONY: help demo start stop test check lint format docs docs-check suites new-type bench bench-scale lock setup \
+	system-packages
 unexport PYTHONDONTWRITEBYTECODE  # without bytecode Airflow takes a minute longer to start
 
 PYTHON ?= python3
@@ -55,6 +56,9 @@ docs-check: setup ## build the documentation as a site into .local/site; a broke
 
 suites: setup ## write the rules that follow from the declarations into the suites
 	$(RUN) tools.suites
+
+new-type: setup ## write a new import type (NAME=stores FIELDS="name! city opened_on:date")
+	@$(RUN) tools.new_type "$(NAME)" $(if $(FIELDS),"$(FIELDS)")
 
 bench: setup ## measure imports beside psql's \copy (ARGS= for options)
 	$(RUN) benchmarks.run $(ARGS)

@@ -438,13 +438,21 @@ def stale(folder: Path = DOCS) -> list[Path]:
     return different + sorted(set(generated_files(folder)) - set(expected))
 
 
+def with_navigation(text: str) -> str:
+    """Return the text of `mkdocs.yml` with the pages of every import type under *File formats* and *Rules*."""
+    for title, folder, first in (("File formats", "file-formats", ()), ("Rules", "rules", (EVERY_FILE,))):
+        lines = "".join(f"          - reference/{folder}/{name}.md\n" for name in (*first, *IMPORT_TYPES))
+        text = re.sub(rf"(      - {title}:\n)(?:          - .*\n)+", lambda found, lines=lines: found[1] + lines, text)  # type: ignore[misc]
+    return text
+
+
 def generated_files(folder: Path = DOCS) -> list[Path]:
     """Return the committed pages that say of themselves that they are generated."""
     return [path.relative_to(folder) for path in folder.rglob("*.md") if _NOTE in path.read_text(encoding="utf-8")]
 
 
 def main() -> int:
-    """Write the pages, and delete those that are no longer generated."""
+    """Write the pages and their navigation, and delete those that are no longer generated."""
     expected = pages()
     changed = stale()
     for path in changed:
@@ -453,6 +461,8 @@ def main() -> int:
             (DOCS / path).write_text(expected[path], encoding="utf-8")
         else:
             (DOCS / path).unlink()
+    site = ROOT / "mkdocs.yml"
+    site.write_text(with_navigation(site.read_text(encoding="utf-8")), encoding="utf-8")
     print("\n".join(map(str, changed)) if changed else "The reference pages are up to date.")
     return 0
 

@@ -161,6 +161,9 @@ _MAKERS: dict[str, Callable[[random.Random, int], list[str]]] = {
     "customers": customers,
 }
 
+MADE_TYPES = tuple(name for name in IMPORT_TYPES if name in _MAKERS)
+"""Those whose columns are tried in exchanged places; a new type may have a maker of rows here."""
+
 
 def made(import_type: str, rows: int = ROWS) -> Table:
     """Return a file of a type, the same each time, with the columns of its sample."""

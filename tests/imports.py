@@ -61,7 +61,8 @@ class Site:
 
     def request(self, import_type: str, path: Path | str, **parameters: object) -> Request:
         """Return a request of its own for a file; where the landing area doesn't show it to the type, a command's."""
-        is_dropped = str(path).startswith(f"{self.runtime.landing}/{import_type}/") and import_type in IMPORT_TYPES
+        folder = f"{self.runtime.landing}/{import_type}/"
+        is_dropped = str(path).startswith(folder) and import_type in self.runtime.import_types
         run_key = f"{self.folder} run {next(self._runs)}"
         return Request(import_type, str(path), run_key, "a test", parameters, roots=() if is_dropped else None)
 

@@ -1,8 +1,7 @@
 """What an import type declares, and the types that a project has.
 
-A new type is a folder in `include/import_types/` with a declaration of this shape, a load statement and a sample, a
-suite in `expectations/` (`make suites` writes the rules that follow from the declaration), one DAG file and one line in
-`include/import_types/__init__.py`.
+A new type is a folder in `include/import_types/` with a declaration of this shape and a sample, a suite in
+`expectations/`, one DAG file, a revision with its table and the rights on it: `make new-type` writes them.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from include.declaration.fields import Derived, Field, LoadRule, Lookup
+from include.declaration.loads import Load
 from include.declaration.settings import ImportSettings, InFrame, OfFolder
 from include.errors import FileRefused
 from include.located_yaml import quoted
@@ -78,8 +78,15 @@ class ImportType:
         key: field that tells rows apart within one file (X-17).
         folder: where its load statements and its sample are.
         targets: tables the load writes, most important first, as `schema.table`.
+        load_rules: rules that the load decides. Those of `load` need not be stated; one of the same id that is stated
+            stands in its place.
         edits: True when rows may change existing ones: files load in the order of their arrival (X-14).
         settings: the settings of its imports.
+        load: how rows become those of `targets[0]`, a table with a column for each field and a unique `key`, and with
+            `import_job_id` and `import_line`. Without it the folder has load statements.
+
+    Raises:
+        ValueError: the fields can't be loaded as `load` says.
     """
 
     name: str
@@ -96,10 +103,31 @@ class ImportType:
     settings: type[ImportSettings] = ImportSettings
     dynamic: DynamicFields | None = None
     extras: Extras = Extras()
+    load: Load | None = None
+
+    def __post_init__(self) -> None:
+        """Take over what follows from the way of loading."""
+        if self.load is None:
+            return
+        key = next(field for field in self.fields if field.name == self.key)
+        refusal = self.load.refusal(key, self.fields)
+        if refusal is None and self.dynamic is not None:
+            refusal = "has fields of the project settings: the type needs load statements"
+        if refusal is not None:
+            raise ValueError(f"import type {self.name}: {refusal}")
+        stated = {rule.id for rule in self.load_rules}
+        implied = tuple(rule for rule in self.load.rules(key) if rule.id not in stated)
+        object.__setattr__(self, "load_rules", implied + self.load_rules)
+        object.__setattr__(self, "edits", self.edits or self.load.edits)
 
     @property
     def load_statements(self) -> list[Path]:
-        """SQL files that turn staged rows into loaded ones, in order: `load.sql`, or those of the folder `load`."""
+        """SQL files that turn staged rows into loaded ones, in order: `load.sql`, or those of the folder `load`.
+
+        Types with a `load` have none.
+        """
+        if self.load is not None:
+            return []
         folder = self.folder / "load"
         if not folder.is_dir():
             return [self.folder / "load.sql"]

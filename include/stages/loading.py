@@ -1,4 +1,16 @@
-"""The load: ONE transaction with key rules, rows, side effects, counts and state. Source: X-07, X-14, X-19."""
+"""The load: ONE transaction with key rules, rows, side effects, counts and state. Source: X-07, X-14, X-19.
+
+A type's load is made from its declaration (`include.stages.generic_load`), or is what its folder has as SQL. Either
+
+- reads the temporary views `staged_row` (every well-formed row), `staged` (those that the suite accepts) and
+  `staged_reject` (the others), which have the columns of `staging.ROW_COLUMNS` and of the fields; the tables
+  `load_rule` (id and sentence) and `load_field`; and the settings `import.job_id`, `import.attempt`, `import.fields`
+  and those of the import;
+- writes `load_count` (`inserted`, `updated`, `unchanged`), `load_reject` (line, rule, sentence), `load_warning` and
+  `load_not_found`. Each row of `staged` is counted or rejected, which a check of the ledger enforces; a row of
+  `staged_reject` may get further reasons;
+- drops the temporary objects that it has made.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +41,7 @@ from include.rules.sentences import masked_sentences
 from include.rules.suites import Share
 from include.rules.wildcards import expand_load_rules
 from include.runtime import Runtime
-from include.stages import limits
+from include.stages import generic_load, limits
 from include.stages.validation import WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
 from include.storage.spooling import temporary_file
 from include.warehouse import schema_check
@@ -313,7 +325,7 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             staging.create_views(cursor, job.id, numbers)
             _give_settings(cursor, job, import_type, runtime.project)
             cursor.execute("SAVEPOINT before_load")
-            _run_statement(cursor, import_type)
+            _run_statement(cursor, job, import_type)
             _check_account(cursor, job, import_type)
             refusal = _too_many_rejects(cursor, job)
             if job.is_dry_run or refusal:
@@ -367,20 +379,29 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
     )
 
 
-def _run_statement(cursor: Cursor, import_type: ImportType) -> None:
-    """Run the SQL files of a type's load.
+def _run_statement(cursor: Cursor, job: Job, import_type: ImportType) -> None:
+    """Run a type's load: that of its declaration, else its SQL files.
 
     Raises:
         ConfigurationError: a table that the type loads into does not exist.
         SuiteError: the suite let a row through that the table refuses.
         psycopg2.Error: anything else, with a note of file and line.
     """
+    if import_type.load is not None:
+        mapped = ColumnMapping.from_json(job.mapping or {}).field_indexes
+        statement = generic_load.statement(import_type, mapped).as_string(cursor)
+        _run_text(cursor, import_type, generic_load.template_of(import_type), statement)
+        return
     for path in import_type.load_statements:
-        _run_file(cursor, import_type, path)
+        _run_text(cursor, import_type, path, path.read_text(encoding="utf-8"))
 
 
-def _run_file(cursor: Cursor, import_type: ImportType, path: Path) -> None:
-    statements = path.read_text(encoding="utf-8")
+def _run_text(cursor: Cursor, import_type: ImportType, path: Path, statements: str) -> None:
+    """Run SQL.
+
+    Args:
+        path: the file that it comes from, for messages.
+    """
     try:
         cursor.execute(statements)
     except UndefinedTable as error:

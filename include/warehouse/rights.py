@@ -119,6 +119,7 @@ TABLE_RIGHTS: Mapping[str, Rights] = MappingProxyType(
         "loyalty.subscription_overview": {_I: "SELECT"},
         "loyalty.segment_overview": {_I: "SELECT"},
         "loyalty.customer_id_seq": {_I: "USAGE"},
+        # --- types that are loaded as they are declared
     }
 )
 """Schema and name of a table, view or sequence → role → rights; those with columns are for these columns alone."""

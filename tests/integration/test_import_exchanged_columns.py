@@ -14,7 +14,7 @@ from include.import_types import IMPORT_TYPES
 from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
 from include.rules.plausibility import FEWEST, WORDS_OF_ANY_KIND, look_of
-from tests.exchanged_columns import Table, as_text, exchange, made, pairs, repeat, sample, shift
+from tests.exchanged_columns import MADE_TYPES, Table, as_text, exchange, made, pairs, repeat, sample, shift
 from tests.imports import Site, counts, rejects
 
 pytestmark = pytest.mark.integration
@@ -75,7 +75,7 @@ def loaded(result: JobResult) -> int:
     return result.rows.inserted + result.rows.updated + result.rows.unchanged
 
 
-@pytest.mark.parametrize("import_type", import_types.IMPORT_TYPES)
+@pytest.mark.parametrize("import_type", MADE_TYPES)
 def test_x18_of_two_exchanged_columns_of_a_thousand_rows_nothing_loads_unasked(site: Site, import_type: str):
     table = made(import_type)
     fields = fields_of(prepared(site, import_type), import_type, table[0])
@@ -109,7 +109,7 @@ def test_x18_of_two_exchanged_columns_of_a_sample_nothing_wrong_loads_unasked(si
 
 
 @pytest.mark.parametrize("size", MAKERS)
-@pytest.mark.parametrize("import_type", import_types.IMPORT_TYPES)
+@pytest.mark.parametrize("import_type", MADE_TYPES)
 def test_x18_of_columns_that_were_shifted_nothing_loads_unasked(site: Site, import_type: str, size: str):
     table = MAKERS[size](import_type)
     prepared(site, import_type)

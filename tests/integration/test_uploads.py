@@ -106,8 +106,10 @@ def test_nothing_stays_of_a_file_that_does_not_arrive(place: Site) -> None:
 
 def defaults(site: Site, line: str) -> Any:
     path = site.folder / "defaults.yaml"
+    section = "gift_cards:\n  defaults:\n"
     text = site.runtime.defaults_file.read_text()
-    path.write_text(text.replace("action: add_gift_cards", f"action: add_gift_cards\n    {line}"))
+    assert text.count(f"\n{section}") == 1
+    path.write_text(text.replace(f"\n{section}", f"\n{section}    {line}\n"))
     return path
 
 

@@ -250,6 +250,14 @@ def test_gc06_raw_updates_neither_sell_nor_pay_nor_change_anything_else(connecti
         assert changes(connection) == []
 
 
+def test_gc06_a_column_of_a_later_revision_is_locked_without_a_word_about_it(connection):
+    add_card(connection)
+    connection.execute(text("ALTER TABLE loyalty.gift_card ADD COLUMN batch_label text"))
+    statement = "UPDATE loyalty.gift_card SET status = 'Blocked', batch_label = 'x' WHERE card_number = '0042'"
+    refusal(connection, statement, "UPDATE of loyalty.gift_card refused: card number, pool, CVV hash and import")
+    connection.execute(text("UPDATE loyalty.gift_card SET status = 'Blocked' WHERE card_number = '0042'"))
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [

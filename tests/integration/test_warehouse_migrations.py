@@ -12,6 +12,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.dialects import postgresql
 
 from include.errors import ConfigurationError
+from include.import_types import IMPORT_TYPES
 from include.ledger.jobs import METADATA
 from include.warehouse.engine import create_warehouse_engine
 from include.warehouse.migrations import SHIPPED, SchemaFiles, migrate, read_revisions
@@ -39,6 +40,10 @@ TABLES = {
     },
     "staging": set(),
 }  # fmt: skip
+for _type in IMPORT_TYPES.values():
+    if _type.load is not None:
+        _schema, _table = _type.targets[0].split(".")
+        TABLES[_schema].add(_table)
 
 
 def tables(engine):

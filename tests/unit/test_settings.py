@@ -70,10 +70,8 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
 
 def test_the_shipped_defaults():
     assert {name: given.values for name, given in load_defaults().items()} == {
-        "gift_card_pools": {"action": "add_gift_card_pools"},
-        "gift_cards": {"action": "add_gift_cards", "after": {"gift_card_pools": 30}},
-        "promo_code_pools": {"action": "add_and_edit_promo_code_pools"},
-        "promo_codes": {"action": "add_promo_codes", "after": {"promo_code_pools": 30}},
+        "gift_cards": {"after": {"gift_card_pools": 30}},
+        "promo_codes": {"after": {"promo_code_pools": 30}},
         "customers": {"action": "add_and_edit"},
     }
     cards = resolve("gift_cards")
@@ -83,8 +81,19 @@ def test_the_shipped_defaults():
 
 
 @pytest.mark.parametrize("name", sorted(IMPORT_TYPES))
-def test_the_shipped_defaults_state_the_action_of_each_type(name):
-    assert load_defaults()[name].values["action"] in IMPORT_TYPES[name].actions
+def test_every_type_has_an_action_without_a_setting(name):
+    assert resolve(name).action in IMPORT_TYPES[name].actions
+
+
+def test_the_actions_of_the_shipped_types():
+    shipped = ("gift_card_pools", "gift_cards", "promo_code_pools", "promo_codes", "customers")
+    assert [resolve(name).action for name in shipped] == [
+        "add_gift_card_pools",
+        "add_gift_cards",
+        "add_and_edit_promo_code_pools",
+        "add_promo_codes",
+        "add_and_edit",
+    ]
 
 
 def test_x11_the_later_layer_wins_key_by_key():
@@ -771,7 +780,9 @@ def test_x06_a_review_is_asked_for_by_anybody_and_meant_for_one_file_alone():
     assert resolve("gift_cards", folder={"review": True}, parameters={"review": False}).review is False
     asked = resolve("customers", sidecar={"review": True, "review_changed_share": 0.1, "review_hours": 2})
     assert not {name for name in inheritable(asked.model_dump(mode="json")).values if name.startswith("review")}
-    assert "only promo_code_pools, customers have this" in wrong("gift_cards", folder={"review_changed_share": 0.1})
+    editing = IMPORT_TYPES.with_setting("review_changed_share")
+    assert editing[:2] == ["promo_code_pools", "customers"]
+    assert f"only {', '.join(editing)} have this" in wrong("gift_cards", folder={"review_changed_share": 0.1})
 
 
 def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():

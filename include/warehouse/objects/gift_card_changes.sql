@@ -20,6 +20,7 @@ DECLARE
     action text := coalesce(current_setting('loyalty.gift_card_action', true), '');
     is_as_purchased boolean := (NEW.purchased_at, NEW.point_of_contact, NEW.expires_at)
         IS NOT DISTINCT FROM (OLD.purchased_at, OLD.point_of_contact, OLD.expires_at);
+    permitted loyalty.gift_card := OLD;
     pool loyalty.gift_card_pool;
     product loyalty.technical_product;
     paid numeric;
@@ -28,9 +29,15 @@ DECLARE
 BEGIN
     SELECT * INTO STRICT pool FROM loyalty.gift_card_pool WHERE system_name = OLD.pool_system_name;
 
-    IF (NEW.card_number, NEW.pool_system_name, NEW.cvv_hash, NEW.import_job_id, NEW.import_line)
-        IS DISTINCT FROM (OLD.card_number, OLD.pool_system_name, OLD.cvv_hash, OLD.import_job_id, OLD.import_line)
-    THEN
+    -- Whole rows are compared, so that a column of a later revision is locked unless it is named here.
+    permitted.balance := NEW.balance;
+    permitted.status := NEW.status;
+    IF NOT is_as_purchased THEN
+        permitted.purchased_at := NEW.purchased_at;
+        permitted.point_of_contact := NEW.point_of_contact;
+        permitted.expires_at := NEW.expires_at;
+    END IF;
+    IF permitted IS DISTINCT FROM NEW THEN
         refusal := 'card number, pool, CVV hash and import of a gift card never change';
     ELSIF OLD.status = 'Inactive' AND NEW.status = 'CanBeUsed' AND NEW.balance = OLD.balance THEN
         change := 'sale';

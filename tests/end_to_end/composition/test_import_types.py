@@ -52,7 +52,7 @@ def jobs(imports: Imports, reference: Reference) -> dict[str, dict[str, Any]]:
     """Everything dropped, here and there."""
     found = drop_everything(imports)
     assert reference.load("gift_cards", "table.xlsx", b"PK\x03\x04\n") == "refused"
-    for import_type in ("gift_card_pools", "gift_cards", "promo_code_pools", "promo_codes", "customers"):
+    for import_type in IMPORT_TYPES:
         assert reference.load(import_type, *sample(import_type)).startswith("completed"), import_type
     assert reference.top_up()[GENERATED] == 100
     return found

@@ -181,7 +181,7 @@ def files_of_every_type(tag: str, series: int) -> dict[str, tuple[str, bytes]]:
         "promo_codes": f"Code,Promo code pool\n{codes}{tag}-9999,nowhere\n",
         "customers": f"ExternalIdentityWebsite,Email,LastName,BirthDate\n{customers}{tag}-x,{tag}.x@,Stone,1.1.1980\n",
     }
-    assert texts.keys() == IMPORT_TYPES.keys()
+    texts = {import_type: declared.sample.read_text() for import_type, declared in IMPORT_TYPES.items()} | texts
     return {import_type: (f"{tag}_{import_type}.csv", text.encode()) for import_type, text in texts.items()}
 
 

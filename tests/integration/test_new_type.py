@@ -1,0 +1,148 @@
+"""`make new-type`: in a copy of the project it writes a type that works, passes lint and the tests over all types."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from include.errors import ConfigurationError
+from tools.new_type import files
+from tools.new_type.files import NewType
+
+pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("include", "plugins", "dags", "expectations", "tests", "benchmarks", "config", "tools", "docs", "deploy")
+FIELDS = "name! city opened_on:date is_open:boolean revenue_target:decimal"
+WRITTEN = {
+    "include/import_types/stores/__init__.py",
+    "include/import_types/stores/sample.csv",
+    "expectations/stores.json",
+    "dags/import_stores.py",
+    "include/warehouse/rights.py",
+}
+"""And the revision, whose number is the next one's."""
+OVER_ALL_TYPES = (
+    "tests/unit/test_import_types.py",
+    "tests/unit/test_docs.py",
+    "tests/unit/test_engine.py",
+    "tests/unit/test_settings.py",
+    "tests/unit/test_plausibility.py",
+    "tests/unit/test_rule_sentences.py",
+    "tests/unit/test_upload_forms.py",
+    "tests/unit/test_exact_names.py",
+    "tests/rules/test_shipped_suites.py",
+    "tests/rules/test_standard_rules.py",
+    "tests/rules/test_data_docs.py",
+    "tests/dags/test_dag_files.py",
+)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project into which the type `stores` was written."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in COPIED:
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*cache"))
+    for path in ROOT.iterdir():
+        if path.is_file():
+            shutil.copy(path, copy)
+    written = run(copy, "tools.new_type", "stores", FIELDS).splitlines()
+    revisions = [path for path in written if "/migrations/" in path]
+    assert WRITTEN | set(revisions) <= set(written)
+    assert len(revisions) == 1
+    return copy
+
+
+def run(project: Path, module: str, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments], cwd=project, capture_output=True, text=True, timeout=500
+    )
+    assert done.returncode == 0, f"{module} {arguments}\n{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
+
+
+def test_it_is_in_style(project: Path) -> None:
+    run(project, "ruff", "check", ".")
+    run(project, "ruff", "format", "--check", ".")
+
+
+def test_its_types_are_right(project: Path) -> None:
+    run(project, "mypy", "include/import_types/stores", "dags/import_stores.py")
+
+
+def test_the_tests_over_all_types_hold(project: Path) -> None:
+    run(project, "pytest", "-q", "-x", "-p", "no:cacheprovider", *OVER_ALL_TYPES)
+
+
+def test_after_a_migration_its_sample_loads_and_every_field_is_stored(project: Path) -> None:
+    told = run(
+        project, "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "stores or migrations",
+        "tests/integration/test_every_type.py", "tests/integration/test_warehouse_migrations.py",
+        "tests/integration/test_warehouse_roles.py",
+    )  # fmt: skip
+    assert " passed" in told
+
+
+def test_called_again_it_follows_the_declaration_and_keeps_rules_of_people(project: Path) -> None:
+    declaration = project / "include" / "import_types" / "stores" / "__init__.py"
+    suite = project / "expectations" / "stores.json"
+    before = declaration.read_text(), suite.read_text()
+    rules = json.loads(before[1])
+    own = {
+        "type": "expect_column_values_to_be_in_range",
+        "kwargs": {"column": "revenue_target", "min_value": 0},
+        "severity": "critical",
+        "meta": {"rule": "revenue_target.negative", "message": "Revenue target {value} is below 0.", "source": "X-07"},
+    }
+    rules["expectations"].insert(0, own)
+    suite.write_text(json.dumps(rules))
+    declaration.write_text(before[0].replace('"opened_on"', '"first_day"'))
+    try:
+        written = run(project, "tools.new_type", "stores").splitlines()
+        assert "include/import_types/stores/__init__.py" not in written
+        entries = json.loads(suite.read_text())["expectations"]
+        assert entries[-1] == own
+        columns = {entry["kwargs"]["column"] for entry in entries}
+        assert "first_day" in columns
+        assert "opened_on" not in columns
+        revision = next(path for path in written if "/migrations/" in path)
+        assert "first_day date" in (project / revision).read_text()
+    finally:
+        declaration.write_text(before[0])
+        run(project, "tools.new_type", "stores")
+    assert suite.read_text() != before[1]
+    suite.write_text(before[1])
+
+
+@pytest.mark.parametrize("name", ["Stores", "my stores", "stores-2", "2stores", "läden", "a__b", "", "x" * 41])
+def test_names_that_can_not_be_a_folder_a_dag_and_a_module_are_refused(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="write a plural of small ASCII letters"):
+        files.check_name(name)
+
+
+@pytest.mark.parametrize("fields", ["Name", "name:words", "state:enum"])
+def test_fields_that_can_not_be_written_are_refused(fields: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"FIELDS: .* with a kind after a colon"):
+        files.parse_fields(fields)
+
+
+def test_a_field_twice_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="name comes twice"):
+        files.parse_fields("name name:date")
+
+
+@pytest.mark.parametrize(
+    ("name", "singular"), [("stores", "store"), ("companies", "company"), ("classes", "class"), ("staff", "staff")]
+)
+def test_the_table_is_named_for_one_row(name: str, singular: str) -> None:
+    assert NewType(name).singular == singular
+
+
+def test_make_calls_it() -> None:
+    assert '$(RUN) tools.new_type "$(NAME)" $(if $(FIELDS),"$(FIELDS)")' in (ROOT / "Makefile").read_text()
