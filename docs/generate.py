@@ -19,7 +19,7 @@ import yaml
 from pydantic import BaseModel
 
 from docs import citations
-from include.cli import make_parser
+from include.cli.main import make_parser
 from include.declaration.fields import Field, Kind
 from include.declaration.import_type import ImportType
 from include.import_types import IMPORT_TYPES

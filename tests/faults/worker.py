@@ -23,10 +23,13 @@ from typing import Any, BinaryIO
 import s3fs  # noqa: F401  (imported where children are forked from, not in each child)
 from upath import UPath
 
-from include import cli, importer
+from include import importer
 from include.arrivals import landing
 from include.arrivals.landing import Request
+from include.cli import context
+from include.cli.main import main as run_command_line
 from include.errors import FileRefused, WarehouseUnavailable
+from include.import_types import IMPORT_TYPES
 from include.ledger import jobs
 from include.reading import records
 from include.review import decision, review
@@ -126,14 +129,14 @@ def run_command(work: Work) -> int:
     """Run `python -m include.cli import …` as the shell would."""
     os.environ.update({f"{name.upper()}_URL": url for name, url in work.areas.items()})
     os.environ.update({"WAREHOUSE_URL": work.url, "CVV_KEY": CVV_KEY})
-    return cli.main(["import", work.import_type, work.file, "--json", *work.options])
+    return run_command_line(["import", work.import_type, work.file, "--json", *work.options])
 
 
 def run_as_dag(work: Work) -> int:
     """Run the stages as the tasks of a DAG run do: keyed by the run, outages told apart from defects."""
     areas = {name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()}
-    runtime = cli.Runtime(
-        create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas, import_types=cli.IMPORT_TYPES
+    runtime = context.Runtime(
+        create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas, import_types=IMPORT_TYPES
     )
     try:
         for number in work.chunks:
@@ -199,7 +202,7 @@ def is_answered(_: Any, __: int, number: int, **values: Any) -> bool:
 def cut_small() -> None:
     """Cut files into several chunks, and chunks into several blocks."""
     locations._COPY_BYTES = 4_000
-    cli.Runtime = partial(Runtime, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)  # type: ignore[misc]
+    context.Runtime = partial(Runtime, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)  # type: ignore[misc]
 
 
 def barrier_of(pipe: Connection) -> Barrier:

@@ -12,14 +12,15 @@ from typing import Any
 
 import pytest
 
-from include import cli
+from include.cli import context
+from include.cli.main import main as run_command
 from include.warehouse.migrations import migrate
 from tests.imports import CARD_HEADER, CVV_KEY, SAMPLE_POOLS, Site, contents
 from tests.integration.upgrades import restore
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Told:
@@ -48,7 +49,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     def call(*arguments: object) -> Told:
         capsys.readouterr()
         try:
-            code = cli.main([str(argument) for argument in arguments])
+            code = run_command([str(argument) for argument in arguments])
         except SystemExit as end:  # argparse
             code = int(end.code or 0)
         told = capsys.readouterr()
@@ -109,7 +110,7 @@ def test_exit_codes_tell_done_refused_and_failed_apart(
     assert (refused.code, [line["state"] for line in refused.lines]) == (3, ["refused", "duplicate"])
     assert refused.lines[0]["reason"]["rule"] == "file.empty"
     monkeypatch.delenv("CVV_KEY")
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(context, "ROOT", tmp_path)
     failed = stocked_run("import", "gift_cards", empty, cvv, good, "--json")
     assert (failed.code, [line["state"] for line in failed.lines]) == (1, ["refused", "failed", "duplicate"])
     assert failed.lines[1]["reason"]["rule"] == "job.failed"

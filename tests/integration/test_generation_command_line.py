@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from include import cli
+from include.cli import context
+from include.cli.main import main as run_command
 from include.promo_codes import commands, generation, ledger, walk
 from include.promo_codes.ledger import GenerationResult
 from include.promo_codes.walk import Added
@@ -58,7 +59,7 @@ def run(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     def call(*arguments: object) -> Told:
         capsys.readouterr()
         try:
-            code = cli.main([str(argument) for argument in arguments])
+            code = run_command([str(argument) for argument in arguments])
         except SystemExit as end:  # argparse
             code = int(end.code or 0)
         told = capsys.readouterr()
@@ -241,7 +242,7 @@ def test_without_a_key_the_sentence_says_what_to_set(
     run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ):
     monkeypatch.delenv("CODE_KEY")
-    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    monkeypatch.setattr(context, "ROOT", tmp_path)
     for command in (["generate", "pool", "--quantity", "1"], ["rotate-code-key"]):
         told = run(*command)
         assert told.code == 1
@@ -256,7 +257,7 @@ def test_the_key_of_the_local_stack_is_found(
     (root / ".local" / "keys.json").write_text(json.dumps({"code_key": CODE_KEY.decode()}))
     assert run("generate", "pool", "--quantity", 1).code == 0
     monkeypatch.delenv("CODE_KEY")
-    monkeypatch.setattr(cli, "ROOT", root)
+    monkeypatch.setattr(context, "ROOT", root)
     assert run("generate", "pool", "--quantity", 1).code == 0
     (root / ".local" / "keys.json").write_text(json.dumps({"code_key": "another"}))
     assert "wrong_key" in run("generate", "pool", "--quantity", 1).out

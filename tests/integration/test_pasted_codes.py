@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from include import cli, importer
+from include import importer
 from include.arrivals import listing
+from include.cli.main import main as run_command
 from tests.imports import Site, contents
 
 pytestmark = pytest.mark.integration
@@ -31,9 +32,9 @@ def paste(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
     def call(text: str | bytes, *options: object, import_type: str = "promo_codes") -> dict[str, Any]:
         raw = text if isinstance(text, bytes) else text.encode()
-        monkeypatch.setattr(cli.sys, "stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
         capsys.readouterr()
-        code = cli.main(["import", import_type, "-", "--json", *map(str, options)])
+        code = run_command(["import", import_type, "-", "--json", *map(str, options)])
         told = capsys.readouterr()
         assert told.err == ""
         return {"code": code, **json.loads(told.out)}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from docs import citations, generate, hooks
-from include.cli import make_parser
+from include.cli.main import make_parser
 from include.import_types import IMPORT_TYPES
 from include.project.model import Project
 from include.rule_pages import EVERY_FILE, anchor, rule_url
@@ -128,8 +128,8 @@ def test_the_site_shows_files_outside_the_documentation_by_name() -> None:
     class Page:
         file = File()
 
-    shown = hooks.on_page_markdown("[a](../../include/cli.py), [b](rules/every-file.md), [c](../index.md)", Page())
-    assert shown == "`include/cli.py`, [b](rules/every-file.md), [c](../index.md)"
+    shown = hooks.on_page_markdown("[a](../../include/importer.py), [b](rules/every-file.md), [c](../index.md)", Page())
+    assert shown == "`include/importer.py`, [b](rules/every-file.md), [c](../index.md)"
 
 
 def test_every_requirement_that_is_cited_is_defined_and_each_is_tested() -> None:

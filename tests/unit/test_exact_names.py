@@ -22,7 +22,7 @@ PERMITTED = {
     ("include/arrivals/listing.py", "os.scandir"): "the listing itself",
     ("include/declaration/import_type.py", "iterdir"): "the load statements of a type, in its own folder",
     ("include/import_types/__init__.py", "iterdir"): "the folders of the types",
-    ("include/cli.py", "os.open"): "the null device",
+    ("include/cli/main.py", "os.open"): "the null device",
     ("include/deployment/private_files.py", "os.open"): "a file of the deployment, made for its owner alone",
 }
 

@@ -1,0 +1,44 @@
+"""Errors that a command reports in a sentence."""
+
+from __future__ import annotations
+
+from include.errors import (
+    ConfigurationError,
+    FileRefused,
+    SuiteError,
+    WarehouseConflict,
+    WarehouseFault,
+    WarehouseUnavailable,
+    is_storage_error,
+)
+from include.ledger.jobs import FileTaken
+from include.promo_codes.errors import GenerationRefused
+from include.warehouse.embedded import EmbeddedServerError
+
+_ROLES_PAGE = "docs/operate/configuration.md, Database roles"
+_EXPECTED = (
+    ConfigurationError, EmbeddedServerError, FileRefused, FileTaken, GenerationRefused, LookupError, SuiteError,
+    WarehouseFault, WarehouseUnavailable, OSError,
+)  # fmt: skip
+
+
+def is_expected(error: Exception) -> bool:
+    """Tell whether an error is no defect of the program: it is reported in a sentence."""
+    return isinstance(error, _EXPECTED) or is_storage_error(error)
+
+
+def sentence_of(error: Exception) -> str:
+    """Return what an expected error says to the person at the terminal."""
+    if isinstance(error, FileRefused | GenerationRefused):
+        return f"{error.message} [{error.rule}]"
+    if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
+        return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."
+    if isinstance(error, WarehouseConflict):
+        return f"{error}. Repeat the command when the other one has ended."
+    if isinstance(error, WarehouseUnavailable):
+        return f"{error} `make start` starts the embedded server; WAREHOUSE_URL names another."
+    if isinstance(error, WarehouseFault) and "SQLSTATE 42501" in str(error):
+        return f"{error} The account of WAREHOUSE_URL lacks the right: see {_ROLES_PAGE}."
+    if is_storage_error(error):
+        return f"The storage can't be used: {' '.join(str(error).split())[:300]}"
+    return str(error)
