@@ -3,31 +3,7 @@
 `pick_up_files` starts a run for each file dropped into `landing/gift_card_pools/`; *Trigger* starts one by hand, with
 the settings of the form. Gift card files wait until the pools are in.
 
-| job | run | meaning |
-|---|---|---|
-| `completed` | green | every pool was inserted, or is there already with the same parameters (`unchanged`) |
-| `completed_with_rejects`, some rejected | green | the others were loaded; the rejected-rows file says what is wrong |
-| …, mostly rejected | red in `close_job` | over half of the rows were rejected, the rest was loaded |
-| nothing loaded | red in `close_job` | no row could be loaded |
-| empty | green | a header without rows |
-| `duplicate` | green, middle skipped | the same content was imported before: nothing to do |
-| dry run | green, `load_rows` skipped | the load was rolled back; the counts are in the run's note, nobody is alarmed |
-| `awaiting_review` | running | a person is asked under *Required actions*: launch, choose other columns, or reject |
-| `cancelled` | green, `load_rows` skipped | rejected in its review, or not answered in time; the file is archived |
-| `refused` | red | the file as a whole can't be imported; `close_job` says why, the file lies in the quarantine |
-| `failed` | red | an outage outlasted the retries, a person ended the run, or a defect: see the first red task |
-| none | skipped | another run has the file in hand |
-
-A person is asked when the settings say so, when columns seem to be exchanged, or when over half of at least 100 rows
-would be rejected. Nothing is loaded before the answer.
-
-**At 3 a.m.** A *refused* file and *rejected* rows are the sender's to mend: forward the reason or the rejected-rows
-file. Repaired, the file is simply dropped again. A pool never changes: `pool_locked` names the fields that differ.
-After a *failed* run nothing is loaded unless `load_rows` is green. See that warehouse and storage answer, then
-**clear** the first red task with everything downstream.
-To run a refused file again with other settings, mend the folder's `_settings.yaml` and clear `take_file` with
-everything downstream. Clearing is safe at every task: rows that are loaded stay as they are, only the reports are
-written again.
+A pool never changes: the rule `pool_locked` names the fields that differ.
 """
 
 from airflow.sdk import dag
@@ -35,7 +11,7 @@ from airflow.sdk import dag
 from loyalty_airflow.tasks import importing
 
 
-@dag(doc_md=__doc__, schedule=None, **importing.dag_arguments("gift_card_pools"))
+@dag(schedule=None, **importing.dag_arguments("gift_card_pools", __doc__))
 def import_gift_card_pools() -> None:
     """Import one file of gift card pools."""
     importing.import_file("gift_card_pools")

@@ -202,8 +202,14 @@ def dags() -> str:
         file.stem: ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
         for file in sorted((ROOT / "dags").glob("*.py"))
     }
+    shared = ast.parse((ROOT / "plugins" / "loyalty_airflow" / "runbook.py").read_text(encoding="utf-8"))
+    runbook = next(ast.literal_eval(node.value) for node in shared.body if isinstance(node, ast.Assign))
+    docstrings |= {
+        f"import_{name}": f"{docstrings[f'import_{name}']}\n\nWhat becomes of a run: [every import](#every-import)."
+        for name in IMPORT_TYPES
+    }
     first = [(f"[`{name}`](#{name})", " ".join(text.split("\n\n")[0].split())) for name, text in docstrings.items()]
-    texts = [f"## `{name}`\n\n{text}\n" for name, text in docstrings.items()]
+    texts = [f"## Every import\n{runbook}", *(f"## `{name}`\n\n{text}\n" for name, text in docstrings.items())]
     return _page(
         "DAGs",
         "Each text is also on the DAG's page in Airflow.",

@@ -134,7 +134,7 @@ def test_types_that_edit_load_one_file_at_a_time(monkeypatch):
     from loyalty_airflow.tasks import importing
 
     monkeypatch.setitem(IMPORT_TYPES._types, "gift_cards", replace(IMPORT_TYPES.of("gift_cards"), edits=True))
-    assert importing.dag_arguments("gift_cards")["max_active_runs"] == 1
+    assert importing.dag_arguments("gift_cards", None)["max_active_runs"] == 1
 
 
 @pytest.mark.parametrize("dag_id", sorted(IMPORT_DAGS))

@@ -22,6 +22,7 @@ from include.settings.schema import parameter_schema
 from loyalty_airflow import airflow_internals, metrics, time_limits
 from loyalty_airflow.job_of_run import find_job, resume, run_key
 from loyalty_airflow.notifications import RESULT_KEY, ImportNotifier
+from loyalty_airflow.runbook import RUNBOOK
 from loyalty_airflow.runtime import import_roots, open_runtime, with_chunk_size
 from loyalty_airflow.tasks.loading import LoadRows
 from loyalty_airflow.tasks.review import ReviewMapping, question_tasks
@@ -67,14 +68,18 @@ def default_args() -> dict[str, Any]:
     }
 
 
-def dag_arguments(import_type: str) -> dict[str, Any]:
+def dag_arguments(import_type: str, about: str | None) -> dict[str, Any]:
     """Return what the DAGs of all types have in common.
 
     Types that may change existing rows run one file at a time: queued runs start in the order in which they were
     created, and `pick_up_files` creates them in the order of arrival (X-14).
+
+    Args:
+        about: the docstring of the DAG's file, to which the runbook of all types is added.
     """
     declaration = import_types.get(import_type)
     return {
+        "doc_md": f"{(about or '').rstrip()}\n{RUNBOOK}",
         "dag_display_name": f"Import {declaration.label.lower()}",
         "catchup": False,
         "max_active_runs": 1 if declaration.edits else PARALLEL_FILES,
