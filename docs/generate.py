@@ -113,9 +113,10 @@ def every_file() -> str:
     for group in yaml.safe_load((DOCS / "file_rules.yaml").read_text(encoding="utf-8")):
         parts.append(f"## {group['group']}\n")
         parts += [_rule(entry["id"], entry["effect"].capitalize(), entry["text"], "") for entry in group["entries"]]
+    links = (f"[{import_type.label.lower()}]({import_type.name}.md)" for import_type in IMPORT_TYPES.values())
     intro = (
         "Rules about rows of every type, whole files, reviews, uploads and generations. The rules about a type's own "
-        f"fields: {', '.join(f'[{each.label.lower()}]({each.name}.md)' for each in IMPORT_TYPES.values())}."
+        f"fields: {', '.join(links)}."
     )
     return _page("Rules: every file", intro, "\n".join(parts))
 
@@ -164,10 +165,15 @@ def _rule(rule: str, effect: str, text: str, source: str) -> str:
 def import_settings() -> str:
     """Return the page of the settings of an import."""
     rows = [
-        (f"`{each.name}`", each.values, f"`{each.default}`" if each.default else "", ", ".join(each.only_for),
-         each.description)
-        for each in describe_settings(IMPORT_TYPES)
-    ]  # fmt: skip
+        (
+            f"`{setting.name}`",
+            setting.values,
+            f"`{setting.default}`" if setting.default else "",
+            ", ".join(setting.only_for),
+            setting.description,
+        )
+        for setting in describe_settings(IMPORT_TYPES)
+    ]
     return _page(
         "Import settings",
         "Keys of `include/config/imports.yaml`, of a folder's `_settings.yaml`, of a sidecar "
@@ -448,7 +454,7 @@ def with_navigation(text: str) -> str:
     """Return the text of `mkdocs.yml` with the pages of every import type under *File formats* and *Rules*."""
     for title, folder, first in (("File formats", "file-formats", ()), ("Rules", "rules", (EVERY_FILE,))):
         lines = "".join(f"          - reference/{folder}/{name}.md\n" for name in (*first, *IMPORT_TYPES))
-        text = re.sub(rf"(      - {title}:\n)(?:          - .*\n)+", lambda found, lines=lines: found[1] + lines, text)  # type: ignore[misc]
+        text = re.sub(rf"(      - {title}:\n)(?:          - .*\n)+", lambda match, lines=lines: match[1] + lines, text)  # type: ignore[misc]
     return text
 
 
