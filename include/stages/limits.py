@@ -103,7 +103,6 @@ def _changed(settings: Mapping[str, Any], read: int, updated: int) -> list[Reaso
     limit: float | None = settings.get("review_changed_share")
     if limit is None or not read or updated / read <= limit:
         return []
-    message = (
-        f"{updated:,} of {read:,} rows would change an existing one, more than review_changed_share = {limit:g} allows."
-    )
+    share = f"review_changed_share = {limit:g}"
+    message = f"{updated:,} of {read:,} rows would change what is stored, more than {share} allows."
     return [{"rule": "review.changed_share", "message": message}]

@@ -805,7 +805,7 @@ def test_more_changed_customers_than_allowed_ask_a_person(stocked: Site):
     first.end()
     assert customers("New", 0.6).ask() == Step(Turn.LOAD)
     (reason,) = customers("Newer", 0.59).put().reasons
-    assert reason["message"] == "3 of 5 rows would change a customer, more than review_changed_share = 0.59 allows."
+    assert reason["message"] == "3 of 5 rows would change what is stored, more than review_changed_share = 0.59 allows."
 
 
 def test_x05_other_columns_than_the_last_good_file_of_the_folder_ask_a_person(stocked: Site):
@@ -833,7 +833,8 @@ def test_the_last_good_file_of_a_folder_is_found_by_an_index(stocked: Site):
             arrived_at, loaded_at, finished_at, inspection, rows_read, rows_inserted, rows_updated, rows_unchanged,
             rows_not_found, rows_rejected)
         SELECT 'of ' || n, 'gift_cards', 'completed', 'x', '/in/' || n % 50 || '/' || n || '.csv', '1', n || '.csv',
-            now(), now() - n * interval '1 minute', now(), '{"header": ["a"]}', 0, 0, 0, 0, 0, 0
+            now(), now() - n * interval '1 minute', now(), '{"header": ["a"], "dialect": {}, "header_offset": 0,
+            "header_bytes": 1, "unescape": false, "warnings": []}', 0, 0, 0, 0, 0, 0
         FROM generate_series(1, 20000) AS n
     """
     stocked.query(statement)

@@ -107,7 +107,7 @@ def test_called_again_it_follows_the_declaration_and_keeps_rules_of_people(proje
         written = run(project, "tools.new_type", "stores").splitlines()
         assert "include/import_types/stores/__init__.py" not in written
         entries = json.loads(suite.read_text())["expectations"]
-        assert entries[-1] == own
+        assert entries[0] == own, "what a person wrote stays in its place"
         columns = {entry["kwargs"]["column"] for entry in entries}
         assert "first_day" in columns
         assert "opened_on" not in columns

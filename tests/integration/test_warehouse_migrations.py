@@ -171,11 +171,11 @@ def test_a_revision_may_fill_a_column_that_triggers_guard(warehouse: Warehouse, 
 def test_a_reference_of_a_new_table_is_guarded(warehouse: Warehouse, schema: SchemaFiles):
     add_revision(
         schema,
-        "CREATE TABLE loyalty.store (code text PRIMARY KEY, brand text NOT NULL,\n"
-        "CONSTRAINT store_brand_fkey FOREIGN KEY (brand) REFERENCES loyalty.brand NOT ENFORCED);\n",
+        "CREATE TABLE loyalty.made_up (code text PRIMARY KEY, brand text NOT NULL,\n"
+        "CONSTRAINT made_up_brand_fkey FOREIGN KEY (brand) REFERENCES loyalty.brand NOT ENFORCED);\n",
     )
     migrate(warehouse.owner, schema)
-    assert "loyalty.store check_references_of_new" in catalogue(warehouse.owner)["triggers"]
+    assert "loyalty.made_up check_references_of_new" in catalogue(warehouse.owner)["triggers"]
 
 
 def test_an_edited_function_replaces_the_one_in_the_database(warehouse: Warehouse, schema: SchemaFiles):
@@ -262,7 +262,7 @@ def test_objects_need_no_other_order_than_their_headers_say(
 
 
 def test_a_database_that_a_newer_version_has_migrated_is_left_alone(warehouse: Warehouse, schema: SchemaFiles):
-    add_revision(schema, "CREATE TABLE loyalty.store (code text PRIMARY KEY);\n")
+    add_revision(schema, "CREATE TABLE loyalty.made_up (code text PRIMARY KEY);\n")
     edit(schema.objects / "refuse_change.sql", "refused", "is refused")
     migrate(warehouse.owner, schema)
     before = catalogue(warehouse.owner)
