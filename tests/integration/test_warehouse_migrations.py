@@ -100,10 +100,11 @@ def edit(path: Path, old: str, new: str) -> None:
     path.write_text(content.replace(old, new), encoding="utf-8")
 
 
-def add_revision(schema: SchemaFiles, statements: str) -> None:
-    """Add a revision after those that are there."""
-    number = len(read_revisions(schema.revisions)) + 1
-    (schema.revisions / f"{number:04}_made_up.sql").write_text(statements, encoding="utf-8")
+def add_revision(schema: SchemaFiles, statements: str) -> str:
+    """Add a revision after those that are there; return its name."""
+    name = f"{len(read_revisions(schema.revisions)) + 1:04}_made_up"
+    (schema.revisions / f"{name}.sql").write_text(statements, encoding="utf-8")
+    return name
 
 
 def test_a_failed_migration_leaves_nothing_behind_and_names_file_and_line(empty_database, schema):
@@ -262,11 +263,11 @@ def test_objects_need_no_other_order_than_their_headers_say(
 
 
 def test_a_database_that_a_newer_version_has_migrated_is_left_alone(warehouse: Warehouse, schema: SchemaFiles):
-    add_revision(schema, "CREATE TABLE loyalty.made_up (code text PRIMARY KEY);\n")
+    name = add_revision(schema, "CREATE TABLE loyalty.made_up (code text PRIMARY KEY);\n")
     edit(schema.objects / "refuse_change.sql", "refused", "is refused")
     migrate(warehouse.owner, schema)
     before = catalogue(warehouse.owner)
-    with pytest.raises(ConfigurationError, match=r"has the revision 0002_made_up, which this version doesn't have"):
+    with pytest.raises(ConfigurationError, match=f"has the revision {name}, which this version doesn't have"):
         migrate(warehouse.owner)
     assert catalogue(warehouse.owner) == before
 
