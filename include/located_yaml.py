@@ -77,7 +77,7 @@ def read_yaml(text: str) -> LocatedYaml:
             node = loader.get_single_node()
             if node is None:
                 return LocatedYaml(None)
-            lines = {key: found.start_mark.line + 1 for key, found in _walk(node, ())}
+            lines = {key: entry.start_mark.line + 1 for key, entry in _walk(node, ())}
             return LocatedYaml(_plain_value(loader, node), lines)
         finally:
             loader.dispose()
@@ -131,24 +131,24 @@ def describe(value: object) -> str:
 
 def explain(detail: Mapping[str, Any]) -> str:
     """Say in words of YAML what one of pydantic's error details is about (pydantic 2.14)."""
-    given = describe(detail.get("input"))
+    value = describe(detail.get("input"))
     match detail["type"]:
         case "missing":
             return "is missing"
         case "string_type":
-            return f"must be text, found {given}; text that looks otherwise needs quotes"
+            return f"must be text, found {value}; text that looks otherwise needs quotes"
         case "bool_type":
-            return f"must be true or false, found {given}"
+            return f"must be true or false, found {value}"
         case "int_type" | "float_type":
-            return f"must be a number, found {given}"
+            return f"must be a number, found {value}"
         case "tuple_type":
-            return f"must be a list, [] for none; found {given}"
+            return f"must be a list, [] for none; found {value}"
         case "dict_type" | "model_type" | "model_attributes_type":
-            return f"must have keys of its own, as in {{key: value}}; found {given}"
+            return f"must have keys of its own, as in {{key: value}}; found {value}"
         case "value_error":
             return str(detail["ctx"]["error"])
         case _:
-            return f"{detail['msg'].replace('Input should', 'must').replace('String should', 'must')}, found {given}"
+            return f"{detail['msg'].replace('Input should', 'must').replace('String should', 'must')}, found {value}"
 
 
 def _refuse_what_unfolds(text: str) -> None:

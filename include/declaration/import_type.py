@@ -166,7 +166,7 @@ class ImportType:
             mapped: names of the fields that the file has columns for.
         """
         declared = len(self.fields)
-        return self.fields + tuple(each for each in self.all_fields(project)[declared:] if each.name in mapped)
+        return self.fields + tuple(added for added in self.all_fields(project)[declared:] if added.name in mapped)
 
     def edits_with(self, settings: ImportSettings) -> bool:
         """Tell whether an import changes existing rows (X-13, X-14)."""

@@ -121,21 +121,21 @@ def _phone_region(text: str) -> str:
     return text.upper()
 
 
-def _each_once(given: list[str]) -> list[str]:
-    return list(dict.fromkeys(given))
+def _without_repeats(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
-def _patterns(given: list[str]) -> list[str]:
-    for pattern in given:
+def _patterns(patterns: list[str]) -> list[str]:
+    for pattern in patterns:
         if not pattern.strip("*?"):
             raise ValueError(f"{quoted(pattern)} would ignore every file")
-    return list(dict.fromkeys(given))
+    return list(dict.fromkeys(patterns))
 
 
-def _waits(given: object) -> object:
-    if isinstance(given, list) and all(isinstance(name, str) for name in given):
-        return dict.fromkeys(given, WAIT_MINUTES)
-    return given
+def _waits(waits: object) -> object:
+    if isinstance(waits, list) and all(isinstance(name, str) for name in waits):
+        return dict.fromkeys(waits, WAIT_MINUTES)
+    return waits
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
@@ -144,7 +144,7 @@ PhoneRegion = Annotated[Text, AfterValidator(_phone_region)]
 Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
 Cron = Annotated[str, AfterValidator(check_cron)]
-Locks = Annotated[list[str], AfterValidator(_each_once)]
+Locks = Annotated[list[str], AfterValidator(_without_repeats)]
 Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME_BYTES)]
 Patterns = Annotated[list[Pattern], Field(max_length=MOST_PATTERNS), AfterValidator(_patterns)]
 Waits = Annotated[dict[str, Annotated[int, Field(ge=0, le=24 * 60)]], BeforeValidator(_waits)]

@@ -247,8 +247,8 @@ def _at(path: tuple[str | int, ...], sentence: str) -> PydanticCustomError:
 
 def _several(problems: Iterable[Problem]) -> PydanticCustomError:
     """An after-validator can't say which key is to blame; the loader takes the keys from here (pydantic 2.14)."""
-    found = list(problems)
-    return PydanticCustomError("entries", "{text}", {"text": " ".join(text for _, text in found), "problems": found})
+    listed = list(problems)
+    return PydanticCustomError("entries", "{text}", {"text": " ".join(text for _, text in listed), "problems": listed})
 
 
 def _repeated(names: Iterable[str], compare: Callable[[str], str], note: str) -> Iterator[tuple[int, str]]:
@@ -289,9 +289,9 @@ def _broken_references(project: Project) -> Iterator[Problem]:
     for position, contact in enumerate(project.points_of_contact):
         if contact.brand not in project.brands:
             yield ("points_of_contact", position, "brand"), f"{contact.brand!r} is not among the brands"
-    known = {contact.external_id for contact in project.points_of_contact}
+    contacts = {contact.external_id for contact in project.points_of_contact}
     for position, source in enumerate(project.data_sources):
-        if source.point_of_contact not in known:
+        if source.point_of_contact not in contacts:
             yield (
                 ("data_sources", position, "point_of_contact"),
                 f"{source.point_of_contact!r} is not among the points_of_contact",

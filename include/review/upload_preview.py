@@ -192,7 +192,7 @@ class _Columns:
         in_use = {index for index in self._wanted.values() if index is not None}
         offered = {column.index for column in columns[:MOST_COLUMNS]} | in_use
         return {
-            column.index: self.mapping.shown(column) if self.mapping.is_headed else self.mapping.told(column)
+            column.index: self.mapping.shown(column) if self.mapping.is_headed else self.mapping.named(column)
             for column in columns
             if column.index in offered
         }

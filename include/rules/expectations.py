@@ -466,7 +466,7 @@ class ExpectColumnValuesToBeInRange(RowRule):
             # A whole number too long to be read is out of any range; decimals have a rule of their own for that.
             if pa.types.is_integer(values.type) and f"{self.column}__problem" in frame.columns:
                 outside.append(pc.equal(_column(frame, f"{self.column}__problem"), "too_many_digits"))
-        return reduce(pc.or_kleene, (pc.fill_null(each, False) for each in outside))
+        return reduce(pc.or_kleene, (pc.fill_null(is_outside, False) for is_outside in outside))
 
     def may_fail(self, frame: pd.DataFrame) -> bool:
         """Whether the smallest or the largest number is outside, or one could not be read."""

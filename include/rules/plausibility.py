@@ -144,8 +144,8 @@ class _Judged:
 
 def form_of(text: str) -> Form:
     """Return what a trimmed, filled value looks like."""
-    found = _FORMS.fullmatch(text)
-    return Form[found.lastgroup] if found is not None and found.lastgroup else Form.TEXT
+    match = _FORMS.fullmatch(text)
+    return Form[match.lastgroup] if match is not None and match.lastgroup else Form.TEXT
 
 
 def describe_oddities(
@@ -153,7 +153,7 @@ def describe_oddities(
     fields: Sequence[Field],
     mapping: ColumnMapping,
     columns: Mapping[str, pa.StringArray],
-    known: Mapping[str, Collection[str]],
+    lookup_names: Mapping[str, Collection[str]],
     *,
     fewest: int = FEWEST,
 ) -> list[str]:
@@ -162,11 +162,11 @@ def describe_oddities(
     Args:
         fields: those of the import type, the project's included.
         columns: field → raw cells of the first rows, all of the same length.
-        known: field with a lookup → which of all these cells are among its known names.
+        lookup_names: field with a lookup → which of all these cells are among the lookup's names.
         fewest: of a column with fewer values nothing is said.
     """
     by_name = {field.name: field for field in fields}
-    looks = _Looks(known)
+    looks = _Looks(lookup_names)
     looked_at = []
     for name, index in mapping.field_indexes.items():
         if name in columns and name in by_name:
@@ -194,17 +194,17 @@ def describe_oddities(
     return [sentences[index] for index in sorted(sentences)]
 
 
-def find_known(
+def find_lookup_names(
     connection: Connection, import_type: ImportType, mapped: Collection[str], columns: Mapping[str, pa.StringArray]
 ) -> dict[str, set[str]]:
-    """Return for each mapped field with a lookup which of the cells, of any column, are among its known names."""
+    """Return for each mapped field with a lookup which of the cells, of any column, are among its names."""
     lookups = [lookup for lookup in import_type.lookups if lookup.field in mapped]
     texts = sorted({text for column in columns.values() for text in _filled(column) if "\0" not in text})
-    known: dict[str, set[str]] = {}
+    lookup_names: dict[str, set[str]] = {}
     for lookup in lookups:
         query = sa.text(f"SELECT known.key FROM ({lookup.query}) AS known (key) WHERE known.key = ANY(:texts)")
-        known[lookup.field] = set(connection.execute(query, {"texts": texts}).scalars())
-    return known
+        lookup_names[lookup.field] = set(connection.execute(query, {"texts": texts}).scalars())
+    return lookup_names
 
 
 def _values(column: pa.StringArray) -> Values:
@@ -221,8 +221,8 @@ def _filled(column: pa.StringArray) -> list[str]:
 class _Looks:
     """Which values a field may have, and which are typical of it."""
 
-    def __init__(self, known: Mapping[str, Collection[str]]) -> None:
-        self._known = known
+    def __init__(self, lookup_names: Mapping[str, Collection[str]]) -> None:
+        self._lookup_names = lookup_names
         self._words: dict[str, frozenset[str]] = {}
 
     def own_share(self, values: Values, field: Field) -> float:
@@ -237,13 +237,14 @@ class _Looks:
         """Return the share of values that speak for the field by themselves."""
         return values.share(lambda text, form: self._speaks_for(text, form, field))
 
-    def are_known(self, values: Values, field: Field) -> bool:
+    def are_lookup_names(self, values: Values, field: Field) -> bool:
         """Tell values all of which are names that the field's lookup knows."""
-        return values.share(lambda text, _: text in self._known.get(field.name, ())) == 1
+        return values.share(lambda text, _: text in self._lookup_names.get(field.name, ())) == 1
 
     def words_for(self, values: Values, field: Field) -> str:
         """Say what values that look like the field's are."""
-        if self._known.get(field.name) and values.share(lambda text, _: text in self._known[field.name]) >= 0.5:
+        names = self._lookup_names.get(field.name)
+        if names and values.share(lambda text, _: text in names) >= 0.5:
             return f"names that {field.label} may have"
         if look_of(field) is Look.CHOICE:
             return f"words that {field.label} may have"
@@ -251,9 +252,9 @@ class _Looks:
 
     def _is_of_another(self, text: str, field: Field) -> bool:
         """Tell names that another field's lookup knows, and the field's own doesn't."""
-        if text in self._known.get(field.name, ()):
+        if text in self._lookup_names.get(field.name, ()):
             return False
-        return any(text in names for name, names in self._known.items() if name != field.name)
+        return any(text in names for name, names in self._lookup_names.items() if name != field.name)
 
     def _may_be(self, text: str, form: Form, field: Field) -> bool:
         look = look_of(field)
@@ -303,7 +304,7 @@ class _Looks:
                 return form is Form.NUMBER and 3 <= len(text) <= 4 and text.isdigit()
             case Look.IDENTIFIER | Look.CODE:
                 has_digit = any(character.isdigit() for character in text)
-                return text in self._known.get(field.name, ()) or (has_digit and self._may_be(text, form, field))
+                return text in self._lookup_names.get(field.name, ()) or (has_digit and self._may_be(text, form, field))
             case Look.PERSON | Look.PLACE:
                 return form is Form.WORDS
             case Look.FULL_NAME | Look.NAME:
@@ -328,7 +329,7 @@ class _Looks:
             case Look.DATE | Look.BIRTH | Look.MOMENT | Look.EMAIL | Look.CHOICE:
                 return self._may_be(text, form, field)
             case _:
-                return text in self._known.get(field.name, ())
+                return text in self._lookup_names.get(field.name, ())
 
     def _choices(self, field: Field) -> frozenset[str]:
         if field.name not in self._words:
@@ -371,8 +372,8 @@ def _may_be_phone(text: str, form: Form) -> bool:
 
 
 def _year(text: str) -> int:
-    found = _YEAR.search(text)
-    return int(found[1]) if found else _OLDEST_MOMENT
+    year = _YEAR.search(text)
+    return int(year[1]) if year else _OLDEST_MOMENT
 
 
 # -- what is odd
@@ -393,7 +394,7 @@ def _misplaced(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
             continue
         for other in columns:
             least = OTHER_AT_LEAST if is_enough else 1
-            is_said = column.values.number >= fewest or looks.are_known(column.values, other.field)
+            is_said = column.values.number >= fewest or looks.are_lookup_names(column.values, other.field)
             if other is not column and is_said and looks.speaking_share(column.values, other.field) >= least:
                 yield column, f"{looks.words_for(column.values, other.field)}, as expected of {other.field.label}"
                 break

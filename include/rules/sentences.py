@@ -73,12 +73,12 @@ def _sentences(declared: ImportType, suite: Path, _: int, project_file: Path, __
     load_rules = expand_load_rules(declared.load_rules, fields)
     return (
         {rule: _PLACE.sub(MASK, sentence) for rule, sentence in ROW_RULES.items()}
-        | {entry["meta"]["rule"]: _told(entry["meta"]["message"], entry.get("kwargs", {})) for entry in entries}
+        | {entry["meta"]["rule"]: _filled(entry["meta"]["message"], entry.get("kwargs", {})) for entry in entries}
         | {rule.id: _PLACE.sub(MASK, rule.message) for rule in load_rules}
     )
 
 
-def _told(message: str, arguments: Mapping[str, Any]) -> str:
+def _filled(message: str, arguments: Mapping[str, Any]) -> str:
     """Fill in what the rule was given; what it was applied to stays out."""
     parts = []
     for literal, place, _, _ in Formatter().parse(message):

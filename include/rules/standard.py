@@ -189,7 +189,7 @@ def with_standard(entries: Sequence[Mapping[str, Any]], import_type: ImportType)
     placed = [standard.get(rule_of(entry), dict(entry)) for entry in kept]
     place = 0
     for rule, entry in standard.items():
-        rules = [rule_of(each) for each in placed]
+        rules = [rule_of(other) for other in placed]
         if rule in rules:
             place = rules.index(rule) + 1
             continue

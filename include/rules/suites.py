@@ -249,7 +249,11 @@ class Checker:
             forget_columns()
 
     def _check(self, frame: pd.DataFrame) -> list[RuleResult]:
-        asked = [each for each in self._configurations if _may_fail(self._rules[each.meta["rule"]], frame)]
+        asked = [
+            configuration
+            for configuration in self._configurations
+            if _may_fail(self._rules[configuration.meta["rule"]], frame)
+        ]
         if not asked:
             return [_passed(rule, frame) for rule in self._suite.rules]
         self._engine.load_batch_data("block", frame)
@@ -262,7 +266,7 @@ class Checker:
             # The error's text may quote values of the file: only its kind is passed on.
             raise SuiteError(f"Suite {self._suite.name} could not be evaluated: {_what_failed(error)}.") from None
         by_rule = {cast("Any", result.expectation_config).meta["rule"]: result for result in results}
-        if by_rule.keys() != {each.meta["rule"] for each in asked} or len(results) != len(asked):
+        if by_rule.keys() != {configuration.meta["rule"] for configuration in asked} or len(results) != len(asked):
             raise SuiteError(
                 f"GX was asked for {len(asked)} rules of suite {self._suite.name}, and judged {len(results)}."
             )
@@ -516,13 +520,13 @@ def _check_message(where: str, message: str, field: str, expectation: Expectatio
     except ValueError as error:
         raise SuiteError(f"{where}: its message can't be read: {error}.") from error
     for _, place in parsed:
-        is_known = (
+        has_value = (
             place is None
             or _column_of(place, field, columns)
             or place in expectation.__fields__
             or place in _computed_places(expectation)
         )
-        if not is_known:
+        if not has_value:
             raise SuiteError(f"{where}: its message names {{{place}}}, neither a column nor an argument.")
 
 
@@ -592,8 +596,8 @@ def _result(rule: Rule, judged: ExpectationValidationResult, frame: pd.DataFrame
             f"Rule {rule.id}: GX counted {count} broken rows, success {judged.success}, and listed "
             f"{'none' if positions is None else len(positions)}."
         )
-    found = np.asarray(positions, dtype=np.int64)
-    if count and (found[0] < 0 or found[-1] >= rows or not np.all(found[1:] > found[:-1])):
+    places = np.asarray(positions, dtype=np.int64)
+    if count and (places[0] < 0 or places[-1] >= rows or not np.all(places[1:] > places[:-1])):
         raise SuiteError(f"Rule {rule.id}: GX listed rows that the frame doesn't have, or twice.")
     evidence = {
         "expectation_type": rule.expectation.expectation_type,
@@ -601,7 +605,7 @@ def _result(rule: Rule, judged: ExpectationValidationResult, frame: pd.DataFrame
         "element_count": judged.result["element_count"],
         "unexpected_count": count,
     }
-    return RuleResult(rule, found, evidence, _evaluated(rule, frame))
+    return RuleResult(rule, places, evidence, _evaluated(rule, frame))
 
 
 def _parsed(message: str) -> list[tuple[str, str | None]]:

@@ -228,7 +228,7 @@ def describe_oddities(
         import_type.read_fields(runtime.project, mapping.field_indexes),
         mapping,
         columns,
-        plausibility.find_known(connection, import_type, columns.keys(), columns),
+        plausibility.find_lookup_names(connection, import_type, columns.keys(), columns),
         fewest=plausibility.ENOUGH if text.is_corrected else plausibility.FEWEST,
     )
 

@@ -205,7 +205,7 @@ class Judge:
         self._repeated = stray_rows.Header(
             [self._header[index] for index in self._own],
             leading=self._own.index(min(mapping.field_indexes.values())) if mapping.field_indexes else 0,
-            is_known=mapping.is_headed,
+            is_certain=mapping.is_headed,
         )
         self._has_origins = bool(origin_columns(self._header))
         self._ragged_stray = stray_rows.ragged_pattern(dialect.delimiter, len(origin_columns(self._header)))

@@ -124,11 +124,11 @@ def no_rows(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
 
 def matching_among(texts: pa.StringArray, suspects: npt.NDArray[np.bool_], pattern: str) -> npt.NDArray[np.bool_]:
     """Tell which of the flagged texts match an RE2 pattern; the others are not looked at."""
-    found = no_rows(texts)
+    is_match = no_rows(texts)
     rows = np.flatnonzero(suspects)
     if len(rows):
-        found[rows] = matches(texts.take(pa.array(rows)), pattern)
-    return found
+        is_match[rows] = matches(texts.take(pa.array(rows)), pattern)
+    return is_match
 
 
 def replace_byte(texts: pa.StringArray, old: str, new: str) -> pa.StringArray:

@@ -60,8 +60,8 @@ def check_cron(text: str) -> str:
     parts = text.split(maxsplit=len(_FIELDS))
     if len(parts) != len(_FIELDS) or len(text) > _LONGEST:
         number = f"more than {len(_FIELDS)}" if len(parts) > len(_FIELDS) else len(parts)
-        found = f"{len(text):,} characters" if len(text) > _LONGEST else number
-        raise ValueError(f"must be a cron expression of five fields such as '0 2 * * *', found {found}")
+        described = f"{len(text):,} characters" if len(text) > _LONGEST else number
+        raise ValueError(f"must be a cron expression of five fields such as '0 2 * * *', found {described}")
     expression = " ".join(parts)
     if not _schedule(expression).is_possible:
         raise ValueError(f"{quoted(expression)} never comes: none of its months has such a day")
@@ -94,8 +94,8 @@ def _days(schedule: _Schedule, first: date) -> Iterator[date]:
     while year <= date.max.year:
         if month in schedule.months:
             for number in range(day, _length(year, month) + 1):
-                if schedule.is_on(each := date(year, month, number)):
-                    yield each
+                if schedule.is_on(comes_on := date(year, month, number)):
+                    yield comes_on
         year, month, day = (year + 1, 1, 1) if month == len(_MONTH_LENGTHS) else (year, month + 1, 1)
 
 
@@ -133,17 +133,17 @@ def _numbers(part: str, name: str, low: int, high: int) -> set[int]:
     """Return the numbers that a field names."""
     numbers: set[int] = set()
     for piece in part.split(","):
-        found = _PIECE.fullmatch(piece)
-        ends = [int(number) for number in found.groups()[:2] if number] if found else []
-        is_step_ok = found is not None and (found[3] is None or int(found[3]) > 0)
-        if found is None or not is_step_ok or ends != sorted(ends) or not all(low <= end <= high for end in ends):
+        match = _PIECE.fullmatch(piece)
+        ends = [int(number) for number in match.groups()[:2] if number] if match else []
+        is_step_ok = match is not None and (match[3] is None or int(match[3]) > 0)
+        if match is None or not is_step_ok or ends != sorted(ends) or not all(low <= end <= high for end in ends):
             raise ValueError(
                 f"{quoted(piece)} is no {name} of a cron expression: numbers {low} to {high}, *, -, / and ,"
             )
-        if len(ends) == 2 or (ends and not found[3]):
+        if len(ends) == 2 or (ends and not match[3]):
             first, last = ends[0], ends[-1]
         else:  # `*`, or from a number on; Sunday then is 0
             last = 6 if name == "weekday" else high
             first = ends[0] if ends and ends[0] <= last else low
-        numbers.update(range(first, last + 1, int(found[3] or 1)))
+        numbers.update(range(first, last + 1, int(match[3] or 1)))
     return numbers

@@ -298,12 +298,12 @@ def _kinds(metadata: PhoneMetadata) -> tuple[_Desc, ...]:
     for name in _KINDS:
         desc: PhoneNumberDesc | None = getattr(metadata, name)
         if desc is not None and desc.national_number_pattern:
-            known = patterns.setdefault(frozenset(desc.possible_length), [])
-            if desc.national_number_pattern not in known:
-                known.append(desc.national_number_pattern)
+            same_length = patterns.setdefault(frozenset(desc.possible_length), [])
+            if desc.national_number_pattern not in same_length:
+                same_length.append(desc.national_number_pattern)
     return tuple(
-        _Desc("^(?:" + "|".join(f"(?:{pattern})" for pattern in known) + ")$", lengths)
-        for lengths, known in patterns.items()
+        _Desc("^(?:" + "|".join(f"(?:{pattern})" for pattern in same_length) + ")$", lengths)
+        for lengths, same_length in patterns.items()
     )
 
 

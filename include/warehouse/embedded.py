@@ -175,7 +175,7 @@ class EmbeddedServer:
         Raises:
             EmbeddedServerError: the server has never been started.
         """
-        return self._url(database, SUPERUSER, self._known_password())
+        return self._url(database, SUPERUSER, self._stored_password())
 
     def _url(self, database: str, user: str, password: str) -> str:
         lines = self._postmaster_lines()
@@ -184,10 +184,10 @@ class EmbeddedServer:
 
     def _password_of(self, login: str) -> str:
         """Return a role's password: it follows from the superuser's, which doesn't follow from it."""
-        digest = hmac.digest(self._known_password().encode(), f"password of {login}".encode(), "sha256")
+        digest = hmac.digest(self._stored_password().encode(), f"password of {login}".encode(), "sha256")
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
-    def _known_password(self) -> str:
+    def _stored_password(self) -> str:
         try:
             return self.password_file.read_text(encoding="ascii").strip()
         except FileNotFoundError:

@@ -42,8 +42,8 @@ def make_system_ids(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Arr
     is_blank = pc.is_null(fields["system_id__sent"])
     if not pc.any(is_blank).as_py():
         return fields["system_id"]
-    made = [None if name is None else make_system_id(name) or "" for name in fields["name"].to_pylist()]
-    return pc.if_else(is_blank, pa.array(made, pa.string()), fields["system_id"])
+    system_ids = [None if name is None else make_system_id(name) or "" for name in fields["name"].to_pylist()]
+    return pc.if_else(is_blank, pa.array(system_ids, pa.string()), fields["system_id"])
 
 
 def is_readable(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Array:
