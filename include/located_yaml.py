@@ -1,6 +1,6 @@
 """YAML that people write, read with the line of every key, so that a mistake can be pointed at.
 
-Stricter than plain YAML: a duplicate key is a mistake, not "the last one wins"; keys are always text as it stands
+Stricter than plain YAML: a duplicate key is a mistake, not "the last one wins"; keys are always text as written
 (`No: card_number` is a header called No, not `false`); anchors, aliases and tags are refused, so that a few lines can't
 unfold into gigabytes or objects. Read by libyaml: Python's own parser takes ten times as long for the same text.
 Whatever a text holds, a message about it is short: what it quotes is cut off, and shows what can't be seen (X-11).
@@ -46,7 +46,7 @@ class YamlMistake(ValueError):
 
 @dataclass(frozen=True)
 class LocatedYaml:
-    """Plain values (dict, list, str, int, float, bool, date, None) and the line on which each key or item stands."""
+    """Plain values (dict, list, str, int, float, bool, date, None) and the line on which each key or item is."""
 
     value: object
     lines: dict[Key, int] = field(default_factory=dict)
@@ -91,7 +91,7 @@ def read_yaml(text: str) -> LocatedYaml:
 
 
 def shown(text: str, longest: int = LONGEST_QUOTE) -> str:
-    """Return the beginning of a text that somebody wrote; what can't be seen in it is spelled out."""
+    """Return the beginning of a text that a person wrote; what can't be seen in it is spelled out."""
     # Cut off first, so that the cost doesn't grow with the text, and then again: an escape has up to ten characters.
     escaped = "".join(character if _is_seen(character) else ascii(character)[1:-1] for character in text[: longest + 1])
     return escaped if len(escaped) <= longest else f"{escaped[: longest - 1]}…"
@@ -190,7 +190,7 @@ def _plain_value(loader: yaml.CSafeLoader, node: yaml.Node) -> object:
     for key_node, value_node in node.value:
         key, line = _key_text(key_node), key_node.start_mark.line + 1
         if key in values:
-            raise YamlMistake(f"{quoted(key)} stands twice, first on line {first_lines[key]}", line)
+            raise YamlMistake(f"{quoted(key)} is written twice, first on line {first_lines[key]}", line)
         values[key] = _plain_value(loader, value_node)
         first_lines[key] = line
     return values

@@ -1,4 +1,4 @@
-"""Read `project.yaml`; mistakes are told with key and line. Source: spec section 9."""
+"""Read `project.yaml`; mistakes are reported with key and line. Source: spec section 9."""
 
 from __future__ import annotations
 

@@ -276,7 +276,7 @@ def _generated_codes(connection: Connection, reference: _Reference, names: Seque
 
 
 def _take_back_default(connection: Connection, wanted: Mapping[str, Row]) -> None:
-    """Free the only place for a default, whoever has it next: an index allows one at any moment."""
+    """Free the only place for a default, whichever entry has it next: an index allows one at any moment."""
     keeps = [name for name, row in wanted.items() if row["is_default"]]
     source = next(reference.table for reference in _REFERENCES if reference.name == "data_source")
     connection.execute(

@@ -47,7 +47,7 @@ _SHORT = 6
 
 
 class Form(StrEnum):
-    """What a value looks like, whatever field it stands in; each value has one form."""
+    """What a value looks like, whatever field it is in; each value has one form."""
 
     EMAIL = "e-mail addresses"
     DATE = "dates"
@@ -90,7 +90,7 @@ short numbers of cards the amounts."""
 WORDS_OF_ANY_KIND = (
     {Look.PERSON, Look.PLACE}, {Look.PERSON, Look.TEXT}, {Look.PLACE, Look.TEXT}, {Look.FULL_NAME, Look.TEXT},
 )  # fmt: skip
-"""Names, places and the texts of a custom field: nothing tells them apart, so their exchange is never suspected."""
+"""Names, places and the texts of a custom field: nothing distinguishes them, so their exchange is never suspected."""
 _SPEAKING = (Form.EMAIL, Form.DATE, Form.AMOUNT, Form.YES_NO)
 """Forms that no free text and no identifier usually has."""
 
@@ -122,7 +122,7 @@ class Values:
 
     @property
     def described(self) -> str:
-        """What most values look like, in words; dates by what tells one field of dates from another."""
+        """What most values look like, in words; dates by what distinguishes one field of dates from another."""
         if self.form is not Form.DATE:
             return self.form
         if self.share(lambda text, form: form is Form.DATE and _year(text) < _OLDEST_MOMENT) > _MOSTLY:
@@ -189,7 +189,7 @@ def describe_oddities(
         if column.index not in sentences and _is_repeated_key(import_type, column):
             sentences[column.index] = (
                 f"{_name(mapping, column)} is read as {column.field.label}, which no two rows may share, but more than "
-                f"half of its first {column.values.number} values stand there more than once."
+                f"half of its first {column.values.number} values are there more than once."
             )
     return [sentences[index] for index in sorted(sentences)]
 
@@ -238,7 +238,7 @@ class _Looks:
         return values.share(lambda text, form: self._speaks_for(text, form, field))
 
     def are_lookup_names(self, values: Values, field: Field) -> bool:
-        """Tell values all of which are names that the field's lookup knows."""
+        """Say whether all of some values are names in the field's lookup."""
         return values.share(lambda text, _: text in self._lookup_names.get(field.name, ())) == 1
 
     def words_for(self, values: Values, field: Field) -> str:
@@ -251,7 +251,7 @@ class _Looks:
         return values.described
 
     def _is_of_another(self, text: str, field: Field) -> bool:
-        """Tell names that another field's lookup knows, and the field's own doesn't."""
+        """Say whether a name is in another field's lookup, and not in the field's own."""
         if text in self._lookup_names.get(field.name, ()):
             return False
         return any(text in names for name, names in self._lookup_names.items() if name != field.name)
@@ -411,7 +411,7 @@ def _exchanged(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
 
 
 def _would_fit_better(one: _Judged, other: _Judged, looks: _Looks) -> bool:
-    """Tell columns that may both be read as the other's field and look like it, by far more than like their own."""
+    """Say whether two columns may each be read as the other's field and look far more like it than like their own."""
     now, typical_now = one.own_share + other.own_share, one.typical_share + other.typical_share
     has_zeros = _have_exchanged_zeros(one, other)
     if now > 2 - OTHER_AT_LEAST and typical_now > 2 - 2 * OTHER_AT_LEAST and not has_zeros:
@@ -429,7 +429,7 @@ def _would_fit_better(one: _Judged, other: _Judged, looks: _Looks) -> bool:
 
 
 def _have_exchanged_zeros(one: _Judged, other: _Judged) -> bool:
-    """Tell amounts with leading zeros beside CVVs without any, which are of one length else."""
+    """Say whether there are amounts with leading zeros beside CVVs without any, which are of one length else."""
     by_look = {look_of(column.field): column.values for column in (one, other)}
     amounts, cvvs = by_look.get(Look.AMOUNT), by_look.get(Look.CVV)
     if amounts is None or cvvs is None or min(amounts.number, cvvs.number) < ENOUGH:
@@ -457,7 +457,7 @@ def _copied(columns: Sequence[_Judged], cells_of: Mapping[str, pa.StringArray]) 
 
 
 def _is_repeated_key(import_type: ImportType, column: _Judged) -> bool:
-    """Tell a key of which more than half of the first values repeat earlier ones, where a repetition rejects (X-17)."""
+    """Say whether more than half of a key's first values repeat earlier ones, where a repetition rejects (X-17)."""
     rejects = any(rule.id == f"{column.field.name}.duplicate_in_file" for rule in import_type.load_rules)
     values = column.values
     is_key = column.field.name == import_type.key and rejects

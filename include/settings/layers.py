@@ -68,15 +68,16 @@ def resolve(
     In rising precedence: the type's defaults, the folder's settings file, the sidecar, the run's parameters. A key's
     value replaces the one below it as a whole, `mapping` too.
 
-    What a corrected file inherits takes the place where it was given: what the earlier job was told for itself (by
+    What a corrected file inherits takes the place where it was given: what was set for the earlier job itself (by
     sidecar, parameters or in its review) goes before the folder's settings, which were there then as well; the rest
-    goes behind them, so that a folder's settings that were mended since are heard.
+    goes behind them, so that a folder's settings that were corrected since apply.
 
-    What a folder's settings file, or the defaults, lock stays as it is there: whoever is named after it may only repeat
-    it, and what a corrected file inherits yields to it (X-21).
+    What a folder's settings file, or the defaults, lock stays as it is there: a later layer may only repeat it, and
+    what a corrected file inherits yields to it (X-21).
 
-    The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and whoever gives that
-    setting too must give the same (PC-02). It is a new, explicit setting: what a corrected file inherits yields to it.
+    The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and a layer that gives
+    that setting too must give the same (PC-02). It is a new, explicit setting: what a corrected file inherits yields to
+    it.
 
     Args:
         types: all that there are: a type's settings may name others.
@@ -85,11 +86,11 @@ def resolve(
         sidecar: of `<file name>.settings.yaml`.
         inherited: the ledger's settings of the earlier job; keys that no longer exist are passed over.
         parameters: None and "" mean that a form's field was left alone.
-        landing_folder: of `_settings.yaml` in the type's landing folder, for a file that lies elsewhere: only what it
+        landing_folder: of `_settings.yaml` in the type's landing folder, for a file that is elsewhere: only what it
             locks holds.
         named_folder: of `_settings.yaml` in the folder of the pool that the settings name, for a file that is not in
             it: only what it locks holds.
-        folder_name: of the folder below the type's own in which the file lies.
+        folder_name: of the folder below the type's own in which the file is.
         defaults_file: as `load_defaults` reads it.
 
     Raises:
@@ -251,7 +252,7 @@ def _take_folder_name(
     value = values.get(setting)
     if value is not None and value != folder_name:
         raise SettingsError(
-            f"The file lies in the folder of the {setting} {quoted(folder_name)}, but its settings "
+            f"The file is in the folder of the {setting} {quoted(folder_name)}, but its settings "
             f"({given_by[setting]}) name the {setting} {quoted(value)}.",
             f"file.{setting}_disagrees",
         )

@@ -576,7 +576,7 @@ CUSTOMERS = ImportType(
         LoadRule(
             "row.not_repeatable",
             "Other rows of the file change whom the identifiers of this row lead to. Sent again, the row would change "
-            "somebody else or make a new customer: correct the rejected rows instead.",
+            "another customer or make a new one: correct the rejected rows instead.",
             "CU-13",
             severity="warning",
         ),
