@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 _DATA = re.compile(r"[^\s'\"`,;:=]*(?:\d{5}|@)[^\s'\"`,;]*")
 MASK = "…"
-"""Stands for what is left out of a masked value, on pages, in mails and logs. One sign, whatever is masked."""
+"""Shows what is left out of a masked value, on pages, in mails and logs. One sign, whatever is masked."""
 ASCII_MASK = "..."
 """The same in sentences that go into a file of the sender's encoding."""
 _LONG_NUMBER = re.compile(r"(?=(?:[^0-9]*[0-9]){9})[0-9A-Za-z +-]{12,}")
@@ -50,7 +50,7 @@ def did_you_mean(name: str, choices: Collection[str]) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text of anybody's as one line that shows what it is: for mails, logs and headers.
+    """Return a text of any origin as one line that shows what it is: for mails, logs and headers.
 
     Line ends and other white space become a blank each; what controls, can't be seen, turns the direction of writing or
     is half a character becomes a replacement character. What is left can be encoded everywhere.
@@ -60,7 +60,7 @@ def one_line(text: str) -> str:
 
 
 def mask(text: str) -> str:
-    """Return a masked value: `…`, and of a long number its last four characters, which tell cards apart (X-20).
+    """Return a masked value: `…`, and of a long number its last four characters, which distinguish cards (X-20).
 
     The end of a name, a birth date or an address would say what is masked.
     """

@@ -63,7 +63,7 @@ class ColumnMapping:
 
     @property
     def is_headed(self) -> bool:
-        """Tell whether the first row is known to be a header: a cell of it is a field's name.
+        """Say whether the first row is known to be a header: a cell of it is a field's name.
 
         That a person has said which column is which proves nothing: the first row may be data all the same.
         """
@@ -87,7 +87,7 @@ class ColumnMapping:
         return f"column {column.index + 1} ({mask_header(column.header) or 'no name'})"
 
     def numbered(self, column: Column) -> str:
-        """Name a column in the middle of a message by its place and, where it may stand there, its header (X-20)."""
+        """Name a column in the middle of a message by its place and, where it may be shown there, its header (X-20)."""
         name = self.named(column)
         return name if name.startswith("column ") else f"column {column.index + 1} ({name})"
 
@@ -263,7 +263,7 @@ def override_key(columns: Sequence[Column], index: int) -> str:
 
 
 def looks_like_data(header: str) -> bool:
-    """Tell headers that may be a cell of a file without headers (X-20)."""
+    """Say whether a header may be a cell of a file without headers (X-20)."""
     return _LOOKS_LIKE_DATA.search(header) is not None
 
 

@@ -84,7 +84,7 @@ def _canonical_encoding(name: str) -> str:
 
 def _canonical_delimiter(text: str) -> str:
     delimiter = _DELIMITER_NAMES.get(text.lower(), text)
-    # `_` and `'` stand in what the rejected-rows file puts before the sender's cells (X-09).
+    # `_` and `'` are in what the rejected-rows file puts before the sender's cells (X-09).
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"'_\r\n\0":
         raise ValueError(
             f"must be one character such as ',' ';' '|' (in quotes) or one of {', '.join(_DELIMITER_NAMES)}, "
@@ -247,13 +247,13 @@ class ImportSettings(BaseModel):
 
     @property
     def has_own_reject_share(self) -> bool:
-        """Tell whether a folder, a file or a run says what share of rejected rows asks a person, and it isn't off."""
+        """Say whether a folder, a file or a run says what share of rejected rows asks a person, and it isn't off."""
         share = self.review_reject_share
         return "review_reject_share" in self.given_by and share is not None and share < 1
 
     @property
     def has_changed_share(self) -> bool:
-        """Tell whether many changes of existing rows ask a person."""
+        """Say whether many changes of existing rows ask a person."""
         return False
 
     @classmethod
@@ -300,7 +300,7 @@ class ReviewsChanges(ImportSettings):
 
     @property
     def has_changed_share(self) -> bool:
-        """Tell whether many changes of existing rows ask a person."""
+        """Say whether many changes of existing rows ask a person."""
         return self.review_changed_share is not None
 
 

@@ -301,7 +301,7 @@ class _ChunkPlan:
     """Cuts the text behind the header into chunks.
 
     Holds the text from the beginning of the last unfinished record on. A record that outgrows `hold_bytes` is replaced
-    by a stand-in that leaves the scan in the same state, so that an unclosed quote does not take the file into memory.
+    by a substitute that leaves the scan in the same state: an unclosed quote must not take the file into memory.
     """
 
     def __init__(self, delimiter: int, offset: int, line: int, chunk_bytes: int, hold_bytes: int) -> None:
@@ -311,11 +311,11 @@ class _ChunkPlan:
         self._held = b""
         self._end = offset  # of the text so far
         self._line = line  # on which the held text begins
-        self._opened_line: int | None = None  # of the quote that a stand-in begins with
+        self._opened_line: int | None = None  # of the quote that a substitute begins with
         self._has_records = False
         self.ends_in_record = False
         """Whether the last record has no line end; known once the plan is finished."""
-        self._dropped_bytes = 0  # of the record that a stand-in stands for
+        self._dropped_bytes = 0  # of the record that a substitute replaces
         self._long_line: int | None = None  # on which the first record begins that is too long
         self._record_line = line  # on which the held record begins
         self._chunks: list[Chunk] = []

@@ -123,7 +123,7 @@ class Transcoder:
     """Turns another encoding into UTF-8 and makes sure that the way back gives the sender's bytes.
 
     Args:
-        encoding: codec whose characters do not depend on what stands before them.
+        encoding: codec whose characters do not depend on what is before them.
         offset: of the first piece in the source.
     """
 
@@ -289,12 +289,12 @@ def sniff_delimiter(text: bytes, *, is_final: bool) -> str:
 
 
 def is_blank(text: bytes) -> bool:
-    """Tell whether a text is empty or nothing but Unicode White_Space. Source: X-16."""
+    """Say whether a text is empty or nothing but Unicode White_Space. Source: X-16."""
     return _BLANK.fullmatch(text) is not None
 
 
 def is_blank_line(record: bytes, delimiter: int) -> bool:
-    """Tell whether a record is no row: nothing but white space, and no delimiter in it. Source: X-15, X-16."""
+    """Say whether a record is no row: nothing but white space, and no delimiter in it. Source: X-15, X-16."""
     return is_blank(record) and delimiter not in record
 
 

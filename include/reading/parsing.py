@@ -243,7 +243,7 @@ def _read_phones(sent: pa.StringArray, region: str) -> Reading:
 
 
 def _other_than_phones(sent: pa.StringArray) -> npt.NDArray[np.bool_]:
-    """Tell which texts have another form than a phone number."""
+    """Say which texts have another form than a phone number."""
     raw = all_bytes(sent)
     first, _ = edges(sent)
     seen = view(sent)

@@ -4,7 +4,7 @@ Once `chunk_plan.inspect` has planned a file's chunks, each is read here, in any
 count bytes of the UTF-8 text: the source itself (its byte order mark included), or the copy that `inspect` writes for
 other encodings.
 
-What stands outside of RFC 4180 is settled here, before Arrow sees the bytes: Arrow takes `"x"y` and NUL bytes in
+What is outside of RFC 4180 is settled here, before Arrow sees the bytes: Arrow takes `"x"y` and NUL bytes in
 silence, and takes a line of white space for a ragged row (seen on 26.0). Source: X-02, X-03, X-15, X-18.
 """
 

@@ -1,20 +1,21 @@
 """Rows that are no data: a repeated header, and what database clients and spreadsheets add. Source: X-15, PC-04a.
 
 A ruler (`-----`), a count (`(3 rows affected)`), a total (`Total: 5`) or a comment (`# made by …`, `-- …`, `; …`) is
-one text that stands alone in its row. So a row is no data only where its first imported cell reads like one of these
-and nothing stands beside it, in columns that are not imported either (beside a ruler other rulers, beside a total other
+one text that is alone in its row. So a row is no data only where its first imported cell reads like one of these
+and nothing is beside it, in columns that are not imported either (beside a ruler other rulers, beside a total other
 numbers): a customer whose name is Total is one.
 
 Decided where the requirement leaves it open:
 
-- Where such a line stands in the file decides nothing: a code may be the last one too.
+- Where such a line is in the file decides nothing: a code may be the last one too.
 - A total has a mark (`TOTAL: 5`, `Total:`), or its word is capitalised (`Total`, `Total 5`): `TOTAL` and `TOTAL 20` are
-  codes. A count stands in brackets or has a word of databases behind it: `20 ROWS` is a code, `20 rows selected` none.
+  codes. A count is in brackets or has a word of databases behind it: `20 ROWS` is a code, `20 rows selected` none.
 - A comment has a blank behind its mark and three words, or says by, on, at or from what it was made: `#SALE`, `;)`,
   `// CDN` and `# 1 DAD` are codes. Without a mark `Made by x` is one too.
 - A header is repeated where all of the sender's cells repeat it but for white space: in a file of one column too, where
-  a code that is spelled like the header can't be told from it. Where the header is known to be one, because one of its
-  cells is a field's name, upper and lower case make no difference, nor do delimiters behind it in a file of one column.
+  a code that is spelled like the header can't be distinguished from it. Where the header is known to be one, because
+  one of its cells is a field's name, upper and lower case make no difference, nor do delimiters behind it in a file of
+  one column.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class Header:
     is_certain: bool
 
     def may_repeat(self, texts: pa.StringArray) -> Rows:
-        """Tell which trimmed texts of the leading column may repeat its header."""
+        """Say which trimmed texts of the leading column may repeat its header."""
         cell = _trimmed(self.cells[self.leading])
         if not cell:
             return no_rows(texts)
@@ -160,7 +161,7 @@ class Header:
         return matching_among(texts, is_near, f"(?i)^{re.escape(cell)}[{_DELIMITERS}{WHITE_SPACE}]*$")
 
     def repeated_by(self, columns: Sequence[pa.StringArray]) -> Rows:
-        """Tell which of some rows repeat the header, by the cells of the sender's columns."""
+        """Say which of some rows repeat the header, by the cells of the sender's columns."""
         is_repeat = np.ones(len(columns[0]), dtype=np.bool_)
         for cells, header in zip(columns, self.cells, strict=True):
             is_repeat &= _equal(cells, is_repeat, self._plain(_trimmed(header)), self._plain)
@@ -173,7 +174,7 @@ class Header:
 
 
 def _equal(texts: pa.StringArray, suspects: Rows, wanted: str, plain: Callable[[str], str]) -> Rows:
-    """Tell which of the flagged texts are the wanted one, each in its plain form; a blank one is empty."""
+    """Say which of the flagged texts are the wanted one, each in its plain form; a blank one is empty."""
     is_wanted = no_rows(texts)
     rows = np.flatnonzero(suspects)
     if len(rows):
@@ -188,7 +189,7 @@ def _trimmed(text: str) -> str:
 
 
 def stand_alone(leading: pa.StringArray, others: Iterable[pa.StringArray]) -> Rows:
-    """Tell beside which of some lines of programs nothing stands.
+    """Say beside which of some lines of programs nothing is written.
 
     Args:
         leading: the lines.
@@ -207,7 +208,7 @@ def stand_alone(leading: pa.StringArray, others: Iterable[pa.StringArray]) -> Ro
 
 
 def are_lines_of_programs(texts: pa.StringArray) -> Rows:
-    """Tell which trimmed texts read like a line that a program has added."""
+    """Say which trimmed texts read like a line that a program has added."""
     seen = view(texts)
     if not len(seen.data):
         return no_rows(texts)
@@ -231,7 +232,7 @@ def are_lines_of_programs(texts: pa.StringArray) -> Rows:
 
 
 def ragged_pattern(delimiter: str, origin_columns: int) -> str:
-    """Return what records of the wrong number of cells match that are no data, as they stand in the file.
+    """Return what records of the wrong number of cells match that are no data, as they are in the file.
 
     Args:
         origin_columns: how many columns the importer has put before the sender's (X-09).
@@ -243,9 +244,9 @@ def ragged_pattern(delimiter: str, origin_columns: int) -> str:
 
 
 def may_be_lines_of_programs(data: memoryview, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Rows:
-    """Tell which of some records may match `ragged_pattern` without columns of the importer: it takes 3 ms to compile.
+    """Say which of some records may match `ragged_pattern` without columns of the importer: it takes 3 ms to compile.
 
-    They begin with a symbol, a letter, or a number behind which a blank stands.
+    They begin with a symbol, a letter, or a number behind which a blank is.
     """
     if len(starts) > _MOST_LOOKED_AT:
         return np.ones(len(starts), dtype=np.bool_)

@@ -208,7 +208,7 @@ def outdated_rules(entries: Sequence[Mapping[str, Any]], import_type: ImportType
 
 
 def is_standard(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an entry is marked as one that `make suites` writes."""
+    """Say whether an entry is marked as one that `make suites` writes."""
     return entry["meta"].get("standard") is True
 
 

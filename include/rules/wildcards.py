@@ -1,4 +1,4 @@
-"""Rules for fields that the project settings add: an expectation on the column `custom_field_*` stands for one on each.
+"""Rules for fields that the project settings add: an expectation on the column `custom_field_*` means one on each.
 
 The expanded rules are filed under the fields themselves: `custom_field_*.not_date` gives `custom_field_born.not_date`.
 `{label}` and `{choices}` in a message, or in a rule of the load, are the field's own.

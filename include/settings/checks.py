@@ -50,7 +50,7 @@ def refusal(settings: GivenSettings, mistakes: Mistakes) -> str:
 
 
 def check(settings: GivenSettings, import_type: ImportType, types: ImportTypes) -> Checked:
-    """Check the settings that somebody gave; a text that is read once is checked once a type as well."""
+    """Check the settings that a person gave; a text that is read once is checked once a type as well."""
     if not settings.values:  # most layers of most files
         return Checked(import_type, {}, Mistakes([], 0))
     if settings.checked is None:

@@ -16,7 +16,7 @@ from functools import lru_cache
 from include.located_yaml import quoted
 
 LAST_RELEASE = datetime(9999, 12, 30, tzinfo=UTC)
-"""Later times are told as this one: those who add the minutes of `after` to it must not leave the calendar."""
+"""Later times are reported as this one: those who add the minutes of `after` to it must not leave the calendar."""
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _PIECE = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?")
 _LONGEST = 500
@@ -40,13 +40,13 @@ class _Schedule:
     is_either: bool
 
     def is_on(self, day: date) -> bool:
-        """Tell whether anything comes on a day of one of the months."""
+        """Say whether anything comes on a day of one of the months."""
         of_month, of_week = day.day in self.days, day.weekday() in self.weekdays
         return of_month or of_week if self.is_either else of_month and of_week
 
     @property
     def is_possible(self) -> bool:
-        """Tell whether there is any such day: not where only days are named that none of the months has."""
+        """Say whether there is any such day: not where only days are named that none of the months has."""
         has_day = any(min(self.days) <= _MONTH_LENGTHS[month - 1] for month in self.months)
         return self.is_either or has_day
 
@@ -125,7 +125,7 @@ def _schedule(expression: str) -> _Schedule:
 
 
 def _is_any(part: str, other: str, *, is_all: bool) -> bool:
-    """Tell whether the day of the month, or the weekday, leaves the choice of days to the other of the two fields."""
+    """Say whether the day of the month, or the weekday, leaves the choice of days to the other of the two fields."""
     return "*" in part.split(",") or (is_all and "*" in other)
 
 

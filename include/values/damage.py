@@ -2,7 +2,7 @@
 
 Spreadsheets, data frames and database clients change what they pass on: they write identifiers as numbers, put an error
 value where a lookup failed, wrap a cell as a formula, and carry along characters that nobody sees. Each kernel looks at
-a whole column, and first asks something cheap: whether a byte stands anywhere in it without which there is no damage.
+a whole column, and first asks something cheap: whether a byte is anywhere in it without which there is no damage.
 
 Decided where the requirement leaves it open:
 
@@ -77,7 +77,7 @@ _MAY_BE_DECOMPOSED = np.zeros(256, dtype=np.bool_)
 _MAY_BE_DECOMPOSED[[
     *(0xCC, 0xCD, 0xCE, 0xD2, 0xD6, 0xD7, 0xD8, 0xD9, 0xDB, 0xDC, 0xDD, 0xDF, 0xE0, 0xE1, 0xE2, 0xE3, 0xEA, 0xEF, 0xF0),
 ]] = True  # fmt: skip
-"""First bytes, in UTF-8, of characters that may not stand so in composed text; a test asks `unicodedata`."""
+"""First bytes, in UTF-8, of characters that may not occur so in composed text; a test asks `unicodedata`."""
 
 PROBLEMS = ("invisible_character", "error_value", "spreadsheet_number", "changed_number", "single_quotes")
 """What an identifier may be damaged by, in the order in which it is looked for."""
@@ -147,7 +147,7 @@ def compose(texts: pa.StringArray) -> pa.StringArray:
 
 
 def unwrap(cells: pa.StringArray) -> tuple[pa.StringArray, Rows]:
-    """Read cells of the exact form `="…"` as the text in them, and tell which they are. Source: X-16."""
+    """Read cells of the exact form `="…"` as the text in them, and say which they are. Source: X-16."""
     if WRAPPING not in all_bytes(cells):
         return cells, no_rows(cells)
     trimmed = trim(cells)
@@ -180,7 +180,7 @@ def read_identifiers(texts: pa.StringArray, *, are_names: bool = False) -> Readi
 
 
 def has_invisible(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts have an invisible character that is no part of an emoji.
+    """Say which texts have an invisible character that is no part of an emoji.
 
     Args:
         raw: the bytes of the column, where the caller has them.
@@ -249,7 +249,7 @@ def _is_invisible(character: str) -> bool:
 
 
 def is_error_value(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts are what a spreadsheet shows in place of a value."""
+    """Say which texts are what a spreadsheet shows in place of a value."""
     raw = all_bytes(texts) if raw is None else raw
     is_error = no_rows(texts)
     if b"#" in raw:
@@ -266,7 +266,7 @@ def is_error_value(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
 
 
 def changed_numbers(texts: pa.StringArray, raw: bytes | None = None, marks: str = WITH_MARKS) -> tuple[Rows, Rows]:
-    """Tell which texts are numbers that a program has written with an exponent, and which with marks.
+    """Say which texts are numbers that a program has written with an exponent, and which with marks.
 
     Args:
         marks: the pattern of the latter.
@@ -282,7 +282,7 @@ def changed_numbers(texts: pa.StringArray, raw: bytes | None = None, marks: str 
 
 
 def _with_marks(texts: pa.StringArray) -> Rows:
-    """Tell which texts have a byte that digits alone don't have: one damaged cell must not cost all others a look."""
+    """Say which texts have a byte that digits alone don't have: one damaged cell must not cost all others a look."""
     seen = view(texts)
     marked = no_rows(texts)
     if len(marked):
@@ -302,7 +302,7 @@ def _only_of(texts: pa.StringArray, suspects: Rows, allowed: Rows) -> Rows:
 
 
 def is_single_quoted(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts stand between two `'`, where a program has quoted the column: two of them, and more than half.
+    """Say which texts are between two `'`, where a program has quoted the column: two of them, and more than half.
 
     A `'` within is doubled, or behind a backslash, as programs do.
     """

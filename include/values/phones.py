@@ -31,7 +31,7 @@ _PROBLEMS = ("not_phone", "invalid_phone")
 _NOT_PHONE, _INVALID_PHONE = range(2)
 _VALID, _UNDECIDED = -1, 2
 
-# Punctuation that the library skips wherever it stands behind the first digit. Shorter numbers may be local ones.
+# Punctuation that the library skips wherever it is behind the first digit. Shorter numbers may be local ones.
 _PUNCTUATED = r"^[+(]?[0-9][0-9 ()./-]{6,31}$"
 _PUNCTUATION = r"[ ()./-]+"
 _COMPACT = r"^\+?[0-9]{7,15}$"
@@ -203,7 +203,7 @@ class _Region:
     kinds: tuple[_Desc, ...]
 
     def are_valid(self, numbers: pa.StringArray) -> npt.NDArray[np.bool_]:
-        """Tell which national numbers are of a known kind (the library's `number_type` isn't UNKNOWN)."""
+        """Say which national numbers are of a known kind (the library's `number_type` isn't UNKNOWN)."""
         valid = np.zeros(len(numbers), dtype=np.bool_)
         open_rows = np.flatnonzero(_fit(numbers, self.general, self.lengths))
         for kind in self.kinds:
@@ -222,7 +222,7 @@ class _NumberingPlan:
     regions: tuple[_Region, ...]
 
     def are_valid(self, numbers: pa.StringArray) -> npt.NDArray[np.bool_]:
-        """Tell which national numbers `is_valid_number` accepts: the first region that claims a number judges it."""
+        """Say which national numbers `is_valid_number` accepts: the first region that claims a number judges it."""
         valid = np.zeros(len(numbers), dtype=np.bool_)
         open_rows = np.arange(len(numbers))
         for region in self.regions:

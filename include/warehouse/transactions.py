@@ -18,7 +18,7 @@ from include.warehouse.engine import text_without_values
 T = TypeVar("T")
 
 ATTEMPTS = 5
-"""How often a transaction is run before a conflict with others is told."""
+"""How often a transaction is run before a conflict with others is reported."""
 _OUTAGES = ("08", "40", "53", "57")
 """SQLSTATE classes: connection, transaction rollback (deadlock), insufficient resources, operator intervention."""
 _CONFLICTS = ("40001", "40P01")
@@ -44,7 +44,7 @@ def repeat_on_conflict(run: Callable[[int], T]) -> T:
 
 @contextmanager
 def values_hidden() -> Iterator[None]:
-    """Turn database errors into ones that quote no values: a duplicate key error tells the card number (X-20)."""
+    """Turn database errors into ones that quote no values: a duplicate key error shows the card number (X-20)."""
     try:
         yield
     except DBAPIError as error:
