@@ -259,7 +259,7 @@ def _start_dry_run(
         return _in_hand(request, user, runtime, upload, preview)
     if _find_run(upload, upload.run_id) is not None:  # launched in another tab while this one looked at the file
         return to_upload(request, upload, "/launched")
-    uploads.write_sidecar(runtime, upload, preview.given)
+    uploads.write_sidecar(runtime, upload, preview.settings)
     conf = {"file": str(upload.path(runtime)), "dry_run": True}
     try:
         start_run(request, user, dag_of(upload.import_type), upload.dry_run_id(number), conf)
@@ -277,7 +277,7 @@ def _launch(
         return _page(request, user, runtime, upload, preview, told, status.HTTP_409_CONFLICT)
     if (dry_run := _dry_run(runtime, upload)) is not None and dry_run.has_file:
         return _in_hand(request, user, runtime, upload, preview)
-    uploads.write_sidecar(runtime, upload, preview.given)
+    uploads.write_sidecar(runtime, upload, preview.settings)
     conf = {"file": str(upload.path(runtime))}
     try:
         start_run(request, user, dag_of(upload.import_type), upload.run_id, conf)
@@ -394,7 +394,7 @@ def _dry_run(runtime: Runtime, upload: Upload, preview: UploadPreview | None = N
             else:
                 read = sum(chunk.rows_read or 0 for chunk in jobs.chunks(connection, job.id))
     sidecar = None if job is None else job.parameters.sidecar
-    is_current = preview is None or sidecar is None or sidecar == uploads.sidecar_text(preview.given)
+    is_current = preview is None or sidecar is None or sidecar == uploads.sidecar_text(preview.settings)
     run = _find_run(upload, run_id)
     return DryRun(upload.dry_runs, run, job, result, read, is_current)
 
