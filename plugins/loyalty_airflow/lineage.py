@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def tell_load(context: Any, source: str, warehouse: URL, tables: Iterable[str]) -> None:
+def report_load(context: Any, source: str, warehouse: URL, tables: Iterable[str]) -> None:
     """Name a file as what the running task has read, and tables as what it has written.
 
     Args:

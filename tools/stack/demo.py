@@ -117,7 +117,7 @@ def step_lines(steps: Sequence[Step]) -> list[str]:
 
 def _step_cells(step: Step) -> tuple[str, ...]:
     available = "" if step.available is None else f"{step.available:,}"
-    return (available, "" if step.seconds is None else f"{step.seconds:.1f}", step.pool, step.told)
+    return (available, "" if step.seconds is None else f"{step.seconds:.1f}", step.pool, step.event)
 
 
 def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
@@ -145,8 +145,8 @@ def _wait_for_jobs(
     progress = Progress(len(samples))
     deadline = time.monotonic() + timeout_seconds
     while True:
-        found = _jobs_since(engine, newest)
-        jobs = [(sample, found.get((sample.import_type, sample.name))) for sample in samples]
+        jobs_by_file = _jobs_since(engine, newest)
+        jobs = [(sample, jobs_by_file.get((sample.import_type, sample.name))) for sample in samples]
         ended = [(sample, job) for sample, job in jobs if job is not None and job.is_finished]
         progress.show(jobs)
         if len(ended) == len(samples):

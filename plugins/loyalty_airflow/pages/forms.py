@@ -125,11 +125,13 @@ def _turn(user: BaseUser) -> Iterator[None]:
     """
     name = str(user.get_id())
     if _arriving[name] >= MOST_BODIES_OF_ONE_USER:
-        told = f"You are sending {MOST_BODIES_OF_ONE_USER} files or forms already: wait until one of them has arrived."
-        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, told)
+        problem = (
+            f"You are sending {MOST_BODIES_OF_ONE_USER} files or forms already: wait until one of them has arrived."
+        )
+        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, problem)
     if _arriving.total() >= MOST_BODIES:
-        told = f"The server is receiving {MOST_BODIES} files or forms already: try again in a minute."
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, told)
+        problem = f"The server is receiving {MOST_BODIES} files or forms already: try again in a minute."
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, problem)
     _arriving[name] += 1
     try:
         yield
@@ -154,8 +156,8 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
         waited += monotonic() - asked  # for the sender alone: a slow store is not the sender's fault
         received += len(piece)
         if received < (waited - STALL_SECONDS) * LEAST_BYTES_PER_SECOND:
-            told = f"It arrives too slowly: less than {LEAST_BYTES_PER_SECOND:,} bytes a second."
-            raise HTTPException(status.HTTP_408_REQUEST_TIMEOUT, told)
+            problem = f"It arrives too slowly: less than {LEAST_BYTES_PER_SECOND:,} bytes a second."
+            raise HTTPException(status.HTTP_408_REQUEST_TIMEOUT, problem)
         yield piece
 
 

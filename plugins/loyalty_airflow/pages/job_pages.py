@@ -84,11 +84,11 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
 
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
-        told = _details(connection, user, job_id)
+        details = _details(connection, user, job_id)
         rejects = history.page_of_rejects(connection, job_id, size=REJECTS_SHOWN)
         reviews = jobs.reviews(connection, job_id)
-        rules = _rules(runtime, connection, told.job)
-    job, sentences = told.job, _sentences(runtime, told.job, rules)
+        rules = _rules(runtime, connection, details.job)
+    job, sentences = details.job, _sentences(runtime, details.job, rules)
     is_unknown = job.import_type == UNKNOWN_TYPE
     columns, unshown_columns = _columns(runtime, job)
     is_launchable = can_launch(user, dag_of(job.import_type))
@@ -97,7 +97,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         "job.html",
         user,
         title=f"Import {job.id}",
-        told=told,
+        details=details,
         job=job,
         label=NO_TYPE if is_unknown else import_types.get(job.import_type).label,
         is_unknown=is_unknown,
@@ -111,7 +111,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         can_import_again=is_launchable and not is_unknown and _can_import_again(job),
         questions=asking_tasks(),
         duration=(job.finished_at - job.launched_at) if job.finished_at else None,
-        rejected_by=_bars([rule for rule in rules if rule["severity"] == "critical"], told.rejects),
+        rejected_by=_bars([rule for rule in rules if rule["severity"] == "critical"], details.rejects),
         rejects=[_explained(row, sentences) for row in rejects.rows],
         has_more_rejects=rejects.after is not None,
         reviews=reviews,
@@ -139,29 +139,31 @@ def list_rejects(
     """Show rejected rows by line; those of one rule as far as the ledger knows its first lines."""
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
-        told = _details(connection, user, job_id)
+        details = _details(connection, user, job_id)
         lines: list[int] | None = (
-            next((each["first_lines"] for each in told.rules if each["rule"] == rule), []) if rule else None
+            next((broken_rule["first_lines"] for broken_rule in details.rules if broken_rule["rule"] == rule), [])
+            if rule
+            else None
         )
         page = history.page_of_rejects(connection, job_id, after=after, lines=lines)
-        rules = _rules(runtime, connection, told.job)
-    sentences = _sentences(runtime, told.job, rules)
+        rules = _rules(runtime, connection, details.job)
+    sentences = _sentences(runtime, details.job, rules)
     return render(
         request,
         "rejects.html",
         user,
         title=f"Rejected rows of import {job_id}",
-        told=told,
-        job=told.job,
+        details=details,
+        job=details.job,
         rule=rule,
-        rule_rows=next((each["rows"] for each in told.rules if each["rule"] == rule), 0),
+        rule_rows=next((broken_rule["rows"] for broken_rule in details.rules if broken_rule["rule"] == rule), 0),
         first_lines=len(lines or []),
         rejects=[_explained(row, sentences) for row in page.rows],
         after=after,
         next_after=page.after,
-        can_see_rows=can_see_rows(user, dag_of(told.job.import_type)),
-        dag=dag_of(told.job.import_type),
-        explained=partial(rule_link, told.job.import_type),
+        can_see_rows=can_see_rows(user, dag_of(details.job.import_type)),
+        dag=dag_of(details.job.import_type),
+        explained=partial(rule_link, details.job.import_type),
     )
 
 
@@ -312,7 +314,7 @@ def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
 
     if job.mapping is None or job.import_type == UNKNOWN_TYPE:
         return [], 0
-    fields = {each.name: each.label for each in import_types.get(job.import_type).all_fields(runtime.project)}
+    fields = {field.name: field.label for field in import_types.get(job.import_type).all_fields(runtime.project)}
     mapping = ColumnMapping.from_json(job.mapping)
     columns = mapping.columns
     shown = [
@@ -331,12 +333,12 @@ def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
 
 
 def _settings(job: Job) -> list[tuple[str, str, str]]:
-    """Return name, value and giver of each setting, those that somebody gave first.
+    """Return name, value and giver of each setting, those that were chosen first.
 
-    The setting `mapping` is told by the table of columns alone: its headers may be data (X-20).
+    The setting `mapping` is shown by the table of columns alone: its headers may be data (X-20).
     """
     given_by, derived = job.settings.get("given_by", {}), job.settings.get("derived", {})
-    told = []
+    rows = []
     for name, value in job.settings.items():
         if name in ("given_by", "derived", "action"):
             continue
@@ -350,8 +352,8 @@ def _settings(job: Job) -> list[tuple[str, str, str]]:
             text = "" if value is None else str(value)
         follows = f" ({derived[name]})" if name in derived and str(derived[name]) != text else ""
         giver = given_by.get(name, "defaults")
-        told.append((name, f"{text}{follows}"[:300], GIVERS.get(giver, giver)))
-    return sorted(told, key=lambda each: (each[2] == GIVERS["defaults"], each[0]))
+        rows.append((name, f"{text}{follows}"[:300], GIVERS.get(giver, giver)))
+    return sorted(rows, key=lambda row: (row[2] == GIVERS["defaults"], row[0]))
 
 
 def _run_url(job: Job) -> str | None:

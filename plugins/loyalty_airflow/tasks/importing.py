@@ -240,13 +240,13 @@ def digest(runtime: Runtime, result: JobResult) -> dict[str, Any]:
     """
     from include.rules.sentences import with_sentences
 
-    told = result.to_json()
-    told["warnings"] = len(told["warnings"])
+    facts = result.to_json()
+    facts["warnings"] = len(facts["warnings"])
     with runtime.engine.connect() as connection:
         rules = with_sentences(runtime, connection, result.job, result.type)
     kept = ("rule", "severity", "rows", "sentence", "examples")
-    told["rules"] = [{key: rule[key] for key in kept} for rule in rules[:RULES_KEPT]]
-    return told
+    facts["rules"] = [{key: rule[key] for key in kept} for rule in rules[:RULES_KEPT]]
+    return facts
 
 
 def failed_tasks(context: Context) -> str | None:

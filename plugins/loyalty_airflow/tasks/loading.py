@@ -91,7 +91,7 @@ class LoadRows(ReviewMapping):
             context["ti"].xcom_push(key="dry_run", value=counts)
             raise AirflowSkipException(f"Dry run, rolled back; a launch for real would give {counts}")
         tables = import_types.get(job.import_type).targets
-        lineage.tell_load(context["ti"], job.source_url, runtime.engine.url, tables)
+        lineage.report_load(context["ti"], job.source_url, runtime.engine.url, tables)
         for asset in context["ti"].task.outlets:
             context["outlet_events"][asset].extra = {"job_id": self.job_id, **counts}
         return counts

@@ -226,7 +226,7 @@ def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
         if datetime.now(UTC) < latest.end_date + pause_before(number):
             log.info("%s: its run %s has just ended; it is started again later", arrival.file_name, latest.run_id)
             return None
-        if not lies_in_landing(runtime, arrival):  # the run ended, and took the file away, after the listing
+        if not is_in_landing(runtime, arrival):  # the run ended, and took the file away, after the listing
             return None
         if is_refused_for_good(runtime, target, latest.run_id):
             log.info("%s: refused by the run %s; it stays until somebody changes it", arrival.file_name, latest.run_id)
@@ -245,7 +245,7 @@ def is_refused_for_good(runtime: Runtime, target: str, run_id: str) -> bool:
     return job is not None and job.refusal_rule in KEPT_IN_PLACE and job.archive_url is None
 
 
-def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
+def is_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
     """Tell whether the same version of the file is there now."""
     from include.arrivals.files import locate
     from include.arrivals.places import Source

@@ -470,7 +470,7 @@ def test_a_job_that_awaits_review_shows_the_question_and_leads_who_may_answer_to
     assert "2026-01-31 18:00:00 UTC" in page
     page = browse("viewer").get("/imports/jobs/2").text
     assert link not in page
-    assert "To be reviewed by somebody who may" in page
+    assert "To be reviewed by a user who may" in page
     with connected.owner.begin() as connection:
         connection.execute(sa.text("UPDATE ledger.import_job SET state = 'cancelled', finished_at = now()"))
     assert link not in browse("user").get("/imports/jobs/2").text
