@@ -164,7 +164,7 @@ def location(name: str) -> Location:
     except AirflowRuntimeError as error:
         if error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
             raise
-        raise ConfigurationError(f"The Variable {variable} is not defined: where {name} files lie.") from None
+        raise ConfigurationError(f"The Variable {variable} is not defined: where {name} files are stored.") from None
     return locations.locate(url, _storage_options() if url.startswith("s3://") else {})
 
 

@@ -99,7 +99,7 @@ def login_lines(stack: Stack) -> list[str]:
 
 
 def table_lines(jobs: Sequence[tuple[Sample, Job]]) -> list[str]:
-    """Lay the jobs out as a table, a refused file's reason beneath its line."""
+    """Format the jobs as a table, a refused file's reason beneath its line."""
     numbers = range(2, 2 + len(COUNTS))
     heading, rule, *rows = _table(HEADINGS, [_cells(sample, job) for sample, job in jobs], numbers=numbers)
     lines = [heading, rule]
@@ -111,7 +111,7 @@ def table_lines(jobs: Sequence[tuple[Sample, Job]]) -> list[str]:
 
 
 def step_lines(steps: Sequence[Step]) -> list[str]:
-    """Lay the steps out as a table."""
+    """Format the steps as a table."""
     return _table(STEP_HEADINGS, [_step_cells(step) for step in steps], numbers=range(2))
 
 
@@ -127,7 +127,7 @@ def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Container[int]) -> list[str]:
-    """Return the lines of a table; `numbers` are the columns whose cells stand at their right edge."""
+    """Return the lines of a table; `numbers` are the columns whose cells are aligned right."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     lines = [
         "  ".join(
@@ -188,7 +188,7 @@ class Progress:
         self._shown = state
 
     def close(self) -> None:
-        """Leave the last state standing."""
+        """Leave the last state on the terminal."""
         if self._is_terminal:
             print()
 

@@ -160,7 +160,7 @@ class _Demo:
         )
 
     def _newest_mail(self) -> str:
-        """Say where the mail lies and who gets it; one that went to a server elsewhere doesn't lie here."""
+        """Say where the mail is stored and who gets it; one that went to a server elsewhere isn't stored here."""
         paths = sorted(self._stack.settings.mail.glob("*.eml"), key=lambda path: path.stat().st_mtime, reverse=True)
         mails = ((path, message_from_bytes(path.read_bytes())) for path in paths)
         newest = next(((path, mail) for path, mail in mails if mail["Subject"].startswith(UPLOADED_NAME)), None)

@@ -22,7 +22,7 @@ def _fernet_key() -> str:
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """Every secret that Airflow and the importer need; none of them ever stands in a log or on a command line."""
+    """Every secret that Airflow and the importer need; none of them is ever in a log or on a command line."""
 
     fernet_key: str = field(default_factory=_fernet_key)
     jwt_secret: str = field(default_factory=_token)

@@ -1,7 +1,7 @@
 """Bodies of requests, read under limits: fields of a form, and a file that goes straight into its place.
 
 Nothing is read before it is known who sends it, which is why both readers want a user. Starlette's own
-`request.form()`, and FastAPI's `Form`, would put a whole file onto the API server's disk before anybody looked at it.
+`request.form()`, and FastAPI's `Form`, would put a whole file onto the API server's disk before anything looked at it.
 Source: X-22.
 """
 
@@ -85,7 +85,7 @@ async def read_file(
     Args:
         user: who sends it, and has the right to: checked before.
         field: name of the file's field. Files of other fields are an error.
-        open_sink: is given the name that the browser tells, once the file begins.
+        open_sink: is given the name that the browser sends, once the file begins.
 
     Returns:
         The other fields, and the sink; None when the form has no file. Nobody has closed the sink.

@@ -1,6 +1,6 @@
 """The page of one job: how it went, what was rejected and why, and its files. Source: X-08, X-09, X-10, X-20.
 
-Rules are told by sentences without values but such as everybody may read: pool names, statuses, dates, amounts. Files
+Rules are shown by sentences without values but such as all users may read: pool names, statuses, dates, amounts. Files
 of rows hold everything, and a summary the headers in full; they are for those who may launch the DAG of the type, all
 else for those who may read it (X-21).
 """
@@ -70,7 +70,7 @@ GIVERS = {"defaults": "default", "sidecar": "the form of the upload, or the file
 ROW_FILES = {kind for kind, (_, _, media_type) in FILES.items() if media_type == downloads.ROWS}
 """Hold rows as they were sent: deleted after `retention_days`."""
 FOR_LAUNCHERS = ROW_FILES | {"summary"}
-"""Are not for everybody who may look: the summary has headers in full, which may be the first row of a file without."""
+"""Are not for all users who may look: the summary has headers in full, which may be the first row of a file without."""
 
 JobId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 _rendering = threading.Semaphore(1)
@@ -169,7 +169,7 @@ def list_rejects(
 
 @router.get("/jobs/{job_id}/files/{kind}")
 def download(user: User, job_id: JobId, kind: str) -> Response:
-    """Send a file of a job: a report, or the sender's own bytes wherever they lie now."""
+    """Send a file of a job: a report, or the sender's own bytes wherever they are stored now."""
     if kind not in FILES:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "Imports have no file of this name.")
     runtime = warehouse.runtime()
@@ -226,7 +226,7 @@ def _details(connection: Connection, user: BaseUser, job_id: int) -> JobDetails:
 
 
 def _find(runtime: Runtime, job: Job, kind: str) -> Location:
-    """Return where a file of a job lies.
+    """Return where a file of a job is stored.
 
     Raises:
         HTTPException: 404 when the job has none, 410 when it is no longer kept.
@@ -287,7 +287,7 @@ def _sentences(runtime: Runtime, job: Job, rules: list[dict[str, Any]]) -> dict[
 
 
 def _can_import_again(job: Job) -> bool:
-    """Tell whether a job has ended without loading its file, which is still kept."""
+    """Return whether a job has ended without loading its file, which is still kept."""
     return job.finished_at is not None and not job.is_loaded and job.archive_url is not None
 
 

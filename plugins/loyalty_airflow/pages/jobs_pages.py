@@ -30,7 +30,7 @@ STATES = (
     *Outcome,
     *(State.REFUSED, State.DUPLICATE, State.CANCELLED, State.FAILED),
 )
-"""What the list can be filtered by; the ledger's `completed…` are told apart by their outcomes."""
+"""What the list can be filtered by; the ledger's `completed…` are distinguished by their outcomes."""
 JobId = Annotated[int, Query(ge=0, le=LARGEST_ID)]
 
 

@@ -99,7 +99,7 @@ def list_pools(
 
 @router.get("/gift-cards", response_class=HTMLResponse)
 def show_gift_card_pool_by_query(request: Request, user: User, id: str) -> HTMLResponse:  # noqa: A002
-    """Show a pool whose name can't stand in a path."""
+    """Show a pool whose name can't be in a path."""
     return show_gift_card_pool(request, user, id)
 
 
@@ -124,7 +124,7 @@ def show_gift_card_pool(request: Request, user: User, system_name: str) -> HTMLR
 
 @router.get("/promo-codes", response_class=HTMLResponse)
 def show_promo_pool_by_query(request: Request, user: User, id: str, run: str = "") -> HTMLResponse:  # noqa: A002
-    """Show a pool whose id can't stand in a path."""
+    """Show a pool whose id can't be in a path."""
     return show_promo_pool(request, user, id, run)
 
 
@@ -188,7 +188,7 @@ def show_history(
 
 @router.get("/promo-code-launches", response_class=HTMLResponse)
 def show_launches(request: Request, user: User, pool: str, run: str = "", poll: bool = False) -> HTMLResponse:
-    """Return what became of a launch. While it goes on, it asks for itself again; then the page is loaded anew."""
+    """Return what became of a launch. While it goes on, it asks for itself again; then the page is loaded again."""
     demand(user, "read", PROMO_POOLS)
     with warehouse.reading() as connection:
         promo_pool = _find_promo_pool(connection, pool)

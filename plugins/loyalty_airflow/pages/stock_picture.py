@@ -62,7 +62,7 @@ class Picture:
 
 
 def draw(days: Sequence[Day], levels: dict[str, int | None], runs_out_at: datetime | None) -> Picture:
-    """Lay out the picture.
+    """Arrange the picture.
 
     Args:
         days: at least one, in order.

@@ -132,7 +132,7 @@ async def decide(request: Request, user: User, declared: Launchable, upload_id: 
 
 @router.post("/jobs/{job_id}/upload")
 def receive_again(request: Request, user: User, job_id: JobId) -> Response:
-    """Make an upload of a job's file, and go on to its page: what was refused, rejected or tried is imported anew."""
+    """Make an upload of a job's file, and go on to its page: what was refused, rejected or tried is imported again."""
     with warehouse.reading() as connection:
         job = find_job(connection, user, job_id)
     declared = launchable(job.import_type, user)
@@ -199,7 +199,7 @@ class DryRun:
     """The newest dry run of an upload.
 
     Args:
-        run: its DAG run; None when somebody has deleted it.
+        run: its DAG run; None when a user has deleted it.
         job: None until the run has taken the file.
         read: rows judged so far, while it runs.
         is_current: it was asked for with the settings that are chosen now.
@@ -214,12 +214,12 @@ class DryRun:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing more will come of it."""
+        """Return whether nothing more will come of it."""
         return self.run is None or self.run.is_over
 
     @property
     def has_file(self) -> bool:
-        """Tell whether it has the file in hand, so that no other import can take it."""
+        """Return whether it has the file in hand, so that no other import can take it."""
         return not self.is_over or (self.job is not None and self.job.finished_at is None)
 
 
