@@ -83,28 +83,28 @@ class Bench:
     def run_psql(self, database: str, command: str) -> str:
         r"""Run one command, such as a `\copy`, and return what it prints."""
         options = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", command]
-        told = subprocess.run(
+        printed = subprocess.run(
             [str(self._psql), self.server.admin_url(database), *options], check=True, stdout=subprocess.PIPE, text=True
         )
-        return told.stdout
+        return printed.stdout
 
     def import_cards(self, name: str, files: Files) -> None:
         """Time one whole import in a process of its own, and check that it loaded just the clean rows."""
         with self.database() as database:
             start = time.perf_counter()
-            told = self.import_file(database, "gift_cards", files.cards)
+            measured = self.import_file(database, "gift_cards", files.cards)
             whole = time.perf_counter() - start
-        if told["rows"]["inserted"] != files.rows - files.broken or told["rows"]["rejected"] != files.broken:
-            raise SystemExit(f"{name}: expected {files.broken} rejects of {files.rows}, got {told['rows']}")
-        stages = told["stages"]
+        if measured["rows"]["inserted"] != files.rows - files.broken or measured["rows"]["rejected"] != files.broken:
+            raise SystemExit(f"{name}: expected {files.broken} rejects of {files.rows}, got {measured['rows']}")
+        stages = measured["stages"]
         validation = stages["take_file"] + stages["inspect_file"] + stages["validate_chunk"]
-        self.samples.add(name, told["wall"])
+        self.samples.add(name, measured["wall"])
         self.samples.add(f"{name}, validation and staging", validation)
         self.samples.add(f"{name}, load", stages["load_rows"])
         self.samples.add(f"{name}, reports", stages["write_report"] + stages["close_job"])
-        self.samples.add(f"{name}, loading the libraries", told["libraries"])
+        self.samples.add(f"{name}, loading the libraries", measured["libraries"])
         self.samples.add(f"{name}, whole command", whole)
-        self.samples.add(f"{name}, peak MiB", told["peak_mib"])
+        self.samples.add(f"{name}, peak MiB", measured["peak_mib"])
 
     def import_file(
         self, database: str, import_type: str, file: Path, settings: dict[str, object] | None = None
@@ -114,10 +114,10 @@ class Bench:
         command = [sys.executable, "-m", "benchmarks.import_once", self.server.url(database), str(area), import_type]
         command += [str(file), json.dumps(settings or {})]
         try:
-            told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         finally:
             shutil.rmtree(area, ignore_errors=True)
-        return json.loads(told.splitlines()[-1])
+        return json.loads(printed.splitlines()[-1])
 
     def execute(self, database: str, statement: str) -> None:
         """Run one statement in a transaction of its own."""

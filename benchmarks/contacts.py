@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 REGION = "US"
 ASKED = 5_000
-"""Values that the libraries themselves are asked about; their time is told per million."""
+"""Values that the libraries themselves are asked about; their time is shown per million."""
 US_AREAS = (201, 212, 213, 305, 312, 404, 415, 512, 602, 617, 702, 713, 718, 773, 808, 818, 901, 917, 949, 972)
 US_FORMS = ("({}) {}-{}", "{}-{}-{}", "{}.{}.{}", "{} {} {}", "+1 {} {} {}", "1-{}-{}-{}", "+1{}{}{}", "{}{}{}")
 ABROAD = (
@@ -45,30 +45,30 @@ def us_phone(number: int, form: str = "+1{}{}{}") -> str:
 def phones(count: int, seed: int = 20260101) -> list[str]:
     """Return numbers that are all different: two thirds of the default region in eight forms, the rest from abroad."""
     chance = random.Random(seed)
-    found = []
+    numbers = []
     for number in range(count):
         if number % 3:
-            found.append(us_phone(number, chance.choice(US_FORMS)))
+            numbers.append(us_phone(number, chance.choice(US_FORMS)))
         else:
             upper, lower = divmod(number // 3, 1_000)
-            found.append(chance.choice(ABROAD).format(f"{upper:03d}", f"{lower:03d}"))
-    chance.shuffle(found)
-    return found
+            numbers.append(chance.choice(ABROAD).format(f"{upper:03d}", f"{lower:03d}"))
+    chance.shuffle(numbers)
+    return numbers
 
 
 def emails(count: int, seed: int = 20260101) -> list[str]:
     """Return addresses that are all different, one in two hundred of them odd enough to need the library."""
     chance = random.Random(seed)
-    found = []
+    addresses = []
     for number in range(count):
         domain = chance.choice(DOMAINS[:-1] if number % 200 else ODD_DOMAINS).format(number % 1_000)
-        found.append(f"{chance.choice(('ann', 'bob.lee', 'j_doe', 'O.Neil+news'))}.{number}@{domain}")
-    chance.shuffle(found)
-    return found
+        addresses.append(f"{chance.choice(('ann', 'bob.lee', 'j_doe', 'O.Neil+news'))}.{number}@{domain}")
+    chance.shuffle(addresses)
+    return addresses
 
 
 def main(count: int) -> None:
-    """Measure, and tell seconds and how many values were accepted."""
+    """Measure, and report seconds and how many values were accepted."""
     import pyarrow as pa
     from email_validator import validate_email
     from phonenumbers import is_valid_number, parse
@@ -76,7 +76,7 @@ def main(count: int) -> None:
     from include.values.emails import read_emails
     from include.values.phones import read_phones
 
-    told: dict[str, float] = {}
+    results: dict[str, float] = {}
     cases: list[tuple[str, list[str], Callable[[pa.StringArray], Reading], Callable[[str], object]]] = [
         (
             "phones",
@@ -92,15 +92,15 @@ def main(count: int) -> None:
         array = pa.array(texts, pa.string())
         start = time.perf_counter()
         reading = read(array)
-        told[f"{name} seconds"] = time.perf_counter() - start
-        told[f"{name} accepted"] = reading.problems.null_count
+        results[f"{name} seconds"] = time.perf_counter() - start
+        results[f"{name} accepted"] = reading.problems.null_count
         asked = texts[:ASKED]
         ask(asked[0])  # the library's first answer loads its tables
         start = time.perf_counter()
         for text in asked:
             ask(text)
-        told[f"{name} library seconds a million"] = (time.perf_counter() - start) / len(asked) * 1e6
-    print(json.dumps(told))
+        results[f"{name} library seconds a million"] = (time.perf_counter() - start) / len(asked) * 1e6
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ def _change(row: Row, chance: random.Random) -> None:
 
 
 def _move_email(row: Row, other: int, third: int, moved: list[str]) -> None:
-    """Somebody's external id with a new e-mail."""
+    """A customer's external id with a new e-mail."""
     row[_EXTERNAL_ID], row[_PHONE] = _external_id(other), ""
     row[_EMAIL] = row[_EMAIL] or f"moved.{other}@mail.com"
     moved.append(row[_EMAIL])
@@ -180,7 +180,7 @@ def _follow_email(row: Row, other: int, third: int, moved: list[str]) -> None:
 
 
 def _other_case(row: Row, other: int, third: int, moved: list[str]) -> None:
-    """Somebody's e-mail in other letters, under another external id."""
+    """A customer's e-mail in other letters, under another external id."""
     row[_EMAIL], row[_PHONE] = _email(other).upper(), ""
 
 
@@ -190,13 +190,13 @@ def _clash(row: Row, other: int, third: int, moved: list[str]) -> None:
 
 
 def _placeholder(row: Row, other: int, third: int, moved: list[str]) -> None:
-    """A phone that everybody seems to have, with an e-mail of one's own or with nothing else."""
+    """A phone that all customers seem to have, with an e-mail of one's own or with nothing else."""
     row[_EXTERNAL_ID], row[_PHONE] = "", PLACEHOLDER
     row[_EMAIL] = row[_EMAIL] if other % 2 else ""
 
 
 def _clear_email(row: Row, other: int, third: int, moved: list[str]) -> None:
-    """Somebody's e-mail is erased."""
+    """A customer's e-mail is erased."""
     row[_EXTERNAL_ID], row[_EMAIL], row[_PHONE] = _external_id(other), "%CLEAR%", ""
 
 
@@ -254,7 +254,7 @@ def measure_customers(bench: Bench, rows: int, rounds: int) -> None:
 def _export(bench: Bench, files: Files) -> dict[str, tuple[str, Path]]:
     r"""Import once, and write the rows of every table as `\copy` takes them; return table → columns and file.
 
-    In the order of the file, by which the import numbers new customers: whoever copies has not sorted them.
+    In the order of the file, by which the import numbers new customers: a program that copies has not sorted them.
     """
     copies = {}
     with bench.database() as database:
@@ -276,20 +276,24 @@ def _export(bench: Bench, files: Files) -> dict[str, tuple[str, Path]]:
 def _add_import(bench: Bench, name: str, database: str, files: Files, file: Path, expected: str, least: float) -> None:
     """Measure one import, at least a share of whose rows must have the expected outcome."""
     bench.execute(database, "CHECKPOINT")
-    told = bench.import_file(database, "customers", file, {**SETTINGS, "force": True})
-    counts = told["rows"]
-    if told["state"] != "completed_with_rejects" or counts["read"] != files.rows or counts["rejected"] < files.broken:
-        raise SystemExit(f"{name}: expected {files.rows} rows and {files.broken} or more rejects: {told}")
+    measured = bench.import_file(database, "customers", file, {**SETTINGS, "force": True})
+    counts = measured["rows"]
+    if (
+        measured["state"] != "completed_with_rejects"
+        or counts["read"] != files.rows
+        or counts["rejected"] < files.broken
+    ):
+        raise SystemExit(f"{name}: expected {files.rows} rows and {files.broken} or more rejects: {measured}")
     if counts[expected] < least * files.rows:
         raise SystemExit(f"{name}: expected {least:.0%} of the rows to be {expected}: {counts}")
-    stages = told["stages"]
-    bench.samples.add(name, told["wall"])
+    stages = measured["stages"]
+    bench.samples.add(name, measured["wall"])
     bench.samples.add(
         f"{name}, validation and staging", stages["take_file"] + stages["inspect_file"] + stages["validate_chunk"]
     )
     bench.samples.add(f"{name}, load", stages["load_rows"])
     bench.samples.add(f"{name}, reports", stages["write_report"] + stages["close_job"])
-    bench.samples.add(f"{name}, peak MiB", told["peak_mib"])
+    bench.samples.add(f"{name}, peak MiB", measured["peak_mib"])
     for outcome, count in counts.items():
         bench.samples.add(f"{name}, rows {outcome}", count)
 
@@ -298,8 +302,8 @@ def measure_contacts(bench: Bench, values: int, rounds: int) -> None:
     """Measure how long it takes to normalise so many phones and e-mail addresses that are all different."""
     command = [sys.executable, "-m", "benchmarks.contacts", str(values)]
     for _ in range(rounds):
-        told = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-        for name, value in told.items():
+        measured = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        for name, value in measured.items():
             bench.samples.add(f"{values:,} {name}", value)
 
 

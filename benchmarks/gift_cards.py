@@ -1,6 +1,6 @@
 r"""Seeded gift card files: cards in random order, a share of the rows broken in every way a row can be broken.
 
-Beside the file for the importer stand the clean rows alone, as `\copy` needs them: typed, hashed, ready for a table.
+Beside the file for the importer are the clean rows alone, as `\copy` needs them: typed, hashed, ready for a table.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ START = time.perf_counter()
 
 
 def main(url: str, folder: Path, import_type: str, file: Path, settings: str = "{}") -> None:
-    """Import a file and tell how long each stage took, in seconds, and the peak memory in MiB."""
+    """Import a file and report how long each stage took, in seconds, and the peak memory in MiB."""
     from upath import UPath
 
     from benchmarks.gift_cards import CVV_KEY
@@ -33,7 +33,7 @@ def main(url: str, folder: Path, import_type: str, file: Path, settings: str = "
     for name in ("take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job"):
         setattr(importer, name, _timed(name, getattr(importer, name), seconds))
     loaded = time.perf_counter()
-    run = f"benchmark {file} {time.time_ns()}"  # a request of an earlier run would only be told what became of it
+    run = f"benchmark {file} {time.time_ns()}"  # a request of an earlier run would only be shown what became of it
     request = Request(import_type, str(file), run, "benchmark", json.loads(settings), roots=None)
     result = importer.import_file(runtime, request)
     ended = time.perf_counter()

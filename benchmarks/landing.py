@@ -88,8 +88,8 @@ def report_landing(samples: Samples) -> None:
         seconds = {size: samples.median(name_of(size, is_odd)) for size in SIZES}
         slowest, growth = seconds[SIZES[-1]], (seconds[SIZES[-1]] / SIZES[-1]) / (seconds[SIZES[0]] / SIZES[0])
         kind = "with odd entries" if is_odd else "files alone"
-        for told, value, target in (
+        for label, value, target in (
             (f"seconds at {SIZES[-1]:,}, {kind}", slowest, SLOWEST_SECONDS),
             (f"time a file, {SIZES[-1]:,} beside {SIZES[0]:,}, {kind}", growth, MOST_GROWTH),
         ):
-            print(f"  {told:66} {value:8.2f}   target <= {target:g}{'' if value <= target else '   MISSED'}")
+            print(f"  {label:66} {value:8.2f}   target <= {target:g}{'' if value <= target else '   MISSED'}")

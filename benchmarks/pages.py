@@ -116,12 +116,12 @@ def measure_pages(bench: Bench) -> None:
                 "PYTHONPATH": str(PROJECT / "plugins"),
             }
             command = [sys.executable, "-m", "benchmarks.pages"]
-            told = subprocess.run(
+            printed = subprocess.run(
                 command, check=True, stdout=subprocess.PIPE, text=True, env=environment, cwd=PROJECT
             ).stdout
     finally:
         bench.server.drop_database("bench_airflow")
-    for name, values in json.loads(told.splitlines()[-1]).items():
+    for name, values in json.loads(printed.splitlines()[-1]).items():
         for value in values:
             bench.samples.add(f"page: {name}", value)
 

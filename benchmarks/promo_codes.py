@@ -47,20 +47,20 @@ def measure_generation(bench: Bench, quantity: int, rounds: int) -> None:
     for number in range(rounds):
         with bench.database() as database:
             bench.execute(database, _ADD_POOL)
-            told = generate(bench, database, quantity)
+            measured = generate(bench, database, quantity)
             if number == 0:
                 query = "SELECT code, pool_system_id, generation_id FROM loyalty.promo_code ORDER BY ctid"
                 bench.run_psql(database, f"\\copy ({query}) TO '{file}' (FORMAT csv)")
-        bench.samples.add(f"{quantity:,} generation", told["wall"])
-        bench.samples.add(f"{quantity:,} generation, peak MiB", told["peak_mib"])
+        bench.samples.add(f"{quantity:,} generation", measured["wall"])
+        bench.samples.add(f"{quantity:,} generation, peak MiB", measured["peak_mib"])
         bench.copy(f"{quantity:,} copy generated", "loyalty.promo_code", _GENERATED, file, _ADD_POOL)
 
 
 def generate(bench: Bench, database: str, quantity: int) -> dict:
     """Run one generation in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.promo_codes", bench.server.url(database), str(quantity)]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return json.loads(told)
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return json.loads(printed)
 
 
 def measure_upload(bench: Bench, rows: int, rounds: int) -> None:
@@ -69,12 +69,12 @@ def measure_upload(bench: Bench, rows: int, rounds: int) -> None:
     for _ in range(rounds):
         with bench.database() as database:
             bench.execute(database, _ADD_POOL)
-            told = bench.import_file(database, "promo_codes", sent, {"pool": POOL})
-        if told["rows"]["inserted"] != rows:
-            raise SystemExit(f"upload: expected {rows} inserted rows, got {told['rows']}")
-        bench.samples.add(f"{rows:,} upload", told["wall"])
-        bench.samples.add(f"{rows:,} upload, load", told["stages"]["load_rows"])
-        bench.samples.add(f"{rows:,} upload, peak MiB", told["peak_mib"])
+            measured = bench.import_file(database, "promo_codes", sent, {"pool": POOL})
+        if measured["rows"]["inserted"] != rows:
+            raise SystemExit(f"upload: expected {rows} inserted rows, got {measured['rows']}")
+        bench.samples.add(f"{rows:,} upload", measured["wall"])
+        bench.samples.add(f"{rows:,} upload, load", measured["stages"]["load_rows"])
+        bench.samples.add(f"{rows:,} upload, peak MiB", measured["peak_mib"])
         bench.copy(f"{rows:,} copy uploaded", "loyalty.promo_code", _UPLOADED, typed, _ADD_POOL)
 
 
@@ -167,7 +167,7 @@ def _print_ratio(name: str, ratio: float, target: float = 1.3) -> None:
 
 
 def main(url: str, quantity: int) -> None:
-    """Generate codes and tell how long it took, in seconds, and the peak memory in MiB."""
+    """Generate codes and report how long it took, in seconds, and the peak memory in MiB."""
     from upath import UPath
 
     from include.promo_codes.generation import open_generation, run_generation

@@ -48,8 +48,8 @@ def measure_cards(bench: Bench, rows: int, rounds: int, shares: tuple[float, ...
             f"{rows:,} copy textbook", "textbook", f"card_number, pool_id, {typed}", main.textbook, TEXTBOOK
         ),
     ]
-    for share, each in files.items():
-        steps.append(lambda share=share, each=each: bench.import_cards(f"{rows:,} import {share:.0%}", each))
+    for share, sample in files.items():
+        steps.append(lambda share=share, sample=sample: bench.import_cards(f"{rows:,} import {share:.0%}", sample))
     for _ in range(rounds):
         for step in steps:
             step()

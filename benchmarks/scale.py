@@ -217,13 +217,13 @@ class Ended:
 def in_a_process(function: Callable[..., Any], *arguments: Any) -> Ended:
     """Run a function in a process of its own, and return what it returned, how long it took, its peak memory."""
     ours, theirs = _PROCESSES.Pipe(duplex=False)
-    process = _PROCESSES.Process(target=_tell, args=(theirs, function, *arguments))
+    process = _PROCESSES.Process(target=_send_ended, args=(theirs, function, *arguments))
     process.start()
     theirs.close()
     return _hear(ours, process)
 
 
-def _tell(pipe: Connection, function: Callable[..., Any], *arguments: Any) -> None:
+def _send_ended(pipe: Connection, function: Callable[..., Any], *arguments: Any) -> None:
     start, start_processor = time.perf_counter(), time.process_time()
     value = function(*arguments)
     pipe.send(
@@ -236,7 +236,7 @@ def _hear(pipe: Connection, process: Any) -> Ended:
         ended = pipe.recv()
     except EOFError:
         process.join()
-        raise SystemExit(f"a process ended with code {process.exitcode}; its error stands above") from None
+        raise SystemExit(f"a process ended with code {process.exitcode}; its error is above") from None
     process.join()
     return ended
 
@@ -290,7 +290,9 @@ def _validate(place: Place, job_id: int, chunks: int, workers: int, *, is_sent: 
     for worker in range(workers):
         core = None if is_sent else cores[worker % len(cores)]
         ours, theirs = _PROCESSES.Pipe(duplex=False)
-        process = _PROCESSES.Process(target=_tell, args=(theirs, _take_chunks, place, job_id, numbers, ready, core))
+        process = _PROCESSES.Process(
+            target=_send_ended, args=(theirs, _take_chunks, place, job_id, numbers, ready, core)
+        )
         process.start()
         theirs.close()
         running.append((ours, process))
@@ -299,10 +301,10 @@ def _validate(place: Place, job_id: int, chunks: int, workers: int, *, is_sent: 
     ended = [_hear(pipe, process) for pipe, process in running]
     seconds = time.perf_counter() - start
     return Ended(
-        sum(each.value for each in ended),
+        sum(part.value for part in ended),
         seconds,
-        sum(each.processor_seconds for each in ended),
-        max(each.peak_mib for each in ended),
+        sum(part.processor_seconds for part in ended),
+        max(part.peak_mib for part in ended),
     )
 
 
@@ -340,19 +342,19 @@ def table(kind: Kind, files: Sequence[Measured], workers: Sequence[int]) -> str:
         return f"| {name} | " + " | ".join(map(cell, files)) + " |"
 
     def per_second(step: str) -> Callable[[Measured], str]:
-        return lambda each: f"{each.file_bytes / each.seconds[step] / 1e6:,.0f} MB/s"
+        return lambda measured: f"{measured.file_bytes / measured.seconds[step] / 1e6:,.0f} MB/s"
 
     def seconds(step: str) -> Callable[[Measured], str]:
-        return lambda each: f"{each.seconds[step]:.1f} s"
+        return lambda measured: f"{measured.seconds[step]:.1f} s"
 
     lines = [
         f"### {kind.name}",
         "",
-        line("", lambda each: f"{each.rows:,} rows"),
+        line("", lambda measured: f"{measured.rows:,} rows"),
         "|---|" + "--:|" * len(files),
-        line("size of the file", lambda each: f"{each.file_bytes / (1 << 20):,.0f} MiB"),
-        line("chunks", lambda each: str(each.chunks)),
-        line("plan (`inspect_file`)", lambda each: f"{each.seconds['inspect_file']:.1f} s"),
+        line("size of the file", lambda measured: f"{measured.file_bytes / (1 << 20):,.0f} MiB"),
+        line("chunks", lambda measured: str(measured.chunks)),
+        line("plan (`inspect_file`)", lambda measured: f"{measured.seconds['inspect_file']:.1f} s"),
         line("plan, speed", per_second("inspect_file")),
         line("beside it: `sha256sum`", per_second("sha256sum")),
         line("beside it: `cat` to nowhere", per_second("cat")),
@@ -361,15 +363,19 @@ def table(kind: Kind, files: Sequence[Measured], workers: Sequence[int]) -> str:
         for count in workers:
             name = step(count)
             lines.append(line(f"`{name.replace(',', '`,', 1)}", seconds(name)))
-            lines.append(line("… rows a second", lambda each, name=name: f"{each.rows / each.seconds[name]:,.0f}"))
+            lines.append(
+                line("… rows a second", lambda measured, name=name: f"{measured.rows / measured.seconds[name]:,.0f}")
+            )
             lines.append(line("… processor time of the workers", seconds(f"{name}, processor time")))
-        lines.append(line(f"speed-up of {many} workers", lambda each, step=step: f"{gain(each, step, few, many):.2f}"))
+        lines.append(
+            line(f"speed-up of {many} workers", lambda measured, step=step: f"{gain(measured, step, few, many):.2f}")
+        )
     lines += [
         *(line(f"`{step}`", seconds(step)) for step in _LAST_STEPS if step in files[0].seconds),
-        line(f"file to staging, {few} worker, µs a row", lambda each: f"{each.per_row(few) * 1e6:.2f}"),
-        line("… beside the smallest file", lambda each: f"{each.per_row(few) / files[0].per_row(few):.2f}"),
+        line(f"file to staging, {few} worker, µs a row", lambda measured: f"{measured.per_row(few) * 1e6:.2f}"),
+        line("… beside the smallest file", lambda measured: f"{measured.per_row(few) / files[0].per_row(few):.2f}"),
         *(
-            line(f"peak memory of `{task}`", lambda each, task=task: f"{each.peak_mib[task]:.0f} MiB")
+            line(f"peak memory of `{task}`", lambda measured, task=task: f"{measured.peak_mib[task]:.0f} MiB")
             for task in files[0].peak_mib
         ),
     ]
@@ -384,29 +390,29 @@ def gain(measured: Measured, step: Callable[[int], str], few: int, many: int) ->
 def verdicts(kind: Kind, files: Sequence[Measured], workers: Sequence[int]) -> str:
     """Say of each target whether it is met."""
     few, many = workers[0], workers[-1]
-    largest = max(max(each.peak_mib.values()) for each in files)
+    largest = max(max(measured.peak_mib.values()) for measured in files)
     growth = files[-1].per_row(few) / files[0].per_row(few)
-    told = [
+    lines = [
         (f"memory of any task: {largest:.0f} MiB", largest <= LARGEST_TASK_MIB, f"{LARGEST_TASK_MIB} at most"),
         (f"time a row, largest file beside smallest: {growth:.2f}", growth <= GROWTH, f"{GROWTH} at most"),
     ]
-    for each in (file for file in files if file.rows >= SHARED_ROWS):
-        reached = gain(each, judging, few, many)
-        told.append(
+    for measured in (file for file in files if file.rows >= SHARED_ROWS):
+        reached = gain(measured, judging, few, many)
+        lines.append(
             (
-                f"{many} workers beside {few}, {each.rows:,} rows, database idle: {reached:.2f}",
+                f"{many} workers beside {few}, {measured.rows:,} rows, database idle: {reached:.2f}",
                 reached >= SPEED_UP,
                 f"{SPEED_UP} at least",
             )
         )
-    return "\n".join(f"- {name} (target: {target}{'' if is_met else '; MISSED'})" for name, is_met, target in told)
+    return "\n".join(f"- {name} (target: {target}{'' if is_met else '; MISSED'})" for name, is_met, target in lines)
 
 
-def report(machine: str, found: dict[str, list[Measured]], workers: Sequence[int]) -> str:
+def report(machine: str, measurements: dict[str, list[Measured]], workers: Sequence[int]) -> str:
     """Return the whole of `RESULTS.md`."""
     method = __doc__.split("\n\n", 1)[1]
     sections = [f"# How imports grow\n\nWritten by `make bench-scale`. The machine: {machine}.\n\n{method}"]
-    for name, files in found.items():
+    for name, files in measurements.items():
         sections.append(f"{table(KINDS[name], files, workers)}\n{verdicts(KINDS[name], files, workers)}\n")
     return "\n".join(sections)
 
@@ -424,14 +430,14 @@ def run(
     """Measure, and write the results after each file: a run of hours may be broken off."""
     query = "SELECT current_setting('server_version')"
     machine = describe_machine(bench.run_psql("bench_template", query).strip())
-    found: dict[str, list[Measured]] = {}
+    measurements: dict[str, list[Measured]] = {}
     for name in kinds:
         for rows in sizes:
             measured = measure(bench, KINDS[name], rows, workers, chunk_bytes, is_loaded=is_loaded)
             print(name, json.dumps(vars(measured)), flush=True)
-            found.setdefault(name, []).append(measured)
-            results.write_text(report(machine, found, workers), encoding="utf-8")
-    return found
+            measurements.setdefault(name, []).append(measured)
+            results.write_text(report(machine, measurements, workers), encoding="utf-8")
+    return measurements
 
 
 def main() -> None:

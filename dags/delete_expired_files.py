@@ -4,7 +4,7 @@ Source copies, rejected-rows files and staging tables hold full card numbers, co
 jobs, with their counts, stays. An upload from the importer's pages is kept for a day after its last use.
 
 **At 3 a.m.** It may wait until morning. *Red* means that the storage or the warehouse did not answer, or denies
-deleting: clear the task when that is mended; it goes on with what is left.
+deleting: clear the task when that is fixed; it goes on with what is left.
 """
 
 from airflow.sdk import CronTriggerTimetable, dag

@@ -1,4 +1,4 @@
-"""Start one run per file that lies ready in the landing folders.
+"""Start one run for each file that is ready in the landing folders.
 
 A trigger watches the folders and wakes this DAG within a second or two; every five minutes it runs anyway, in case
 the triggerer is down.
@@ -19,7 +19,7 @@ the next five-minute run takes the file.
 *This DAG is red*: the log names the files that could not be started; the others were, and the next run tries again.
 *An entry can't be imported* (a named pipe, a link out of the area, a file that can't be read or removed): it stays
 where it is and stops nothing; the log, the history and one mail name it with its reason.
-*A run has ended, but its file still lies in landing*: it is started again, after a minute at first, an hour at last.
+*A run has ended, but its file is still in landing*: it is started again, after a minute at first, an hour at last.
 """
 
 from airflow.sdk import Asset, AssetOrTimeSchedule, AssetWatcher, CronTriggerTimetable, dag

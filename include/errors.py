@@ -64,7 +64,7 @@ class ReviewNeeded(Exception):
 class SettingsError(FileRefused):
     """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist.
 
-    Its sentence quotes what somebody wrote into a settings file, and goes into logs, notes and the ledger: what looks
+    Its sentence quotes what a person wrote into a settings file, and goes into logs, notes and the ledger: what looks
     like data in it is masked here, wherever it was quoted (X-20).
     """
 
@@ -77,7 +77,7 @@ class SettingsError(FileRefused):
 
 
 class ConfigurationError(Exception):
-    """The project's own files (project.yaml, imports.yaml, a declaration) are wrong: a person must mend them."""
+    """The project's own files (project.yaml, imports.yaml, a declaration) are wrong: a person must correct them."""
 
 
 class SuiteError(Exception):
@@ -100,5 +100,5 @@ STORAGE_CLIENTS = ("aiobotocore", "aiohttp", "botocore", "s3fs")
 
 
 def is_storage_error(error: BaseException) -> bool:
-    """Tell whether the client of a bucket raised this: no access, no answer, no such bucket."""
+    """Say whether the client of a bucket raised this: no access, no answer, no such bucket."""
     return type(error).__module__.split(".")[0] in STORAGE_CLIENTS

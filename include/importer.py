@@ -64,7 +64,7 @@ def _import(runtime: Runtime, taken: Taken, progress: Progress) -> JobResult:
             except ReviewNeeded as needed:
                 refuse_after_load(runtime, taken.job_id, needed)
     except FileRefused:
-        pass  # recorded in the ledger; told by the result
+        pass  # recorded in the ledger; the result says it
     except (ConfigurationError, SourceChanged, SuiteError, WarehouseFault, OSError) as error:
         failure = str(error)
     progress("writing reports", 0, 1)

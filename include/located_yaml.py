@@ -1,6 +1,6 @@
 """YAML that people write, read with the line of every key, so that a mistake can be pointed at.
 
-Stricter than plain YAML: a duplicate key is a mistake, not "the last one wins"; keys are always text as it stands
+Stricter than plain YAML: a duplicate key is a mistake, not "the last one wins"; keys are always text as written
 (`No: card_number` is a header called No, not `false`); anchors, aliases and tags are refused, so that a few lines can't
 unfold into gigabytes or objects. Read by libyaml: Python's own parser takes ten times as long for the same text.
 Whatever a text holds, a message about it is short: what it quotes is cut off, and shows what can't be seen (X-11).
@@ -46,7 +46,7 @@ class YamlMistake(ValueError):
 
 @dataclass(frozen=True)
 class LocatedYaml:
-    """Plain values (dict, list, str, int, float, bool, date, None) and the line on which each key or item stands."""
+    """Plain values (dict, list, str, int, float, bool, date, None) and the line on which each key or item is."""
 
     value: object
     lines: dict[Key, int] = field(default_factory=dict)
@@ -77,7 +77,7 @@ def read_yaml(text: str) -> LocatedYaml:
             node = loader.get_single_node()
             if node is None:
                 return LocatedYaml(None)
-            lines = {key: found.start_mark.line + 1 for key, found in _walk(node, ())}
+            lines = {key: entry.start_mark.line + 1 for key, entry in _walk(node, ())}
             return LocatedYaml(_plain_value(loader, node), lines)
         finally:
             loader.dispose()
@@ -91,7 +91,7 @@ def read_yaml(text: str) -> LocatedYaml:
 
 
 def shown(text: str, longest: int = LONGEST_QUOTE) -> str:
-    """Return the beginning of a text that somebody wrote; what can't be seen in it is spelled out."""
+    """Return the beginning of a text that a person wrote; what can't be seen in it is spelled out."""
     # Cut off first, so that the cost doesn't grow with the text, and then again: an escape has up to ten characters.
     escaped = "".join(character if _is_seen(character) else ascii(character)[1:-1] for character in text[: longest + 1])
     return escaped if len(escaped) <= longest else f"{escaped[: longest - 1]}…"
@@ -131,24 +131,24 @@ def describe(value: object) -> str:
 
 def explain(detail: Mapping[str, Any]) -> str:
     """Say in words of YAML what one of pydantic's error details is about (pydantic 2.14)."""
-    given = describe(detail.get("input"))
+    value = describe(detail.get("input"))
     match detail["type"]:
         case "missing":
             return "is missing"
         case "string_type":
-            return f"must be text, found {given}; text that looks otherwise needs quotes"
+            return f"must be text, found {value}; text that looks otherwise needs quotes"
         case "bool_type":
-            return f"must be true or false, found {given}"
+            return f"must be true or false, found {value}"
         case "int_type" | "float_type":
-            return f"must be a number, found {given}"
+            return f"must be a number, found {value}"
         case "tuple_type":
-            return f"must be a list, [] for none; found {given}"
+            return f"must be a list, [] for none; found {value}"
         case "dict_type" | "model_type" | "model_attributes_type":
-            return f"must have keys of its own, as in {{key: value}}; found {given}"
+            return f"must have keys of its own, as in {{key: value}}; found {value}"
         case "value_error":
             return str(detail["ctx"]["error"])
         case _:
-            return f"{detail['msg'].replace('Input should', 'must').replace('String should', 'must')}, found {given}"
+            return f"{detail['msg'].replace('Input should', 'must').replace('String should', 'must')}, found {value}"
 
 
 def _refuse_what_unfolds(text: str) -> None:
@@ -190,7 +190,7 @@ def _plain_value(loader: yaml.CSafeLoader, node: yaml.Node) -> object:
     for key_node, value_node in node.value:
         key, line = _key_text(key_node), key_node.start_mark.line + 1
         if key in values:
-            raise YamlMistake(f"{quoted(key)} stands twice, first on line {first_lines[key]}", line)
+            raise YamlMistake(f"{quoted(key)} is written twice, first on line {first_lines[key]}", line)
         values[key] = _plain_value(loader, value_node)
         first_lines[key] = line
     return values

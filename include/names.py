@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 _DATA = re.compile(r"[^\s'\"`,;:=]*(?:\d{5}|@)[^\s'\"`,;]*")
 MASK = "…"
-"""Stands for what is left out of a masked value, on pages, in mails and logs. One sign, whatever is masked."""
+"""Shows what is left out of a masked value, on pages, in mails and logs. One sign, whatever is masked."""
 ASCII_MASK = "..."
 """The same in sentences that go into a file of the sender's encoding."""
 _LONG_NUMBER = re.compile(r"(?=(?:[^0-9]*[0-9]){9})[0-9A-Za-z +-]{12,}")
@@ -25,32 +25,32 @@ def normalise_name(name: str) -> str:
     return unicodedata.normalize("NFKC", kept)
 
 
-def closest(name: str, known: Mapping[str, str]) -> str | None:
-    """Return what the most similar of the known names stands for, or None when none is similar.
+def closest(name: str, meanings: Mapping[str, str]) -> str | None:
+    """Return what the most similar of the names means, or None when none is similar.
 
     `difflib` serves: with some dozens of short names a faster library would be one more dependency for nothing.
 
     Args:
         name: as a person wrote it.
-        known: normalised name → what it stands for.
+        meanings: normalised name → what it means.
     """
     wanted = normalise_name(name[: 2 * LONGEST_NAME])
     if not 1 <= len(wanted) <= LONGEST_NAME:
         return None
-    near = get_close_matches(wanted, known, n=1, cutoff=0.7)
-    return known[near[0]] if near else None
+    near = get_close_matches(wanted, meanings, n=1, cutoff=0.7)
+    return meanings[near[0]] if near else None
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
+def did_you_mean(name: str, choices: Collection[str]) -> str:
     """Return the end of a sentence about an unknown name: the near miss, else the names to choose from."""
-    near = closest(name, {normalise_name(each): each for each in known})
+    near = closest(name, {normalise_name(choice): choice for choice in choices})
     if near is not None:
         return f" (did you mean {near}?)"
-    return f" (there are: {', '.join(known)})" if known else ""
+    return f" (there are: {', '.join(choices)})" if choices else ""
 
 
 def one_line(text: str) -> str:
-    """Return a text of anybody's as one line that shows what it is: for mails, logs and headers.
+    """Return a text of any origin as one line that shows what it is: for mails, logs and headers.
 
     Line ends and other white space become a blank each; what controls, can't be seen, turns the direction of writing or
     is half a character becomes a replacement character. What is left can be encoded everywhere.
@@ -60,7 +60,7 @@ def one_line(text: str) -> str:
 
 
 def mask(text: str) -> str:
-    """Return a masked value: `…`, and of a long number its last four characters, which tell cards apart (X-20).
+    """Return a masked value: `…`, and of a long number its last four characters, which distinguish cards (X-20).
 
     The end of a name, a birth date or an address would say what is masked.
     """
@@ -69,7 +69,7 @@ def mask(text: str) -> str:
 
 def mask_data(text: str) -> str:
     """Mask the words of a sentence that look like data: numbers as long as a card's or a phone's, e-mail addresses."""
-    return _DATA.sub(lambda found: mask_header(found[0]), text)
+    return _DATA.sub(lambda match: mask_header(match[0]), text)
 
 
 def mask_header(header: str) -> str:

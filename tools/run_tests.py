@@ -18,7 +18,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
 WITH_AIRFLOW = ("end_to_end/through_airflow", "end_to_end/composition", "end_to_end", "browser")
-"""In this order; a folder stands for the files in it that no earlier one has."""
+"""In this order; a folder means the files in it that no earlier one has."""
 OTHERS = ("integration", "dags", "faults", "unit", "rules")
 FILES_OF_A_PART = 12
 """Of the folders in `OTHERS`: small enough that the lanes end together."""

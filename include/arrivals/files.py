@@ -19,11 +19,11 @@ CHANGED = "file.changed"
 CHANGED_LATER = "file.changed_after_load"
 """Warning of a job whose file was written on when it had been loaded."""
 RETURNED_SUFFIX = "-returned"
-"""Of the quarantine's folder for a file that could not be put back; the job's number stands before it."""
+"""Of the quarantine's folder for a file that could not be put back; the job's number is before it."""
 UPLOADS = "uploads"
 """Folder of the uploads in the work area."""
 UPLOAD_RECORD = "upload.json"
-"""What stands beside an upload's file."""
+"""What is beside an upload's file."""
 
 
 def check_name(path: Location) -> None:
@@ -57,7 +57,7 @@ def work_folder(runtime: Runtime, job_id: int) -> Location:
 
 
 def text_path(runtime: Runtime, job_id: int) -> Location:
-    """Return where the UTF-8 copy of a file in another encoding lies."""
+    """Return where the UTF-8 copy of a file in another encoding is stored."""
     return work_folder(runtime, job_id) / "text.utf8"
 
 
@@ -83,8 +83,8 @@ def report_folder(runtime: Runtime, job: Job) -> Location:
 def taken_path(runtime: Runtime, job: Job) -> Location:
     """Return where the file itself is that a job has taken from a landing area on the same disk.
 
-    Its importer reads a copy: whoever still writes into the file writes here. The folder's name is this job's alone,
-    also when a restored database counts its jobs from an earlier number on.
+    Its importer reads a copy: a program that still writes into the file writes here. The folder's name is this job's
+    alone, also when a restored database counts its jobs from an earlier number on.
     """
     name = hashlib.sha256(f"{job.run_key}\n{job.launched_at.isoformat()}".encode()).hexdigest()[:16]
     return work_folder(runtime, job.id) / f"taken-{name}" / job.file_name
@@ -100,7 +100,7 @@ def check_unchanged(runtime: Runtime, job: Job) -> None:
     """Make sure that nobody has written into the file since it was taken: asked before anything is loaded (X-12).
 
     Raises:
-        SourceChanged: somebody has.
+        SourceChanged: a program has.
     """
     taken = taken_path(runtime, job)
     if taken.exists() and taken.stat().version != job.source_version:
@@ -113,7 +113,7 @@ class Returned:
 
     Args:
         message: a sentence.
-        is_changed: somebody has written on; else no copy of it was made.
+        is_changed: a program has written on; else no copy of it was made.
         kept: where it is when it could not be put back.
     """
 
@@ -142,7 +142,7 @@ def return_taken(runtime: Runtime, job: Job) -> Returned | None:
     try:
         if locations.put_back(taken, locate(runtime, job.source_url), runtime.landing):
             return Returned(
-                f"{why} As it is now, it is in the landing area again and will be imported anew.", is_changed
+                f"{why} As it is now, it is in the landing area again and will be imported again.", is_changed
             )
         obstacle = "Another file has its name by now"
     except OSError:

@@ -1,8 +1,8 @@
 """Taking a file out of the landing area: how a request becomes a job that has the file in hand.
 
-A file that is taken is copied, and the copy is what is read, judged and archived: whoever still writes into the file
-can't change it. The file itself is kept beside the copy until the job ends, and goes back to the landing area if it has
-changed by then. Source: X-01, X-10, X-12, X-14, X-21.
+A file that is taken is copied, and the copy is what is read, judged and archived: a program that still writes into the
+file can't change it. The file itself is kept beside the copy until the job ends, and goes back to the landing area if
+it has changed by then. Source: X-01, X-10, X-12, X-14, X-21.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from include.arrivals.listing import IGNORED, Arrival, Unusable, list_landing, s
 from include.arrivals.places import Source, permitted
 from include.arrivals.settings_files import (
     Neighbours,
-    given_texts,
     leave_out_ignored,
     look_beside,
     read_layers,
     read_text,
+    settings_texts,
 )
 from include.declaration.settings import ImportSettings
 from include.errors import ConfigurationError, FileRefused, FileUnsettled, SourceChanged
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import JOB, UNKNOWN_TYPE, Claim, Job, State
-from include.ledger.records import Given
+from include.ledger.records import SettingsSources
 from include.reading.chunk_plan import check_size
 from include.runtime import Runtime
 from include.settings.layers import resolve
@@ -93,7 +93,7 @@ class Taking(StrEnum):
 
     LEAVE = "leave"
     GO_ON = "go on"
-    OPEN_ANEW = "open anew"
+    REOPEN = "reopen"
 
 
 @dataclass(frozen=True)
@@ -112,22 +112,22 @@ class TakingFacts:
 
 
 def choose_taking(facts: TakingFacts) -> Taking:
-    """Decide whether a job stays as it is, goes on, or is opened anew (X-14)."""
+    """Decide whether a job stays as it is, goes on, or is opened again (X-14)."""
     if facts.is_loaded:
         return Taking.LEAVE
     if facts.state.is_completed and not facts.is_asked_otherwise:
         return Taking.LEAVE  # a dry run too: its rejects may have been fixed since
     if facts.state is State.AWAITING_REVIEW and not facts.has_new_settings:
-        return Taking.LEAVE  # its question stands
+        return Taking.LEAVE  # its question is still open
     is_going_on = facts.state in (State.AWAITING_EXECUTION, State.RUNNING) and not facts.is_asked_otherwise
-    return Taking.GO_ON if is_going_on else Taking.OPEN_ANEW
+    return Taking.GO_ON if is_going_on else Taking.REOPEN
 
 
 def take_file(runtime: Runtime, request: Request) -> Taken:
     """Open the job of a request and bring its file into the job's work folder.
 
     A file in the landing area is moved, one from elsewhere copied. Asking again with the same key continues the job;
-    one that has ended without loading, or is now asked for with other parameters, is opened anew, with the settings
+    one that has ended without loading, or is now asked for with other parameters, is opened again, with the settings
     that hold now; so is one that awaits review, if its settings files have changed.
 
     Raises:
@@ -143,7 +143,7 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
             taking = choose_taking(_taking_facts(runtime, job, request, source))
             if taking is Taking.LEAVE:
                 return Taken(job.id, job.state)
-            if taking is Taking.OPEN_ANEW:
+            if taking is Taking.REOPEN:
                 _reopen(runtime, connection, job, request, source)
             _bring(runtime, connection, job, source)
     except SourceChanged as change:
@@ -156,12 +156,12 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
 
 
 def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched_by: str = "file drop") -> int:
-    """Take a file that no import type wants, and refuse it: it must not lie there unnoticed (X-01).
+    """Take a file that no import type wants, and refuse it: it must not stay there unnoticed (X-01).
 
     Returns:
         The job; `write_report` and `close_job` end it like any other.
     """
-    known = ", ".join(runtime.import_types)
+    names = ", ".join(runtime.import_types)
     request = Request(UNKNOWN_TYPE, arrival.url, run_key, launched_by)
     job_id = take_file(runtime, request).job_id
     place = "at the top of the landing area" if arrival.folder == "." else f'in "{arrival.folder}"'
@@ -171,7 +171,7 @@ def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched
             job_id,
             FileRefused(
                 "file.unknown_type",
-                f"This file lay {place}, which is not the folder of any import type. Put it into one of: {known}.",
+                f"This file was {place}, which is not the folder of any import type. Put it into one of: {names}.",
             ),
         )
     return job_id
@@ -182,7 +182,7 @@ def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusa
 
     One that a file comes to wait for later is written once more, with that file's name (X-11).
     They stay where they are: nothing is opened, moved or removed. Those that are ignored on purpose are no fault of
-    anybody's: they are cancelled, not refused.
+    any user's: they are cancelled, not refused.
 
     Returns:
         The entries that are new there, of very many the first thousand.
@@ -203,7 +203,7 @@ def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusa
 
 
 def is_left_in_place(job: Job) -> bool:
-    """Tell whether a job stands for an entry of the landing area that was never taken."""
+    """Say whether a job is for an entry of the landing area that was never taken."""
     return job.run_key.startswith(_UNUSABLE_KEY)
 
 
@@ -251,15 +251,15 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: So
     if request.listed_version is not None and source.is_dropped:
         _check_settled(source, request.listed_version, stat.version)
     neighbours, now = look_beside(runtime, source.named), runtime.clock()
-    given = _given(runtime, request, source, neighbours)
+    sources = _settings_sources(runtime, request, source, neighbours)
     if request.import_type in runtime.import_types and suffix_of(source.named.name) in EXTENSIONS:
-        leave_out_ignored(runtime, request.import_type, neighbours, given.texts)
+        leave_out_ignored(runtime, request.import_type, neighbours, sources.texts)
         _check_settings_names(source, neighbours)
     return jobs.claim(
         connection,
         Claim(
             request.run_key, request.import_type, source.url, stat.version, source.named.name, stat.arrived_at(now),
-            request.launched_by, given, request.dag_id, request.dag_run_id, stat.size_bytes,
+            request.launched_by, sources, request.dag_id, request.dag_run_id, stat.size_bytes,
         ),
         now=now,
     )  # fmt: skip
@@ -283,7 +283,7 @@ def _check_settled(source: Source, listed: str, now: str) -> None:
     """Look again, for between the listing and this moment may be hours.
 
     Raises:
-        FileUnsettled: it is another version, or somebody is writing.
+        FileUnsettled: it is another version, or a program is writing.
     """
     if now != listed:
         raise FileUnsettled(f"{source.named.name} has changed since it was listed: it waits until it has settled")
@@ -291,9 +291,13 @@ def _check_settled(source: Source, listed: str, now: str) -> None:
         raise FileUnsettled(f"{source.named.name} is open for writing in another program: it waits")
 
 
-def _given(runtime: Runtime, request: Request, source: Source, neighbours: Neighbours | None = None) -> Given:
-    texts = given_texts(runtime, source.named, request.import_type, root=source.root, neighbours=neighbours)
-    return Given(dict(request.parameters), texts if request.sidecar is None else texts | {"sidecar": request.sidecar})
+def _settings_sources(
+    runtime: Runtime, request: Request, source: Source, neighbours: Neighbours | None = None
+) -> SettingsSources:
+    texts = settings_texts(runtime, source.named, request.import_type, root=source.root, neighbours=neighbours)
+    return SettingsSources(
+        dict(request.parameters), texts if request.sidecar is None else texts | {"sidecar": request.sidecar}
+    )
 
 
 def _holder(connection: Connection, source_url: str) -> int | None:
@@ -305,20 +309,22 @@ def _taking_facts(runtime: Runtime, job: Job, request: Request, source: Source) 
     return TakingFacts(
         job.state,
         job.is_loaded,
-        is_asked_otherwise=job.parameters.differs(Given(dict(request.parameters), {"sidecar": request.sidecar})),
+        is_asked_otherwise=job.parameters.differs(
+            SettingsSources(dict(request.parameters), {"sidecar": request.sidecar})
+        ),
         has_new_settings=job.state is State.AWAITING_REVIEW
-        and job.parameters.differs(_given(runtime, request, source)),
+        and job.parameters.differs(_settings_sources(runtime, request, source)),
     )
 
 
 def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request, source: Source) -> None:
-    """Start a job anew that has loaded nothing: refused, failed, cancelled, a duplicate, a dry run, or unfinished."""
-    given = job.parameters.updated(_given(runtime, request, source))
+    """Start a job again that has loaded nothing: refused, failed, cancelled, a duplicate, a dry run, or unfinished."""
+    sources = job.parameters.updated(_settings_sources(runtime, request, source))
     staging.drop_tables(connection, job.id)
     jobs.forget_rows(connection, job.id)
     jobs.update(
         connection, job.id, state=State.RUNNING, finished_at=None, inspection=None, mapping=None, duplicate_of=None,
-        refusal_rule=None, refusal_message=None, warnings=[], parameters=given.to_json(),
+        refusal_rule=None, refusal_message=None, warnings=[], parameters=sources.to_json(),
         rows_read=None, rows_inserted=None, rows_updated=None, rows_unchanged=None, rows_not_found=None,
         rows_rejected=None,
     )  # fmt: skip
@@ -334,7 +340,7 @@ def _bring(runtime: Runtime, connection: Connection, job: Job, source: Source) -
         SourceChanged: it was written on while it was copied.
     """
     target = files.work_folder(runtime, job.id) / job.file_name
-    is_changed = job.refusal_rule == files.CHANGED  # a retry reads it anew
+    is_changed = job.refusal_rule == files.CHANGED  # a retry reads it again
     is_there = job.work_url == str(target) and target.exists()
     if not is_there or is_changed:
         version = _copy_source(runtime, job, source, target, any_version=is_changed)
@@ -449,11 +455,11 @@ def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
     """End a job whose file changed while it was taken: the file goes back to waiting."""
     with stage(runtime, job_id) as (connection, job):
         returned = files.return_taken(runtime, job)
-        told = "it waits until it has settled." if returned is None else returned.message
+        message = "it waits until it has settled." if returned is None else returned.message
         kept = None if returned is None or returned.kept is None else str(returned.kept)
         jobs.update(
             connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED, finished_at=runtime.clock(),
-            refusal_message=f"{job.file_name} {change}; {told}", archive_url=kept,
+            refusal_message=f"{job.file_name} {change}; {message}", archive_url=kept,
         )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ IGNORED = "file.ignored"
 UNENDED_SETTLE_SECONDS = 60
 """How long a file without a line end at its end must be unchanged: it may have been cut off."""
 _UNUSABLE_AFTER_SECONDS = 60
-"""How long an entry that can't be used is left to whoever is still making it."""
+"""How long an entry that can't be used is left to the program that is still making it."""
 _STALE_AFTER_SECONDS = 3600
 """How long settings may be without their file, or unfinished, before they are reported (X-11)."""
 _IGNORED_AFTER_SECONDS = 86_400
@@ -269,8 +269,8 @@ class _Scan:
             if not is_hidden(entry.folder):
                 self._folders.setdefault(entry.folder, {})[entry.name] = entry
         usable = [entry for folder in self._folders for entry in self._usable(folder)]
-        found = [arrival for entry in usable if (arrival := self._looked_at(entry, now)) is not None]
-        self.arrivals = sorted(found, key=lambda arrival: _order(arrival, self._held[arrival.url].stat))
+        arrivals = [arrival for entry in usable if (arrival := self._looked_at(entry, now)) is not None]
+        self.arrivals = sorted(arrivals, key=lambda arrival: _order(arrival, self._held[arrival.url].stat))
 
     def _usable(self, folder: str) -> Iterator[_Entry]:
         """Yield the entries of a folder that are no settings and not ignored; report what is odd of the others.
@@ -280,7 +280,7 @@ class _Scan:
         entries, names = self._folders[folder], self._names_in(folder)
         ignore = self._ignored_in(folder)
         names.leave_out(ignore)
-        is_known = self._place(folder).import_type is not None
+        has_type = self._place(folder).import_type is not None
         self._stale[folder] = frozenset(name for name in names.orphans if self._is_older(entries[name]))
         for name, entry in entries.items():
             if is_settings(name) and not is_unfinished(name) and name not in names.resembling:
@@ -290,7 +290,7 @@ class _Scan:
                     self._odd_names[folder, name] = ("file.settings_name", _NO_FILE)
                 elif name in names.shared:
                     self._odd_names[folder, name] = ("file.settings_name", _SHARED)
-                elif not is_known and name in names.of_folder:
+                elif not has_type and name in names.of_folder:
                     self._odd_names[folder, name] = ("file.settings_name", _NO_TYPE)
             elif name in names.resembling:
                 if not names.resembling[name].is_unfinished or self._is_older(entry):
@@ -334,7 +334,7 @@ class _Scan:
             return _DEFAULTS.ignore
         try:
             return self._pick_up_of(place.import_type, place, (), "").ignore
-        except Exception:  # whoever is no file of rows waits for it: see `consider`
+        except Exception:  # an entry that is no file of rows waits for it: see `consider`
             return _DEFAULTS.ignore
 
     def consider_all(self) -> list[_Considered]:
@@ -486,9 +486,9 @@ class _Scan:
             if entries
         }
         try:
-            given = read_layers(texts | {"folder_name": folder_name}, file_name)
+            settings = read_layers(texts | {"folder_name": folder_name}, file_name)
             types = self._runtime.import_types
-            chosen = resolve(types, types[import_type], **given, defaults_file=self._runtime.defaults_file)
+            chosen = resolve(types, types[import_type], **settings, defaults_file=self._runtime.defaults_file)
         except SettingsError:  # its job will say so
             return _DEFAULTS
         return _pick_up(chosen)
@@ -539,7 +539,7 @@ class _Queue:
         return None if earlier is None else f"after {earlier}, which arrived before it"
 
     def _held_back(self, candidate: _Considered, now: datetime) -> str | None:
-        """Say which files go first (GC-05): those of the types in `after`, waiting or running, but not for ever.
+        """Say which files go first (GC-05): those of the types in `after`, waiting or running, but only for a time.
 
         The patience begins when the file could start; files held for their release are waited for that much longer.
         """

@@ -23,26 +23,26 @@ from include.storage.locations import Location, written_whole
 _SEPARATORS = ",;\t|"
 
 
-def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, given: Mapping[str, object]) -> Location:
+def write_pasted(runtime: Runtime, import_type: ImportType, raw: bytes, settings: Mapping[str, object]) -> Location:
     """Write a text into the landing folder of its type, as `file_of` makes it.
 
-    What was set for it lies beside it, as for a dropped file: should this process end before the import has begun, the
+    What was set for it is beside it, as for a dropped file: should this process end before the import has begun, the
     file is picked up, with the same settings.
 
     Args:
         raw: as for `file_of`.
-        given: settings of this text. Those of the landing folder hold as well, but for the encoding.
+        settings: of this text. Those of the landing folder hold as well, but for the encoding.
 
     Raises:
         SettingsError: they are wrong.
         FileRefused: as `file_of` does.
         StorageError: the landing area can't be written to.
     """
-    chosen = resolve(runtime.import_types, import_type, sidecar=given, defaults_file=runtime.defaults_file)
+    chosen = resolve(runtime.import_types, import_type, sidecar=settings, defaults_file=runtime.defaults_file)
     name, content = file_of(runtime, import_type, raw, chosen)
     path = runtime.landing / import_type.name / name
     with written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
-        sink.write(yaml.safe_dump({**given, "encoding": chosen.encoding}, allow_unicode=True).encode())
+        sink.write(yaml.safe_dump({**settings, "encoding": chosen.encoding}, allow_unicode=True).encode())
     with written_whole(path) as sink:
         sink.write(content)
     return path
@@ -52,7 +52,7 @@ def file_of(runtime: Runtime, import_type: ImportType, raw: bytes, chosen: Impor
     """Return name and content of the file that a text becomes: under the type's header unless it begins with one.
 
     Args:
-        raw: in the encoding that the settings declare; a byte order mark may stand before it.
+        raw: in the encoding that the settings declare; a byte order mark may be before it.
 
     Raises:
         FileRefused: `file.encoding`: not in that encoding; `file.empty`: nothing but blanks.
@@ -60,8 +60,8 @@ def file_of(runtime: Runtime, import_type: ImportType, raw: bytes, chosen: Impor
     try:
         text = raw.decode("utf-8-sig" if chosen.encoding == "utf-8" else chosen.encoding)
     except UnicodeDecodeError as error:
-        told = f"The text is not {chosen.encoding} at byte {error.start}."
-        raise FileRefused("file.encoding", told) from None
+        message = f"The text is not {chosen.encoding} at byte {error.start}."
+        raise FileRefused("file.encoding", message) from None
     if not text.strip():
         raise FileRefused("file.empty", "The text is empty.")
     if import_type.extras.pasted_header is not None and not begins_with_header(text, import_type, chosen):
@@ -73,7 +73,7 @@ def file_of(runtime: Runtime, import_type: ImportType, raw: bytes, chosen: Impor
 
 
 def begins_with_header(text: str, import_type: ImportType, chosen: ImportSettings) -> bool:
-    """Tell whether the first line names the column of the type's key, by one of its names or as the settings map it.
+    """Say whether the first line names the column of the type's key, by one of its names or as the settings map it.
 
     Only the key's: a code such as `POOL` in the first line is no header.
     """

@@ -258,7 +258,7 @@ def permitted(runtime: Runtime, import_type: str, url: str, roots: Sequence[str]
 
 
 def _is_in_an_area(runtime: Runtime, named: Location) -> bool:
-    """Tell whether a file is in one of the importer's own areas: there, only what is said of them is permitted."""
+    """Say whether a file is in one of the importer's own areas: there, only what is said of them is permitted."""
     real = Location(os.path.realpath(named.path)) if named.is_local else named
     for folder in runtime.areas:
         real_folder = Location(os.path.realpath(folder.path)) if folder.is_local else folder
@@ -288,7 +288,7 @@ def _protocol(url: str) -> str:
 
 
 def _is_shown(types: ImportTypes, relative: str, import_type: str) -> bool:
-    """Tell whether a listing shows a file of the landing area for an import type."""
+    """Say whether a listing shows a file of the landing area for an import type."""
     name = relative.rpartition("/")[2]
     if is_hidden(relative) or is_ignored(name) or name_mistake(relative):
         return False

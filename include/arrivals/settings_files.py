@@ -37,7 +37,7 @@ from include.storage.locations import NO_SUCH_FILE, Location, NotARegularFile, n
 def read_layers(
     texts: Mapping[str, SettingsText], file_name: str, called: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Read what `given_texts` returned, for `layers.resolve`.
+    """Read what `settings_texts` returned, for `layers.resolve`.
 
     Args:
         called: what messages call some of them.
@@ -111,7 +111,7 @@ def look_beside(runtime: Runtime, source: Location) -> Neighbours:
     )
 
 
-def given_texts(
+def settings_texts(
     runtime: Runtime,
     source: Location,
     import_type: str | None = None,
@@ -157,7 +157,7 @@ def leave_out_ignored(
     """Let names resemble nothing that their folder's settings ignore (X-12).
 
     Args:
-        texts: as `given_texts` returned them.
+        texts: as `settings_texts` returned them.
     """
     own = {layer: texts.get(layer) for layer in ("landing_folder", "type_folder", "folder", "folder_name")}
     ignored = _ignored(runtime, import_type, own)
@@ -169,9 +169,9 @@ def leave_out_ignored(
 
 def _ignored(runtime: Runtime, import_type: str, texts: Mapping[str, SettingsText]) -> Sequence[str]:
     try:
-        given = read_layers(texts, "")
+        layers = read_layers(texts, "")
         return resolve(
-            runtime.import_types, runtime.import_types.of(import_type), **given, defaults_file=runtime.defaults_file
+            runtime.import_types, runtime.import_types.of(import_type), **layers, defaults_file=runtime.defaults_file
         ).ignore
     except (SettingsError, ConfigurationError):  # its job will say so
         return IGNORED_NAMES
@@ -214,8 +214,8 @@ def named_folder(runtime: Runtime, import_type: ImportType, name: object) -> Giv
             text = _folder_text(runtime, folder, SettingsNames(names_in(runtime.landing / folder)))
             if text is not None:
                 called = f"{FOLDER_SETTINGS} of the folder {name}"
-                given: GivenSettings | None = read_layers({"folder": text}, "", {"folder": called})["folder"]
-                return given
+                settings: GivenSettings | None = read_layers({"folder": text}, "", {"folder": called})["folder"]
+                return settings
     return None
 
 

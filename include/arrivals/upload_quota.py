@@ -1,7 +1,7 @@
 """How much room uploads may take: of one user, of all users, and of the disk. Source: X-22.
 
 Who may launch imports may also fill the store with files that are never launched; what is left for the database, on the
-same disk, and for everybody else is decided here.
+same disk, and for other users is decided here.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Quota:
         Raises:
             FileRefused: `upload.quota`: the user has to launch or delete others; `upload.no_room`: nobody has room.
         """
-        user, everybody = self._of_user, self._of_all
+        user, all_users = self._of_user, self._of_all
         if user.uploads >= MOST_OF_ONE_USER:
             raise FileRefused(
                 "upload.quota",
@@ -64,11 +64,11 @@ class Quota:
                 f"Your uploads that were not launched have {user.size_bytes:,} bytes; with this file "
                 f"they would have more than {MOST_BYTES_OF_ONE_USER:,}: launch or delete some.",
             )
-        if everybody.uploads >= MOST_OF_ALL:
-            raise _no_room(f"All users together have {everybody.uploads:,} uploads, and may have {MOST_OF_ALL:,}")
-        if everybody.uploads and everybody.size_bytes + size_bytes > MOST_BYTES_OF_ALL:
+        if all_users.uploads >= MOST_OF_ALL:
+            raise _no_room(f"All users together have {all_users.uploads:,} uploads, and may have {MOST_OF_ALL:,}")
+        if all_users.uploads and all_users.size_bytes + size_bytes > MOST_BYTES_OF_ALL:
             raise _no_room(
-                f"All users' uploads have {everybody.size_bytes:,} bytes; with this file they would have more than "
+                f"All users' uploads have {all_users.size_bytes:,} bytes; with this file they would have more than "
                 f"{MOST_BYTES_OF_ALL:,}"
             )
         self._look_at_disk(size_bytes)

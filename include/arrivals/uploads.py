@@ -25,7 +25,7 @@ from sqlalchemy import Connection
 
 from include.arrivals import files
 from include.arrivals.files import UPLOAD_RECORD, UPLOADS
-from include.arrivals.settings_files import folder_text, given_texts, read_layers
+from include.arrivals.settings_files import folder_text, read_layers, settings_texts
 from include.arrivals.upload_quota import Quota, Usage
 from include.columns.mapping import ColumnMapping
 from include.declaration.import_type import ImportType
@@ -67,7 +67,7 @@ class Choices:
 
     Args:
         settings: setting → text; those left alone are missing.
-        columns: field → index of the file's column, None for none; None before anybody has chosen.
+        columns: field → index of the file's column, None for none; None before the user has chosen.
     """
 
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ class Upload:
 
     Args:
         user: whose it is; nobody else sees it.
-        used_at: the last time that somebody did something with it, UTC.
+        used_at: the last time that its user did something with it, UTC.
         dry_runs: how many were asked for.
         is_launched: an import was started with it; from then on nothing of it changes.
     """
@@ -97,7 +97,7 @@ class Upload:
     is_launched: bool = False
 
     def folder(self, runtime: Runtime) -> Location:
-        """Return where it lies."""
+        """Return where it is stored."""
         return _folder(runtime, self.import_type, self.user) / self.id
 
     def path(self, runtime: Runtime) -> Location:
@@ -252,7 +252,7 @@ def receive(
 
 
 def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job) -> Upload:
-    """Make an upload of a job's file, with the settings that somebody gave for it and the columns that were chosen.
+    """Make an upload of a job's file, with the settings that a user gave for it and the columns that were chosen.
 
     What was meant for its one run alone is left out: that it was a dry run, that it awaited review.
 
@@ -273,7 +273,7 @@ def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job
 
 
 def find(runtime: Runtime, import_type: str, user: str, upload_id: str) -> Upload | None:
-    """Return a user's upload, or None when there is none (any more), or it is somebody else's."""
+    """Return a user's upload, or None when there is none (any more), or it is another user's."""
     if not _ID.fullmatch(upload_id):
         return None
     return _read(_folder(runtime, import_type, user) / upload_id)
@@ -281,8 +281,8 @@ def find(runtime: Runtime, import_type: str, user: str, upload_id: str) -> Uploa
 
 def waiting(runtime: Runtime, import_type: str, user: str, *, limit: int = 20) -> list[Upload]:
     """Return a user's uploads that were not launched, newest first."""
-    found = [_read(record.parent) for record in _records(_folder(runtime, import_type, user))]
-    kept = [upload for upload in found if upload is not None and upload.size_bytes and not upload.is_launched]
+    uploads = [_read(record.parent) for record in _records(_folder(runtime, import_type, user))]
+    kept = [upload for upload in uploads if upload is not None and upload.size_bytes and not upload.is_launched]
     return sorted(kept, key=lambda upload: upload.received_at, reverse=True)[:limit]
 
 
@@ -293,24 +293,24 @@ def save(runtime: Runtime, upload: Upload, **changes: Any) -> Upload:
     return changed
 
 
-def sidecar_text(given: Mapping[str, object]) -> str:
+def sidecar_text(settings: Mapping[str, object]) -> str:
     """Return settings as the text of a sidecar: the same settings, the same text."""
-    return yaml.safe_dump(dict(given), allow_unicode=True, sort_keys=True) if given else ""
+    return yaml.safe_dump(dict(settings), allow_unicode=True, sort_keys=True) if settings else ""
 
 
-def write_sidecar(runtime: Runtime, upload: Upload, given: Mapping[str, object]) -> None:
+def write_sidecar(runtime: Runtime, upload: Upload, settings: Mapping[str, object]) -> None:
     """Put the chosen settings beside the file, where its import looks for them (X-11).
 
     Not into the run's parameters: the headers of a mapping may be a row of data (X-20).
     """
     path = upload.path(runtime)
     with locations.written_whole(path.with_name(f"{path.name}{SIDECAR_SUFFIX}")) as sink:
-        sink.write(sidecar_text(given).encode())
+        sink.write(sidecar_text(settings).encode())
 
 
 def folder_layers(runtime: Runtime, upload: Upload) -> dict[str, Any]:
-    """Return the settings that lie beside an upload, but for those chosen on the page, for `layers.resolve`."""
-    texts = given_texts(runtime, upload.path(runtime), upload.import_type)
+    """Return the settings that are beside an upload, but for those chosen on the page, for `layers.resolve`."""
+    texts = settings_texts(runtime, upload.path(runtime), upload.import_type)
     return read_layers(texts | {"sidecar": None}, upload.file_name)
 
 
@@ -399,7 +399,9 @@ def _quota(runtime: Runtime, upload: Upload) -> Quota:
         for record in _records(_folder(runtime, import_type, upload.user))
     ]
     sizes = [
-        each.size_bytes for each in mine if each and each.size_bytes and not each.is_launched and each.id != own.name
+        other.size_bytes
+        for other in mine
+        if other and other.size_bytes and not other.is_launched and other.id != own.name
     ]
     kept = [
         (path.name, stat.size_bytes)
@@ -439,7 +441,7 @@ def _read_record(path: Location) -> Upload | None:
     except FileNotFoundError:  # deleted between the listing and the look
         return None
     except (ValueError, KeyError, TypeError):
-        log.warning("An upload is left alone, for nobody can tell what it is: %s", path)
+        log.warning("An upload is left alone, for nobody can say what it is: %s", path)
         return None
 
 

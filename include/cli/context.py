@@ -60,10 +60,10 @@ def _key(local: Path, name: str) -> bytes | None:
         return key.encode()
     stored = local / "keys.json"
     try:
-        known = dict(json.loads(stored.read_text())) if stored.exists() else {}
+        keys = dict(json.loads(stored.read_text())) if stored.exists() else {}
     except (ValueError, TypeError):
         raise ConfigurationError(f"{stored} is damaged; set {name.upper()}.") from None
-    return str(known[name]).encode() if name in known else None
+    return str(keys[name]).encode() if name in keys else None
 
 
 def path_of(url: str, what: str) -> Location:

@@ -23,7 +23,7 @@ _EXPECTED = (
 
 
 def is_expected(error: Exception) -> bool:
-    """Tell whether an error is no defect of the program: it is reported in a sentence."""
+    """Say whether an error is no defect of the program: it is reported in a sentence."""
     return isinstance(error, _EXPECTED) or is_storage_error(error)
 
 

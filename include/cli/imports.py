@@ -41,7 +41,7 @@ def run_import(parsed: argparse.Namespace) -> int:
     runtime = make_runtime()
 
     def import_one(source: Location) -> JobResult:
-        sidecar, parameters = _given_settings(runtime, parsed)
+        sidecar, parameters = _command_settings(runtime, parsed)
         if source.name == STANDARD_INPUT:
             source, sidecar = _pasted(runtime, parsed, sidecar, parameters), None
         check_name(source)
@@ -75,12 +75,12 @@ def result_without_job(import_type: str, source: Location, state: State, rule: s
 def _pasted(
     runtime: Runtime, parsed: argparse.Namespace, sidecar: str | None, parameters: dict[str, object]
 ) -> Location:
-    """Write what stands on standard input into the landing area, its settings beside it (PC-01)."""
+    """Write what is on standard input into the landing area, its settings beside it (PC-01)."""
     from include.arrivals.pasting import write_pasted
 
-    given = {} if sidecar is None else dict(read_settings(sidecar, str(parsed.settings)).values)
+    settings = {} if sidecar is None else dict(read_settings(sidecar, str(parsed.settings)).values)
     declared = IMPORT_TYPES.of(parsed.type)
-    return write_pasted(runtime, declared, sys.stdin.buffer.read(), given | parameters)
+    return write_pasted(runtime, declared, sys.stdin.buffer.read(), settings | parameters)
 
 
 def _run_key(runtime: Runtime, source: Location) -> str:
@@ -93,7 +93,7 @@ def _run_key(runtime: Runtime, source: Location) -> str:
     return resumable.run_key if resumable else f"{prefix}{ended + 1}"
 
 
-def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str | None, dict[str, object]]:
+def _command_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str | None, dict[str, object]]:
     """Return the text of `--settings` and what `--set` and the flags say.
 
     Raises:
@@ -106,9 +106,11 @@ def _given_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str |
         raw = None if parsed.settings is None else _read_at_most(parsed.settings, LARGEST_SETTINGS_BYTES + 1)
     except OSError as error:
         raise SettingsError(f"--settings: {sentence_of(error)}") from None
-    given = None if raw is None else read_settings(raw, str(parsed.settings))
-    told = GivenSettings("--set", parameters)
-    resolve(runtime.import_types, import_type, sidecar=given, parameters=told, defaults_file=runtime.defaults_file)
+    sidecar = None if raw is None else read_settings(raw, str(parsed.settings))
+    assigned = GivenSettings("--set", parameters)
+    resolve(
+        runtime.import_types, import_type, sidecar=sidecar, parameters=assigned, defaults_file=runtime.defaults_file
+    )
     return None if raw is None else raw.decode("utf-8-sig"), parameters
 
 
@@ -128,7 +130,7 @@ def run_preview(parsed: argparse.Namespace) -> int:
     from include.review.preview import preview_file
 
     runtime = make_runtime(Role.PAGES)
-    sidecar, parameters = _given_settings(runtime, parsed)
+    sidecar, parameters = _command_settings(runtime, parsed)
     for file in parsed.files:
         print(preview_file(runtime, parsed.type, source_of(file), sidecar=sidecar, parameters=parameters).as_text())
     return DONE
@@ -143,9 +145,9 @@ def run_template(parsed: argparse.Namespace) -> int:
 def run_jobs(parsed: argparse.Namespace) -> int:
     """List the newest imports."""
     with values_hidden(), make_runtime(Role.PAGES).engine.connect() as connection:
-        found = jobs.history(connection, limit=parsed.limit, import_type=parsed.type)
+        newest = jobs.history(connection, limit=parsed.limit, import_type=parsed.type)
     print(f"{'job':>6}  {'launched (UTC)':16}  {'type':16}  {'outcome':22}  {'read':>9}  {'rejected':>9}  by, file")
-    for job in found:
+    for job in newest:
         outcome = f"{job.outcome}{' (dry run)' if job.is_dry_run else ''}"
         print(
             f"{job.id:>6}  {job.launched_at:%Y-%m-%d %H:%M}  {job.import_type:16}  {outcome:22}  "

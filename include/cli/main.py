@@ -100,7 +100,9 @@ def make_parser() -> argparse.ArgumentParser:
     command("pools", run_pools, "Show the stock of each promo code pool.")
     one = command("pool", run_pool, "Show the uploads and generations of one promo code pool.")
     one.add_argument("pool", metavar="POOL", help="system id of the pool")
-    rotating = command("rotate-code-key", run_rotate_code_key, "Let formats begin anew under another key of the codes.")
+    rotating = command(
+        "rotate-code-key", run_rotate_code_key, "Let formats begin again under another key of the codes."
+    )
     rotating.add_argument("formats", nargs="*", metavar="FORMAT", help="default: all whose codes are of another key")
     return parser
 

@@ -12,10 +12,10 @@ SUCCESSES = (State.COMPLETED, State.COMPLETED_WITH_REJECTS, State.DUPLICATE)
 
 def json_line(result: JobResult) -> dict[str, object]:
     """Return a result as `--json` prints it."""
-    known = result.to_json()
+    values = result.to_json()
     names = ["job", "type", "file", "state", "outcome", "rows", "warnings", "rejected_file", "summary_file", "reason"]
-    names += [name for name in ("not_found_file", "dropped_values_file") if known[name] is not None]
-    return {name: known[name] for name in names} | {"job": result.job or None}
+    names += [name for name in ("not_found_file", "dropped_values_file") if values[name] is not None]
+    return {name: values[name] for name in names} | {"job": result.job or None}
 
 
 def text_of(result: JobResult) -> str:
@@ -30,8 +30,8 @@ def text_of(result: JobResult) -> str:
     elif result.state in SUCCESSES:
         parts = {"inserted": rows.inserted, "updated": rows.updated, "unchanged": rows.unchanged,
                  "not found": rows.not_found, "rejected": rows.rejected}  # fmt: skip
-        told = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
-        lines.append(f"  {rows.read:,} rows read" + (f": {told}" if told else ""))
+        counts = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
+        lines.append(f"  {rows.read:,} rows read" + (f": {counts}" if counts else ""))
     lines += [f"  {rule['rows']:>9,} x {rule['rule']}" for rule in result.rules if rule["severity"] == "critical"]
     lines += [f"  warning: {warning['message']} [{warning['rule']}]" for warning in result.warnings]
     if result.rejects_fixed:

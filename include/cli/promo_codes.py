@@ -23,9 +23,9 @@ def run_generate(parsed: argparse.Namespace) -> int:
         auto_generate=parsed.auto_generate,
         is_new=parsed.new,
         user=getpass.getuser(),
-        tell=lambda number: print(f"Continues generation {number}, which was interrupted.", file=sys.stderr),
+        report=lambda number: print(f"Continues generation {number}, which was interrupted.", file=sys.stderr),
     )
-    print(json.dumps(result.to_json(), ensure_ascii=False) if parsed.json else commands.told_generation(result))
+    print(json.dumps(result.to_json(), ensure_ascii=False) if parsed.json else commands.generation_text(result))
     return REFUSED if result.refusal else DONE
 
 
@@ -33,7 +33,7 @@ def run_formats(_: argparse.Namespace) -> int:
     """Show what each promo code format can give and has given."""
     from include.promo_codes import commands
 
-    print(commands.told_formats(make_runtime(Role.PAGES)))
+    print(commands.formats_table(make_runtime(Role.PAGES)))
     return DONE
 
 
@@ -41,7 +41,7 @@ def run_pools(_: argparse.Namespace) -> int:
     """Show the stock of each promo code pool."""
     from include.promo_codes import commands
 
-    print(commands.told_pools(make_runtime(Role.PAGES)))
+    print(commands.pools_table(make_runtime(Role.PAGES)))
     return DONE
 
 
@@ -49,14 +49,14 @@ def run_pool(parsed: argparse.Namespace) -> int:
     """Show the uploads and generations of one promo code pool."""
     from include.promo_codes import commands
 
-    print(commands.told_history(make_runtime(Role.PAGES), parsed.pool))
+    print(commands.history_table(make_runtime(Role.PAGES), parsed.pool))
     return DONE
 
 
 def run_rotate_code_key(parsed: argparse.Namespace) -> int:
-    """Let formats begin anew under another key."""
+    """Let formats begin again under another key."""
     from include.promo_codes import commands
 
     for name, is_rotated in commands.rotate_keys(make_runtime(), parsed.formats).items():
-        print(f"{name}: {'begins anew under the new key' if is_rotated else 'needs no change'}")
+        print(f"{name}: {'begins again under the new key' if is_rotated else 'needs no change'}")
     return DONE

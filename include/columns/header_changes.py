@@ -11,7 +11,7 @@ from include.columns.mapping import ORIGIN_COLUMNS
 from include.names import LONGEST_NAME, normalise_name
 
 ALIKE = 0.7
-"""Names that share so much are taken for one that was renamed; so are those that stand in the same place."""
+"""Names that share so much are taken for one that was renamed; so are those in the same place."""
 _COMPARED = 200
 
 

@@ -63,7 +63,7 @@ class ColumnMapping:
 
     @property
     def is_headed(self) -> bool:
-        """Tell whether the first row is known to be a header: a cell of it is a field's name.
+        """Say whether the first row is known to be a header: a cell of it is a field's name.
 
         That a person has said which column is which proves nothing: the first row may be data all the same.
         """
@@ -74,7 +74,7 @@ class ColumnMapping:
         header = column.header if self._is_safe(column) else mask_header(column.header)
         return _shortened(header) or "no name"
 
-    def told(self, column: Column) -> str:
+    def named(self, column: Column) -> str:
         """Name a column in a message, which goes into logs and mails, by its header unless that may be data (X-20).
 
         That of a column which isn't imported may be, also beside a field's name, where any other such looks like data.
@@ -87,9 +87,9 @@ class ColumnMapping:
         return f"column {column.index + 1} ({mask_header(column.header) or 'no name'})"
 
     def numbered(self, column: Column) -> str:
-        """Name a column in the middle of a message by its place and, where it may stand there, its header (X-20)."""
-        told = self.told(column)
-        return told if told.startswith("column ") else f"column {column.index + 1} ({told})"
+        """Name a column in the middle of a message by its place and, where it may be shown there, its header (X-20)."""
+        name = self.named(column)
+        return name if name.startswith("column ") else f"column {column.index + 1} ({name})"
 
     def _is_safe(self, column: Column) -> bool:
         return column.how is How.EXACT or (self.is_headed and not looks_like_data(column.header))
@@ -174,11 +174,11 @@ def propose_columns(
 
     Overrides that name no column or no field are passed over.
     """
-    known = _fields_by_name(fields)
+    by_name = _fields_by_name(fields)
     usable = {
         key: field
         for key, field in overrides.items()
-        if columns_named(key, header) and (field is None or normalise_name(field) in known)
+        if columns_named(key, header) and (field is None or normalise_name(field) in by_name)
     }
     try:
         return match_columns(header, fields, usable, switches)
@@ -201,11 +201,11 @@ def match_columns(
         SettingsError: `overrides` name no column or no field.
         ConfigurationError: two fields share a name.
     """
-    known = _fields_by_name(fields)
-    chosen = dict(_chosen_columns(header, overrides, known))
+    by_name = _fields_by_name(fields)
+    chosen = dict(_chosen_columns(header, overrides, by_name))
     columns = []
     for index, text in enumerate(header):
-        matched = known.get(normalise_name(text))
+        matched = by_name.get(normalise_name(text))
         if text.strip() in ORIGIN_COLUMNS:
             columns.append(Column(index, text, None, How.IGNORED))
         elif index not in chosen:
@@ -214,7 +214,7 @@ def match_columns(
             columns.append(Column(index, text, None, How.SWITCHED_OFF, matched))
         else:
             columns.append(Column(index, text, chosen[index], How.SETTING))
-    return _without_switched_off(ColumnMapping(tuple(_with_suggestions(columns, known))), fields, switches or {})
+    return _without_switched_off(ColumnMapping(tuple(_with_suggestions(columns, by_name))), fields, switches or {})
 
 
 def _without_switched_off(
@@ -251,7 +251,7 @@ def refuse_unusable(mapping: ColumnMapping, fields: Sequence[Field], import_type
     if wanted and not any(field.name in mapping.field_indexes for field in wanted):
         raise FileRefused(
             "file.required_column",
-            f"At least one of these columns is required, and the file has none: {_names(wanted)}. {_found(mapping)}",
+            f"At least one of these columns is required, and the file has none: {_names(wanted)}. {_headers(mapping)}",
         )
 
 
@@ -263,7 +263,7 @@ def override_key(columns: Sequence[Column], index: int) -> str:
 
 
 def looks_like_data(header: str) -> bool:
-    """Tell headers that may be a cell of a file without headers (X-20)."""
+    """Say whether a header may be a cell of a file without headers (X-20)."""
     return _LOOKS_LIKE_DATA.search(header) is not None
 
 
@@ -286,37 +286,37 @@ def _shortened(header: str) -> str:
 
 def _fields_by_name(fields: Sequence[Field]) -> dict[str, str]:
     """Return normalised name → field, over canonical names, labels and aliases."""
-    known: dict[str, str] = {}
+    by_name: dict[str, str] = {}
     for field in fields:
         for name in (field.name, field.label, *field.aliases):
-            other = known.setdefault(normalise_name(name), field.name)
+            other = by_name.setdefault(normalise_name(name), field.name)
             if other != field.name:
                 raise ConfigurationError(f"the fields {other} and {field.name} are both known as {name!r}")
-    known.pop("", None)
-    return known
+    by_name.pop("", None)
+    return by_name
 
 
 def _chosen_columns(
-    header: Sequence[str], overrides: Mapping[str, str | None], known: Mapping[str, str]
+    header: Sequence[str], overrides: Mapping[str, str | None], by_name: Mapping[str, str]
 ) -> Iterator[tuple[int, str | None]]:
     """Give the columns that settings decide on, and their field. An exact header goes before a similar one."""
     chosen_by: dict[int, str] = {}
     for key, value in overrides.items():
         indexes = columns_named(key, header)
         if not indexes:
-            raise SettingsError(_no_such_column(key, header, known))
+            raise SettingsError(_no_such_column(key, header, by_name))
         field = None
         if value is not None:
-            field = known.get(normalise_name(value))
+            field = by_name.get(normalise_name(value))
             if field is None:
-                names = list(dict.fromkeys(known.values()))
+                names = list(dict.fromkeys(by_name.values()))
                 raise SettingsError(
-                    f"mapping, {_shown(key, known)}: there is no field {_shown(value, known)}"
-                    f"{_near_field(value, known) or did_you_mean(value, names)}."
+                    f"mapping, {_shown(key, by_name)}: there is no field {_shown(value, by_name)}"
+                    f"{_near_field(value, by_name) or did_you_mean(value, names)}."
                 )
         for index in indexes:
             if index in chosen_by:
-                both = f"{_shown(chosen_by[index], known)} and {_shown(key, known)}"
+                both = f"{_shown(chosen_by[index], by_name)} and {_shown(key, by_name)}"
                 raise SettingsError(f"mapping: {both} both name column {index + 1}.")
             chosen_by[index] = key
             yield index, field
@@ -340,29 +340,29 @@ def columns_named(key: str, header: Sequence[str]) -> list[int]:
     return [index for index, text in candidates if normalise_name(text) == normalise_name(key)]
 
 
-def _near_field(name: str, known: Mapping[str, str]) -> str:
-    near = closest(name, known)
+def _near_field(name: str, by_name: Mapping[str, str]) -> str:
+    near = closest(name, by_name)
     return f" (did you mean {near}?)" if near else ""
 
 
-def _no_such_column(key: str, header: Sequence[str], known: Mapping[str, str]) -> str:
+def _no_such_column(key: str, header: Sequence[str], by_name: Mapping[str, str]) -> str:
     """Say so, with a near miss; its header in full only if it is a field's name: it may be data (X-20)."""
     near = closest(key, {normalise_name(text): text.strip() for text in header[:SUGGESTED_COLUMNS]})
-    shown = None if near is None else quoted(near) if normalise_name(near) in known else mask_header(near)
+    shown = None if near is None else quoted(near) if normalise_name(near) in by_name else mask_header(near)
     hint = f" (did you mean {shown}?)" if shown else ""
-    return f"mapping: the file has no column {_shown(key, known)}{hint}."
+    return f"mapping: the file has no column {_shown(key, by_name)}{hint}."
 
 
-def _shown(text: str, known: Mapping[str, str]) -> str:
+def _shown(text: str, by_name: Mapping[str, str]) -> str:
     """Quote a text of the setting `mapping`; in full only if a field is called so, or nearly: it may be data (X-20)."""
-    is_near = normalise_name(text) in known or text.strip() in ORIGIN_COLUMNS or closest(text, known) is not None
+    is_near = normalise_name(text) in by_name or text.strip() in ORIGIN_COLUMNS or closest(text, by_name) is not None
     is_name = is_near and not looks_like_data(text)
     return repr(_shortened(text) if is_name else mask_header(text))
 
 
-def _with_suggestions(columns: list[Column], known: Mapping[str, str]) -> Iterator[Column]:
+def _with_suggestions(columns: list[Column], by_name: Mapping[str, str]) -> Iterator[Column]:
     taken = {column.field for column in columns}
-    free = {name: field for name, field in known.items() if field not in taken}
+    free = {name: field for name, field in by_name.items() if field not in taken}
     left = SUGGESTED_COLUMNS
     for column in columns:
         if column.how is How.UNMATCHED and left:
@@ -379,7 +379,7 @@ def _refuse_missing_header(mapping: ColumnMapping, fields: Sequence[Field]) -> N
         "file.missing_header",
         "No column of the file was recognised: is the header missing? "
         f"Expected names such as {_names([field for field in fields if field.required] or fields[:5])}. "
-        f"Headers in your own words need the setting mapping. {_found(mapping)}",
+        f"Headers in your own words need the setting mapping. {_headers(mapping)}",
     )
 
 
@@ -393,7 +393,7 @@ def _refuse_two_columns_on_one(mapping: ColumnMapping, labels: Mapping[str, str]
             by_field.setdefault(column.field, []).append(column)
     sentences = [
         f"{labels[field]} is read from {len(columns)} columns: "
-        + ", ".join(f"{mapping.told(column)} (column {column.index + 1})" for column in columns)
+        + ", ".join(f"{mapping.named(column)} (column {column.index + 1})" for column in columns)
         + "."
         for field, columns in by_field.items()
         if len(columns) > 1
@@ -408,22 +408,22 @@ def _without_required(mapping: ColumnMapping, field: Field, fields: Sequence[Fie
         if column.how is How.SWITCHED_OFF and column.suggestion == field.name:
             return FileRefused(
                 "file.required_switched_off",
-                f"{field.label} is required, and the settings switch its column {mapping.told(column)} off.",
+                f"{field.label} is required, and the settings switch its column {mapping.named(column)} off.",
             )
-    missing = [each for each in fields if each.required and each.name not in mapping.field_indexes]
-    return FileRefused("file.required_column", f"Required columns are missing: {_names(missing)}. {_found(mapping)}")
+    missing = [candidate for candidate in fields if candidate.required and candidate.name not in mapping.field_indexes]
+    return FileRefused("file.required_column", f"Required columns are missing: {_names(missing)}. {_headers(mapping)}")
 
 
 def _names(fields: Sequence[Field]) -> str:
     return ", ".join(f"{field.label} ({field.name})" for field in fields)
 
 
-def _found(mapping: ColumnMapping) -> str:
+def _headers(mapping: ColumnMapping) -> str:
     """List the headers that were found, at most 50, with what they might mean."""
     labels = [
-        f"{mapping.told(column)} [perhaps {column.suggestion}]"
+        f"{mapping.named(column)} [perhaps {column.suggestion}]"
         if column.how is How.UNMATCHED and column.suggestion
-        else mapping.told(column)
+        else mapping.named(column)
         for column in mapping.columns[:50]
     ]
     more = f" and {len(mapping.columns) - 50} more" if len(mapping.columns) > 50 else ""

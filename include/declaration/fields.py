@@ -38,7 +38,7 @@ class Kind(StrEnum):
 class Look(StrEnum):
     """What a field's values usually look like, for the comparison with what a column holds. Source: X-18.
 
-    Most fields have the look of their kind. Two fields of one look can't be told apart by their values.
+    Most fields have the look of their kind. Two fields of one look can't be distinguished by their values.
     """
 
     TEXT = "text"
@@ -73,7 +73,7 @@ class Field:
         aliases: further headers that mean this field; compared on normalised names (X-05).
         required: the file must have a column for it (X-04); that a cell is filled is a rule of the suite.
         choices: the values of an enumeration, in their stored spelling.
-        default: text that stands in for a blank cell, as if the sender had written it.
+        default: text that replaces a blank cell, as if the sender had written it.
         sensitive: values are masked wherever X-20 forbids them.
         allows_two_digit_year: BirthDate alone.
         is_secret: never quoted at all, nor kept in the staging table in clear (CVV).
@@ -81,7 +81,7 @@ class Field:
         clearable: the cell `%CLEAR%` erases the value (PP-02, CU-04): it is read as a blank one, and the column
             `<name>__clear` of the frame and the staging table is true.
         is_end: a day given without a time is included: it is read as the midnight after it (PC-03).
-        setting: a setting of the import that stands in for blank cells; the frame's column `<name>__setting` holds it.
+        setting: a setting of the import that replaces blank cells; the frame's column `<name>__setting` holds it.
         packed: (staging column, key): the field has no staging columns of its own but is a key of a `jsonb` one, with
             the value null where the cell is `%CLEAR%`, left out where it is blank.
         enabled_by: a yes/no setting of the import without which the field's column is ignored (CU-07).

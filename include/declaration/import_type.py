@@ -75,11 +75,11 @@ class ImportType:
         name: as in folders, DAG ids and suites.
         label: the words a person sees.
         actions: what an import may do; a choice of several must be stated.
-        key: field that tells rows apart within one file (X-17).
+        key: field that distinguishes rows within one file (X-17).
         folder: where its load statements and its sample are.
         targets: tables the load writes, most important first, as `schema.table`.
         load_rules: rules that the load decides. Those of `load` need not be stated; one of the same id that is stated
-            stands in its place.
+            replaces it.
         edits: True when rows may change existing ones: files load in the order of their arrival (X-14).
         settings: the settings of its imports.
         load: how rows become those of `targets[0]`, a table with a column for each field and a unique `key`, and with
@@ -166,10 +166,10 @@ class ImportType:
             mapped: names of the fields that the file has columns for.
         """
         declared = len(self.fields)
-        return self.fields + tuple(each for each in self.all_fields(project)[declared:] if each.name in mapped)
+        return self.fields + tuple(added for added in self.all_fields(project)[declared:] if added.name in mapped)
 
     def edits_with(self, settings: ImportSettings) -> bool:
-        """Tell whether an import changes existing rows (X-13, X-14)."""
+        """Say whether an import changes existing rows (X-13, X-14)."""
         return self.edits or any(getattr(settings, name) == value for name, value in self.settings.editing().items())
 
 

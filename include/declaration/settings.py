@@ -84,7 +84,7 @@ def _canonical_encoding(name: str) -> str:
 
 def _canonical_delimiter(text: str) -> str:
     delimiter = _DELIMITER_NAMES.get(text.lower(), text)
-    # `_` and `'` stand in what the rejected-rows file puts before the sender's cells (X-09).
+    # `_` and `'` are in what the rejected-rows file puts before the sender's cells (X-09).
     if len(delimiter) != 1 or not delimiter.isascii() or delimiter.isalnum() or delimiter in "\"'_\r\n\0":
         raise ValueError(
             f"must be one character such as ',' ';' '|' (in quotes) or one of {', '.join(_DELIMITER_NAMES)}, "
@@ -121,21 +121,21 @@ def _phone_region(text: str) -> str:
     return text.upper()
 
 
-def _each_once(given: list[str]) -> list[str]:
-    return list(dict.fromkeys(given))
+def _without_repeats(names: list[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
-def _patterns(given: list[str]) -> list[str]:
-    for pattern in given:
+def _patterns(patterns: list[str]) -> list[str]:
+    for pattern in patterns:
         if not pattern.strip("*?"):
             raise ValueError(f"{quoted(pattern)} would ignore every file")
-    return list(dict.fromkeys(given))
+    return list(dict.fromkeys(patterns))
 
 
-def _waits(given: object) -> object:
-    if isinstance(given, list) and all(isinstance(name, str) for name in given):
-        return dict.fromkeys(given, WAIT_MINUTES)
-    return given
+def _waits(waits: object) -> object:
+    if isinstance(waits, list) and all(isinstance(name, str) for name in waits):
+        return dict.fromkeys(waits, WAIT_MINUTES)
+    return waits
 
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=1000)]
@@ -144,7 +144,7 @@ PhoneRegion = Annotated[Text, AfterValidator(_phone_region)]
 Encoding = Annotated[Text, AfterValidator(_canonical_encoding)]
 Delimiter = Annotated[str, AfterValidator(_canonical_delimiter)]
 Cron = Annotated[str, AfterValidator(check_cron)]
-Locks = Annotated[list[str], AfterValidator(_each_once)]
+Locks = Annotated[list[str], AfterValidator(_without_repeats)]
 Pattern = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_NAME_BYTES)]
 Patterns = Annotated[list[Pattern], Field(max_length=MOST_PATTERNS), AfterValidator(_patterns)]
 Waits = Annotated[dict[str, Annotated[int, Field(ge=0, le=24 * 60)]], BeforeValidator(_waits)]
@@ -247,13 +247,13 @@ class ImportSettings(BaseModel):
 
     @property
     def has_own_reject_share(self) -> bool:
-        """Tell whether a folder, a file or a run says what share of rejected rows asks a person, and it isn't off."""
+        """Say whether a folder, a file or a run says what share of rejected rows asks a person, and it isn't off."""
         share = self.review_reject_share
         return "review_reject_share" in self.given_by and share is not None and share < 1
 
     @property
     def has_changed_share(self) -> bool:
-        """Tell whether many changes of existing rows ask a person."""
+        """Say whether many changes of existing rows ask a person."""
         return False
 
     @classmethod
@@ -300,7 +300,7 @@ class ReviewsChanges(ImportSettings):
 
     @property
     def has_changed_share(self) -> bool:
-        """Tell whether many changes of existing rows ask a person."""
+        """Say whether many changes of existing rows ask a person."""
         return self.review_changed_share is not None
 
 

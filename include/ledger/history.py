@@ -35,7 +35,7 @@ class JobFilter:
     Args:
         import_types: one of these; none finds nothing.
         states: one of these states or outcomes; none means any.
-        name_part: stands in the file's name, in any letter case; "" means any.
+        name_part: is in the file's name, in any letter case; "" means any.
         since, until: launched in this time; the end is not part of it.
     """
 
@@ -197,7 +197,7 @@ def _outcome(job: ListedJob | LinkedJob) -> str:
 
 
 def is_moving(job: Job | ListedJob) -> bool:
-    """Tell whether a job changes by itself."""
+    """Say whether a job changes by itself."""
     return job.finished_at is None and job.state not in WAITING
 
 
@@ -238,8 +238,8 @@ def page_of_jobs(
             conditions.append(JOB.c.id < before)
         order = JOB.c.id.desc()
     # The states are compared as what the index holds; a join would tempt the planner to read the rows first.
-    found = list(connection.execute(sa.select(JOB.c.id).where(*conditions).order_by(order).limit(size + 1)).scalars())
-    has_more, ids = len(found) > size, sorted(found[:size], reverse=True)
+    job_ids = list(connection.execute(sa.select(JOB.c.id).where(*conditions).order_by(order).limit(size + 1)).scalars())
+    has_more, ids = len(job_ids) > size, sorted(job_ids[:size], reverse=True)
     rows = connection.execute(sa.select(*_LISTED).where(JOB.c.id.in_(ids)).order_by(JOB.c.id.desc()))
     listed = [ListedJob(**{**row._asdict(), "state": State(row.state)}) for row in rows]
     if not listed:
@@ -264,8 +264,8 @@ def _conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
 
 def find_by_run(connection: Connection, dag_id: str, run_id: str) -> int | None:
     """Return the job that a DAG run has opened; None when it has none, such as a run whose file another one had."""
-    found = connection.execute(sa.select(JOB.c.id).where(JOB.c.run_key == f"{dag_id}/{run_id}")).scalar_one_or_none()
-    return None if found is None else int(found)
+    job_id = connection.execute(sa.select(JOB.c.id).where(JOB.c.run_key == f"{dag_id}/{run_id}")).scalar_one_or_none()
+    return None if job_id is None else int(job_id)
 
 
 def details(connection: Connection, job_id: int) -> JobDetails:
@@ -314,9 +314,9 @@ def page_of_rejects(
     )
     if lines is not None:
         query = query.where(REJECT.c.line.in_(lines))
-    found = [Rejected(row.line, row.rules.split(), row.fixed_by_job_id) for row in connection.execute(query)]
-    rows = found[:size]
-    return RejectPage(rows, rows[-1].line if len(found) > size else None)
+    rejects = [Rejected(row.line, row.rules.split(), row.fixed_by_job_id) for row in connection.execute(query)]
+    rows = rejects[:size]
+    return RejectPage(rows, rows[-1].line if len(rejects) > size else None)
 
 
 def _progress(connection: Connection, job_id: int) -> Progress:

@@ -14,7 +14,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from include.errors import FileRefused
 from include.ledger.outcomes import outcome_of
-from include.ledger.records import Given, InspectionRecord, Review, Tallies, evidence_from_json
+from include.ledger.records import InspectionRecord, Review, SettingsSources, Tallies, evidence_from_json
 
 UNKNOWN_TYPE = "unknown"
 """Type of a job whose file belongs to no import type (X-01)."""
@@ -118,7 +118,7 @@ _FILE_NAME: sa.ColumnElement[str] = sa.literal_column("'/[^/]*$'")  # as the ind
 
 
 class State(StrEnum):
-    """Where a job stands. Source: X-10."""
+    """How far a job is. Source: X-10."""
 
     AWAITING_EXECUTION = "awaiting_execution"
     RUNNING = "running"
@@ -168,7 +168,7 @@ class Job:
     size_bytes: int | None
     sha256: str | None
     fingerprint: str | None
-    parameters: Given
+    parameters: SettingsSources
     settings: dict[str, Any]
     inspection: InspectionRecord | None
     mapping: dict[str, Any] | None
@@ -205,7 +205,7 @@ class Job:
 
     @property
     def has_review(self) -> bool:
-        """True when a person, or limits that were given, decide about the load; else the load looks itself (X-18)."""
+        """True when a person, or limits that were set, decide about the load; else the load looks itself (X-18)."""
         return self.review is not None
 
     @property
@@ -236,7 +236,7 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """What a job tells the world: no cell values, safe for logs and XCom (X-20).
+    """What a job shows the world: no cell values, safe for logs and XCom (X-20).
 
     Args:
         has_approved_rejects: see `are_rejects_approved`.
@@ -285,7 +285,7 @@ class Claim:
     file_name: str
     arrived_at: datetime
     launched_by: str
-    parameters: Given = field(default_factory=Given)
+    parameters: SettingsSources = field(default_factory=SettingsSources)
     dag_id: str | None = None
     dag_run_id: str | None = None
     size_bytes: int | None = None
@@ -299,8 +299,8 @@ def _job(row: sa.Row[Any]) -> Job:
     values = row._asdict()
     inspection = values["inspection"]
     record = None if inspection is None else InspectionRecord.from_json(inspection)
-    given = Given.from_json(values["parameters"])
-    return Job(**{**values, "state": State(values["state"]), "inspection": record, "parameters": given})
+    sources = SettingsSources.from_json(values["parameters"])
+    return Job(**{**values, "state": State(values["state"]), "inspection": record, "parameters": sources})
 
 
 _COLUMNS = [JOB.c[name] for name in Job.__dataclass_fields__]
@@ -369,14 +369,14 @@ def update(connection: Connection, job_id: int, **values: Any) -> None:
     connection.execute(sa.update(JOB).where(JOB.c.id == job_id).values(**values))
 
 
-def refuse(connection: Connection, job_id: int, refusal: FileRefused, **known: Any) -> None:
+def refuse(connection: Connection, job_id: int, refusal: FileRefused, **columns: Any) -> None:
     """Record that the file as a whole was refused; its rows, if any were staged, count for nothing.
 
     Args:
-        known: further columns: what was found out about the file before (X-10).
+        columns: further ones: what was found out about the file before (X-10).
     """
     update(
-        connection, job_id, state=State.REFUSED, refusal_rule=refusal.rule, refusal_message=refusal.message, **known
+        connection, job_id, state=State.REFUSED, refusal_rule=refusal.rule, refusal_message=refusal.message, **columns
     )  # fmt: skip
 
 
@@ -395,9 +395,9 @@ def latest_attempt(connection: Connection, prefix: str) -> tuple[int, Job | None
     rows = connection.execute(
         sa.select(*_COLUMNS).where(JOB.c.run_key.startswith(prefix, autoescape=True)).order_by(JOB.c.id)
     ).all()
-    found = [_job(row) for row in rows]
-    resumable = [job for job in found if job.finished_at is None or job.state is State.FAILED]
-    return len(found), resumable[-1] if resumable else None
+    attempts = [_job(row) for row in rows]
+    resumable = [job for job in attempts if job.finished_at is None or job.state is State.FAILED]
+    return len(attempts), resumable[-1] if resumable else None
 
 
 def find_original(
@@ -520,7 +520,7 @@ def reviews(connection: Connection, job_id: int) -> Sequence[sa.Row[Any]]:
 
 
 def are_rejects_approved(asked: Sequence[sa.Row[Any]], rejected: int | None) -> bool:
-    """Tell whether a person has launched a load of which as many rejects were shown as it has come to (X-06).
+    """Say whether a person has launched a load of which as many rejects were shown as it has come to (X-06).
 
     Args:
         asked: what `reviews` gave.
@@ -548,7 +548,7 @@ def last_good_header(connection: Connection, job: Job, place: str) -> list[str] 
 
 
 def result(connection: Connection, job_id: int) -> JobResult:
-    """Return everything that people are told about a job."""
+    """Return everything that people are shown about a job."""
     job = get(connection, job_id)
     fixed, total = connection.execute(
         sa.select(

@@ -1,7 +1,7 @@
 """What became of a file, in one word: its state, and for a completed job what its rows came to. Source: X-10.
 
 The ledger's `completed_with_rejects` covers 3 rows of 3,000,000 and all of 5,000 alike; pages, notes, mails, run
-colours and JSON tell them apart by this.
+colours and JSON distinguish them by this.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def has_outcome(job: sa.Table, wanted: str) -> ColumnElement[bool]:
 
 def in_words(outcome: str, *, is_dry_run: bool) -> str:
     """Return an outcome in words, such as `some rejected`; a dry run has loaded nothing (X-19)."""
-    told = outcome.replace("_", " ")
-    return _REHEARSED.get(Outcome(outcome), told) if is_dry_run and outcome in list(Outcome) else told
+    words = outcome.replace("_", " ")
+    return _REHEARSED.get(Outcome(outcome), words) if is_dry_run and outcome in list(Outcome) else words
 
 
 def summarise(state: str, rows: Counts, *, is_dry_run: bool) -> str:

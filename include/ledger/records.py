@@ -15,7 +15,7 @@ SettingsText = str | dict[str, str] | None
 
 
 @dataclass(frozen=True)
-class Given:
+class SettingsSources:
     """What a job was given to decide its settings by (X-11), and whether its file is out of the landing area.
 
     Args:
@@ -33,13 +33,13 @@ class Given:
         """The text of the file's own settings."""
         return self.texts.get("sidecar")
 
-    def updated(self, later: Given) -> Self:
-        """Return what a job has been given when it is given more: what is said anew takes the place of the earlier."""
+    def updated(self, later: SettingsSources) -> Self:
+        """Return what a job has been given when it is given more: what is said again takes the place of the earlier."""
         texts = {layer: text for layer, text in later.texts.items() if text is not None}
         return replace(self, run=later.run, texts={**self.texts, **texts})
 
-    def differs(self, later: Given) -> bool:
-        """Tell whether later settings say something else than these; files that are gone say nothing."""
+    def differs(self, later: SettingsSources) -> bool:
+        """Say whether later settings say something else than these; files that are gone say nothing."""
         is_other = any(text is not None and text != self.texts.get(layer) for layer, text in later.texts.items())
         return is_other or later.run != self.run
 

@@ -1,4 +1,4 @@
-"""Read `project.yaml`; mistakes are told with key and line. Source: spec section 9."""
+"""Read `project.yaml`; mistakes are reported with key and line. Source: spec section 9."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def parse_project(text: str, file_name: str) -> Project:
     try:
         return Project.model_validate(located.value)
     except ValidationError as error:
-        found = [problem for detail in error.errors() for problem in _problems(detail)]
-        raise ConfigurationError("\n".join(_lines(found, located, file_name))) from None
+        problems = [problem for detail in error.errors() for problem in _problems(detail)]
+        raise ConfigurationError("\n".join(_lines(problems, located, file_name))) from None
 
 
 def _problems(detail: Any) -> list[tuple[Key, str]]:
@@ -69,15 +69,15 @@ def _problems(detail: Any) -> list[tuple[Key, str]]:
 
 def _sentence(detail: Any, key: Key) -> str:
     if detail["type"] == "extra_forbidden":
-        return f"there is no such key{did_you_mean(str(key[-1]), _known_keys(key))}"
+        return f"there is no such key{did_you_mean(str(key[-1]), _keys(key))}"
     if key[0] == "alert_subscribers" and detail["type"] == "value_error":
         return f"{detail['input']!r} is no e-mail address"
     return explain(detail)
 
 
-def _known_keys(key: Key) -> list[str]:
+def _keys(key: Key) -> list[str]:
     model = _ENTRIES.get(str(key[0]), Project) if len(key) > 1 else Project
-    return [known.alias or name for name, known in model.model_fields.items()]
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _lines(problems: list[tuple[Key, str]], located: LocatedYaml, file_name: str) -> list[str]:

@@ -33,13 +33,13 @@ def _refuse_header_without_letters(name: str) -> str:
 
 def _refuse_long(name: str) -> str:
     if len(name.encode()) > 64:
-        raise ValueError("must have at most 64 bytes in UTF-8: it stands beside a sender's identifier in a key")
+        raise ValueError("must have at most 64 bytes in UTF-8: it is beside a sender's identifier in a key")
     return name
 
 
 def _refuse_slash(name: str) -> str:
     if "/" in name:
-        raise ValueError("must not contain '/', which stands between channel and topic")
+        raise ValueError("must not contain '/', which separates channel and topic")
     return name
 
 
@@ -52,7 +52,7 @@ def _refuse_unknown_region(region: str) -> str:
 def _refuse_repeated_characters(alphabet: str) -> str:
     repeated = sorted({character for character in alphabet if alphabet.count(character) > 1})
     if repeated:
-        raise ValueError(f"repeats {', '.join(map(repr, repeated))}: each character may stand there once")
+        raise ValueError(f"repeats {', '.join(map(repr, repeated))}: each character may be there once")
     return alphabet
 
 
@@ -62,7 +62,7 @@ def _refuse_white_space(text: str) -> str:
     return text
 
 
-# Names are parts of keys: an index row of PostgreSQL holds 2,700 bytes in all. Those of systems stand beside a sender's
+# Names are parts of keys: an index row of PostgreSQL holds 2,700 bytes in all. Those of systems are beside a sender's
 # identifier, which may have 2,600 of them.
 Name = Annotated[str, Field(max_length=250), AfterValidator(_refuse_blank)]
 SystemName = Annotated[Name, AfterValidator(_refuse_long)]
@@ -247,8 +247,8 @@ def _at(path: tuple[str | int, ...], sentence: str) -> PydanticCustomError:
 
 def _several(problems: Iterable[Problem]) -> PydanticCustomError:
     """An after-validator can't say which key is to blame; the loader takes the keys from here (pydantic 2.14)."""
-    found = list(problems)
-    return PydanticCustomError("entries", "{text}", {"text": " ".join(text for _, text in found), "problems": found})
+    listed = list(problems)
+    return PydanticCustomError("entries", "{text}", {"text": " ".join(text for _, text in listed), "problems": listed})
 
 
 def _repeated(names: Iterable[str], compare: Callable[[str], str], note: str) -> Iterator[tuple[int, str]]:
@@ -289,9 +289,9 @@ def _broken_references(project: Project) -> Iterator[Problem]:
     for position, contact in enumerate(project.points_of_contact):
         if contact.brand not in project.brands:
             yield ("points_of_contact", position, "brand"), f"{contact.brand!r} is not among the brands"
-    known = {contact.external_id for contact in project.points_of_contact}
+    contacts = {contact.external_id for contact in project.points_of_contact}
     for position, source in enumerate(project.data_sources):
-        if source.point_of_contact not in known:
+        if source.point_of_contact not in contacts:
             yield (
                 ("data_sources", position, "point_of_contact"),
                 f"{source.point_of_contact!r} is not among the points_of_contact",
@@ -307,7 +307,7 @@ def _broken_references(project: Project) -> Iterator[Problem]:
 def _ambiguous_subscriptions(project: Project) -> Iterator[Problem]:
     """Find channels and topics that share a column: `EmailOnNews` is a channel's name, or a topic's of another."""
     meanings: dict[str, tuple[int, str]] = {}
-    repeated = {position for position, _ in _repeated(project.channels, normalise_name, "")}  # told as such
+    repeated = {position for position, _ in _repeated(project.channels, normalise_name, "")}  # reported as such
     for position, channel in enumerate(project.channels):
         if position in repeated:
             continue

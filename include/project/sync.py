@@ -139,27 +139,27 @@ def reference_rows(project: Project) -> dict[str, list[Row]]:
         "brand": [{"name": name} for name in project.brands],
         "external_system": [{"name": name} for name in project.external_systems],
         "point_of_contact": [
-            {"external_id": each.external_id, "brand": each.brand} for each in project.points_of_contact
+            {"external_id": contact.external_id, "brand": contact.brand} for contact in project.points_of_contact
         ],
         "data_source": [
-            {"name": each.name, "point_of_contact": each.point_of_contact, "is_default": each.is_default}
-            for each in project.data_sources
+            {"name": source.name, "point_of_contact": source.point_of_contact, "is_default": source.is_default}
+            for source in project.data_sources
         ],
         "subscription_channel": [{"name": name} for name in project.channels],
         "subscription_topic": [{"name": name} for name in project.topics],
         "external_identity": [{"system_name": name} for name in project.external_identities],
         "custom_field": [
-            {"name": each.name, "type": str(each.type), "enum_values": list(each.values) or None}
-            for each in project.custom_fields
+            {"name": custom.name, "type": str(custom.type), "enum_values": list(custom.values) or None}
+            for custom in project.custom_fields
         ],
         "action_template": [
-            {"system_name": each.system_name, "category": each.category} for each in project.action_templates
+            {"system_name": action.system_name, "category": action.category} for action in project.action_templates
         ],
         "segment": [{"name": name, "is_configured": True} for name in project.segments],
         "promo_code_format": [
-            {"name": each.name, "alphabet": each.alphabet, "length": each.length, "prefix": each.prefix,
-             "suffix": each.suffix, "max_codes": each.max_codes}
-            for each in project.promo_code_formats
+            {"name": code_format.name, "alphabet": code_format.alphabet, "length": code_format.length,
+             "prefix": code_format.prefix, "suffix": code_format.suffix, "max_codes": code_format.max_codes}
+            for code_format in project.promo_code_formats
         ],
     }  # fmt: skip
 
@@ -200,8 +200,8 @@ def _refused_changes(
 ) -> dict[str, list[str]]:
     """Return, by key, why entries can't be changed as the settings want it; those that can are left out."""
     if reference.name == "custom_field" and changed:
-        found = {row["name"]: _values_that_misfit(connection, there[row["name"]], row) for row in changed}
-        return {name: sentences for name, sentences in found.items() if sentences}
+        misfits = {row["name"]: _values_that_misfit(connection, there[row["name"]], row) for row in changed}
+        return {name: sentences for name, sentences in misfits.items() if sentences}
     return {
         name: [
             f"The {reference.what} {name!r} can't be changed in the project settings: {codes:,} codes have been "
@@ -276,7 +276,7 @@ def _generated_codes(connection: Connection, reference: _Reference, names: Seque
 
 
 def _take_back_default(connection: Connection, wanted: Mapping[str, Row]) -> None:
-    """Free the only place for a default, whoever has it next: an index allows one at any moment."""
+    """Free the only place for a default, whichever entry has it next: an index allows one at any moment."""
     keeps = [name for name, row in wanted.items() if row["is_default"]]
     source = next(reference.table for reference in _REFERENCES if reference.name == "data_source")
     connection.execute(
@@ -339,8 +339,8 @@ def _uses(connection: Connection, user: sa.TableClause, names: Sequence[str]) ->
     rows = connection.execute(
         sa.select(column, sa.func.count(), example).select_from(user).where(column.in_(names)).group_by(column)
     )
-    found = []
+    uses = []
     for name, count, first in rows:
         example_text = "" if first is None else f" ({first!r})" if count == 1 else f" ({first!r} for one)"
-        found.append((name, f"{count:,} {what}{'s' if count > 1 else ''}{example_text}"))
-    return found
+        uses.append((name, f"{count:,} {what}{'s' if count > 1 else ''}{example_text}"))
+    return uses

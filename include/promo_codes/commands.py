@@ -44,13 +44,13 @@ def generate(
     auto_generate: bool | None,
     is_new: bool,
     user: str,
-    tell: Callable[[int], None],
+    report: Callable[[int], None],
 ) -> GenerationResult:
     """Generate codes as one command: a generation of its own, or one of the same command that was interrupted.
 
     Args:
         is_new: leave interrupted ones alone.
-        tell: is called with the number of the one that is continued.
+        report: is called with the number of the one that is continued.
 
     Raises:
         GenerationRefused: the quantity is none.
@@ -61,10 +61,10 @@ def generate(
     request = GenerationRequest(
         pool, quantity, f"{same}{uuid.uuid4()}", f"command line ({user})", REASON, format_name, auto_generate
     )
-    return generation.generate_anew(runtime, request, continued=None if is_new else same, tell=tell)
+    return generation.generate_anew(runtime, request, continued=None if is_new else same, report=report)
 
 
-def told_generation(result: GenerationResult) -> str:
+def generation_text(result: GenerationResult) -> str:
     """Say how a generation ended."""
     line = f"{result.pool}: {result.state} (generation {result.id})"
     if result.refusal:
@@ -72,39 +72,39 @@ def told_generation(result: GenerationResult) -> str:
     return f"{line}\n  {result.added:,} codes of the format {result.format} added, {result.generated:,} generated"
 
 
-def told_formats(runtime: Runtime) -> str:
+def formats_table(runtime: Runtime) -> str:
     """Return a table of the formats: what each can give, has given, and how safe its codes are from guessing."""
     with values_hidden(), runtime.engine.connect() as connection:
-        found = formats.list_formats(connection)
+        stocks = formats.list_formats(connection)
     rows = [
-        (each.name, f"{each.capacity:,}", f"{each.generated:,}", f"{each.present:,}", f"{each.available:,}",
-         f"1 in {1 / each.guess_probability:,.0f}" if each.guess_probability else "none")
-        for each in found
+        (stock.name, f"{stock.capacity:,}", f"{stock.generated:,}", f"{stock.present:,}", f"{stock.available:,}",
+         f"1 in {1 / stock.guess_probability:,.0f}" if stock.guess_probability else "none")
+        for stock in stocks
     ]  # fmt: skip
     return table(("format", "capacity", "generated", "present", "available", "one guess hits"), rows, {0})
 
 
-def told_pools(runtime: Runtime) -> str:
+def pools_table(runtime: Runtime) -> str:
     """Return a table of the pools and their stock."""
     with values_hidden(), runtime.engine.connect() as connection:
-        return _told(connection, _POOLS, {}, texts=("pool", "state", "fill_method", "format"))
+        return _query_table(connection, _POOLS, {}, texts=("pool", "state", "fill_method", "format"))
 
 
-def told_history(runtime: Runtime, pool: str) -> str:
+def history_table(runtime: Runtime, pool: str) -> str:
     """Return a table of a pool's uploads and generations, the oldest first. Source: PC-06.
 
     Raises:
         LookupError: there is no such pool.
     """
     with values_hidden(), runtime.engine.connect() as connection:
-        known = sa.text("SELECT 1 FROM loyalty.promo_code_pool WHERE system_id = :pool")
-        if connection.execute(known, {"pool": pool}).first() is None:
+        query = sa.text("SELECT 1 FROM loyalty.promo_code_pool WHERE system_id = :pool")
+        if connection.execute(query, {"pool": pool}).first() is None:
             raise LookupError(f"There is no promo code pool {pool!r}.")
-        return _told(connection, _HISTORY, {"pool": pool}, texts=("kind", "state", "launched_by", "reason"))
+        return _query_table(connection, _HISTORY, {"pool": pool}, texts=("kind", "state", "launched_by", "reason"))
 
 
 def rotate_keys(runtime: Runtime, names: Sequence[str]) -> dict[str, bool]:
-    """Let formats begin anew under the key that is given now, all or none of them. Source: PG-03.
+    """Let formats begin again under the key that is given now, all or none of them. Source: PG-03.
 
     Args:
         names: none means all formats.
@@ -119,14 +119,16 @@ def rotate_keys(runtime: Runtime, names: Sequence[str]) -> dict[str, bool]:
     if not runtime.code_key:
         raise ConfigurationError("There is no key to rotate to: set CODE_KEY.")
     with values_hidden(), runtime.engine.begin() as connection:
-        known = names or formats.format_names(connection)
-        return {name: formats.rotate_key(connection, name, runtime.code_key) for name in sorted(set(known))}
+        chosen = names or formats.format_names(connection)
+        return {name: formats.rotate_key(connection, name, runtime.code_key) for name in sorted(set(chosen))}
 
 
-def _told(connection: Connection, statement: sa.TextClause, values: Mapping[str, object], texts: Sequence[str]) -> str:
-    found = connection.execute(statement, values)
-    names = list(found.keys())
-    rows = [[_cell(value) for value in row] for row in found]
+def _query_table(
+    connection: Connection, statement: sa.TextClause, values: Mapping[str, object], texts: Sequence[str]
+) -> str:
+    result = connection.execute(statement, values)
+    names = list(result.keys())
+    rows = [[_cell(value) for value in row] for row in result]
     return table([name.replace("_", " ") for name in names], rows, {names.index(name) for name in texts})
 
 

@@ -18,7 +18,7 @@ from include.promo_codes.permutation import LARGEST_HALF, Numbers, Permutation, 
 from include.promo_codes.permutation import permuted_places as places_of
 
 _BACKSLASH = "\x00"
-"""Stands for a backslash while codes are laid out: COPY wants two in its place. No format has a NUL."""
+"""Takes the place of a backslash while codes are laid out: COPY wants two in its place. No format has a NUL."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CodeFormat:
     """What the codes of a format look like; as `include.project.model.PromoCodeFormat`, but read from the database.
 
     Args:
-        alphabet: the characters that vary; each stands there once.
+        alphabet: the characters that vary; each is there once.
         length: of the whole code, prefix and suffix included.
         max_codes: how many may be generated; None: as many as there are.
     """
@@ -64,7 +64,7 @@ class CodeFormat:
 
 
 def fingerprint(key: bytes) -> bytes:
-    """Return what tells one key from another and gives neither away, 32 bytes."""
+    """Return what distinguishes one key from another and gives neither away, 32 bytes."""
     return hashlib.sha256(b"fingerprint of a promo code key" + key).digest()
 
 
@@ -162,7 +162,7 @@ def lock_format(connection: Connection, name: str) -> FormatState:
 
 
 def read_format(connection: Connection, name: str) -> FormatState:
-    """Read a format as it is now, for somebody who only looks.
+    """Read a format as it is now, for a page that only looks.
 
     Raises:
         GenerationRefused: there is no such format.
@@ -173,18 +173,18 @@ def read_format(connection: Connection, name: str) -> FormatState:
 def _read_format(connection: Connection, statement: sa.Select[Any], name: str) -> FormatState:
     row = connection.execute(statement).mappings().one_or_none()
     if row is None:
-        known = ", ".join(map(repr, format_names(connection)))
+        names = ", ".join(map(repr, format_names(connection)))
         raise GenerationRefused(
             "generation.unknown_format",
-            f"There is no promo code format {name!r}. The project settings have {known or 'none'}.",
+            f"There is no promo code format {name!r}. The project settings have {names or 'none'}.",
         )
     # A statement of its own: it sees what was committed while the first one waited for the lock.
     present = connection.execute(_PRESENT, {"name": name}).scalar_one()
     code_format = CodeFormat(
         row["name"], row["alphabet"], row["length"], row["prefix"], row["suffix"], row["max_codes"]
     )
-    known_key = None if row["key_fingerprint"] is None else bytes(row["key_fingerprint"])
-    return FormatState(code_format, known_key, row["next_index"], row["generated"], int(present))
+    key_fingerprint = None if row["key_fingerprint"] is None else bytes(row["key_fingerprint"])
+    return FormatState(code_format, key_fingerprint, row["next_index"], row["generated"], int(present))
 
 
 def write_progress(connection: Connection, name: str, **values: object) -> None:
@@ -239,7 +239,7 @@ def format_names(connection: Connection) -> list[str]:
 
 
 def rotate_key(connection: Connection, name: str, master: bytes) -> bool:
-    """Let a format's generation begin anew under another key; codes that are there are skipped. Source: PG-03.
+    """Let a format's generation begin again under another key; codes that are there are skipped. Source: PG-03.
 
     Returns:
         False when the format's codes are of this very key, or it has none yet: nothing was changed.

@@ -74,13 +74,13 @@ def run_generation(runtime: Runtime, generation_id: int) -> GenerationResult:
 
 
 def generate_anew(
-    runtime: Runtime, request: GenerationRequest, *, continued: str | None = None, tell: Callable[[int], None]
+    runtime: Runtime, request: GenerationRequest, *, continued: str | None = None, report: Callable[[int], None]
 ) -> GenerationResult:
     """Generate codes as a generation of its own, or as one that was interrupted when it was asked for the same.
 
     Args:
         continued: what the keys of those begin with; None continues none.
-        tell: is called with the number of the one that is continued.
+        report: is called with the number of the one that is continued.
 
     Raises:
         As `open_generation` and `run_generation`.
@@ -96,7 +96,7 @@ def generate_anew(
         if continued is not None:
             number = ledger.take_up_interrupted(runtime.engine, making, request.pool, continued)
         if number is not None:
-            tell(number)
+            report(number)
         else:
             number = ledger.open_running(runtime.engine, making, request)
         numbers.append(number)

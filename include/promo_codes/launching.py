@@ -1,7 +1,7 @@
 """Launch a draft of a pool as a file of one row that says `launch`: an import like any other. Source: PP-01, X-10.
 
 The import's own rules judge it under the pool's lock, and the ledger keeps who launched which pool and when. Nothing
-else in the schema could tell who it was.
+else in the schema could say who it was.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SETTINGS: Mapping[str, object] = {
     "review": False,
     "force": True,
 }
-"""Of the import. Nobody reviews what somebody has just asked for; and asked for again, after its reason to be rejected
+"""Of the import. Nobody reviews what a person has just asked for; and asked for again, after its reason to be rejected
 is gone, the same row is no repeat."""
 
 

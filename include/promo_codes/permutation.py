@@ -1,8 +1,8 @@
 """Keyed permutations of whole code spaces: a counter walks one and no code comes twice. Source: PG-03.
 
 A code of `places` characters over an alphabet of `radix` is a number below radix^places. These permutations map 0, 1,
-2, … to such numbers, each exactly once, and in an order that nobody can tell from a random one without the key. They
-are two of the three methods of Black & Rogaway, "Ciphers with Arbitrary Finite Domains" (CT-RSA 2002):
+2, … to such numbers, each exactly once, and in an order that nobody can distinguish from a random one without the key.
+They are two of the three methods of Black & Rogaway, "Ciphers with Arbitrary Finite Domains" (CT-RSA 2002):
 
 * up to 2^20 numbers, the prefix cipher (method 1): all indexes, ordered by their AES ciphertexts;
 * above, the generalised Feistel cipher (method 3) on two halves radix^⌈places/2⌉ x radix^⌊places/2⌋. Their product is
@@ -110,7 +110,7 @@ class FeistelCipher:
 
 
 def draw_numbers(key: bytes, numbers: Numbers, position: int, below: int) -> Numbers:
-    """Return for each of the numbers another one, which only the key foretells.
+    """Return for each of the numbers another one, which only the key predicts.
 
     Args:
         position: another position gives other numbers.
@@ -120,7 +120,7 @@ def draw_numbers(key: bytes, numbers: Numbers, position: int, below: int) -> Num
 
 
 class _BlockCipher:
-    """AES-256 of many blocks at once, in buffers that are used again: to make them anew took ten times as long."""
+    """AES-256 of many blocks at once, in buffers that are used again: to make new ones took ten times as long."""
 
     def __init__(self, key: bytes, blocks: int) -> None:
         # Not a mode to keep messages secret in, but AES itself, as the pseudo-random function that the methods ask for.

@@ -61,7 +61,7 @@ def check_format(state: FormatState, quantity: int, format_key: bytes) -> None:
         raise GenerationRefused(
             "generation.wrong_key",
             f"The codes of the format {name!r} were generated under another key. Bring that key back, or let the "
-            f"format begin anew under this one: python -m include.cli rotate-code-key {shlex.quote(name)}",
+            f"format begin again under this one: python -m include.cli rotate-code-key {shlex.quote(name)}",
         )
     if quantity > state.available:
         raise too_few_codes(name, state.available, quantity)

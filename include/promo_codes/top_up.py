@@ -113,7 +113,7 @@ def _review_pool(connection: Connection, system_id: str, now: datetime) -> Need 
     if shortage is not None and not (stays_exhausted and format_available(connection, pool) == 0):
         return Need(system_id, pool.name, shortage.reason)
     due = {*due_alerts(pool, stock, now)} | ({FORMAT_EXHAUSTED} if stays_exhausted else set())
-    reasons = [f"{kind} is to be told" for kind in sorted(due) if not open_kinds.get(kind)]
+    reasons = [f"{kind} is to be reported" for kind in sorted(due) if not open_kinds.get(kind)]
     reasons += [f"{kind} is over" for kind in sorted(open_kinds.keys() - due)]
     return Need(system_id, pool.name, "; ".join(reasons)) if reasons else None
 

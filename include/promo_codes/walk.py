@@ -104,7 +104,7 @@ class Walk:
     """The walk of one generation along its format's permutation.
 
     Every index behind the counter has its code in the table, since codes are never deleted. So of the codes that are
-    present in the format's space, as many as the counter says lie behind it, and the others somewhere ahead.
+    present in the format's space, as many as the counter says are behind it, and the others somewhere ahead.
     """
 
     def __init__(self, connection: Connection, state: FormatState, key: bytes, pool: str, generation_id: int) -> None:

@@ -250,27 +250,27 @@ class _Head:
             raise FileRefused("file.empty", "The file is empty. Expected: a first row of column headers, then rows.")
         if delimiter is None:
             delimiter = sniff_delimiter(text, is_final=self._is_final)
-        found = scan(text, ord(delimiter), is_final=self._is_final)
-        self._check_header_ends(found)
-        end, after = int(found.ends[0]), int(found.nexts[0])
+        structure = scan(text, ord(delimiter), is_final=self._is_final)
+        self._check_header_ends(structure)
+        end, after = int(structure.ends[0]), int(structure.nexts[0])
         dialect = Dialect(encoding, bom, delimiter, text[end:after].decode() or "\n")
         cells = tuple(unquote(cell) for cell in split_record(text[:end], dialect))
-        self._check_header(text[:end], cells, has_text_after_quote=bool((found.text_after_quote < end).any()))
+        self._check_header(text[:end], cells, has_text_after_quote=bool((structure.text_after_quote < end).any()))
         return dialect, _Header(
             cells=cells,
             offset=self._offset,
             length=end,
             next_offset=self._offset + after,
-            next_line=self._line + int(found.lines[0]),
+            next_line=self._line + int(structure.lines[0]),
             rest=text[after:],
         )
 
-    def _check_header_ends(self, found: Scan) -> None:
-        opened = found.open_quote()
-        is_complete = len(found.ends) > (1 if self._is_final else 0)
+    def _check_header_ends(self, structure: Scan) -> None:
+        opened = structure.open_quote()
+        is_complete = len(structure.ends) > (1 if self._is_final else 0)
         if opened is not None and not is_complete:
             raise _unclosed_quote(self._line + count_line_ends(self._text[:opened]))
-        if not len(found.ends):
+        if not len(structure.ends):
             raise FileRefused(
                 "file.missing_header",
                 f"Line {self._line} is longer than {HEAD_BYTES:,} bytes. Expected: a first row of column headers.",
@@ -301,7 +301,7 @@ class _ChunkPlan:
     """Cuts the text behind the header into chunks.
 
     Holds the text from the beginning of the last unfinished record on. A record that outgrows `hold_bytes` is replaced
-    by a stand-in that leaves the scan in the same state, so that an unclosed quote does not take the file into memory.
+    by a substitute that leaves the scan in the same state: an unclosed quote must not take the file into memory.
     """
 
     def __init__(self, delimiter: int, offset: int, line: int, chunk_bytes: int, hold_bytes: int) -> None:
@@ -311,11 +311,11 @@ class _ChunkPlan:
         self._held = b""
         self._end = offset  # of the text so far
         self._line = line  # on which the held text begins
-        self._opened_line: int | None = None  # of the quote that a stand-in begins with
+        self._opened_line: int | None = None  # of the quote that a substitute begins with
         self._has_records = False
         self.ends_in_record = False
         """Whether the last record has no line end; known once the plan is finished."""
-        self._dropped_bytes = 0  # of the record that a stand-in stands for
+        self._dropped_bytes = 0  # of the record that a substitute replaces
         self._long_line: int | None = None  # on which the first record begins that is too long
         self._record_line = line  # on which the held record begins
         self._chunks: list[Chunk] = []
@@ -325,35 +325,35 @@ class _ChunkPlan:
         """Take the next piece of text."""
         data = self._held + text
         self._end += len(text)
-        found = scan(data, self._delimiter, is_final=False)
-        if len(found.nexts):
-            self._note_length(int(found.ends[0]))
-            self._note_records(data, found)
-            self._close_chunks(found, self._end - len(data))
-            self._held = data[int(found.nexts[-1]) :]
-            self._line += int(found.lines[-1])
+        structure = scan(data, self._delimiter, is_final=False)
+        if len(structure.nexts):
+            self._note_length(int(structure.ends[0]))
+            self._note_records(data, structure)
+            self._close_chunks(structure, self._end - len(data))
+            self._held = data[int(structure.nexts[-1]) :]
+            self._line += int(structure.lines[-1])
             self._opened_line = None
             self._dropped_bytes, self._record_line = 0, self._line
         elif len(data) > self._hold_bytes:
-            self._shorten(data, found)
+            self._shorten(data, structure)
         else:
             self._held = data
 
     def finish(self) -> tuple[Chunk, ...]:
         """Return the chunks, none when there is no row."""
-        found = scan(self._held, self._delimiter, is_final=True)
-        opened = found.open_quote()
+        structure = scan(self._held, self._delimiter, is_final=True)
+        opened = structure.open_quote()
         if opened is not None:
             raise _unclosed_quote(self._line_of_quote(self._held, opened))
         self._note_length(len(self._held))
         if self._long_line is not None:
             raise _record_too_long(self._long_line)
-        self._note_records(self._held, found)
+        self._note_records(self._held, structure)
         if not self._has_records:
             return ()
-        is_ended = not self._held or found.ends[-1] < len(self._held)
+        is_ended = not self._held or structure.ends[-1] < len(self._held)
         self.ends_in_record = not is_ended and not is_blank_line(
-            self._held[int(found.nexts[-2]) if len(found.nexts) > 1 else 0 :], self._delimiter
+            self._held[int(structure.nexts[-2]) if len(structure.nexts) > 1 else 0 :], self._delimiter
         )
         if self._chunk_start < self._end:
             self._close_chunk(self._end, self._line)
@@ -368,30 +368,30 @@ class _ChunkPlan:
         if self._long_line is None and self._dropped_bytes + held_bytes > MAX_RECORD_BYTES:
             self._long_line = self._record_line
 
-    def _close_chunks(self, found: Scan, offset: int) -> None:
+    def _close_chunks(self, structure: Scan, offset: int) -> None:
         record = 0
         while True:
             full = self._chunk_start + self._chunk_bytes - offset
-            record = max(record, int(np.searchsorted(found.nexts, full)))
-            if record >= len(found.nexts):
+            record = max(record, int(np.searchsorted(structure.nexts, full)))
+            if record >= len(structure.nexts):
                 return
-            self._close_chunk(offset + int(found.nexts[record]), self._line + int(found.lines[record]))
+            self._close_chunk(offset + int(structure.nexts[record]), self._line + int(structure.lines[record]))
             record += 1
 
     def _close_chunk(self, end: int, next_line: int) -> None:
         self._chunks.append(Chunk(len(self._chunks), self._chunk_start, end, self._chunk_line))
         self._chunk_start, self._chunk_line = end, next_line
 
-    def _note_records(self, data: bytes, found: Scan) -> None:
+    def _note_records(self, data: bytes, structure: Scan) -> None:
         if self._has_records:
             return
-        starts = np.concatenate(([0], found.nexts))[:-1]
-        for record in np.flatnonzero(found.ends > starts):
-            if not is_blank_line(data[starts[record] : found.ends[record]], self._delimiter):
+        starts = np.concatenate(([0], structure.nexts))[:-1]
+        for record in np.flatnonzero(structure.ends > starts):
+            if not is_blank_line(data[starts[record] : structure.ends[record]], self._delimiter):
                 self._has_records = True
                 return
 
-    def _shorten(self, data: bytes, found: Scan) -> None:
+    def _shorten(self, data: bytes, structure: Scan) -> None:
         """Replace a long unfinished record by a short text that leaves the scan where the record leaves it."""
         if not self._has_records:
             whole = whole_characters(data.removesuffix(b"\r"))
@@ -410,9 +410,9 @@ class _ChunkPlan:
             tail = b'"' * (2 - run % 2 if run else 0)
         if not settled:
             stand_in = b""
-        elif found.inside is not None and found.inside[settled - 1]:
+        elif structure.inside is not None and structure.inside[settled - 1]:
             stand_in = b'"'
-            opened = found.open_quote(settled)
+            opened = structure.open_quote(settled)
             self._opened_line = self._line_of_quote(data, opened or 0)
         elif data[settled - 1] == self._delimiter:
             stand_in = bytes([self._delimiter])

@@ -123,7 +123,7 @@ class Transcoder:
     """Turns another encoding into UTF-8 and makes sure that the way back gives the sender's bytes.
 
     Args:
-        encoding: codec whose characters do not depend on what stands before them.
+        encoding: codec whose characters do not depend on what is before them.
         offset: of the first piece in the source.
     """
 
@@ -156,12 +156,12 @@ class Transcoder:
         return text.encode()
 
     def _warn_of_control(self, offset: int, byte: int) -> None:
-        told = (
+        sentence = (
             f"The byte {byte:02X} at byte offset {offset} is a control character in the declared encoding "
             f"{self._encoding}, which nobody can see. In {_WINDOWS[self._encoding]} it is a letter or a sign: if the "
             f"file comes from a Windows program, declare `encoding: {_WINDOWS[self._encoding]}` and import it again."
         )
-        self.warnings.append(("file.control_bytes", told))
+        self.warnings.append(("file.control_bytes", sentence))
 
 
 def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) -> tuple[str, bytes]:
@@ -210,13 +210,13 @@ def find_encoding(declared: str | None, beginning: bytes, *, utf8_only: bool) ->
 def _contradicted(marked: str, declared: str, *, utf8_only: bool) -> FileRefused:
     """Say that a file begins with the byte order mark of another encoding. Source: X-03."""
     spoken = marked.upper().removesuffix("-LE").removesuffix("-BE")
-    found = f"The file begins with the byte order mark of {marked.upper()}"
+    cause = f"The file begins with the byte order mark of {marked.upper()}"
     advice = "the file saved as UTF-8" if utf8_only else f"the setting `encoding: {spoken.lower()}`"
     if marked == "utf-8":
         advice = "no declaration, for UTF-8 needs none"
     return FileRefused(
         "file.encoding",
-        f"{found}, but its settings declare the encoding “{declared}”. Expected: {advice}, or a file in that encoding.",
+        f"{cause}, but its settings declare the encoding “{declared}”. Expected: {advice}, or a file in that encoding.",
     )
 
 
@@ -229,16 +229,16 @@ def undecodable(
     error: Undecodable, line: int, *, encoding: str, is_declared: bool, utf8_only: bool, beginning: bytes
 ) -> FileRefused:
     """Say where a file stops being what it should be, and what to do. Source: X-03."""
-    found = f"The file is not valid {encoding.upper()} at byte offset {error.offset}, on line {line}."
+    cause = f"The file is not valid {encoding.upper()} at byte offset {error.offset}, on line {line}."
     if not is_declared and (beginning.startswith(_UTF16_BOMS) or b"\0" in beginning[:4]):
-        found += " It begins like a UTF-16 file."
+        cause += " It begins like a UTF-16 file."
     if utf8_only:
         advice = "Expected: the file saved as UTF-8."
     elif is_declared:
         advice = "Expected: the encoding that the settings declare, or settings that declare the file's encoding."
     else:
         advice = "Expected: the file saved as UTF-8, or settings that declare its encoding."
-    return FileRefused("file.encoding", f"{found} {advice}")
+    return FileRefused("file.encoding", f"{cause} {advice}")
 
 
 def check_delimiter(declared: str) -> None:
@@ -269,9 +269,9 @@ def sniff_delimiter(text: bytes, *, is_final: bool) -> str:
         return corrected[1].decode()
     scores = {}
     for delimiter in DELIMITERS:
-        found = scan(text, ord(delimiter), is_final=is_final)
-        is_blank_line = found.ends == np.concatenate(([0], found.nexts))[:-1]
-        cells = count_cells(text, ord(delimiter), found)[~is_blank_line][: SNIFFED_ROWS + 1]
+        structure = scan(text, ord(delimiter), is_final=is_final)
+        is_blank_line = structure.ends == np.concatenate(([0], structure.nexts))[:-1]
+        cells = count_cells(text, ord(delimiter), structure)[~is_blank_line][: SNIFFED_ROWS + 1]
         if len(cells) and cells[0] > 1:
             alike = int((cells[1:] == cells[0]).sum()) if len(cells) > 1 else 1
             scores[delimiter] = alike * (int(cells[0]) - 1)
@@ -289,12 +289,12 @@ def sniff_delimiter(text: bytes, *, is_final: bool) -> str:
 
 
 def is_blank(text: bytes) -> bool:
-    """Tell whether a text is empty or nothing but Unicode White_Space. Source: X-16."""
+    """Say whether a text is empty or nothing but Unicode White_Space. Source: X-16."""
     return _BLANK.fullmatch(text) is not None
 
 
 def is_blank_line(record: bytes, delimiter: int) -> bool:
-    """Tell whether a record is no row: nothing but white space, and no delimiter in it. Source: X-15, X-16."""
+    """Say whether a record is no row: nothing but white space, and no delimiter in it. Source: X-15, X-16."""
     return is_blank(record) and delimiter not in record
 
 

@@ -83,8 +83,8 @@ def _first_number(text: str) -> int | None:
         if record is None or record.end() >= len(text):
             return None
         place = record.end() + 1
-        if found := _JOB_CELL.match(text, place):
-            return int(found[1])
+        if cell := _JOB_CELL.match(text, place):
+            return int(cell[1])
     return None
 
 
@@ -96,8 +96,8 @@ def _numbers(block: Block, dialect: Dialect, columns: int, index: int | None) ->
     numbers = np.zeros(len(block.starts), np.int64)
     is_blank = np.ones(len(block.starts), np.bool_)
     for record, text in _cells(block, dialect, columns, index):
-        if found := _NUMBER.fullmatch(text):
-            numbers[record], is_blank[record] = int(found[1]), False
+        if number := _NUMBER.fullmatch(text):
+            numbers[record], is_blank[record] = int(number[1]), False
         elif text.strip():
             unreadable += 1
     return pa.array(numbers, mask=is_blank), unreadable
@@ -106,10 +106,10 @@ def _numbers(block: Block, dialect: Dialect, columns: int, index: int | None) ->
 def _cells(block: Block, dialect: Dialect, columns: int, index: int) -> list[tuple[int, str]]:
     """Return (record, text) of one column, of malformed records as far as they have it."""
     well_formed, (texts,) = records.read_cells(block, dialect, columns, [index])
-    found = list(zip(well_formed.tolist(), texts.to_pylist(), strict=True))
+    pairs = list(zip(well_formed.tolist(), texts.to_pylist(), strict=True))
     for record in np.setdiff1d(np.arange(len(block.starts)), well_formed).tolist():
         raw = bytes(block.data[block.starts[record] : block.ends[record]])
         cells = records.split_record(raw, dialect)
         if index < len(cells):
-            found.append((record, records.unquote(cells[index])))
-    return found
+            pairs.append((record, records.unquote(cells[index])))
+    return pairs

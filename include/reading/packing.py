@@ -18,7 +18,7 @@ from include.declaration.fields import Field, Kind
 from include.values.cells import view
 
 _BARE = (Kind.BOOLEAN, Kind.INTEGER, Kind.DECIMAL)
-"""Kinds whose texts are JSON as they stand; all others are strings."""
+"""Kinds whose texts are JSON as they are; all others are strings."""
 _CONTROLS = 0x20
 
 

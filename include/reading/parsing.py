@@ -174,9 +174,9 @@ def with_setting(columns: Mapping[str, pa.Array], field: Field, value: str | Non
         value: of the setting that the field names; None when it isn't set.
     """
     blank = pc.is_null(columns[f"{field.name}__sent"])
-    given = pa.scalar(value, pa.string())
-    values = columns[field.name] if value is None else pc.if_else(blank, given, columns[field.name])
-    return {**columns, field.name: values, f"{field.name}__setting": pa.repeat(given, len(values))}
+    setting = pa.scalar(value, pa.string())
+    values = columns[field.name] if value is None else pc.if_else(blank, setting, columns[field.name])
+    return {**columns, field.name: values, f"{field.name}__setting": pa.repeat(setting, len(values))}
 
 
 def _columns(field: Field, values: pa.Array, sent: pa.Array, problems: pa.Array) -> dict[str, pa.Array]:
@@ -243,7 +243,7 @@ def _read_phones(sent: pa.StringArray, region: str) -> Reading:
 
 
 def _other_than_phones(sent: pa.StringArray) -> npt.NDArray[np.bool_]:
-    """Tell which texts have another form than a phone number."""
+    """Say which texts have another form than a phone number."""
     raw = all_bytes(sent)
     first, _ = edges(sent)
     seen = view(sent)
@@ -289,11 +289,11 @@ def _read_integers(sent: pa.StringArray) -> Reading:
 def _why(texts: pa.StringArray, denied: npt.NDArray[np.bool_], causes: Mapping[str, str], otherwise: str) -> pa.Array:
     """Return the problem column: each denied text's cause (code → pattern that it matches), or the other one."""
     suspects = texts.filter(pa.array(denied))
-    found = np.full(len(suspects), len(causes), dtype=np.int8)
+    cause_codes = np.full(len(suspects), len(causes), dtype=np.int8)
     for code, pattern in enumerate(causes.values()):
-        found[matches(suspects, pattern)] = code
+        cause_codes[matches(suspects, pattern)] = code
     codes = np.full(len(texts), -1, dtype=np.int8)
-    codes[denied] = found
+    codes[denied] = cause_codes
     return coded_column(codes, [*causes, otherwise])
 
 

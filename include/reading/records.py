@@ -4,7 +4,7 @@ Once `chunk_plan.inspect` has planned a file's chunks, each is read here, in any
 count bytes of the UTF-8 text: the source itself (its byte order mark included), or the copy that `inspect` writes for
 other encodings.
 
-What stands outside of RFC 4180 is settled here, before Arrow sees the bytes: Arrow takes `"x"y` and NUL bytes in
+What is outside of RFC 4180 is settled here, before Arrow sees the bytes: Arrow takes `"x"y` and NUL bytes in
 silence, and takes a line of white space for a ragged row (seen on 26.0). Source: X-02, X-03, X-15, X-18.
 """
 
@@ -120,16 +120,16 @@ def read_blocks(
             raise RuntimeError(f"The text ends {unread} bytes before the end of chunk {chunk.number}.")
         unread -= len(piece)
         data = data + piece if data else piece
-        found = scan(data, delimiter, is_final=not unread)
-        if not unread and found.open_quote() is not None:
+        structure = scan(data, delimiter, is_final=not unread)
+        if not unread and structure.open_quote() is not None:
             raise RuntimeError(f"Chunk {chunk.number} ends inside quotes.")
-        if not len(found.nexts):
+        if not len(structure.nexts):
             continue
-        block = _make_block(data, offset, line, found, delimiter, columns)
+        block = _make_block(data, offset, line, structure, delimiter, columns)
         yield from _cut(block, MAX_BLOCK_RECORDS)
-        length = int(found.nexts[-1])
+        length = int(structure.nexts[-1])
         offset += length
-        line += int(found.lines[-1])
+        line += int(structure.lines[-1])
         data = data[length:]
 
 
@@ -262,11 +262,11 @@ def _part(block: Block, first: int, last: int) -> Block:
     )
 
 
-def _make_block(data: bytes, offset: int, line: int, found: Scan, delimiter: int, columns: int) -> Block:
-    length = int(found.nexts[-1])
-    starts, ends = np.concatenate(([0], found.nexts[:-1])), found.ends
-    lines = np.concatenate(([line], found.lines[:-1] + line))
-    cells = count_cells(data, delimiter, found)
+def _make_block(data: bytes, offset: int, line: int, structure: Scan, delimiter: int, columns: int) -> Block:
+    length = int(structure.nexts[-1])
+    starts, ends = np.concatenate(([0], structure.nexts[:-1])), structure.ends
+    lines = np.concatenate(([line], structure.lines[:-1] + line))
+    cells = count_cells(data, delimiter, structure)
     blanks = _white_lines(data, starts, ends, cells)
     blank_starts, blank_ends = starts[blanks], ends[blanks]
     is_row = ends > starts
@@ -277,12 +277,12 @@ def _make_block(data: bytes, offset: int, line: int, found: Scan, delimiter: int
     places = {}
     if b"\0" in data:
         places[NUL] = np.flatnonzero(np.frombuffer(data, np.uint8, length) == 0)
-    places[TEXT_AFTER_QUOTE] = found.text_after_quote[found.text_after_quote < length]
+    places[TEXT_AFTER_QUOTE] = structure.text_after_quote[structure.text_after_quote < length]
     in_columns = {}
     for rule, at in places.items():
         if len(at):
             problems[rule], firsts = np.unique(np.searchsorted(starts, at, side="right") - 1, return_index=True)
-            in_columns[rule] = cells_before(data, delimiter, found, starts[problems[rule]], at[firsts])
+            in_columns[rule] = cells_before(data, delimiter, structure, starts[problems[rule]], at[firsts])
     return Block(
         data=memoryview(data)[:length],
         offset=offset,
@@ -290,7 +290,7 @@ def _make_block(data: bytes, offset: int, line: int, found: Scan, delimiter: int
         ends=ends,
         lines=lines,
         cells=cells,
-        has_quotes=found.quotes is not None and bool(found.quotes[:length].any()),
+        has_quotes=structure.quotes is not None and bool(structure.quotes[:length].any()),
         problems={rule: positions for rule, positions in problems.items() if len(positions)},
         columns=in_columns,
         blank_starts=blank_starts,

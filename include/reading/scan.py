@@ -38,7 +38,7 @@ class Scan:
         nexts: where the next record begins.
         lines: physical lines finished at `nexts`, counted from the beginning of the text.
         quotes: per byte of the text whether it is a quote that opens, closes or doubles; None where none does.
-        inside: per byte whether what follows it stands inside quotes; None without `quotes`.
+        inside: per byte whether what follows it is inside quotes; None without `quotes`.
         text_after_quote: closing quotes with more text behind them.
     """
 
@@ -67,7 +67,7 @@ def scan(text: bytes, delimiter: int, *, is_final: bool) -> Scan:
     Args:
         text: UTF-8, or the beginning of it, cut anywhere.
         delimiter: one ASCII byte.
-        is_final: the text ends here: a last record needs no line end. Otherwise what stands after the last line end
+        is_final: the text ends here: a last record needs no line end. Otherwise what is after the last line end
             is left out, and so is a CR as the very last byte (an LF may follow).
     """
     symbols = np.frombuffer(text, np.uint8)
@@ -87,20 +87,20 @@ def scan(text: bytes, delimiter: int, *, is_final: bool) -> Scan:
     return Scan(ends, nexts, lines, quotes, inside, text_after_quote)
 
 
-def count_cells(text: bytes, delimiter: int, found: Scan) -> npt.NDArray[np.int32]:
+def count_cells(text: bytes, delimiter: int, structure: Scan) -> npt.NDArray[np.int32]:
     """Count the cells of each record: delimiters outside quotes, plus one."""
     is_delimiter = np.frombuffer(text, np.uint8) == delimiter
-    if found.inside is not None:
-        is_delimiter &= ~found.inside
-    delimiters_before = np.searchsorted(np.flatnonzero(is_delimiter), found.ends)
+    if structure.inside is not None:
+        is_delimiter &= ~structure.inside
+    delimiters_before = np.searchsorted(np.flatnonzero(is_delimiter), structure.ends)
     return (np.diff(delimiters_before, prepend=0) + 1).astype(np.int32)
 
 
-def cells_before(text: bytes, delimiter: int, found: Scan, starts: Ints, places: Ints) -> Ints:
+def cells_before(text: bytes, delimiter: int, structure: Scan, starts: Ints, places: Ints) -> Ints:
     """Count the cells that end between the start of a record and a place in it: the number of the place's cell."""
     is_delimiter = np.frombuffer(text, np.uint8) == delimiter
-    if found.inside is not None:
-        is_delimiter &= ~found.inside
+    if structure.inside is not None:
+        is_delimiter &= ~structure.inside
     delimiters = np.flatnonzero(is_delimiter)
     return np.searchsorted(delimiters, places) - np.searchsorted(delimiters, starts)
 
@@ -126,7 +126,7 @@ def _line_ends(text: bytes, symbols: Symbols) -> tuple[Ints, Ints]:
 
 
 def _quotes(text: bytes, symbols: Symbols, delimiter: int) -> tuple[Bools | None, Bools | None, Ints]:
-    """Return which quotes count, what stands inside them, and the quotes with text behind them."""
+    """Return which quotes count, what is inside them, and the quotes with text behind them."""
     if b'"' not in text:
         return None, None, _NONE
     quotes = symbols == QUOTE
@@ -143,7 +143,7 @@ def _quotes(text: bytes, symbols: Symbols, delimiter: int) -> tuple[Bools | None
 
 
 def edges(symbols: Symbols, delimiter: int) -> Bools:
-    """Tell which bytes are delimiters or line ends, with one more edge before the text and one behind it."""
+    """Say which bytes are delimiters or line ends, with one more edge before the text and one behind it."""
     is_edge = np.ones(len(symbols) + 2, np.bool_)
     within = is_edge[1:-1]
     np.equal(symbols, delimiter, out=within)
@@ -153,7 +153,7 @@ def edges(symbols: Symbols, delimiter: int) -> Bools:
 
 
 def inside_quotes(quotes: Bools) -> Bools:
-    """Tell per byte whether the number of quotes up to it, itself included, is odd.
+    """Say per byte whether the number of quotes up to it, itself included, is odd.
 
     Works on words of 64 bits, a bit a byte: four times as fast as a cumulated sum.
     """
@@ -169,9 +169,9 @@ def inside_quotes(quotes: Bools) -> Bools:
 
 
 def is_well_formed(quotes: Bools, inside: Bools, is_edge: Bools) -> bool:
-    """Tell whether all quotes open and close in turn, each where it may.
+    """Say whether all quotes open and close in turn, each where it may.
 
-    An opening one stands behind an edge or, doubled, behind the one it reopens; a closing one before an edge or before
+    An opening one is behind an edge or, doubled, behind the one it reopens; a closing one before an edge or before
     its double.
 
     Args:
@@ -191,7 +191,7 @@ def is_well_formed(quotes: Bools, inside: Bools, is_edge: Bools) -> bool:
 
 
 def walk_quotes(places: Ints, is_edge: Bools) -> tuple[Bools, Ints]:
-    """Tell the quotes that count from literal ones, and find the closing ones with text behind them.
+    """Separate the quotes that count from literal ones, and find the closing ones with text behind them.
 
     The exact answer for any text, at the cost of a turn per irregular quote.
 

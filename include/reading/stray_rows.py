@@ -1,20 +1,21 @@
 """Rows that are no data: a repeated header, and what database clients and spreadsheets add. Source: X-15, PC-04a.
 
 A ruler (`-----`), a count (`(3 rows affected)`), a total (`Total: 5`) or a comment (`# made by …`, `-- …`, `; …`) is
-one text that stands alone in its row. So a row is no data only where its first imported cell reads like one of these
-and nothing stands beside it, in columns that are not imported either (beside a ruler other rulers, beside a total other
+one text that is alone in its row. So a row is no data only where its first imported cell reads like one of these
+and nothing is beside it, in columns that are not imported either (beside a ruler other rulers, beside a total other
 numbers): a customer whose name is Total is one.
 
 Decided where the requirement leaves it open:
 
-- Where such a line stands in the file decides nothing: a code may be the last one too.
+- Where such a line is in the file decides nothing: a code may be the last one too.
 - A total has a mark (`TOTAL: 5`, `Total:`), or its word is capitalised (`Total`, `Total 5`): `TOTAL` and `TOTAL 20` are
-  codes. A count stands in brackets or has a word of databases behind it: `20 ROWS` is a code, `20 rows selected` none.
+  codes. A count is in brackets or has a word of databases behind it: `20 ROWS` is a code, `20 rows selected` none.
 - A comment has a blank behind its mark and three words, or says by, on, at or from what it was made: `#SALE`, `;)`,
   `// CDN` and `# 1 DAD` are codes. Without a mark `Made by x` is one too.
 - A header is repeated where all of the sender's cells repeat it but for white space: in a file of one column too, where
-  a code that is spelled like the header can't be told from it. Where the header is known to be one, because one of its
-  cells is a field's name, upper and lower case make no difference, nor do delimiters behind it in a file of one column.
+  a code that is spelled like the header can't be distinguished from it. Where the header is known to be one, because
+  one of its cells is a field's name, upper and lower case make no difference, nor do delimiters behind it in a file of
+  one column.
 """
 
 from __future__ import annotations
@@ -74,13 +75,13 @@ _TOTAL = (
     rf"(?i:{_TOTAL_WORD}){_SPACE}*[:=]{_SPACE}*{_COUNTED}|(?:{_BARE_TOTALS}|Sum|Somme|Soma|Suma){_SPACE}+{_COUNTED}"
 )
 _BARE_TOTAL = rf"(?:{_BARE_TOTALS}){_SPACE}*:?|(?i:{_TOTAL_WORD}){_SPACE}*:"
-_MADE = rf"(?i:(?:(?:report|file) )?(?:made|generated|created|exported) (?:by|on|at|from)){_SPACE}+.+"
+_GENERATED = rf"(?i:(?:(?:report|file) )?(?:made|generated|created|exported) (?:by|on|at|from)){_SPACE}+.+"
 _DATE = r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4})"
 _WORD = f"[^{WHITE_SPACE}]+"
 _COMMENT = "|".join(
     (
         rf"(?:#|--|;|//){_SPACE}+{_WORD}{_SPACE}+{_WORD}{_SPACE}.+",
-        rf"(?:#|--|;|//|REM|rem){_SPACE}*{_MADE}",
+        rf"(?:#|--|;|//|REM|rem){_SPACE}*{_GENERATED}",
         r"#(?:Fields|Version|Date|Software|Source): .+",  # the extended log format of the W3C
         rf"(?i:(?:report )?(?:generated|exported|created)(?: on| at)?):?{_SPACE}+{_DATE}.*",
         rf"/\*{_SPACE}.*",
@@ -140,47 +141,47 @@ class Header:
     Args:
         cells: of the sender's columns, in file order.
         leading: which of them is the first that is imported.
-        is_known: one of them is a field's name.
+        is_certain: one of them is a field's name.
     """
 
     cells: Sequence[str]
     leading: int
-    is_known: bool
+    is_certain: bool
 
     def may_repeat(self, texts: pa.StringArray) -> Rows:
-        """Tell which trimmed texts of the leading column may repeat its header."""
+        """Say which trimmed texts of the leading column may repeat its header."""
         cell = _trimmed(self.cells[self.leading])
         if not cell:
             return no_rows(texts)
         seen, length = view(texts), len(cell.encode())
         lengths = seen.ends - seen.starts
-        if not self.is_known:
+        if not self.is_certain:
             return matching_among(texts, lengths == length, f"^{re.escape(cell)}$")
         is_near = (lengths >= length - 2) & (lengths <= length + _MOST_DELIMITERS)
         return matching_among(texts, is_near, f"(?i)^{re.escape(cell)}[{_DELIMITERS}{WHITE_SPACE}]*$")
 
     def repeated_by(self, columns: Sequence[pa.StringArray]) -> Rows:
-        """Tell which of some rows repeat the header, by the cells of the sender's columns."""
-        found = np.ones(len(columns[0]), dtype=np.bool_)
+        """Say which of some rows repeat the header, by the cells of the sender's columns."""
+        is_repeat = np.ones(len(columns[0]), dtype=np.bool_)
         for cells, header in zip(columns, self.cells, strict=True):
-            found &= _equal(cells, found, self._plain(_trimmed(header)), self._plain)
-        return found
+            is_repeat &= _equal(cells, is_repeat, self._plain(_trimmed(header)), self._plain)
+        return is_repeat
 
     def _plain(self, text: str) -> str:
-        if not self.is_known:
+        if not self.is_certain:
             return text
         return (text.rstrip(_DELIMITERS + WHITE_SPACE) if len(self.cells) == 1 else text).casefold()
 
 
 def _equal(texts: pa.StringArray, suspects: Rows, wanted: str, plain: Callable[[str], str]) -> Rows:
-    """Tell which of the flagged texts are the wanted one, each in its plain form; a blank one is empty."""
-    found = no_rows(texts)
+    """Say which of the flagged texts are the wanted one, each in its plain form; a blank one is empty."""
+    is_wanted = no_rows(texts)
     rows = np.flatnonzero(suspects)
     if len(rows):
         encoded = texts.take(pa.array(rows)).dictionary_encode()
         same = pa.array([plain(_trimmed(text)) == wanted for text in encoded.dictionary.to_pylist()], pa.bool_())
-        found[rows] = flags(pc.fill_null(same.take(encoded.indices), not wanted))
-    return found
+        is_wanted[rows] = flags(pc.fill_null(same.take(encoded.indices), not wanted))
+    return is_wanted
 
 
 def _trimmed(text: str) -> str:
@@ -188,26 +189,26 @@ def _trimmed(text: str) -> str:
 
 
 def stand_alone(leading: pa.StringArray, others: Iterable[pa.StringArray]) -> Rows:
-    """Tell beside which of some lines of programs nothing stands.
+    """Say beside which of some lines of programs nothing is written.
 
     Args:
         leading: the lines.
         others: the cells of the sender's other columns in the same rows.
     """
-    found = np.ones(len(leading), dtype=np.bool_)
+    stands_alone = np.ones(len(leading), dtype=np.bool_)
     if not len(leading):
-        return found
+        return stands_alone
     is_ruler, is_bare_total = matches(leading, f"^{_RULER}$"), matches(leading, f"^(?:{_BARE_TOTAL})$")
     for beside in others:
         is_alone = ~flags(beside.is_valid()) | matches(beside, _BLANK)
         is_alone |= is_ruler & matches(beside, f"^{_RULER}$")
         is_alone |= is_bare_total & matches(beside, rf"^{_SPACE}*-?{_NUMBER}$")
-        found &= is_alone
-    return found
+        stands_alone &= is_alone
+    return stands_alone
 
 
 def are_lines_of_programs(texts: pa.StringArray) -> Rows:
-    """Tell which trimmed texts read like a line that a program has added."""
+    """Say which trimmed texts read like a line that a program has added."""
     seen = view(texts)
     if not len(seen.data):
         return no_rows(texts)
@@ -217,7 +218,7 @@ def are_lines_of_programs(texts: pa.StringArray) -> Rows:
     second = seen.data[np.minimum(seen.starts + 1, last_byte)]
     suspects = _IS_SYMBOL[first] & filled
     words = _MAY_BE_WORD[first.astype(np.uint16) << np.uint16(8) | second] & filled
-    found = no_rows(texts)
+    is_line = no_rows(texts)
     ends = edges(texts)[1]
     ends_in_letter = (ends | 0x20 >= ord("a")) & (ends | 0x20 <= ord("z")) | (ends >= 0x80)
     raw = all_bytes(texts)
@@ -226,12 +227,12 @@ def are_lines_of_programs(texts: pa.StringArray) -> Rows:
         suspects |= words | begins_with_digit & (ends_in_letter | (ends == ord(".")) | (ends == ord(")")))
     elif (words := words & ends_in_letter).any():
         rows = np.flatnonzero(words)
-        found[rows] = flags(pc.is_in(texts.take(pa.array(rows)), value_set=_SINGLE_WORDS))
-    return found | matching_among(texts, suspects, _NOT_DATA)
+        is_line[rows] = flags(pc.is_in(texts.take(pa.array(rows)), value_set=_SINGLE_WORDS))
+    return is_line | matching_among(texts, suspects, _NOT_DATA)
 
 
 def ragged_pattern(delimiter: str, origin_columns: int) -> str:
-    """Return what records of the wrong number of cells match that are no data, as they stand in the file.
+    """Return what records of the wrong number of cells match that are no data, as they are in the file.
 
     Args:
         origin_columns: how many columns the importer has put before the sender's (X-09).
@@ -243,9 +244,9 @@ def ragged_pattern(delimiter: str, origin_columns: int) -> str:
 
 
 def may_be_lines_of_programs(data: memoryview, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Rows:
-    """Tell which of some records may match `ragged_pattern` without columns of the importer: it takes 3 ms to compile.
+    """Say which of some records may match `ragged_pattern` without columns of the importer: it takes 3 ms to compile.
 
-    They begin with a symbol, a letter, or a number behind which a blank stands.
+    They begin with a symbol, a letter, or a number behind which a blank is.
     """
     if len(starts) > _MOST_LOOKED_AT:
         return np.ones(len(starts), dtype=np.bool_)

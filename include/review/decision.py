@@ -136,18 +136,18 @@ def after_question(
         message = (
             f"{count} been asked about this file, and its run can't ask another. {why} Nothing was loaded: import "
         )
-        cancelled = ("review.no_more_questions", f"{message}the file again to be asked anew.")
+        cancelled = ("review.no_more_questions", f"{message}the file again to be asked once more.")
         return Decision(Turn.STOP, superseded=superseded, cancelled=cancelled)
     return Decision(Turn.ASK if due == number else Turn.PASS, superseded=superseded)
 
 
-def without_launch(given: Answer, answers_until: datetime) -> tuple[str, Decision] | None:
+def without_launch(reply: Answer, answers_until: datetime) -> tuple[str, Decision] | None:
     """Return how an answer that doesn't launch is recorded, and what it leads to; None for one that launches."""
-    if given.user is None:
+    if reply.user is None:
         message = f"Nobody answered the review by {answers_until:%Y-%m-%d %H:%M} UTC; nothing was loaded."
         return "expired", Decision(Turn.STOP, cancelled=("review.expired", message))
-    if given.option != LAUNCH:
-        message = f"{given.user} rejected the import on {given.answered_at:%Y-%m-%d %H:%M} UTC; nothing was loaded."
+    if reply.option != LAUNCH:
+        message = f"{reply.user} rejected the import on {reply.answered_at:%Y-%m-%d %H:%M} UTC; nothing was loaded."
         return "reject", Decision(Turn.STOP, cancelled=("review.rejected", message))
     return None
 

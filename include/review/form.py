@@ -2,7 +2,7 @@
 
 Airflow keeps the form in its database and shows it. Where a person is asked because the columns may be wrong, any
 column may hold anything: the first rows then show only what is nobody's secret under any header
-(`preview.hidden_fields`). Headers are the sender's words, so they stand in code spans, where Markdown, HTML and
+(`preview.hidden_fields`). Headers are the sender's words, so they are in code spans, where Markdown, HTML and
 addresses are but text.
 """
 
@@ -65,19 +65,19 @@ class Form:
 
     @property
     def sha256(self) -> str:
-        """Tell this form from any other."""
+        """Distinguish this form from any other."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a form tells.
+    """What a form shows.
 
     Args:
         reasons: sentences: why a person is asked.
         counts: of the rehearsal; None when no row could be judged under this mapping.
         rules: rows by rule that would reject them, most frequent first.
-        refusal: why the load would be refused as it stands.
+        refusal: why the load would be refused as it is.
         change: the header beside the last good file's, as `HeaderChange.to_json` gave it.
         rows: the first rows, masked.
     """
@@ -102,7 +102,7 @@ def build_form(
 
     Args:
         label: the import type in words.
-        mapping: as it stands.
+        mapping: as it is.
         fields: those a column can be chosen for.
         selected: field → index of the column that is preselected.
     """
@@ -133,16 +133,16 @@ def option_labels(mapping: ColumnMapping) -> dict[int, str]:
 
 
 def read_choices(
-    given: Mapping[str, object], mapping: ColumnMapping, selected: Mapping[str, int | None]
+    labels: Mapping[str, object], mapping: ColumnMapping, selected: Mapping[str, int | None]
 ) -> dict[str, int | None] | str:
     """Return field → index of the chosen column, or a sentence about an answer that names none.
 
     Args:
-        given: field → label of the column; fields that are left out keep what was selected.
+        labels: field → label of the column; fields that are left out keep what was selected.
     """
     columns = {label: index for index, label in option_labels(mapping).items()} | {SKIP: None}
     chosen = dict(selected)
-    for field, label in given.items():
+    for field, label in labels.items():
         if field not in chosen or not isinstance(label, str) or label not in columns:
             return f"The answer for {plain(field)} is no column of the file."
         chosen[field] = columns[label]
@@ -211,7 +211,7 @@ def _sentence(text: str) -> str:
 
     Addresses would become links whatever is escaped in them, except in code.
     """
-    line = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     if _ADDRESS.search(line):
         return _code(line)
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", line)
@@ -225,8 +225,8 @@ def _rehearsed(facts: Facts) -> list[str]:
     if facts.refusal is not None:
         parts.append(f"It would be refused: {_sentence(facts.refusal)}")
     if facts.rules:
-        told = ", ".join(f"{as_code(rule)} {rows:,}" for rule, rows in list(facts.rules.items())[:_RULES_SHOWN])
-        parts.append(f"Rejected by: {told}")
+        rules = ", ".join(f"{as_code(rule)} {rows:,}" for rule, rows in list(facts.rules.items())[:_RULES_SHOWN])
+        parts.append(f"Rejected by: {rules}")
     return parts
 
 

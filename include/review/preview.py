@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from sqlalchemy import Connection
 
 from include.arrivals.places import permitted
-from include.arrivals.settings_files import given_texts, read_layers
+from include.arrivals.settings_files import read_layers, settings_texts
 from include.columns.mapping import ColumnMapping
 from include.declaration.fields import Field, Kind
 from include.declaration.import_type import ImportType
@@ -117,7 +117,7 @@ def preview_file(
     declared = runtime.import_types.of(import_type)
     named = permitted(runtime, import_type, str(source), roots=None)
     content = named.content()
-    texts = given_texts(runtime, named.named, import_type)
+    texts = settings_texts(runtime, named.named, import_type)
     layers = read_layers(texts if sidecar is None else texts | {"sidecar": sidecar}, source.name)
     with tempfile.TemporaryDirectory() as folder, values_hidden(), runtime.engine.connect() as connection:
         text_copy = locations.locate(str(Path(folder) / "text.utf8"))
@@ -125,10 +125,10 @@ def preview_file(
         mapping = looked.map_columns(declared, declared.all_fields(runtime.project))
         text = text_copy if text_copy.exists() else content
         oddities = describe_oddities(runtime, connection, declared, looked.settings, mapping, file_text(looked, text))
-        found = judge_first_rows(
+        first_rows = judge_first_rows(
             runtime, connection, declared, looked, mapping, text, is_doubtful=bool(oddities), rows=rows
         )
-    return Preview(source.name, mapping, found, oddities)
+    return Preview(source.name, mapping, first_rows, oddities)
 
 
 def judge_first_rows(
@@ -189,7 +189,7 @@ def judged_rows(judge: Judge, block: Block, rows: int, *, is_doubtful: bool) -> 
         is_doubtful: see `hidden_fields`.
     """
     judged = judge.judge(block)
-    known = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
+    new_names = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
     shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
     if judge.mapping.is_headed and not is_doubtful:
         show = shown_cell
@@ -197,13 +197,13 @@ def judged_rows(judge: Judge, block: Block, rows: int, *, is_doubtful: bool) -> 
         show = partial(safely_shown_cell, has_cvvs=judge.masks_codes)
     values = {
         int(row["line"]): {field.name: show(row, field) for field in shown}
-        for row in judged.frame.head(rows).rename(columns=known).to_dict("records")
+        for row in judged.frame.head(rows).rename(columns=new_names).to_dict("records")
     }
     reasons = dict(zip(judged.rejects["line"].to_pylist(), judged.rejects["reasons"].to_pylist(), strict=True))
     lines = [int(line) for line in block.lines[:rows]]
     dropped: dict[int, list[str]] = {}
-    for each in judged.dropped.to_pylist():
-        dropped.setdefault(each["line"], []).append(each["reasons"])
+    for row in judged.dropped.to_pylist():
+        dropped.setdefault(row["line"], []).append(row["reasons"])
     return [
         PreviewRow(
             line,
@@ -216,7 +216,7 @@ def judged_rows(judge: Judge, block: Block, rows: int, *, is_doubtful: bool) -> 
 
 
 def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell as it was sent, masked where its field is, or where it may be somebody's under any header."""
+    """Return a cell as it was sent, masked where its field is, or where it may be private under any header."""
     text = sent_text(row, field)
     return masked(text, field) if field.sensitive or field.is_secret or may_be_private(text) else text
 

@@ -127,7 +127,7 @@ def record(runtime: Runtime, job_id: int, question: Question) -> datetime:
         return _await(runtime, connection, job, question.number)
 
 
-def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
+def answer(runtime: Runtime, job_id: int, number: int, reply: Answer) -> Step:
     """Take an answer: launch as it is, launch with another mapping, or end the job as cancelled.
 
     With another mapping all is judged again, and asked about if it speaks for that: what a person has approved is what
@@ -140,12 +140,12 @@ def answer(runtime: Runtime, job_id: int, number: int, given: Answer) -> Step:
         asked = {row.number: row for row in jobs.reviews(connection, job_id)}.get(number)
         if job.state is not State.AWAITING_REVIEW or asked is None or asked.answer is not None:
             return _settled_step(connection, job, number) or Step(Turn.PASS)
-        by = {"answered_at": given.answered_at, "answered_by": given.user}
-        if ended := without_launch(given, asked.answers_until):
+        by = {"answered_at": reply.answered_at, "answered_by": reply.user}
+        if ended := without_launch(reply, asked.answers_until):
             word, decision = ended
             _write(connection, job_id, number, **by, answer=word)
         else:
-            chosen = _chosen_mapping(runtime, connection, job, given)
+            chosen = _chosen_mapping(runtime, connection, job, reply)
             overrides = None if chosen.overrides is None else dict(chosen.overrides)
             _write(connection, job_id, number, **by, answer="launch", mapping=overrides, problem=chosen.problem)
             decision = after_launch(chosen, number)
@@ -169,7 +169,7 @@ def call_for_review(runtime: Runtime, job_id: int) -> None:
 
 
 def is_asked_by_load(runtime: Runtime, job_id: int) -> bool:
-    """Tell whether a job's load has called for a review that isn't decided yet."""
+    """Say whether a job's load has called for a review that isn't decided yet."""
     with runtime.engine.connect() as connection:
         job = jobs.get(connection, job_id)
     is_open = job.state in (State.RUNNING, State.AWAITING_REVIEW) and not job.is_approved
@@ -212,16 +212,18 @@ def _unasked(job: Job, reasons: Sequence[Mapping[str, str]]) -> FileRefused:
 
     None where one of the reasons has no setting, or the folder locks it (X-21): the others alone would not do.
     """
-    told = " ".join(reason["message"] for reason in reasons)
+    why = " ".join(reason["message"] for reason in reasons)
     locked = job.settings.get("locked", ())
     allowing = dict.fromkeys(ALLOWED_BY.get(reason["rule"]) for reason in reasons)
-    settings = [f"--set {each[0]}={each[1]}" for each in allowing if each is not None and each[0] not in locked]
+    settings = [
+        f"--set {setting[0]}={setting[1]}" for setting in allowing if setting is not None and setting[0] not in locked
+    ]
     ways = ["correct the file" if "mapping" in locked else "correct the file or its mapping"]
     if len(settings) == len(allowing):
         ways.append(f"import the file as it is with {' and '.join(settings)}")
     ways.append("drop it into the landing area, where Airflow asks")
     return FileRefused(
-        "file.review", f"{told} The command line can't ask a person: look at the preview, then {', or '.join(ways)}."
+        "file.review", f"{why} The command line can't ask a person: look at the preview, then {', or '.join(ways)}."
     )
 
 
@@ -341,7 +343,7 @@ def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
 
 
 def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
-    """Tell whether a column may hold another field's values, by why a person is asked."""
+    """Say whether a column may hold another field's values, by why a person is asked."""
     return any(reason["rule"] not in _WITHOUT_DOUBT for reason in reasons)
 
 
@@ -384,23 +386,23 @@ def _selected(review: Review, mapping: ColumnMapping, fields: Sequence[Field]) -
 
 def _indexes(mapping: ColumnMapping, fields: Sequence[str]) -> dict[str, int | None]:
     """Return field → index of its column; of several columns on one field the first."""
-    found: dict[str, int | None] = dict.fromkeys(fields)
+    indexes: dict[str, int | None] = dict.fromkeys(fields)
     for column in reversed(mapping.columns):
-        if column.field in found:
-            found[column.field] = column.index
-    return found
+        if column.field in indexes:
+            indexes[column.field] = column.index
+    return indexes
 
 
 # -- what was answered
 
 
-def _chosen_mapping(runtime: Runtime, connection: Connection, job: Job, given: Answer) -> Chosen:
+def _chosen_mapping(runtime: Runtime, connection: Connection, job: Job, reply: Answer) -> Chosen:
     """Read an answer."""
     import_type, mapping = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
     review = _review(job)
     fields = _offered(runtime, import_type, job, mapping)
     selected = _selected(review, mapping, fields)
-    chosen = read_choices(given.columns, mapping, selected)
+    chosen = read_choices(reply.columns, mapping, selected)
     if isinstance(chosen, str):
         return Chosen(selected, problem=chosen)
     if chosen == _indexes(mapping, list(chosen)) and review.unusable is None:
@@ -508,7 +510,7 @@ def _read_anew(
 
 
 def _keep(connection: Connection, job: Job, **values: Any) -> None:
-    """Write down what the review of this attempt has come to; opened anew, the job has forgotten it."""
+    """Write down what the review of this attempt has come to; opened again, the job has forgotten it."""
     if job.inspection is None or job.inspection.review is None:
         return
     record = replace(job.inspection, review=replace(job.inspection.review, **values))

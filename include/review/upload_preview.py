@@ -6,10 +6,11 @@ run's (X-19).
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class UploadPreview:
     """What is known of an upload with what is chosen for it.
 
     Args:
-        given: the chosen settings, the mapping among them, as its sidecar will have them.
+        settings: the chosen settings, the mapping among them, as its sidecar will have them.
         problems: setting → what is wrong with it.
         refusal: why an import would refuse the file as it is; "" when it wouldn't.
         columns: index → the column's name as it may be shown.
@@ -72,10 +73,10 @@ class UploadPreview:
         is_part: the file goes on behind what was read.
     """
 
-    given: Mapping[str, Any] = field(default_factory=dict)
-    problems: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    problems: Mapping[str, str] = dataclasses.field(default_factory=dict)
     refusal: str = ""
-    columns: Mapping[int, str] = field(default_factory=dict)
+    columns: Mapping[int, str] = dataclasses.field(default_factory=dict)
     fields: tuple[FieldChoice, ...] = ()
     rows: tuple[PreviewRow, ...] = ()
     skipped: tuple[str, ...] = ()
@@ -83,7 +84,7 @@ class UploadPreview:
 
     @property
     def can_launch(self) -> bool:
-        """Tell whether nothing speaks against an import."""
+        """Say whether nothing speaks against an import."""
         return not (self.problems or self.refusal or any(choice.problem for choice in self.fields))
 
 
@@ -91,43 +92,43 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
     """Look at the beginning of an upload with what is chosen for it. Nothing is written anywhere."""
     types = runtime.import_types
     declared = types.of(upload.import_type)
-    given, problems = read_form(types, declared, upload.choices.settings)
+    settings, problems = read_form(types, declared, upload.choices.settings)
     with tempfile.TemporaryDirectory() as name, values_hidden(), runtime.engine.connect() as connection:
         try:
-            layers = folder_layers(runtime, upload) | {"sidecar": GivenSettings("the form", given)}
+            layers = folder_layers(runtime, upload) | {"sidecar": GivenSettings("the form", settings)}
             chosen = resolve(types, declared, **layers, defaults_file=runtime.defaults_file)
             head, is_part = _copy_head(declared, upload.path(runtime), Path(name) / upload.file_name, chosen)
             text_copy = locations.locate(str(Path(name) / "text.utf8"))
             looked = look_at(runtime, connection, declared, head, text_copy, layers)
         except FileRefused as refusal:
-            return UploadPreview(given, problems, refusal=refusal.message)
-        found = _Columns(runtime, declared, looked, upload.choices.columns)
+            return UploadPreview(settings, problems, refusal=refusal.message)
+        columns = _Columns(runtime, declared, looked, upload.choices.columns)
         rows: list[PreviewRow] = []
-        refusal_message = found.refusal
+        refusal_message = columns.refusal
         try:
-            if found.is_changed:
-                given["mapping"] = found.overrides
-                layers["sidecar"] = GivenSettings("the form", given)
+            if columns.is_changed:
+                settings["mapping"] = columns.overrides
+                layers["sidecar"] = GivenSettings("the form", settings)
                 resolve(types, declared, **layers, defaults_file=runtime.defaults_file)  # it may be locked
-            if not found.problems and not found.refusal:
-                refuse_unusable(found.mapping, found.known, declared)
+            if not columns.problems and not columns.refusal:
+                refuse_unusable(columns.mapping, columns.fields, declared)
                 text = text_copy if text_copy.exists() else head
                 oddities = describe_oddities(
-                    runtime, connection, declared, looked.settings, found.mapping, file_text(looked, text)
+                    runtime, connection, declared, looked.settings, columns.mapping, file_text(looked, text)
                 )
                 rows = judge_first_rows(
-                    runtime, connection, declared, looked, found.mapping, text, is_doubtful=bool(oddities)
+                    runtime, connection, declared, looked, columns.mapping, text, is_doubtful=bool(oddities)
                 )
         except FileRefused as refusal:
             refusal_message = refusal.message
     return UploadPreview(
-        given=given,
+        settings=settings,
         problems=problems,
         refusal=refusal_message,
-        columns=found.shown(),
-        fields=found.choices(),
+        columns=columns.shown(),
+        fields=columns.choices(),
         rows=tuple(rows),
-        skipped=found.skipped(),
+        skipped=columns.skipped(),
         is_part=is_part,
     )
 
@@ -150,12 +151,12 @@ def _whole_records(declared: ImportType, raw: bytes, chosen: ImportSettings) -> 
     try:
         text = make_decoder(codec, len(bom)).decode(raw[len(bom) :], is_final=False)
     except Undecodable:
-        return raw  # where, the inspection will tell
+        return raw  # where, the inspection will say
     delimiter = chosen.delimiter or sniff_delimiter(text, is_final=False)
-    found = scan(text, ord(delimiter), is_final=False)
-    if not len(found.nexts):
+    scanned = scan(text, ord(delimiter), is_final=False)
+    if not len(scanned.nexts):
         return raw
-    whole = text[: int(found.nexts[-1])]
+    whole = text[: int(scanned.nexts[-1])]
     return bom + (whole if codec == "utf-8" else whole.decode().encode(codec))
 
 
@@ -167,22 +168,22 @@ class _Columns:
     ) -> None:
         self._declared = declared
         self._header = looked.header
-        self.known = declared.all_fields(runtime.project)
+        self.fields = declared.all_fields(runtime.project)
         self._switches = looked.settings.model_dump()
-        self._automatic = match_columns(self._header, self.known, {})
+        self._automatic = match_columns(self._header, self.fields, {})
         self.problems: dict[str, str] = {}
         self.refusal = ""
         try:
-            found = self._match(looked.overrides)
+            mapping = self._match(looked.overrides)
         except SettingsError as error:  # those of the folder name a column that this file has not
-            found, self.refusal = self._match({}), error.message
-        before = self._columns_of(found)
-        self._offered = self._offer(found)
+            mapping, self.refusal = self._match({}), error.message
+        before = self._columns_of(mapping)
+        self._offered = self._offer(mapping)
         self._wanted = before if chosen is None else {**before, **self._checked(chosen)}
-        is_unclear = bool(self.refusal) or max(self._columns_by_field(found).values(), default=0) > 1
+        is_unclear = bool(self.refusal) or max(self._columns_by_field(mapping).values(), default=0) > 1
         self.is_changed = chosen is not None and (is_unclear or self._wanted != before)
         self.overrides = self._overrides() if self.is_changed else dict(looked.overrides)
-        self.mapping = self._match(self.overrides) if self.is_changed else found
+        self.mapping = self._match(self.overrides) if self.is_changed else mapping
         self.refusal = "" if self.is_changed else self.refusal
         self._find_problems(is_chosen=chosen is not None)
 
@@ -192,7 +193,7 @@ class _Columns:
         in_use = {index for index in self._wanted.values() if index is not None}
         offered = {column.index for column in columns[:MOST_COLUMNS]} | in_use
         return {
-            column.index: self.mapping.shown(column) if self.mapping.is_headed else self.mapping.told(column)
+            column.index: self.mapping.shown(column) if self.mapping.is_headed else self.mapping.named(column)
             for column in columns
             if column.index in offered
         }
@@ -213,41 +214,44 @@ class _Columns:
         needs = {column.suggestion: column.needs for column in self.mapping.columns if column.needs}
         return tuple(
             FieldChoice(
-                each,
-                self._is_required(each),
-                self._wanted.get(each.name),
-                None if self._wanted.get(each.name) is not None else suggested.get(each.name),
-                needs.get(each.name),
-                self.problems.get(each.name, ""),
+                field,
+                self._is_required(field),
+                self._wanted.get(field.name),
+                None if self._wanted.get(field.name) is not None else suggested.get(field.name),
+                needs.get(field.name),
+                self.problems.get(field.name, ""),
             )
-            for each in self._offered
+            for field in self._offered
         )
 
     def _match(self, overrides: Mapping[str, str | None]) -> ColumnMapping:
-        return match_columns(self._header, self.known, overrides, self._switches)
+        return match_columns(self._header, self.fields, overrides, self._switches)
 
     def _columns_of(self, mapping: ColumnMapping) -> dict[str, int | None]:
         """Return field → column; of several columns the first. One whose setting is off keeps its column."""
-        found: dict[str, int | None] = {each.name: None for each in self.known}
+        columns: dict[str, int | None] = {field.name: None for field in self.fields}
         for column in reversed(mapping.columns):
             name = column.suggestion if column.needs else column.field
             if name is not None:
-                found[name] = column.index
-        return found
+                columns[name] = column.index
+        return columns
 
     @staticmethod
     def _columns_by_field(mapping: ColumnMapping) -> Counter[str]:
         return Counter(column.field for column in mapping.columns if column.field is not None)
 
     def _offer(self, mapping: ColumnMapping) -> tuple[Field, ...]:
-        if len(self.known) <= MOST_FIELDS:
-            return self.known
+        if len(self.fields) <= MOST_FIELDS:
+            return self.fields
         near = {name for column in mapping.columns for name in (column.field, column.suggestion)}
         declared = len(self._declared.fields)
-        return self.known[:declared] + tuple(each for each in self.known[declared:] if each.name in near)[:MOST_FIELDS]
+        return (
+            self.fields[:declared]
+            + tuple(field for field in self.fields[declared:] if field.name in near)[:MOST_FIELDS]
+        )
 
     def _checked(self, chosen: Mapping[str, int | None]) -> dict[str, int | None]:
-        offered = {each.name for each in self._offered}
+        offered = {field.name for field in self._offered}
         kept = {name: index for name, index in chosen.items() if name in offered}
         for name, index in kept.items():
             if index is not None and not 0 <= index < len(self._header):
@@ -265,7 +269,7 @@ class _Columns:
         }
 
     def _find_problems(self, *, is_chosen: bool) -> None:
-        labels = {each.name: each.label for each in self.known}
+        labels = {field.name: field.label for field in self.fields}
         by_column: dict[int, list[str]] = {}
         for name, index in self._wanted.items():
             if index is not None:
@@ -274,23 +278,23 @@ class _Columns:
             for name in names if len(names) > 1 else ():
                 others = ", ".join(labels[other] for other in names if other != name)
                 self.problems[name] = f"The same column is chosen for {others}."
-        for each in self.known:
-            if each.required and self._wanted[each.name] is None:
-                self.problems.setdefault(each.name, f"{each.label} is required: choose its column.")
+        for field in self.fields:
+            if field.required and self._wanted[field.name] is None:
+                self.problems.setdefault(field.name, f"{field.label} is required: choose its column.")
         if not self.problems:
             self._find_twins(is_chosen=is_chosen)
 
     def _find_twins(self, *, is_chosen: bool) -> None:
         """Find fields that more columns than one are read as: settings name columns by their header."""
         twins = self._columns_by_field(self.mapping)
-        told = self._columns_of(self.mapping)
-        for each in self.known:
-            if twins[each.name] > 1 or told[each.name] != self._wanted[each.name]:
-                self.problems[each.name] = (
-                    "Several columns have this header, and settings can't tell them apart: rename one in the file."
+        columns = self._columns_of(self.mapping)
+        for field in self.fields:
+            if twins[field.name] > 1 or columns[field.name] != self._wanted[field.name]:
+                self.problems[field.name] = (
+                    "Several columns have this header, and settings can't distinguish them: rename one in the file."
                     if is_chosen
                     else "Several columns are known by this name: choose one."
                 )
 
-    def _is_required(self, each: Field) -> bool:
-        return each.required or each.identifies
+    def _is_required(self, field: Field) -> bool:
+        return field.required or field.identifies

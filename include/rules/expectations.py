@@ -391,7 +391,7 @@ class ExpectColumnValuesToNotBeginWithApostrophe(RowRule):
 class ExpectColumnValuesToNotBeRounded(RowRule):
     """The digits behind the fifteenth are not all 0, as where a spreadsheet has rounded. Source: X-16.
 
-    One number tells nothing. `meta.share` of the suite says which share of the file's numbers does: of those of 16
+    One number says nothing. `meta.share` of the suite says which share of the file's numbers does: of those of 16
     to 20 digits, which are the rows that this rule applies to.
     """
 
@@ -413,7 +413,7 @@ class ExpectColumnValuesToNotBeRounded(RowRule):
         return longest(_column(frame, self.column)) >= 16
 
     def _are_long(self, texts: Column) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Tell which texts are numbers of 16 to 20 digits."""
+        """Say which texts are numbers of 16 to 20 digits."""
         seen = view(texts)
         lengths = seen.ends - seen.starts
         are_long = (lengths >= 16) & (lengths <= 20)
@@ -466,7 +466,7 @@ class ExpectColumnValuesToBeInRange(RowRule):
             # A whole number too long to be read is out of any range; decimals have a rule of their own for that.
             if pa.types.is_integer(values.type) and f"{self.column}__problem" in frame.columns:
                 outside.append(pc.equal(_column(frame, f"{self.column}__problem"), "too_many_digits"))
-        return reduce(pc.or_kleene, (pc.fill_null(each, False) for each in outside))
+        return reduce(pc.or_kleene, (pc.fill_null(is_outside, False) for is_outside in outside))
 
     def may_fail(self, frame: pd.DataFrame) -> bool:
         """Whether the smallest or the largest number is outside, or one could not be read."""

@@ -47,7 +47,7 @@ _SHORT = 6
 
 
 class Form(StrEnum):
-    """What a value looks like, whatever field it stands in; each value has one form."""
+    """What a value looks like, whatever field it is in; each value has one form."""
 
     EMAIL = "e-mail addresses"
     DATE = "dates"
@@ -90,7 +90,7 @@ short numbers of cards the amounts."""
 WORDS_OF_ANY_KIND = (
     {Look.PERSON, Look.PLACE}, {Look.PERSON, Look.TEXT}, {Look.PLACE, Look.TEXT}, {Look.FULL_NAME, Look.TEXT},
 )  # fmt: skip
-"""Names, places and the texts of a custom field: nothing tells them apart, so their exchange is never suspected."""
+"""Names, places and the texts of a custom field: nothing distinguishes them, so their exchange is never suspected."""
 _SPEAKING = (Form.EMAIL, Form.DATE, Form.AMOUNT, Form.YES_NO)
 """Forms that no free text and no identifier usually has."""
 
@@ -122,7 +122,7 @@ class Values:
 
     @property
     def described(self) -> str:
-        """What most values look like, in words; dates by what tells one field of dates from another."""
+        """What most values look like, in words; dates by what distinguishes one field of dates from another."""
         if self.form is not Form.DATE:
             return self.form
         if self.share(lambda text, form: form is Form.DATE and _year(text) < _OLDEST_MOMENT) > _MOSTLY:
@@ -144,8 +144,8 @@ class _Judged:
 
 def form_of(text: str) -> Form:
     """Return what a trimmed, filled value looks like."""
-    found = _FORMS.fullmatch(text)
-    return Form[found.lastgroup] if found is not None and found.lastgroup else Form.TEXT
+    match = _FORMS.fullmatch(text)
+    return Form[match.lastgroup] if match is not None and match.lastgroup else Form.TEXT
 
 
 def describe_oddities(
@@ -153,7 +153,7 @@ def describe_oddities(
     fields: Sequence[Field],
     mapping: ColumnMapping,
     columns: Mapping[str, pa.StringArray],
-    known: Mapping[str, Collection[str]],
+    lookup_names: Mapping[str, Collection[str]],
     *,
     fewest: int = FEWEST,
 ) -> list[str]:
@@ -162,11 +162,11 @@ def describe_oddities(
     Args:
         fields: those of the import type, the project's included.
         columns: field → raw cells of the first rows, all of the same length.
-        known: field with a lookup → which of all these cells are among its known names.
+        lookup_names: field with a lookup → which of all these cells are among the lookup's names.
         fewest: of a column with fewer values nothing is said.
     """
     by_name = {field.name: field for field in fields}
-    looks = _Looks(known)
+    looks = _Looks(lookup_names)
     looked_at = []
     for name, index in mapping.field_indexes.items():
         if name in columns and name in by_name:
@@ -189,22 +189,22 @@ def describe_oddities(
         if column.index not in sentences and _is_repeated_key(import_type, column):
             sentences[column.index] = (
                 f"{_name(mapping, column)} is read as {column.field.label}, which no two rows may share, but more than "
-                f"half of its first {column.values.number} values stand there more than once."
+                f"half of its first {column.values.number} values are there more than once."
             )
     return [sentences[index] for index in sorted(sentences)]
 
 
-def find_known(
+def find_lookup_names(
     connection: Connection, import_type: ImportType, mapped: Collection[str], columns: Mapping[str, pa.StringArray]
 ) -> dict[str, set[str]]:
-    """Return for each mapped field with a lookup which of the cells, of any column, are among its known names."""
+    """Return for each mapped field with a lookup which of the cells, of any column, are among its names."""
     lookups = [lookup for lookup in import_type.lookups if lookup.field in mapped]
     texts = sorted({text for column in columns.values() for text in _filled(column) if "\0" not in text})
-    known: dict[str, set[str]] = {}
+    lookup_names: dict[str, set[str]] = {}
     for lookup in lookups:
         query = sa.text(f"SELECT known.key FROM ({lookup.query}) AS known (key) WHERE known.key = ANY(:texts)")
-        known[lookup.field] = set(connection.execute(query, {"texts": texts}).scalars())
-    return known
+        lookup_names[lookup.field] = set(connection.execute(query, {"texts": texts}).scalars())
+    return lookup_names
 
 
 def _values(column: pa.StringArray) -> Values:
@@ -221,8 +221,8 @@ def _filled(column: pa.StringArray) -> list[str]:
 class _Looks:
     """Which values a field may have, and which are typical of it."""
 
-    def __init__(self, known: Mapping[str, Collection[str]]) -> None:
-        self._known = known
+    def __init__(self, lookup_names: Mapping[str, Collection[str]]) -> None:
+        self._lookup_names = lookup_names
         self._words: dict[str, frozenset[str]] = {}
 
     def own_share(self, values: Values, field: Field) -> float:
@@ -237,23 +237,24 @@ class _Looks:
         """Return the share of values that speak for the field by themselves."""
         return values.share(lambda text, form: self._speaks_for(text, form, field))
 
-    def are_known(self, values: Values, field: Field) -> bool:
-        """Tell values all of which are names that the field's lookup knows."""
-        return values.share(lambda text, _: text in self._known.get(field.name, ())) == 1
+    def are_lookup_names(self, values: Values, field: Field) -> bool:
+        """Say whether all of some values are names in the field's lookup."""
+        return values.share(lambda text, _: text in self._lookup_names.get(field.name, ())) == 1
 
     def words_for(self, values: Values, field: Field) -> str:
         """Say what values that look like the field's are."""
-        if self._known.get(field.name) and values.share(lambda text, _: text in self._known[field.name]) >= 0.5:
+        names = self._lookup_names.get(field.name)
+        if names and values.share(lambda text, _: text in names) >= 0.5:
             return f"names that {field.label} may have"
         if look_of(field) is Look.CHOICE:
             return f"words that {field.label} may have"
         return values.described
 
     def _is_of_another(self, text: str, field: Field) -> bool:
-        """Tell names that another field's lookup knows, and the field's own doesn't."""
-        if text in self._known.get(field.name, ()):
+        """Say whether a name is in another field's lookup, and not in the field's own."""
+        if text in self._lookup_names.get(field.name, ()):
             return False
-        return any(text in names for name, names in self._known.items() if name != field.name)
+        return any(text in names for name, names in self._lookup_names.items() if name != field.name)
 
     def _may_be(self, text: str, form: Form, field: Field) -> bool:
         look = look_of(field)
@@ -303,7 +304,7 @@ class _Looks:
                 return form is Form.NUMBER and 3 <= len(text) <= 4 and text.isdigit()
             case Look.IDENTIFIER | Look.CODE:
                 has_digit = any(character.isdigit() for character in text)
-                return text in self._known.get(field.name, ()) or (has_digit and self._may_be(text, form, field))
+                return text in self._lookup_names.get(field.name, ()) or (has_digit and self._may_be(text, form, field))
             case Look.PERSON | Look.PLACE:
                 return form is Form.WORDS
             case Look.FULL_NAME | Look.NAME:
@@ -328,7 +329,7 @@ class _Looks:
             case Look.DATE | Look.BIRTH | Look.MOMENT | Look.EMAIL | Look.CHOICE:
                 return self._may_be(text, form, field)
             case _:
-                return text in self._known.get(field.name, ())
+                return text in self._lookup_names.get(field.name, ())
 
     def _choices(self, field: Field) -> frozenset[str]:
         if field.name not in self._words:
@@ -371,8 +372,8 @@ def _may_be_phone(text: str, form: Form) -> bool:
 
 
 def _year(text: str) -> int:
-    found = _YEAR.search(text)
-    return int(found[1]) if found else _OLDEST_MOMENT
+    year = _YEAR.search(text)
+    return int(year[1]) if year else _OLDEST_MOMENT
 
 
 # -- what is odd
@@ -393,7 +394,7 @@ def _misplaced(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
             continue
         for other in columns:
             least = OTHER_AT_LEAST if is_enough else 1
-            is_said = column.values.number >= fewest or looks.are_known(column.values, other.field)
+            is_said = column.values.number >= fewest or looks.are_lookup_names(column.values, other.field)
             if other is not column and is_said and looks.speaking_share(column.values, other.field) >= least:
                 yield column, f"{looks.words_for(column.values, other.field)}, as expected of {other.field.label}"
                 break
@@ -410,7 +411,7 @@ def _exchanged(columns: Sequence[_Judged], looks: _Looks, fewest: int) -> Iterat
 
 
 def _would_fit_better(one: _Judged, other: _Judged, looks: _Looks) -> bool:
-    """Tell columns that may both be read as the other's field and look like it, by far more than like their own."""
+    """Say whether two columns may each be read as the other's field and look far more like it than like their own."""
     now, typical_now = one.own_share + other.own_share, one.typical_share + other.typical_share
     has_zeros = _have_exchanged_zeros(one, other)
     if now > 2 - OTHER_AT_LEAST and typical_now > 2 - 2 * OTHER_AT_LEAST and not has_zeros:
@@ -428,7 +429,7 @@ def _would_fit_better(one: _Judged, other: _Judged, looks: _Looks) -> bool:
 
 
 def _have_exchanged_zeros(one: _Judged, other: _Judged) -> bool:
-    """Tell amounts with leading zeros beside CVVs without any, which are of one length else."""
+    """Say whether there are amounts with leading zeros beside CVVs without any, which are of one length else."""
     by_look = {look_of(column.field): column.values for column in (one, other)}
     amounts, cvvs = by_look.get(Look.AMOUNT), by_look.get(Look.CVV)
     if amounts is None or cvvs is None or min(amounts.number, cvvs.number) < ENOUGH:
@@ -456,7 +457,7 @@ def _copied(columns: Sequence[_Judged], cells_of: Mapping[str, pa.StringArray]) 
 
 
 def _is_repeated_key(import_type: ImportType, column: _Judged) -> bool:
-    """Tell a key of which more than half of the first values repeat earlier ones, where a repetition rejects (X-17)."""
+    """Say whether more than half of a key's first values repeat earlier ones, where a repetition rejects (X-17)."""
     rejects = any(rule.id == f"{column.field.name}.duplicate_in_file" for rule in import_type.load_rules)
     values = column.values
     is_key = column.field.name == import_type.key and rejects

@@ -1,7 +1,7 @@
 """What the rules say, for pages and mails. Source: X-08, X-20.
 
 The sentences in the rejected-rows file quote the sender's cells, so no page may show them. Here each place of a value
-is an ellipsis; values that may be read by everybody (pool names, statuses, dates, amounts) come from what the chunks
+is an ellipsis; values that all users may read (pool names, statuses, dates, amounts) come from what the chunks
 have counted. GX is not needed for it, which takes seconds to import.
 """
 
@@ -27,7 +27,7 @@ from include.rules.wildcards import expand_entries, expand_load_rules
 from include.runtime import Runtime
 
 EXAMPLES = 3
-"""Sentences with values that are told of a rule."""
+"""Sentences with values that are shown of a rule."""
 _PLACE = re.compile(r"\{\w+\}")
 
 
@@ -73,12 +73,12 @@ def _sentences(declared: ImportType, suite: Path, _: int, project_file: Path, __
     load_rules = expand_load_rules(declared.load_rules, fields)
     return (
         {rule: _PLACE.sub(MASK, sentence) for rule, sentence in ROW_RULES.items()}
-        | {entry["meta"]["rule"]: _told(entry["meta"]["message"], entry.get("kwargs", {})) for entry in entries}
+        | {entry["meta"]["rule"]: _filled(entry["meta"]["message"], entry.get("kwargs", {})) for entry in entries}
         | {rule.id: _PLACE.sub(MASK, rule.message) for rule in load_rules}
     )
 
 
-def _told(message: str, arguments: Mapping[str, Any]) -> str:
+def _filled(message: str, arguments: Mapping[str, Any]) -> str:
     """Fill in what the rule was given; what it was applied to stays out."""
     parts = []
     for literal, place, _, _ in Formatter().parse(message):

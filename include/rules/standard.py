@@ -189,7 +189,7 @@ def with_standard(entries: Sequence[Mapping[str, Any]], import_type: ImportType)
     placed = [standard.get(rule_of(entry), dict(entry)) for entry in kept]
     place = 0
     for rule, entry in standard.items():
-        rules = [rule_of(each) for each in placed]
+        rules = [rule_of(other) for other in placed]
         if rule in rules:
             place = rules.index(rule) + 1
             continue
@@ -208,7 +208,7 @@ def outdated_rules(entries: Sequence[Mapping[str, Any]], import_type: ImportType
 
 
 def is_standard(entry: Mapping[str, Any]) -> bool:
-    """Tell whether an entry is marked as one that `make suites` writes."""
+    """Say whether an entry is marked as one that `make suites` writes."""
     return entry["meta"].get("standard") is True
 
 

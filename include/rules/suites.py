@@ -15,7 +15,7 @@ A suite is an ordinary GX expectation suite. Each expectation's `meta` says what
 
 GX's severity says what a broken rule does: `critical` rejects the row, `warning` lets it load and reports it.
 
-An expectation on a column `prefix_*` stands for one on each field of that prefix which the project settings add: see
+An expectation on a column `prefix_*` means one on each field of that prefix which the project settings add: see
 `include.rules.wildcards`.
 
 Only rules that judge each row by itself are allowed, GX's own included. A suite that GX would run with less than what
@@ -71,15 +71,15 @@ COMMON_SENTENCES = 10
 COMMON_ROWS = 3
 """So many rows of a block have a value that is common to them: private values differ from row to row."""
 FEW_NUMBERS = 5
-"""So many distinct amounts and counts are told of as they are; of more only those that several rows share."""
+"""So many distinct amounts and counts are shown as they are; of more only those that several rows share."""
 _PLAIN_NUMBER = rf"^\s*[+-]?[0-9]{{1,{MOST_DIGITS}}}([.,][0-9]{{1,{MOST_DIGITS}}})?\s*$"
 _CVV_ALONE = r"^\s*[0-9]{3,5}\s*$"
 _SHORT_NUMBER = r"(^|[^\pN])\p{Nd}{3,4}($|[^\pN])"
-"""What a CVV looks like, wherever in a cell it stands."""
+"""What a CVV looks like, wherever in a cell it is."""
 _SHORT_ASCII_NUMBER = r"(^|[^0-9])[0-9]{3,4}($|[^0-9])"
 """The same of ASCII texts. Arrow compiles a pattern at each call, and one of Unicode classes takes a millisecond."""
 _DATE = r"^\s*((19|20)[0-9]{2}[./-][0-9]{1,2}[./-][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-](19|20)[0-9]{2})$"
-"""A day with its year, which is no CVV: `03/04/2026` is what its sender has to be told."""
+"""A day with its year, which is no CVV: `03/04/2026` is what its sender has to read."""
 
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
@@ -121,7 +121,7 @@ class Share:
     of_at_least: int
 
     def is_exceeded(self, failed: int, evaluated: int) -> bool:
-        """Tell whether the rows of a file are enough to say something."""
+        """Say whether the rows of a file are enough to say something."""
         return evaluated >= self.of_at_least and failed > self.above * evaluated
 
 
@@ -249,7 +249,11 @@ class Checker:
             forget_columns()
 
     def _check(self, frame: pd.DataFrame) -> list[RuleResult]:
-        asked = [each for each in self._configurations if _may_fail(self._rules[each.meta["rule"]], frame)]
+        asked = [
+            configuration
+            for configuration in self._configurations
+            if _may_fail(self._rules[configuration.meta["rule"]], frame)
+        ]
         if not asked:
             return [_passed(rule, frame) for rule in self._suite.rules]
         self._engine.load_batch_data("block", frame)
@@ -262,7 +266,7 @@ class Checker:
             # The error's text may quote values of the file: only its kind is passed on (X-20).
             raise SuiteError(f"Suite {self._suite.name} could not be evaluated: {_what_failed(error)}.") from None
         by_rule = {cast("Any", result.expectation_config).meta["rule"]: result for result in results}
-        if by_rule.keys() != {each.meta["rule"] for each in asked} or len(results) != len(asked):
+        if by_rule.keys() != {configuration.meta["rule"] for configuration in asked} or len(results) != len(asked):
             raise SuiteError(
                 f"GX was asked for {len(asked)} rules of suite {self._suite.name}, and judged {len(results)}."
             )
@@ -290,8 +294,8 @@ def sentences(
         frame: the frame.
         hidden: fields whose values are never quoted.
         masks_codes: in what the row itself says, replace numbers that look like a CVV: the file has CVVs, and where its
-            columns are shifted or swapped they stand under other headers (X-20).
-        masks_private: mask what may be somebody's under any header, for pages and mails.
+            columns are shifted or swapped they are under other headers (X-20).
+        masks_private: mask what may be private under any header, for pages and mails.
 
     Returns:
         One sentence per `result.rows`, in that order.
@@ -364,7 +368,7 @@ class CommonValues:
         self.rows += len(result.rows)
 
     def count(self) -> dict[str, int]:
-        """Say what is wrong with most of the rows collected: sentence → rows; and begin anew."""
+        """Say what is wrong with most of the rows collected: sentence → rows; and begin again."""
         blocks, self._blocks, self.rows = self._blocks, [], 0
         if not blocks:
             return {}
@@ -414,7 +418,7 @@ class CommonValues:
 
 
 def _is_common(texts: pa.Array) -> pa.Array:
-    """Tell values that several rows share, where few such values make up at least half of the rows."""
+    """Say which values several rows share, where few such values make up at least half of the rows."""
     counted = pc.value_counts(texts.drop_null())
     counts = counted.field("counts").to_numpy(zero_copy_only=False)
     frequent = np.argsort(-counts, kind="stable")[:COMMON_SENTENCES]
@@ -425,7 +429,7 @@ def _is_common(texts: pa.Array) -> pa.Array:
 
 
 def _is_own(column: str) -> bool:
-    """Tell columns that the row itself fills; what else a sentence quotes is said by the project."""
+    """Say which columns the row itself fills; what else a sentence quotes is said by the project."""
     return "__" not in column or column.endswith("__sent")
 
 
@@ -516,13 +520,13 @@ def _check_message(where: str, message: str, field: str, expectation: Expectatio
     except ValueError as error:
         raise SuiteError(f"{where}: its message can't be read: {error}.") from error
     for _, place in parsed:
-        is_known = (
+        has_value = (
             place is None
             or _column_of(place, field, columns)
             or place in expectation.__fields__
             or place in _computed_places(expectation)
         )
-        if not is_known:
+        if not has_value:
             raise SuiteError(f"{where}: its message names {{{place}}}, neither a column nor an argument.")
 
 
@@ -592,8 +596,8 @@ def _result(rule: Rule, judged: ExpectationValidationResult, frame: pd.DataFrame
             f"Rule {rule.id}: GX counted {count} broken rows, success {judged.success}, and listed "
             f"{'none' if positions is None else len(positions)}."
         )
-    found = np.asarray(positions, dtype=np.int64)
-    if count and (found[0] < 0 or found[-1] >= rows or not np.all(found[1:] > found[:-1])):
+    places = np.asarray(positions, dtype=np.int64)
+    if count and (places[0] < 0 or places[-1] >= rows or not np.all(places[1:] > places[:-1])):
         raise SuiteError(f"Rule {rule.id}: GX listed rows that the frame doesn't have, or twice.")
     evidence = {
         "expectation_type": rule.expectation.expectation_type,
@@ -601,7 +605,7 @@ def _result(rule: Rule, judged: ExpectationValidationResult, frame: pd.DataFrame
         "element_count": judged.result["element_count"],
         "unexpected_count": count,
     }
-    return RuleResult(rule, found, evidence, _evaluated(rule, frame))
+    return RuleResult(rule, places, evidence, _evaluated(rule, frame))
 
 
 def _parsed(message: str) -> list[tuple[str, str | None]]:
@@ -631,7 +635,7 @@ def _argument(expectation: Expectation, name: str) -> str:
 
 
 def _without_private(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    """Mask texts that may be somebody's, whatever their column is called."""
+    """Mask texts that may be private, whatever their column is called."""
     if not pa.types.is_string(values.type) and not pa.types.is_large_string(values.type):
         return values
     distinct = pc.unique(values)

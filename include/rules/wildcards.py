@@ -1,4 +1,4 @@
-"""Rules for fields that the project settings add: an expectation on the column `custom_field_*` stands for one on each.
+"""Rules for fields that the project settings add: an expectation on the column `custom_field_*` means one on each.
 
 The expanded rules are filed under the fields themselves: `custom_field_*.not_date` gives `custom_field_born.not_date`.
 `{label}` and `{choices}` in a message, or in a rule of the load, are the field's own.
@@ -60,10 +60,10 @@ def expand_load_rules(rules: Iterable[LoadRule], fields: Sequence[Field]) -> lis
 
 
 def _matched(columns: Sequence[str], fields: Sequence[Field]) -> list[str]:
-    found = []
+    names = []
     for pattern in columns:
-        found += [field.name for field in fields if fnmatchcase(field.name, pattern)] if ANY in pattern else [pattern]
-    return found
+        names += [field.name for field in fields if fnmatchcase(field.name, pattern)] if ANY in pattern else [pattern]
+    return names
 
 
 def _meant(entry: Mapping[str, Any], fields: Sequence[Field]) -> list[Field]:
@@ -75,12 +75,12 @@ def _meant(entry: Mapping[str, Any], fields: Sequence[Field]) -> list[Field]:
 
 
 def _entry_for(entry: Mapping[str, Any], field: Field) -> dict[str, Any]:
-    made = copy.deepcopy(dict(entry))
-    made["kwargs"]["column"] = field.name
-    meta = made["meta"]
+    expanded = copy.deepcopy(dict(entry))
+    expanded["kwargs"]["column"] = field.name
+    meta = expanded["meta"]
     meta.pop("kinds", None)
     meta["rule"] = str(meta["rule"]).replace(entry["kwargs"]["column"], field.name)
     for place, text in (("{label}", field.label), ("{choices}", ", ".join(field.choices))):
         # A name of the project settings is no message: its braces are no places.
         meta["message"] = meta["message"].replace(place, text.replace("{", "{{").replace("}", "}}"))
-    return made
+    return expanded

@@ -19,29 +19,29 @@ MOST_MISTAKES = 10
 _LONGEST_REFUSAL_BYTES = 2000
 
 
-def find_mistakes(types: ImportTypes, import_type: ImportType, given: Mapping[str, object]) -> dict[str, str]:
+def find_mistakes(types: ImportTypes, import_type: ImportType, values: Mapping[str, object]) -> dict[str, str]:
     """Return what is wrong with settings, setting by setting, for a form that says so beside each."""
-    mistakes = check(GivenSettings("the form", given), import_type, types).mistakes
+    mistakes = check(GivenSettings("the form", values), import_type, types).mistakes
     return {key: f"{sentence[:1].upper()}{sentence[1:]}." for key, sentence in reversed(mistakes.first)}
 
 
-def validated(given: GivenSettings, import_type: ImportType, types: ImportTypes) -> Mapping[str, Any]:
+def validated(settings: GivenSettings, import_type: ImportType, types: ImportTypes) -> Mapping[str, Any]:
     """Return the values of given settings, as the type reads them.
 
     Raises:
         SettingsError: some are wrong; each is named with its source.
     """
-    checked = check(given, import_type, types)
+    checked = check(settings, import_type, types)
     if checked.mistakes.number:
-        raise SettingsError(refusal(given, checked.mistakes))
+        raise SettingsError(refusal(settings, checked.mistakes))
     return checked.values
 
 
-def refusal(given: GivenSettings, mistakes: Mistakes) -> str:
+def refusal(settings: GivenSettings, mistakes: Mistakes) -> str:
     """List the first mistakes, as far as they fit into a message, and say how many others there are."""
     sentences: list[str] = []
     for key, sentence in mistakes.first:
-        sentences.append(f"{given.at(key)}: {sentence}.")
+        sentences.append(f"{settings.at(key)}: {sentence}.")
         if len(" ".join(sentences).encode()) > _LONGEST_REFUSAL_BYTES and len(sentences) > 1:
             sentences.pop()
             break
@@ -49,25 +49,25 @@ def refusal(given: GivenSettings, mistakes: Mistakes) -> str:
     return " ".join([*sentences, f"… and {others:,} more."] if others else sentences)
 
 
-def check(given: GivenSettings, import_type: ImportType, types: ImportTypes) -> Checked:
-    """Check the settings that somebody gave; a text that is read once is checked once a type as well."""
-    if not given.values:  # most layers of most files
+def check(settings: GivenSettings, import_type: ImportType, types: ImportTypes) -> Checked:
+    """Check the settings that a person gave; a text that is read once is checked once a type as well."""
+    if not settings.values:  # most layers of most files
         return Checked(import_type, {}, Mistakes([], 0))
-    if given.checked is None:
-        return _check(given, import_type, types)
-    checked = given.checked.get(import_type.name)
+    if settings.checked is None:
+        return _check(settings, import_type, types)
+    checked = settings.checked.get(import_type.name)
     if checked is None or checked.import_type is not import_type:
-        checked = given.checked[import_type.name] = _check(given, import_type, types)
+        checked = settings.checked[import_type.name] = _check(settings, import_type, types)
     return checked
 
 
-def _check(given: GivenSettings, import_type: ImportType, types: ImportTypes) -> Checked:
+def _check(settings: GivenSettings, import_type: ImportType, types: ImportTypes) -> Checked:
     """Check the settings someone gave: unknown keys first, then wrong values, then what the type can't do with them.
 
     Only the first mistakes are put into words: to find out what forty thousand keys may have meant takes seconds.
     """
     names = import_type.settings.names()
-    strange = [key for key in given.values if key not in names]
+    strange = [key for key in settings.values if key not in names]
     first: list[tuple[str, str]] = []
     is_listed = False
     for key in strange[:MOST_MISTAKES]:
@@ -79,13 +79,15 @@ def _check(given: GivenSettings, import_type: ImportType, types: ImportTypes) ->
         is_listed = is_listed or near is None
         first.append((key, f"there is no such setting{choice}"))
     try:
-        read = import_type.settings.model_validate({key: given.values[key] for key in given.values if key in names})
+        read = import_type.settings.model_validate(
+            {key: settings.values[key] for key in settings.values if key in names}
+        )
     except ValidationError as error:
         first += map(_wrong_value, error.errors(include_url=False)[: MOST_MISTAKES - len(first)])
         return Checked(import_type, {}, Mistakes(first, len(strange) + error.error_count()))
     misfits = _misfits(read, import_type, types)
     first += misfits.first[: MOST_MISTAKES - len(first)]
-    values = {key: getattr(read, key) for key in given.values if key in names}
+    values = {key: getattr(read, key) for key in settings.values if key in names}
     return Checked(import_type, values, Mistakes(first, len(strange) + misfits.number))
 
 

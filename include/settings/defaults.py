@@ -41,7 +41,7 @@ def _parse_defaults(types: ImportTypes, text: bytes, file_name: str) -> dict[str
     def complain(key: tuple[str, ...], sentence: str) -> None:
         mistakes.append(f"{file_name}: line {located.line_of(key)}, {show_key(key)}: {sentence}")
 
-    found: dict[str, GivenSettings] = {}
+    by_type: dict[str, GivenSettings] = {}
     sections = located.value if isinstance(located.value, dict) else {}
     if not sections:
         raise ConfigurationError(f"{file_name}: expected a section for each import type, found none")
@@ -54,12 +54,12 @@ def _parse_defaults(types: ImportTypes, text: bytes, file_name: str) -> dict[str
             complain((name,), "must have the key defaults, with settings below it, and nothing else")
             continue
         lines = {key: located.line_of((name, "defaults", key)) for key in defaults}
-        found[name] = GivenSettings(file_name, defaults, lines, checked={})
-        wrong = check(found[name], types[name], types).mistakes
+        by_type[name] = GivenSettings(file_name, defaults, lines, checked={})
+        wrong = check(by_type[name], types[name], types).mistakes
         for key, sentence in wrong.first:
             complain((name, "defaults", key), sentence)
         if wrong.number > len(wrong.first):
             complain((name, "defaults"), f"and {wrong.number - len(wrong.first):,} more mistakes")
     if mistakes:
         raise ConfigurationError("\n".join(mistakes))
-    return found
+    return by_type

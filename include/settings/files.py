@@ -24,10 +24,10 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def read_settings(text: str | bytes, source: str) -> GivenSettings:
-    """Read a settings file; an empty one gives no settings. The same text is read once, whoever asks again.
+    """Read a settings file; an empty one gives no settings. The same text is read once, however often it is asked for.
 
     Raises:
-        SettingsError: too large (the first byte too many is enough to tell), not UTF-8, not YAML, not `key: value`
+        SettingsError: too large (the first byte too many is enough to know), not UTF-8, not YAML, not `key: value`
             lines; names `source` and the byte or line.
     """
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else bytes(text)
@@ -90,7 +90,7 @@ _READ = _ReadTexts(_CACHE_BYTES)
 
 
 def read_assignments(import_type: ImportType, assignments: Iterable[str], source: str = "--set") -> GivenSettings:
-    """Read `KEY=VALUE` arguments: text as it stands (`pool=0123`), anything else as YAML (`mapping={PIN: cvv}`).
+    """Read `KEY=VALUE` arguments: text as it is (`pool=0123`), anything else as YAML (`mapping={PIN: cvv}`).
 
     Raises:
         SettingsError: no `=`, no value, or a key given twice.

@@ -21,7 +21,7 @@ def read_form(
     Returns:
         Those that are right, as values; what is wrong with each of the others.
     """
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     problems: dict[str, str] = {}
     schema = parameter_schema(import_type)
     for name, text in texts.items():
@@ -37,8 +37,8 @@ def read_form(
         if mistakes:
             problems[name] = mistakes[name]
         else:
-            given[name] = value
-    return given, problems
+            values[name] = value
+    return values, problems
 
 
 def form_settings(import_type: ImportType) -> dict[str, dict[str, Any]]:

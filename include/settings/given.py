@@ -1,4 +1,4 @@
-"""Settings as somebody gave them, and what they came to. Source: X-11."""
+"""Settings as a person gave them, and what they came to. Source: X-11."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Mistakes(NamedTuple):
     """What is wrong with settings that someone gave.
 
     Args:
-        first: (key, sentence), as many as are told.
+        first: (key, sentence), as many as are shown.
         number: of all of them.
     """
 

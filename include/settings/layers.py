@@ -68,15 +68,16 @@ def resolve(
     In rising precedence: the type's defaults, the folder's settings file, the sidecar, the run's parameters. A key's
     value replaces the one below it as a whole, `mapping` too.
 
-    What a corrected file inherits takes the place where it was given: what the earlier job was told for itself (by
+    What a corrected file inherits takes the place where it was given: what was set for the earlier job itself (by
     sidecar, parameters or in its review) goes before the folder's settings, which were there then as well; the rest
-    goes behind them, so that a folder's settings that were mended since are heard.
+    goes behind them, so that a folder's settings that were corrected since apply.
 
-    What a folder's settings file, or the defaults, lock stays as it is there: whoever is named after it may only repeat
-    it, and what a corrected file inherits yields to it (X-21).
+    What a folder's settings file, or the defaults, lock stays as it is there: a later layer may only repeat it, and
+    what a corrected file inherits yields to it (X-21).
 
-    The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and whoever gives that
-    setting too must give the same (PC-02). It is a new, explicit setting: what a corrected file inherits yields to it.
+    The name of a folder below the type's own is no layer: it gives the type's `folder_setting`, and a layer that gives
+    that setting too must give the same (PC-02). It is a new, explicit setting: what a corrected file inherits yields to
+    it.
 
     Args:
         types: all that there are: a type's settings may name others.
@@ -85,11 +86,11 @@ def resolve(
         sidecar: of `<file name>.settings.yaml`.
         inherited: the ledger's settings of the earlier job; keys that no longer exist are passed over.
         parameters: None and "" mean that a form's field was left alone.
-        landing_folder: of `_settings.yaml` in the type's landing folder, for a file that lies elsewhere: only what it
+        landing_folder: of `_settings.yaml` in the type's landing folder, for a file that is elsewhere: only what it
             locks holds.
         named_folder: of `_settings.yaml` in the folder of the pool that the settings name, for a file that is not in
             it: only what it locks holds.
-        folder_name: of the folder below the type's own in which the file lies.
+        folder_name: of the folder below the type's own in which the file is.
         defaults_file: as `load_defaults` reads it.
 
     Raises:
@@ -99,23 +100,23 @@ def resolve(
     """
     folder_name = None if folder_name is None else unicodedata.normalize("NFC", folder_name)
     names = import_type.settings.names()
-    chosen = _as_given(parameters, "the run's parameters")
+    chosen = _as_layer(parameters, "the run's parameters")
     filled_in = {key: value for key, value in chosen.values.items() if key not in names or value not in (None, "")}
     before_the_file = [
         ("defaults", load_defaults(types, defaults_file).get(import_type.name, GivenSettings(defaults_file.name, {}))),
-        ("folder", _locked_part(_as_given(landing_folder, "the landing folder's settings"), import_type, types)),
-        ("folder", _as_given(type_folder, "the type folder's settings")),
-        ("folder", _as_given(folder, "the folder's settings")),
+        ("folder", _locked_part(_as_layer(landing_folder, "the landing folder's settings"), import_type, types)),
+        ("folder", _as_layer(type_folder, "the type folder's settings")),
+        ("folder", _as_layer(folder, "the folder's settings")),
         (
             "folder",
-            _locked_part(_as_given(named_folder, "the pool folder's settings"), import_type, types, of_its_name=True),
+            _locked_part(_as_layer(named_folder, "the pool folder's settings"), import_type, types, of_its_name=True),
         ),
     ]
     for_the_file = [
-        ("sidecar", _as_given(sidecar, "the file's settings")),
+        ("sidecar", _as_layer(sidecar, "the file's settings")),
         ("parameters", replace(chosen, values=filled_in, checked=None)),
     ]
-    locked = {key for _, given in before_the_file for key in validated(given, import_type, types).get("locked", ())}
+    locked = {key for _, layer in before_the_file for key in validated(layer, import_type, types).get("locked", ())}
     taken_over = inherited if isinstance(inherited, InheritedSettings) else inheritable(inherited or {})
     overruled = locked if folder_name is None else {*locked, import_type.folder_setting}
     fitting = {key: value for key, value in taken_over.values.items() if key in names and key not in overruled}
@@ -127,11 +128,11 @@ def resolve(
     defaults, *folders = before_the_file
     merged.add(*defaults)
     merged.take_over(rest, taken_over.given_by)
-    for giver, given in folders:
-        merged.add(giver, given)
+    for giver, layer in folders:
+        merged.add(giver, layer)
     merged.take_over(own, taken_over.given_by)
-    for giver, given in for_the_file:
-        merged.add(giver, given)
+    for giver, layer in for_the_file:
+        merged.add(giver, layer)
     values, given_by = merged.values, merged.given_by
     _take_folder_name(values, given_by, folder_name, import_type)
     values["action"] = _action(values.get("action"), import_type)
@@ -140,7 +141,7 @@ def resolve(
 
 
 def _locked_part(
-    given: GivenSettings, import_type: ImportType, types: ImportTypes, *, of_its_name: bool = False
+    layer: GivenSettings, import_type: ImportType, types: ImportTypes, *, of_its_name: bool = False
 ) -> GivenSettings:
     """Return the settings that given ones lock, and that they do.
 
@@ -149,11 +150,11 @@ def _locked_part(
     """
     locks = [
         key
-        for key in validated(given, import_type, types).get("locked", ())
+        for key in validated(layer, import_type, types).get("locked", ())
         if not of_its_name or key != import_type.folder_setting
     ]
-    values = {key: given.values[key] for key in given.values if key in locks}
-    return replace(given, values=values | ({"locked": locks} if locks else {}), checked=None)
+    values = {key: layer.values[key] for key in layer.values if key in locks}
+    return replace(layer, values=values | ({"locked": locks} if locks else {}), checked=None)
 
 
 class _Merged:
@@ -167,32 +168,32 @@ class _Merged:
         self.values: dict[str, Any] = {}
         self.given_by: dict[str, str] = {}
 
-    def add(self, giver: str, given: GivenSettings) -> None:
+    def add(self, giver: str, layer: GivenSettings) -> None:
         """Put a layer over those before.
 
         Raises:
             SettingsError: wrong settings, or it changes what is locked.
         """
-        values = validated(given, self._import_type, self._types)
+        values = validated(layer, self._import_type, self._types)
         for key in _OF_FOLDERS if giver not in _LOCKERS else ():
             if key in values:
-                raise SettingsError(f"{given.at(key)}: only a folder's settings file {_OF_FOLDERS[key]}.")
+                raise SettingsError(f"{layer.at(key)}: only a folder's settings file {_OF_FOLDERS[key]}.")
         locks = values.get("locked", ())
         changes = [(key, sentence) for key, value in values.items() if (sentence := self._objection(key, value))]
         if changes:
-            raise SettingsError(refusal(given, Mistakes(changes[:MOST_MISTAKES], len(changes))))
+            raise SettingsError(refusal(layer, Mistakes(changes[:MOST_MISTAKES], len(changes))))
         for key, value in values.items():
             if key != "locked" and key not in self._locked_by:
                 self.values[key], self.given_by[key] = value, giver
         for key in locks:
-            self._locked_by.setdefault(key, given.source)
+            self._locked_by.setdefault(key, layer.source)
         if locks:
             self.values["locked"], self.given_by["locked"] = list(self._locked_by), giver
 
     def take_over(self, inherited: Mapping[str, object], given_by: Mapping[str, str]) -> None:
         """Put the settings of the earlier job over those before."""
-        given = GivenSettings("settings of the earlier job", inherited)
-        values = validated(given, self._import_type, self._types)
+        layer = GivenSettings("settings of the earlier job", inherited)
+        values = validated(layer, self._import_type, self._types)
         for key, value in values.items():
             self.values[key], self.given_by[key] = value, given_by.get(key, "sidecar")
 
@@ -248,24 +249,24 @@ def _take_folder_name(
     setting = import_type.folder_setting
     if folder_name is None or setting is None:
         return
-    given = values.get(setting)
-    if given is not None and given != folder_name:
+    value = values.get(setting)
+    if value is not None and value != folder_name:
         raise SettingsError(
-            f"The file lies in the folder of the {setting} {quoted(folder_name)}, but its settings "
-            f"({given_by[setting]}) name the {setting} {quoted(given)}.",
+            f"The file is in the folder of the {setting} {quoted(folder_name)}, but its settings "
+            f"({given_by[setting]}) name the {setting} {quoted(value)}.",
             f"file.{setting}_disagrees",
         )
-    if given is None:
+    if value is None:
         values[setting], given_by[setting] = folder_name, "folder"
 
 
-def _as_given(layer: GivenSettings | Mapping[str, object] | None, source: str) -> GivenSettings:
+def _as_layer(layer: GivenSettings | Mapping[str, object] | None, source: str) -> GivenSettings:
     return layer if isinstance(layer, GivenSettings) else GivenSettings(source, layer or {})
 
 
-def _action(given: str | None, import_type: ImportType) -> str:
-    if given is not None:
-        return given
+def _action(action: str | None, import_type: ImportType) -> str:
+    if action is not None:
+        return action
     if len(import_type.actions) == 1:
         return import_type.actions[0]
     raise SettingsError(f"action: must be stated for {import_type.name}, one of {', '.join(import_type.actions)}.")

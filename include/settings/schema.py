@@ -53,7 +53,7 @@ def describe_settings(types: ImportTypes) -> list[SettingDescription]:
 
 
 def is_text(settings: type[ImportSettings], key: str) -> bool:
-    """Tell whether a setting's value is text as it stands."""
+    """Say whether a setting's value is text as it is."""
     schema = settings.model_json_schema()["properties"].get(key, {})
     return _without_null(schema).get("type") == "string"
 

@@ -45,7 +45,7 @@ class OpenJob:
 
 @contextmanager
 def command_going_on(runtime: Runtime, job_id: int) -> Iterator[None]:
-    """Tell others that a command works on a job, for as long as this process and its connection live."""
+    """Show others that a command works on a job, for as long as this process and its connection live."""
     with values_hidden():
         connection = runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         connection.execute(_TRY_LOCK, {"key": _COMMAND_LOCK, "job": _lock_number(job_id)})
@@ -60,10 +60,10 @@ def open_jobs(runtime: Runtime, now: datetime) -> list[OpenJob]:
     """Return the jobs that are open and whose command, if one runs them, has ended."""
     query = sa.select(JOB.c.id, JOB.c.dag_id, JOB.c.dag_run_id, JOB.c.launched_at).where(JOB.c.finished_at.is_(None))
     with values_hidden(), runtime.engine.connect() as connection:
-        found = connection.execute(query.order_by(JOB.c.id)).all()
+        rows = connection.execute(query.order_by(JOB.c.id)).all()
         return [
             OpenJob(row.id, row.dag_id, row.dag_run_id)
-            for row in found
+            for row in rows
             if row.dag_run_id is not None
             or (row.launched_at < now - SHORTEST_AGE and not _has_command(connection, row.id))
         ]

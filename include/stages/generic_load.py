@@ -67,7 +67,7 @@ def _edit(field: Field) -> Composed:
 
 
 def _change(field: Field) -> Composed:
-    """Tell where a row changes the stored value. A blank cell is answered without a look at it."""
+    """Show where a row changes the stored value. A blank cell is answered without a look at it."""
     changes = SQL("row.{0} IS NOT NULL AND row.{0} IS DISTINCT FROM stored.{0}").format(Identifier(field.name))
     if not field.clearable:
         return changes

@@ -228,7 +228,7 @@ def describe_oddities(
         import_type.read_fields(runtime.project, mapping.field_indexes),
         mapping,
         columns,
-        plausibility.find_known(connection, import_type, columns.keys(), columns),
+        plausibility.find_lookup_names(connection, import_type, columns.keys(), columns),
         fewest=plausibility.ENOUGH if text.is_corrected else plausibility.FEWEST,
     )
 
@@ -310,13 +310,13 @@ def _resolve(
     Args:
         origins: the jobs whose settings it takes over.
     """
-    given = {**layers, "inherited": _inherited_settings(connection, import_type, origins)}
-    chosen = resolve(runtime.import_types, import_type, **given, defaults_file=runtime.defaults_file)
+    all_layers = {**layers, "inherited": _inherited_settings(connection, import_type, origins)}
+    chosen = resolve(runtime.import_types, import_type, **all_layers, defaults_file=runtime.defaults_file)
     if import_type.folder_setting is None or layers.get("folder_name") is not None:
         return chosen
     # What the folder that the settings name locks (X-21).
-    given["named_folder"] = named_folder(runtime, import_type, getattr(chosen, import_type.folder_setting))
-    return resolve(runtime.import_types, import_type, **given, defaults_file=runtime.defaults_file)
+    all_layers["named_folder"] = named_folder(runtime, import_type, getattr(chosen, import_type.folder_setting))
+    return resolve(runtime.import_types, import_type, **all_layers, defaults_file=runtime.defaults_file)
 
 
 def _with_derived(
@@ -370,7 +370,7 @@ def _scan(
 
 
 def _declared_encoding(chosen: ImportSettings) -> str | None:
-    """Return the encoding that somebody declared; None where nobody did: advice differs (X-03)."""
+    """Return the encoding that was declared; None where none was: advice differs (X-03)."""
     is_declared = chosen.encoding != "utf-8" or "encoding" in chosen.given_by
     return chosen.encoding if is_declared else None
 
@@ -392,7 +392,7 @@ def _inherited_settings(
     connection: Connection, import_type: ImportType, origins: Sequence[int]
 ) -> InheritedSettings | None:
     """Return the settings that a corrected file takes over from the jobs named in `_job` (X-09)."""
-    found: list[tuple[int, InheritedSettings]] = []
+    inherited: list[tuple[int, InheritedSettings]] = []
     for origin in origins:
         try:
             parent = jobs.get(connection, origin)
@@ -405,15 +405,15 @@ def _inherited_settings(
                 "file.unknown_job",
                 f"The column _job names job {origin}, which imported {parent.import_type}, not {import_type.name}.",
             )
-        found.append((origin, inheritable(parent.settings)))
-    for origin, other in found[1:]:
-        if other != found[0][1]:
+        inherited.append((origin, inheritable(parent.settings)))
+    for origin, other in inherited[1:]:
+        if other != inherited[0][1]:
             raise FileRefused(
                 "file.mixed_jobs",
-                f"The rows come from jobs {found[0][0]} and {origin}, which had different settings; "
+                f"The rows come from jobs {inherited[0][0]} and {origin}, which had different settings; "
                 "drop each job's rows as a file of their own.",
             )
-    return found[0][1] if found else None
+    return inherited[0][1] if inherited else None
 
 
 def _origins(
@@ -422,7 +422,7 @@ def _origins(
     """Return every job named in the column `_job`, ascending, and how many of its cells name none though not blank."""
     if not origin_columns(inspection.header):
         return (), 0
-    found: set[int] = set()
+    job_ids: set[int] = set()
     unreadable = 0
     text = source if inspection.dialect.encoding == "utf-8" else text_copy
     with text.open_parts() as stream:
@@ -432,13 +432,13 @@ def _origins(
             )  # fmt: skip
             for block in blocks:
                 named = read_origins(block, inspection.dialect, inspection.header)
-                found.update(named.job.unique().drop_null().to_pylist())
+                job_ids.update(named.job.unique().drop_null().to_pylist())
                 unreadable += named.unreadable_jobs
-    return tuple(sorted(found)), unreadable
+    return tuple(sorted(job_ids)), unreadable
 
 
 def fingerprint(types: ImportTypes, import_type: str, sha256: str, chosen: ImportSettings) -> str:
-    """Return what tells imports apart: the bytes, the type, and the settings that bear on what is loaded (X-13)."""
+    """Return what distinguishes imports: the bytes, the type, and the settings that bear on what is loaded (X-13)."""
     parts = "\n".join((sha256, import_type, fingerprint_settings(types, chosen)))
     return hashlib.sha256(parts.encode()).hexdigest()
 

@@ -43,24 +43,29 @@ def exceeded(
 def _many_digits(
     settings: Mapping[str, Any], rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
 ) -> list[Reason]:
-    """Return a reason where amounts look like card numbers, wherever in the file they stand."""
-    told = [
+    """Return a reason where amounts look like card numbers, wherever in the file they are."""
+    questions = [
         f"{mapping.numbered(mapping.columns[index])} holds {counted(int(rule['rows']), 'amount')} of twelve digits and "
         f"more, first on line {rule['first_lines'][0]:,}: is it the right one?"
         for rule in rules
         if rule["rule"].endswith(MANY_DIGITS)
         and (index := mapping.field_indexes.get(rule["rule"].removesuffix(MANY_DIGITS))) is not None
     ]
-    if not told or not settings.get("review_columns"):
+    if not questions or not settings.get("review_columns"):
         return []
-    return [{"rule": "review.columns", "message": " ".join(f"{each[:1].upper()}{each[1:]}" for each in told)}]
+    return [
+        {
+            "rule": "review.columns",
+            "message": " ".join(f"{question[:1].upper()}{question[1:]}" for question in questions),
+        }
+    ]
 
 
 def _reject_share(settings: Mapping[str, Any], read: int) -> float | None:
     """Return the share of rejected rows above which a person is asked; None when nobody is."""
     share: float | None = settings.get("review_reject_share")
-    is_given = "review_reject_share" in settings.get("given_by", {})
-    fewest = 1 if is_given else REJECT_SHARE_ROWS
+    is_set = "review_reject_share" in settings.get("given_by", {})
+    fewest = 1 if is_set else REJECT_SHARE_ROWS
     return None if share is None or share >= 1 or read < fewest else share
 
 

@@ -235,14 +235,14 @@ class Rehearsal:
     @property
     def rules(self) -> dict[str, int]:
         """How many rows each rule would reject, most frequent first."""
-        return {each["rule"]: each["rows"] for each in self.counted if is_critical(each)}
+        return {rule["rule"]: rule["rows"] for rule in self.counted if is_critical(rule)}
 
 
 def rehearse(runtime: Runtime, job_id: int, lines: Sequence[int] = ()) -> Rehearsal:
-    """Load the rows of a job and take all of it back, what the ledger was told included (X-06, X-19).
+    """Load the rows of a job and take all of it back, what the ledger was given included (X-06, X-19).
 
     Args:
-        lines: rows to be told apart in the result.
+        lines: rows to be distinguished in the result.
 
     Raises:
         SuiteError, WarehouseUnavailable, WarehouseFault
@@ -258,16 +258,16 @@ def _rehearse_once(runtime: Runtime, job_id: int, attempt: int, lines: Sequence[
         job = jobs.get(connection, job_id, lock="update")
         connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
         refusal = _load(runtime, connection, replace(job, is_dry_run=True))
-        found = _count(connection, job)
+        counts = _count(connection, job)
         counted = jobs.rule_counts(connection, job_id)
         query = sa.select(REJECT.c.line, REJECT.c.rules).where(REJECT.c.job_id == job_id, REJECT.c.line.in_(lines))
         rejected = {row.line: tuple(row.rules.split()) for row in connection.execute(query)}
         connection.rollback()
-    return Rehearsal(found, refusal, counted, rejected)
+    return Rehearsal(counts, refusal, counted, rejected)
 
 
 def is_critical(counted: Mapping[str, Any]) -> bool:
-    """Tell rules that reject rows from those that warn."""
+    """Say whether a rule rejects rows, not only warns."""
     return bool(counted["severity"] == "critical")
 
 
@@ -349,13 +349,13 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
 def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: Project) -> None:
     """Show the load statement the job's number, its settings (`import.<name>`) and the sentences of its rules.
 
-    What follows from the settings stands in place of those of the same names. `import.fields` names the fields that the
+    What follows from the settings takes the place of those of the same names. `import.fields` names the fields that the
     file has columns for, separated by commas. The table `load_field` has every field of the type, in the order of the
     declaration and of the project settings; those packed into a `jsonb` column with that column and their key.
     """
     mapped = ColumnMapping.from_json(job.mapping or {}).field_indexes
     fields = import_type.all_fields(project)
-    given = {
+    values = {
         "job_id": str(job.id),
         "launched_at": job.launched_at.isoformat(),
         "fields": ",".join(mapped),
@@ -365,7 +365,7 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
         for name, value in (job.settings | job.settings.get("derived", {})).items()
         if isinstance(value, str | int | float)
     }
-    for name, value in given.items():
+    for name, value in values.items():
         cursor.execute("SELECT set_config(%s, %s, true)", (f"import.{name}", value))
     for rule in expand_load_rules(import_type.load_rules, fields):
         cursor.execute("INSERT INTO load_rule VALUES (%s, %s)", (rule.id, rule.message))
@@ -522,9 +522,9 @@ def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: 
             if tally.share:
                 _, evaluated = shares.get(key, (None, 0))
                 shares[key] = (Share(**tally.share), evaluated + tally.evaluated)
-    for told, (share, evaluated) in shares.items():  # what only the file as a whole can tell
-        if not share.is_exceeded(tallies[told][0], evaluated):
-            del tallies[told]
+    for key, (share, evaluated) in shares.items():  # what only the file as a whole can show
+        if not share.is_exceeded(tallies[key][0], evaluated):
+            del tallies[key]
     cursor.execute(_DROPPED_BY_RULE, {"job_id": job.id, "lines": FIRST_LINES})
     dropped = {rule: (rows, lines) for rule, rows, lines in cursor.fetchall()}
     tallies |= {(rule, "warning"): counted for rule, counted in dropped.items()}
@@ -565,23 +565,23 @@ def _warnings(
         sentences: of the rules; in place of what they quote of a row they have an ellipsis.
     """
     warnings = []
-    for each in counted:
-        if each["severity"] == "warning":
-            told = f"{each['rows']:,} {'row' if each['rows'] == 1 else 'rows'}"
-            told += " loaded without this value" if each["rule"] in dropped else ""
-            told += f", first on line {each['first_lines'][0]}"
-            if each["rule"] in sentences and each["rule"] not in dropped:
-                told += f". {sentences[each['rule']]}"
-            warnings.append({"rule": each["rule"], "rows": each["rows"], "message": told})
+    for rule in counted:
+        if rule["severity"] == "warning":
+            message = f"{rule['rows']:,} {'row' if rule['rows'] == 1 else 'rows'}"
+            message += " loaded without this value" if rule["rule"] in dropped else ""
+            message += f", first on line {rule['first_lines'][0]}"
+            if rule["rule"] in sentences and rule["rule"] not in dropped:
+                message += f". {sentences[rule['rule']]}"
+            warnings.append({"rule": rule["rule"], "rows": rule["rows"], "message": message})
     rejected = _rejected(connection, job_id)
-    for each in counted:
-        if each["severity"] == "critical" and rejected >= limits.SUSPICIOUS_REJECTS:
-            share = each["rows"] / rejected
+    for rule in counted:
+        if rule["severity"] == "critical" and rejected >= limits.SUSPICIOUS_REJECTS:
+            share = rule["rows"] / rejected
             if share > limits.SUSPICIOUS_SHARE:
                 warnings.append(
                     {
                         "rule": "file.probable_mapping_slip",
-                        "message": f"{each['rule']} explains {share:.0%} of the {rejected:,} rejects: "
+                        "message": f"{rule['rule']} explains {share:.0%} of the {rejected:,} rejects: "
                         "is the right column mapped?",
                     }
                 )

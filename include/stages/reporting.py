@@ -131,7 +131,7 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
         unfinished = (State.AWAITING_EXECUTION, State.RUNNING, State.AWAITING_REVIEW)
         if job.import_type == UNKNOWN_TYPE and job.state in unfinished and job.work_url is not None:
             # Its refusal was killed before it was recorded: nothing else can become of it (X-01).
-            refusal = FileRefused("file.unknown_type", "This file did not lie in the folder of any import type.")
+            refusal = FileRefused("file.unknown_type", "This file was not in the folder of any import type.")
             jobs.refuse(connection, job_id, refusal)
             job = jobs.get(connection, job_id)
         if job.state in unfinished and failure is not None:
@@ -247,14 +247,14 @@ def _delete_stray_folders(
             JOB.c.finished_at.is_(None),
             JOB.c.launched_at >= before,
         )
-        known = sa.select(JOB.c.id, keeping.label("keeps")).where(JOB.c.id.between(lowest, highest))
-        keeps = {row.id: row.keeps for row in connection.execute(known)}
+        query = sa.select(JOB.c.id, keeping.label("keeps")).where(JOB.c.id.between(lowest, highest))
+        keeps = {row.id: row.keeps for row in connection.execute(query)}
     deleted = 0
     for number, folder in folders:
         if keeps.get(number):
             continue
         with failures.guard(f"the folder {folder}"):
-            # A report's folder has its job's summary and evidence for ever.
+            # A report's folder always has its job's summary and evidence.
             deleted += _delete_stray(folder, before, is_report=is_report and number in keeps)
     return deleted
 
@@ -315,14 +315,14 @@ def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
         A warning when the file's name leaves no room for that of its settings.
     """
     taken_over = inheritable(job.settings)
-    given = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
+    settings = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
     name = f"{target.name}{SIDECAR_SUFFIX}"
-    if given and len(name.encode()) > LONGEST_NAME_BYTES:
-        told = "The file's name is too long to keep its settings beside it: a later launch needs them again."
-        return [{"rule": "file.settings_not_kept", "message": told}]
-    if given:
+    if settings and len(name.encode()) > LONGEST_NAME_BYTES:
+        message = "The file's name is too long to keep its settings beside it: a later launch needs them again."
+        return [{"rule": "file.settings_not_kept", "message": message}]
+    if settings:
         with locations.written_whole(target.with_name(name)) as sink:
-            sink.write(yaml.safe_dump(given, allow_unicode=True).encode())
+            sink.write(yaml.safe_dump(settings, allow_unicode=True).encode())
     return []
 
 
@@ -394,7 +394,7 @@ def _query(
 
 
 def _windows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Cut batches so that the records of each lie close enough together to be read from the file in one piece."""
+    """Cut batches so that the records of each are close enough together to be read from the file in one piece."""
     for batch in batches:
         starts = batch["byte_offset"].to_numpy()
         ends = starts + batch["byte_length"].to_numpy()
@@ -406,7 +406,7 @@ def _windows(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _records(text: BinaryIO, rejects: pa.RecordBatch) -> pa.Array:
-    """Return the rejected records themselves: of one piece of text, what lies between them left out."""
+    """Return the rejected records themselves: of one piece of text, what is between them left out."""
     starts = rejects["byte_offset"].to_numpy()
     ends = starts + rejects["byte_length"].to_numpy()
     text.seek(starts[0])
@@ -462,7 +462,7 @@ def _evidence(runtime: Runtime, connection: Connection, job: Job) -> dict[str, A
 
 
 def _is_below(share: Mapping[str, Any] | None, failed: int, evaluated: int) -> bool:
-    """Tell whether too few rows break a rule that is about the file's rows together, for it to say something."""
+    """Say whether too few rows break a rule that is about the file's rows together, for it to say something."""
     return share is not None and (evaluated < share["of_at_least"] or failed <= share["above"] * evaluated)
 
 
@@ -474,8 +474,8 @@ def _write_summary(runtime: Runtime, connection: Connection, job_id: int) -> Non
 def _summary(connection: Connection, job: Job) -> dict[str, Any]:
     """Return what the job was and did. Nothing in it changes when later jobs fix its rejects (X-14)."""
     mapping = job.mapping["columns"] if job.mapping else None
-    told = jobs.result(connection, job.id).to_json()
-    return {name: value for name, value in told.items() if not name.startswith("rejects_")} | {
+    result = jobs.result(connection, job.id).to_json()
+    return {name: value for name, value in result.items() if not name.startswith("rejects_")} | {
         "action": job.action,
         "launched_at": job.launched_at.isoformat(),
         "launched_by": job.launched_by,
@@ -488,11 +488,11 @@ def _summary(connection: Connection, job: Job) -> dict[str, Any]:
         "mapping": mapping,
         "corrects_jobs": jobs.parents(connection, job.id),
         "evidence_file": job.evidence_file_url,
-        "reviews": [_told_review(row) for row in jobs.reviews(connection, job.id)],
+        "reviews": [_review_json(row) for row in jobs.reviews(connection, job.id)],
     }
 
 
-def _told_review(asked: sa.Row[Any]) -> dict[str, Any]:
+def _review_json(asked: sa.Row[Any]) -> dict[str, Any]:
     """Return a question and its answer (X-06)."""
     return {
         "asked_at": asked.asked_at.isoformat(),

@@ -44,9 +44,9 @@ from include.values import damage
 from include.values.cells import matches, trim
 
 Positions = npt.NDArray[np.int64]
-Tell = Callable[[slice], Sequence[str]]
+SentencesOf = Callable[[slice], Sequence[str]]
 """Makes the sentences of some of the rows that break a rule."""
-_TOLD_AT_ONCE = 100_000
+_SENTENCES_AT_ONCE = 100_000
 """Sentences, of which a block of bad rows may have a million."""
 
 LAUNCHED_AT = "job__launched_at"
@@ -116,15 +116,15 @@ def read_lookups(connection: Connection, import_type: ImportType) -> list[Lookup
 
 def join_lookup(cells: pa.Array, table: LookupTable) -> dict[str, pa.Array]:
     """Return the helper columns of one lookup: `<name>__found` (null where the key is blank) and its facts."""
-    found_at = pc.index_in(cells, value_set=table.keys)
+    positions = pc.index_in(cells, value_set=table.keys)
     name = table.lookup.name
-    found = pc.if_else(pc.is_valid(cells), pc.is_valid(found_at), pa.scalar(None, pa.bool_()))
-    return {f"{name}__found": found} | {
-        f"{name}__{column}": values.take(found_at) for column, values in table.columns.items()
+    is_found = pc.if_else(pc.is_valid(cells), pc.is_valid(positions), pa.scalar(None, pa.bool_()))
+    return {f"{name}__found": is_found} | {
+        f"{name}__{column}": values.take(positions) for column, values in table.columns.items()
     }
 
 
-def keep_known(fields: Mapping[str, pa.Array], table: LookupTable) -> dict[str, pa.Array]:
+def keep_existing(fields: Mapping[str, pa.Array], table: LookupTable) -> dict[str, pa.Array]:
     """Return a lookup's field as sent where it is a key of the warehouse: whatever it looks like, nothing changed it.
 
     Only what nobody can see stays a problem (X-16).
@@ -137,10 +137,10 @@ def keep_known(fields: Mapping[str, pa.Array], table: LookupTable) -> dict[str, 
     if problem is None or problem.null_count == len(problem):
         return {}
     is_other = pc.not_equal(problem, "invisible_character")
-    is_known = pc.and_(is_other, pc.is_in(fields[f"{name}__sent"], value_set=table.keys))
+    is_existing = pc.and_(is_other, pc.is_in(fields[f"{name}__sent"], value_set=table.keys))
     return {
-        name: pc.if_else(pc.fill_null(is_known, False), fields[f"{name}__sent"], fields[name]),
-        f"{name}__problem": pc.if_else(pc.fill_null(is_known, False), pa.scalar(None, pa.string()), problem),
+        name: pc.if_else(pc.fill_null(is_existing, False), fields[f"{name}__sent"], fields[name]),
+        f"{name}__problem": pc.if_else(pc.fill_null(is_existing, False), pa.scalar(None, pa.string()), problem),
     }
 
 
@@ -148,14 +148,14 @@ def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     """Return every column that a suite of this type may name."""
     columns = {LINE, LAUNCHED_AT, *(f"setting__{name}" for name in import_type.shown_settings)}
     columns |= {f"project__{name}" for name in import_type.extras.project_limits}
-    for each in fields:
-        columns.add(each.name)
-        if each.kind is not Kind.TEXT:
-            columns |= {f"{each.name}__sent", f"{each.name}__problem"}
-        if each.clearable:
-            columns.add(f"{each.name}__clear")
-        if each.setting is not None:
-            columns.add(f"{each.name}__setting")
+    for field in fields:
+        columns.add(field.name)
+        if field.kind is not Kind.TEXT:
+            columns |= {f"{field.name}__sent", f"{field.name}__problem"}
+        if field.clearable:
+            columns.add(f"{field.name}__clear")
+        if field.setting is not None:
+            columns.add(f"{field.name}__setting")
     for lookup in import_type.lookups:
         columns |= {f"{lookup.name}__found", *(f"{lookup.name}__{column}" for column in lookup.columns)}
     return columns
@@ -163,11 +163,11 @@ def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
 
 def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[str, str]:
     """Return the columns of the staging table with their SQL types: no secret in clear (X-20)."""
-    own = [each for each in fields if each.packed is None]
-    columns = {each.name: staging.SQL_TYPES[each.kind] for each in own if not each.is_secret}
-    columns |= {f"{each.name}__clear": "boolean NOT NULL DEFAULT false" for each in own if each.clearable}
+    own = [field for field in fields if field.packed is None]
+    columns = {field.name: staging.SQL_TYPES[field.kind] for field in own if not field.is_secret}
+    columns |= {f"{field.name}__clear": "boolean NOT NULL DEFAULT false" for field in own if field.clearable}
     columns |= dict.fromkeys(import_type.dynamic.packed_columns if import_type.dynamic else (), staging.PACKED_TYPE)
-    return columns | {each.name: each.sql_type for each in import_type.derived}
+    return columns | {field.name: field.sql_type for field in import_type.derived}
 
 
 class Judge:
@@ -176,7 +176,7 @@ class Judge:
     Args:
         unescape: take off the apostrophes that a rejected-rows file has put before cells (X-09).
         hidden: fields that no sentence may quote, beside the secret ones.
-        masks_private: sentences are for people, who may not see what may be somebody's under any header.
+        masks_private: sentences are for people, who may not see what may be private under any header.
     """
 
     def __init__(
@@ -205,7 +205,7 @@ class Judge:
         self._repeated = stray_rows.Header(
             [self._header[index] for index in self._own],
             leading=self._own.index(min(mapping.field_indexes.values())) if mapping.field_indexes else 0,
-            is_known=mapping.is_headed,
+            is_certain=mapping.is_headed,
         )
         self._has_origins = bool(origin_columns(self._header))
         self._ragged_stray = stray_rows.ragged_pattern(dialect.delimiter, len(origin_columns(self._header)))
@@ -227,12 +227,12 @@ class Judge:
             fields=self.fields,
         )
         self._checker = Checker(suite)
-        secret = [each.name for each in self.fields if each.is_secret]
+        secret = [field.name for field in self.fields if field.is_secret]
         self._hidden = [*hidden, *secret]
-        self._private = {each.name for each in self.fields if each.sensitive or each.is_secret}
+        self._private = {field.name for field in self.fields if field.sensitive or field.is_secret}
         self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
         is_dropping = isinstance(import_settings, DropsInvalid) and import_settings.on_invalid_optional == "drop_value"
-        self._droppable = {each.name for each in self.fields if each.is_droppable and is_dropping}
+        self._droppable = {field.name for field in self.fields if field.is_droppable and is_dropping}
         self._tallies: Tallies = {}
         self._column_names: dict[int, str] = {}
         self._common: dict[tuple[str, str], CommonValues] = {}
@@ -281,15 +281,15 @@ class Judge:
         texts = self._unwrap(block, positions, dict(zip(mapped, columns, strict=True)))
         positions, texts, strays = self._without_strays(block, positions, texts)
         fields: dict[str, pa.Array] = {}
-        for each in self.fields:
-            if each.name in texts:
-                fields |= parsing.read_field(texts[each.name], each, self._options)
+        for field in self.fields:
+            if field.name in texts:
+                fields |= parsing.read_field(texts[field.name], field, self._options)
             else:
-                fields |= parsing.absent_field(each, len(positions))
-            if each.setting is not None:
-                fields = parsing.with_setting(fields, each, getattr(self._settings, each.setting))
+                fields |= parsing.absent_field(field, len(positions))
+            if field.setting is not None:
+                fields = parsing.with_setting(fields, field, getattr(self._settings, field.setting))
         for table in self.lookups:
-            fields |= keep_known(fields, table)
+            fields |= keep_existing(fields, table)
         for name in self.import_type.shown_settings:
             value = pa.scalar(getattr(self._settings, name), pa.string())
             fields[f"setting__{name}"] = pa.repeat(value, len(positions))
@@ -358,7 +358,7 @@ class Judge:
         for rule, rows in problems.items():
             if len(rows) == 0:
                 continue
-            failures.add(rule, rows, self._tell_record(rule, block.cells[rows], block.columns.get(rule)))
+            failures.add(rule, rows, self._record_sentences(rule, block.cells[rows], block.columns.get(rule)))
             tally = self._tallies.setdefault((rule, "critical"), RuleTally("critical"))
             tally.add(len(block.starts), block.lines[rows])
 
@@ -378,7 +378,7 @@ class Judge:
         not_data = np.union1d(problems.get(records.NOT_DATA, np.empty(0, np.int64)), rows[is_stray])
         return {**problems, RAGGED: rows[~is_stray], records.NOT_DATA: not_data}
 
-    def _tell_record(self, rule: str, cells: npt.NDArray[np.int32], in_columns: Positions | None) -> Tell:
+    def _record_sentences(self, rule: str, cells: npt.NDArray[np.int32], in_columns: Positions | None) -> SentencesOf:
         columns = len(self._header)
         if in_columns is None:
             return lambda part: [ROW_RULES[rule].format(cells=count, columns=columns) for count in cells[part]]
@@ -387,7 +387,7 @@ class Judge:
     def _name_column(self, index: int) -> str:
         """Return what sentences call a column of the file, such as `column 3 (Card balance)`.
 
-        They stand in forms and previews as well, and a header may be data (X-20).
+        They are in forms and previews as well, and a header may be data (X-20).
         """
         if index not in self._column_names:
             columns = self.mapping.columns
@@ -419,14 +419,14 @@ class Judge:
                 self._collect(result, frame)
             if result.rule.severity == "critical" and len(result.rows):
                 valid[result.rows] = False
-                failures.add(result.rule.id, positions[result.rows], self._tell(result, frame))
+                failures.add(result.rule.id, positions[result.rows], self._rule_sentences(result, frame))
         dropped: dict[str, _Broken] = {}
         for result in dropping:
             result = replace(result, rows=result.rows[valid[result.rows]])
             self._tallies[result.rule.id, "warning"].add(len(frame), lines[result.rows])
             if len(result.rows):
                 broken = dropped.setdefault(result.rule.field, _Broken())
-                broken.add(result.rule.id, result.rows, self._tell(result, frame))
+                broken.add(result.rule.id, result.rows, self._rule_sentences(result, frame))
         return valid, dropped
 
     def _collect(self, result: RuleResult, frame: pd.DataFrame) -> None:
@@ -445,7 +445,7 @@ class Judge:
             self._tallies[key].say(common.count())
         return self._tallies
 
-    def _tell(self, result: RuleResult, frame: pd.DataFrame) -> Tell:
+    def _rule_sentences(self, result: RuleResult, frame: pd.DataFrame) -> SentencesOf:
         return lambda part: sentences(
             replace(result, rows=result.rows[part]),
             frame,
@@ -455,7 +455,7 @@ class Judge:
         )
 
     def _drops(self, rule: Rule) -> bool:
-        """Tell whether breaking this rule costs the value alone."""
+        """Say whether breaking this rule costs the value alone."""
         return rule.severity == "critical" and rule.field in self._droppable
 
     def _staged(
@@ -474,14 +474,14 @@ class Judge:
             "origin_job_id": origins.job.take(pa.array(positions)),
             "origin_line": origins.line.take(pa.array(positions)),
         }
-        own = [each for each in self.fields if each.packed is None]
-        columns |= {each.name: fields[each.name] for each in own if not each.is_secret}
-        clears = {name: fields[name] for name in (f"{each.name}__clear" for each in own if each.clearable)}
+        own = [field for field in self.fields if field.packed is None]
+        columns |= {field.name: fields[field.name] for field in own if not field.is_secret}
+        clears = {name: fields[name] for name in (f"{field.name}__clear" for field in own if field.clearable)}
         columns |= {name: is_clear for name, is_clear in clears.items() if pc.any(is_clear).as_py()}  # false by default
         for name in self.import_type.dynamic.packed_columns if self.import_type.dynamic else ():
-            packed = [each for each in self.fields if each.packed is not None and each.packed[0] == name]
+            packed = [field for field in self.fields if field.packed is not None and field.packed[0] == name]
             columns[name] = packing.pack(packed, fields, len(positions))
-        columns |= {each.name: each.compute(fields, self._runtime) for each in self.import_type.derived}
+        columns |= {field.name: field.compute(fields, self._runtime) for field in self.import_type.derived}
         return pa.table(columns)
 
 
@@ -493,21 +493,21 @@ class _Broken:
     """
 
     def __init__(self) -> None:
-        self._found: list[tuple[str, Positions, Tell]] = []
+        self._breaches: list[tuple[str, Positions, SentencesOf]] = []
 
-    def add(self, rule: str, rows: Positions, tell: Tell) -> None:
+    def add(self, rule: str, rows: Positions, sentences_of: SentencesOf) -> None:
         """Note the rows, ascending, that break a rule."""
-        self._found.append((rule, np.asarray(rows, dtype=np.int64), tell))
+        self._breaches.append((rule, np.asarray(rows, dtype=np.int64), sentences_of))
 
     @property
     def rows(self) -> Positions:
         """The rows, each once, ascending."""
-        return np.unique(np.concatenate([np.empty(0, np.int64), *(rows for _, rows, _ in self._found)]))
+        return np.unique(np.concatenate([np.empty(0, np.int64), *(rows for _, rows, _ in self._breaches)]))
 
     def folded(self) -> tuple[Positions, pa.Array, pa.Array]:
         """Return the rows, each once, ascending, with their rules and their sentences."""
         rows = self.rows
-        windows = -(-sum(len(found) for _, found, _ in self._found) // _TOLD_AT_ONCE)
+        windows = -(-sum(len(broken) for _, broken, _ in self._breaches) // _SENTENCES_AT_ONCE)
         folded = (
             [self._fold(int(part[0]), int(part[-1]) + 1) for part in np.array_split(rows, windows)] if windows else []
         )
@@ -518,12 +518,12 @@ class _Broken:
     def _fold(self, low: int, high: int) -> tuple[pa.Array, pa.Array]:
         """Return rules and sentences of the rows from `low` on and before `high`, an entry a row."""
         rows, rules, texts = [], [], []
-        for rule, found, tell in self._found:
-            first, last = np.searchsorted(found, (low, high))
+        for rule, broken, sentences_of in self._breaches:
+            first, last = np.searchsorted(broken, (low, high))
             if first < last:
-                rows.append(found[first:last])
+                rows.append(broken[first:last])
                 rules.append(pa.repeat(pa.scalar(rule), last - first))
-                texts.append(pa.array(tell(slice(first, last)), pa.string()))
+                texts.append(pa.array(sentences_of(slice(first, last)), pa.string()))
         together = np.concatenate(rows)
         order = np.argsort(together, kind="stable")
         together = together[order]
@@ -606,8 +606,8 @@ def refuse_other_project(runtime: Runtime, connection: Connection, job: Job) -> 
         ConfigurationError: a field that a column is mapped to is gone, or what followed from the settings is another.
     """
     import_type = runtime.import_types.of(job.import_type)
-    known = {field.name for field in import_type.all_fields(runtime.project)}
-    changes = [name for name in ColumnMapping.from_json(job.mapping or {}).field_indexes if name not in known]
+    existing = {field.name for field in import_type.all_fields(runtime.project)}
+    changes = [name for name in ColumnMapping.from_json(job.mapping or {}).field_indexes if name not in existing]
     if import_type.extras.derive_settings is not None:
         chosen = import_type.settings.from_stored(job.settings)
         try:
@@ -658,12 +658,12 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
             staged_rows += judged.rows.num_rows
             rejected += judged.rejects.num_rows
             writer.put(staging.Batch("staging", staging.table_name(job.id, chunk.number), judged.rows))
-            for table, found, order in (
+            for table, rows, order in (
                 (REJECT, judged.rejects, REJECT_ORDER),
                 (DROPPED_VALUE, judged.dropped, DROPPED_ORDER),
             ):
-                if found.num_rows:
-                    writer.put(staging.Batch("ledger", table.name, _of_chunk(job.id, chunk.number, found, order)))
+                if rows.num_rows:
+                    writer.put(staging.Batch("ledger", table.name, _of_chunk(job.id, chunk.number, rows, order)))
     evidence = evidence_to_json(judge.tallies)
     connection.execute(
         sa.update(CHUNK)
@@ -677,11 +677,11 @@ REJECT_ORDER = ("line", "byte_offset", "byte_length", "rules", "reasons", "origi
 DROPPED_ORDER = ("line", "field", "value", "rules", "reasons")
 
 
-def _of_chunk(job_id: int, chunk_number: int, found: pa.Table, order: Sequence[str]) -> pa.Table:
+def _of_chunk(job_id: int, chunk_number: int, rows: pa.Table, order: Sequence[str]) -> pa.Table:
     """Put job and chunk before the columns of a ledger's table."""
-    rows = found.num_rows
+    count = rows.num_rows
     columns = {
-        "job_id": pa.repeat(pa.scalar(job_id, pa.int64()), rows),
-        "chunk_number": pa.repeat(pa.scalar(chunk_number, pa.int64()), rows),
+        "job_id": pa.repeat(pa.scalar(job_id, pa.int64()), count),
+        "chunk_number": pa.repeat(pa.scalar(chunk_number, pa.int64()), count),
     }
-    return pa.table(columns | {name: found[name] for name in order})
+    return pa.table(columns | {name: rows[name] for name in order})

@@ -90,7 +90,7 @@ class Looked:
     @property
     def overrides(self) -> dict[str, str | None]:
         """The setting `mapping`, as far as it holds for this file."""
-        # Whoever corrects rows may delete columns that an earlier setting had switched off.
+        # A person who corrects rows may delete columns that an earlier setting had switched off.
         return {
             key: field
             for key, field in self.settings.mapping.items()

@@ -103,7 +103,7 @@ def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def matches(name: str, patterns: Collection[str]) -> bool:
-    """Tell whether a name fits one of the patterns of the setting `ignore`."""
+    """Say whether a name fits one of the patterns of the setting `ignore`."""
     return bool(patterns) and _any_of(tuple(patterns)).match(fold(name)) is not None
 
 
@@ -164,7 +164,7 @@ def _without_unfinished(name: str) -> str | None:
 
 
 def _copied(name: str) -> str | None:
-    """Return the name of a settings file of which this is a copy that somebody has kept, `_settings.yaml.bak`."""
+    """Return the name of a settings file of which this is a copy that a person has kept, `_settings.yaml.bak`."""
     stem = name.rpartition(".")[0]
     return stem if is_settings(stem) else None
 
@@ -211,7 +211,7 @@ def _visible(text: str) -> str:
 
 @lru_cache(maxsize=65_536)  # of a folder's files, which are listed twice a second
 def _key(name: str) -> str:
-    """Return what tells names apart: all but letter case, blanks and punctuation, and these between two numbers."""
+    """Return what distinguishes names: all but letter case, blanks and punctuation, and these between two numbers."""
     text = _visible(fold(name))
     if not text.isascii():
         text = "".join("-" if unicodedata.category(character)[0] in "ZP" else character for character in text)

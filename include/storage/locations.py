@@ -146,7 +146,7 @@ class Location:
         return self.path[len(prefix) :] if is_below else None
 
     def exists(self) -> bool:
-        """Tell whether there is a regular file of this name."""
+        """Say whether there is a regular file of this name."""
         try:
             self.stat()
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, NotARegularFile):
@@ -224,7 +224,7 @@ def locate(url: str, options: Mapping[str, Any] | None = None) -> Location:
     if protocol in _DISK:
         return Location(os.path.abspath(rest))
     store = _store(protocol, options or {})
-    # Of web servers and the like the whole address is the path; buckets and keys are taken as they stand.
+    # Of web servers and the like the whole address is the path; buckets and keys are taken as they are.
     path = rest.rstrip("/") if hasattr(store, "call_s3") else str(store._strip_protocol(url))
     return Location(path, protocol, options or {})
 
@@ -376,8 +376,8 @@ def remove_below(path: Location, root: Location) -> None:
 def remove_version(path: Location, root: Location, version: str) -> None:
     """Remove a file that was copied; from a store, only this version of it: another one is another arrival (X-12).
 
-    A store that knows no conditions removes what is there. That is the file that was looked at a moment ago, unless
-    somebody has replaced it within the round trip in between.
+    A store without conditions removes what is there. That is the file that was looked at a moment ago, unless
+    a person has replaced it within the round trip in between.
 
     Raises:
         OSError: there is no right to.
@@ -394,17 +394,17 @@ def remove_version(path: Location, root: Location, version: str) -> None:
         return
     except OSError as error:
         answer = getattr(error.__cause__, "response", {}).get("Error", {}).get("Code")
-        if error.errno == errno.ENOSYS:  # the store knows no such condition
+        if error.errno == errno.ENOSYS:  # the store has no such condition
             path.remove()
         elif answer not in ("PreconditionFailed", "412"):
             raise
 
 
 def has_writer(path: str) -> bool | None:
-    """Tell whether a program of this machine has a file open for writing; None when that can't be found out.
+    """Say whether a program of this machine has a file open for writing; None when that can't be found out.
 
     Linux grants a read lease only on a file that nobody has open for writing, and only to its owner or a process that
-    may take any lease; network file systems know no leases. Who opens the file for writing meanwhile makes the kernel
+    may take any lease; network file systems have no leases. Who opens the file for writing meanwhile makes the kernel
     send the holder a signal: one that is ignored is chosen, for the usual one ends the process.
     """
     try:
@@ -424,7 +424,7 @@ def has_writer(path: str) -> bool | None:
 
 
 def removal_right(folder: Location) -> bool | None:
-    """Tell whether entries of a folder on a disk may be removed, by rights and mounts; None: only one's own may."""
+    """Say whether entries of a folder on a disk may be removed, by rights and mounts; None: only one's own may."""
     if not os.access(folder.path, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
         return False
     held, user = os.stat(folder.path), os.geteuid()
@@ -432,7 +432,7 @@ def removal_right(folder: Location) -> bool | None:
 
 
 def can_remove(path: Location) -> bool:
-    """Tell whether a file may be removed from its folder, as far as rights and mounts say. Stores don't say."""
+    """Say whether a file may be removed from its folder, as far as rights and mounts say. Stores don't say."""
     if not path.is_local:
         return True
     right = removal_right(path.parent)
@@ -478,7 +478,7 @@ def _make_folders(folder: str) -> None:
     """Make a folder and those above it that are missing, all of them for owner and group alone (X-20)."""
     if not os.path.isdir(folder):
         _make_folders(os.path.dirname(folder))
-        with suppress(FileExistsError):  # made by somebody else meanwhile; what it is, its use will tell
+        with suppress(FileExistsError):  # made by another program meanwhile; what it is, its use will show
             os.mkdir(folder, mode=0o750)
 
 
@@ -708,7 +708,7 @@ def delete_unfinished(folder: Location) -> None:
 
 
 def _abort_uploads(folder: Location) -> None:
-    """Make the bucket forget the parts of uploads that were not completed: nobody sees them, and they stay for ever."""
+    """Make the bucket forget the parts of uploads that were not completed: nobody sees them, and they always stay."""
     store = folder.store
     if not hasattr(store, "call_s3"):
         return

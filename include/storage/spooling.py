@@ -16,8 +16,8 @@ def temporary_file() -> Iterator[BinaryIO]:
     """Open a file without a name, which its owner alone can read.
 
     Raises:
-        StorageError: the disk of temporary files is full, or can't be written to. It says so, lest somebody clears the
-            disk of the file that is made of what was put aside.
+        StorageError: the disk of temporary files is full, or can't be written to. It says so: a person who reads it
+            must not clear the disk of the file that is made of what was put aside.
     """
     try:
         with tempfile.TemporaryFile() as file:

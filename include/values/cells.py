@@ -79,12 +79,12 @@ def flags(array: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def matches(texts: pa.StringArray, pattern: str) -> npt.NDArray[np.bool_]:
-    """Tell which texts match an RE2 pattern; a null doesn't."""
+    """Say which texts match an RE2 pattern; a null doesn't."""
     return flags(pc.match_substring_regex(texts, pattern))
 
 
 def contains_byte(texts: pa.StringArray, character: str) -> bool:
-    """Tell whether an ASCII character stands anywhere in the column: a cheap question before a dear one."""
+    """Say whether an ASCII character is anywhere in the column: a cheap question before a dear one."""
     seen = view(texts)
     if not len(seen.starts):
         return False
@@ -123,16 +123,16 @@ def no_rows(texts: pa.StringArray) -> npt.NDArray[np.bool_]:
 
 
 def matching_among(texts: pa.StringArray, suspects: npt.NDArray[np.bool_], pattern: str) -> npt.NDArray[np.bool_]:
-    """Tell which of the flagged texts match an RE2 pattern; the others are not looked at."""
-    found = no_rows(texts)
+    """Say which of the flagged texts match an RE2 pattern; the others are not looked at."""
+    is_match = no_rows(texts)
     rows = np.flatnonzero(suspects)
     if len(rows):
-        found[rows] = matches(texts.take(pa.array(rows)), pattern)
-    return found
+        is_match[rows] = matches(texts.take(pa.array(rows)), pattern)
+    return is_match
 
 
 def replace_byte(texts: pa.StringArray, old: str, new: str) -> pa.StringArray:
-    """Replace one ASCII character by another one; the same object when it stands nowhere in the column."""
+    """Replace one ASCII character by another one; the same object when it is nowhere in the column."""
     if not contains_byte(texts, old):
         return texts
     data = view(texts).data

@@ -126,7 +126,7 @@ def describe_invisible(text: str, *, is_name: bool = False) -> str | None:
     Args:
         is_name: joiners that its script needs are no invisible characters.
     """
-    for found in _FIRST.finditer(show_needed_joiners(text) if is_name else text):
-        if found[1]:
-            return f"{name_character(found[1])} as its {name_place(found.start() + 1, len(text))} character"
+    for match in _FIRST.finditer(show_needed_joiners(text) if is_name else text):
+        if match[1]:
+            return f"{name_character(match[1])} as its {name_place(match.start() + 1, len(text))} character"
     return None

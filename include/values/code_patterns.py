@@ -27,13 +27,13 @@ def check_pattern(pattern: str) -> str:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             reason = str(error).removeprefix("Invalid regular expression: ")
             raise ValueError(
-                f"is no regular expression of RE2 ({reason}): it knows no look-arounds and no references back"
+                f"is no regular expression of RE2 ({reason}): it has no look-arounds and no references back"
             ) from None
     return pattern
 
 
 def is_pattern(pattern: str) -> bool:
-    """Tell whether codes can be compared with a pattern."""
+    """Say whether codes can be compared with a pattern."""
     try:
         check_pattern(pattern)
     except ValueError:
@@ -42,7 +42,7 @@ def is_pattern(pattern: str) -> bool:
 
 
 def matches_whole(texts: pa.StringArray, pattern: str) -> pa.BooleanArray:
-    """Tell which texts match a pattern from end to end; null where a text is null."""
+    """Say which texts match a pattern from end to end; null where a text is null."""
     return _matches(texts, _whole(pattern))
 
 

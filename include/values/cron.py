@@ -16,7 +16,7 @@ from functools import lru_cache
 from include.located_yaml import quoted
 
 LAST_RELEASE = datetime(9999, 12, 30, tzinfo=UTC)
-"""Later times are told as this one: those who add the minutes of `after` to it must not leave the calendar."""
+"""Later times are reported as this one: those who add the minutes of `after` to it must not leave the calendar."""
 _FIELDS = (("minute", 0, 59), ("hour", 0, 23), ("day", 1, 31), ("month", 1, 12), ("weekday", 0, 7))
 _PIECE = re.compile(r"(?:\*|([0-9]{1,2})(?:-([0-9]{1,2}))?)(?:/([0-9]{1,2}))?")
 _LONGEST = 500
@@ -40,13 +40,13 @@ class _Schedule:
     is_either: bool
 
     def is_on(self, day: date) -> bool:
-        """Tell whether anything comes on a day of one of the months."""
+        """Say whether anything comes on a day of one of the months."""
         of_month, of_week = day.day in self.days, day.weekday() in self.weekdays
         return of_month or of_week if self.is_either else of_month and of_week
 
     @property
     def is_possible(self) -> bool:
-        """Tell whether there is any such day: not where only days are named that none of the months has."""
+        """Say whether there is any such day: not where only days are named that none of the months has."""
         has_day = any(min(self.days) <= _MONTH_LENGTHS[month - 1] for month in self.months)
         return self.is_either or has_day
 
@@ -60,8 +60,8 @@ def check_cron(text: str) -> str:
     parts = text.split(maxsplit=len(_FIELDS))
     if len(parts) != len(_FIELDS) or len(text) > _LONGEST:
         number = f"more than {len(_FIELDS)}" if len(parts) > len(_FIELDS) else len(parts)
-        found = f"{len(text):,} characters" if len(text) > _LONGEST else number
-        raise ValueError(f"must be a cron expression of five fields such as '0 2 * * *', found {found}")
+        described = f"{len(text):,} characters" if len(text) > _LONGEST else number
+        raise ValueError(f"must be a cron expression of five fields such as '0 2 * * *', found {described}")
     expression = " ".join(parts)
     if not _schedule(expression).is_possible:
         raise ValueError(f"{quoted(expression)} never comes: none of its months has such a day")
@@ -94,8 +94,8 @@ def _days(schedule: _Schedule, first: date) -> Iterator[date]:
     while year <= date.max.year:
         if month in schedule.months:
             for number in range(day, _length(year, month) + 1):
-                if schedule.is_on(each := date(year, month, number)):
-                    yield each
+                if schedule.is_on(comes_on := date(year, month, number)):
+                    yield comes_on
         year, month, day = (year + 1, 1, 1) if month == len(_MONTH_LENGTHS) else (year, month + 1, 1)
 
 
@@ -125,7 +125,7 @@ def _schedule(expression: str) -> _Schedule:
 
 
 def _is_any(part: str, other: str, *, is_all: bool) -> bool:
-    """Tell whether the day of the month, or the weekday, leaves the choice of days to the other of the two fields."""
+    """Say whether the day of the month, or the weekday, leaves the choice of days to the other of the two fields."""
     return "*" in part.split(",") or (is_all and "*" in other)
 
 
@@ -133,17 +133,17 @@ def _numbers(part: str, name: str, low: int, high: int) -> set[int]:
     """Return the numbers that a field names."""
     numbers: set[int] = set()
     for piece in part.split(","):
-        found = _PIECE.fullmatch(piece)
-        ends = [int(number) for number in found.groups()[:2] if number] if found else []
-        is_step_ok = found is not None and (found[3] is None or int(found[3]) > 0)
-        if found is None or not is_step_ok or ends != sorted(ends) or not all(low <= end <= high for end in ends):
+        match = _PIECE.fullmatch(piece)
+        ends = [int(number) for number in match.groups()[:2] if number] if match else []
+        is_step_ok = match is not None and (match[3] is None or int(match[3]) > 0)
+        if match is None or not is_step_ok or ends != sorted(ends) or not all(low <= end <= high for end in ends):
             raise ValueError(
                 f"{quoted(piece)} is no {name} of a cron expression: numbers {low} to {high}, *, -, / and ,"
             )
-        if len(ends) == 2 or (ends and not found[3]):
+        if len(ends) == 2 or (ends and not match[3]):
             first, last = ends[0], ends[-1]
         else:  # `*`, or from a number on; Sunday then is 0
             last = 6 if name == "weekday" else high
             first = ends[0] if ends and ends[0] <= last else low
-        numbers.update(range(first, last + 1, int(found[3] or 1)))
+        numbers.update(range(first, last + 1, int(match[3] or 1)))
     return numbers

@@ -2,7 +2,7 @@
 
 Spreadsheets, data frames and database clients change what they pass on: they write identifiers as numbers, put an error
 value where a lookup failed, wrap a cell as a formula, and carry along characters that nobody sees. Each kernel looks at
-a whole column, and first asks something cheap: whether a byte stands anywhere in it without which there is no damage.
+a whole column, and first asks something cheap: whether a byte is anywhere in it without which there is no damage.
 
 Decided where the requirement leaves it open:
 
@@ -77,7 +77,7 @@ _MAY_BE_DECOMPOSED = np.zeros(256, dtype=np.bool_)
 _MAY_BE_DECOMPOSED[[
     *(0xCC, 0xCD, 0xCE, 0xD2, 0xD6, 0xD7, 0xD8, 0xD9, 0xDB, 0xDC, 0xDD, 0xDF, 0xE0, 0xE1, 0xE2, 0xE3, 0xEA, 0xEF, 0xF0),
 ]] = True  # fmt: skip
-"""First bytes, in UTF-8, of characters that may not stand so in composed text; a test asks `unicodedata`."""
+"""First bytes, in UTF-8, of characters that may not occur so in composed text; a test asks `unicodedata`."""
 
 PROBLEMS = ("invisible_character", "error_value", "spreadsheet_number", "changed_number", "single_quotes")
 """What an identifier may be damaged by, in the order in which it is looked for."""
@@ -147,7 +147,7 @@ def compose(texts: pa.StringArray) -> pa.StringArray:
 
 
 def unwrap(cells: pa.StringArray) -> tuple[pa.StringArray, Rows]:
-    """Read cells of the exact form `="…"` as the text in them, and tell which they are. Source: X-16."""
+    """Read cells of the exact form `="…"` as the text in them, and say which they are. Source: X-16."""
     if WRAPPING not in all_bytes(cells):
         return cells, no_rows(cells)
     trimmed = trim(cells)
@@ -167,7 +167,7 @@ def read_identifiers(texts: pa.StringArray, *, are_names: bool = False) -> Readi
     raw = all_bytes(texts)
     codes = np.full(len(texts), -1, dtype=np.int8)
     with_exponent, with_marks = changed_numbers(texts, raw)
-    found = (
+    has_problem = (
         has_invisible(show_joiners(texts, raw), raw) if are_names else has_invisible(texts, raw),
         is_error_value(texts, raw),
         with_exponent,
@@ -175,12 +175,12 @@ def read_identifiers(texts: pa.StringArray, *, are_names: bool = False) -> Readi
         no_rows(texts) if are_names else is_single_quoted(texts, raw),
     )
     for code in reversed(range(len(PROBLEMS))):
-        codes[found[code]] = code
+        codes[has_problem[code]] = code
     return Reading(without(texts, codes >= 0), coded_column(codes, PROBLEMS))
 
 
 def has_invisible(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts have an invisible character that is no part of an emoji.
+    """Say which texts have an invisible character that is no part of an emoji.
 
     Args:
         raw: the bytes of the column, where the caller has them.
@@ -190,13 +190,13 @@ def has_invisible(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
         return no_rows(texts)
     if int(used.max()) >= 0x7F and int(used.min()) >= 0x20 and not _MAY_BE_INVISIBLE[used].any():
         return no_rows(texts)
-    found = matches(texts, INVISIBLE)
-    if not found.any():
-        return found
-    rows = np.flatnonzero(found)
+    is_invisible = matches(texts, INVISIBLE)
+    if not is_invisible.any():
+        return is_invisible
+    rows = np.flatnonzero(is_invisible)
     rest = pc.replace_substring_regex(texts.take(pa.array(rows)), EMOJI_SEQUENCE, "")
-    found[rows] = matches(rest, INVISIBLE)
-    return found
+    is_invisible[rows] = matches(rest, INVISIBLE)
+    return is_invisible
 
 
 def show_joiners(texts: pa.StringArray, raw: bytes | None = None) -> pa.StringArray:
@@ -218,18 +218,18 @@ def describe_invisible(texts: pa.StringArray) -> pa.StringArray:
         texts = pc.if_else(pa.array(has_invisible(shown)), shown, texts)
     texts = without(texts, ~has_invisible(texts))  # the pattern would cut an emoji, for want of anything else
     parts = pc.extract_regex(texts, BEFORE_INVISIBLE)
-    before, found = parts.field("before"), parts.field("invisible")
+    before, invisible = parts.field("before"), parts.field("invisible")
     is_found = flags(parts.is_valid())
-    found = pc.if_else(pa.array(is_found), found, pa.scalar(None, pa.string())).dictionary_encode()
-    names = pa.array([name_character(character) for character in found.dictionary.to_pylist()], pa.string())
+    invisible = pc.if_else(pa.array(is_found), invisible, pa.scalar(None, pa.string())).dictionary_encode()
+    names = pa.array([name_character(character) for character in invisible.dictionary.to_pylist()], pa.string())
     places = np.zeros((len(texts), 2), dtype=np.int64)
     places[is_found, 0] = pc.utf8_length(before.filter(pa.array(is_found))).to_numpy() + 1
     places[is_found, 1] = pc.utf8_length(texts.filter(pa.array(is_found))).to_numpy()
     distinct, which = np.unique(places, axis=0, return_inverse=True)
-    told = pa.array(
+    places_in_words = pa.array(
         [f" as its {name_place(place, length)} character" for place, length in distinct.tolist()], pa.string()
     )
-    return pc.binary_join_element_wise(names.take(found.indices), told.take(pa.array(which.ravel())), "")
+    return pc.binary_join_element_wise(names.take(invisible.indices), places_in_words.take(pa.array(which.ravel())), "")
 
 
 def show_invisible(texts: pa.StringArray) -> pa.StringArray:
@@ -249,24 +249,24 @@ def _is_invisible(character: str) -> bool:
 
 
 def is_error_value(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts are what a spreadsheet shows in place of a value."""
+    """Say which texts are what a spreadsheet shows in place of a value."""
     raw = all_bytes(texts) if raw is None else raw
-    found = no_rows(texts)
+    is_error = no_rows(texts)
     if b"#" in raw:
         first, _ = edges(texts)
         suspects = np.flatnonzero((first == ord("#")) | (first == ord("=")))
         if len(suspects):
             few = texts.take(pa.array(suspects))
-            found[suspects] = flags(pc.is_in(few, value_set=_ERRORS)) | matches(few, _NARROW_COLUMN)
+            is_error[suspects] = flags(pc.is_in(few, value_set=_ERRORS)) | matches(few, _NARROW_COLUMN)
         if b"1.#" in raw or b"1,#" in raw:
-            found |= matching_among(texts, np.isin(first, list(b"1+-")), _NO_NUMBER)
+            is_error |= matching_among(texts, np.isin(first, list(b"1+-")), _NO_NUMBER)
     if b":" in raw and b"Err:" in raw:
-        found |= matching_among(texts, edges(texts)[0] == ord("E"), _OFFICE_ERROR)
-    return found
+        is_error |= matching_among(texts, edges(texts)[0] == ord("E"), _OFFICE_ERROR)
+    return is_error
 
 
 def changed_numbers(texts: pa.StringArray, raw: bytes | None = None, marks: str = WITH_MARKS) -> tuple[Rows, Rows]:
-    """Tell which texts are numbers that a program has written with an exponent, and which with marks.
+    """Say which texts are numbers that a program has written with an exponent, and which with marks.
 
     Args:
         marks: the pattern of the latter.
@@ -282,7 +282,7 @@ def changed_numbers(texts: pa.StringArray, raw: bytes | None = None, marks: str 
 
 
 def _with_marks(texts: pa.StringArray) -> Rows:
-    """Tell which texts have a byte that digits alone don't have: one damaged cell must not cost all others a look."""
+    """Say which texts have a byte that digits alone don't have: one damaged cell must not cost all others a look."""
     seen = view(texts)
     marked = no_rows(texts)
     if len(marked):
@@ -302,7 +302,7 @@ def _only_of(texts: pa.StringArray, suspects: Rows, allowed: Rows) -> Rows:
 
 
 def is_single_quoted(texts: pa.StringArray, raw: bytes | None = None) -> Rows:
-    """Tell which texts stand between two `'`, where a program has quoted the column: two of them, and more than half.
+    """Say which texts are between two `'`, where a program has quoted the column: two of them, and more than half.
 
     A `'` within is doubled, or behind a backslash, as programs do.
     """

@@ -124,7 +124,7 @@ def read_datetimes(texts: pa.StringArray, forms: DateForms) -> Reading:
 
 
 def has_date_form(text: str) -> bool:
-    """Tell whether a trimmed text as a whole is written as dates are, possible or not; by any of the settings."""
+    """Say whether a trimmed text as a whole is written as dates are, possible or not; by any of the settings."""
     shape = _DIGIT.sub("0", text)
     return any(pattern.fullmatch(shape) for pattern in _patterns("refuse"))
 
@@ -151,7 +151,7 @@ def _read_moments(texts: pa.StringArray, forms: DateForms) -> _Moments:
 
 
 def _layout(shape: str, forms: DateForms) -> re.Match[str] | int:
-    """Find where a shape's parts stand, or the problem of all texts of that shape."""
+    """Find where a shape's parts are, or the problem of all texts of that shape."""
     if not shape.startswith("0"):
         return _NOT_DATE
     for pattern in _patterns(forms.slash_dates):

@@ -1,9 +1,9 @@
-"""Codes and card numbers that people can't tell apart, or that mean the same to them. Source: PC-04a.
+"""Codes and card numbers that people can't distinguish, or that mean the same to them. Source: PC-04a.
 
 Two kinds of twins are warned of by the loads, which compare what is made here: codes that look like another one (by
 Unicode's confusables, UTS #39: letters of other alphabets, long dashes, no-break spaces), and card numbers that differ
 from another one by blanks, dashes or letter case alone. Nearly all codes and numbers can't be either: one look at the
-bytes of a column tells. So a form is made, and kept by the warehouse, of the odd ones only; the others are their own
+bytes of a column shows it. So a form is made, and kept by the warehouse, of the odd ones only; the others are their own
 form.
 """
 
@@ -26,7 +26,7 @@ CONFUSABLES = Path(__file__).with_name("confusables.txt")
 MOST_TEXTS = 64
 """Texts of ASCII that one code is looked up by: each character that looks like several has them all, up to here."""
 _BETWEEN = "\ud800"
-"""Stands between texts that are turned at once: half a surrogate pair, which no text of Arrow's holds."""
+"""Separates texts that are turned at once: half a surrogate pair, which no text of Arrow's holds."""
 
 _BLANKS_AND_DASHES = r"[\s\x{0085}\p{Z}\p{Pd}\x{2212}]+"
 
@@ -71,7 +71,7 @@ def look_alike_forms(codes: pa.StringArray) -> pa.StringArray:
 def skeletons(texts: Sequence[str]) -> list[str]:
     """Return the skeletons of texts: two that look alike have the same (UTS #39, section 4).
 
-    Full-width and other compatible characters are taken for what they stand for, of which the standard leaves out some.
+    Full-width and other compatible characters are taken for what they mean, of which the standard leaves out some.
     """
     joined = _BETWEEN.join(texts).translate(_skeletons())
     return unicodedata.normalize("NFD", joined).split(_BETWEEN) if texts else []

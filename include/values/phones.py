@@ -31,7 +31,7 @@ _PROBLEMS = ("not_phone", "invalid_phone")
 _NOT_PHONE, _INVALID_PHONE = range(2)
 _VALID, _UNDECIDED = -1, 2
 
-# Punctuation that the library skips wherever it stands behind the first digit. Shorter numbers may be local ones.
+# Punctuation that the library skips wherever it is behind the first digit. Shorter numbers may be local ones.
 _PUNCTUATED = r"^[+(]?[0-9][0-9 ()./-]{6,31}$"
 _PUNCTUATION = r"[ ()./-]+"
 _COMPACT = r"^\+?[0-9]{7,15}$"
@@ -203,7 +203,7 @@ class _Region:
     kinds: tuple[_Desc, ...]
 
     def are_valid(self, numbers: pa.StringArray) -> npt.NDArray[np.bool_]:
-        """Tell which national numbers are of a known kind (the library's `number_type` isn't UNKNOWN)."""
+        """Say which national numbers are of a known kind (the library's `number_type` isn't UNKNOWN)."""
         valid = np.zeros(len(numbers), dtype=np.bool_)
         open_rows = np.flatnonzero(_fit(numbers, self.general, self.lengths))
         for kind in self.kinds:
@@ -222,7 +222,7 @@ class _NumberingPlan:
     regions: tuple[_Region, ...]
 
     def are_valid(self, numbers: pa.StringArray) -> npt.NDArray[np.bool_]:
-        """Tell which national numbers `is_valid_number` accepts: the first region that claims a number judges it."""
+        """Say which national numbers `is_valid_number` accepts: the first region that claims a number judges it."""
         valid = np.zeros(len(numbers), dtype=np.bool_)
         open_rows = np.arange(len(numbers))
         for region in self.regions:
@@ -298,12 +298,12 @@ def _kinds(metadata: PhoneMetadata) -> tuple[_Desc, ...]:
     for name in _KINDS:
         desc: PhoneNumberDesc | None = getattr(metadata, name)
         if desc is not None and desc.national_number_pattern:
-            known = patterns.setdefault(frozenset(desc.possible_length), [])
-            if desc.national_number_pattern not in known:
-                known.append(desc.national_number_pattern)
+            same_length = patterns.setdefault(frozenset(desc.possible_length), [])
+            if desc.national_number_pattern not in same_length:
+                same_length.append(desc.national_number_pattern)
     return tuple(
-        _Desc("^(?:" + "|".join(f"(?:{pattern})" for pattern in known) + ")$", lengths)
-        for lengths, known in patterns.items()
+        _Desc("^(?:" + "|".join(f"(?:{pattern})" for pattern in same_length) + ")$", lengths)
+        for lengths, same_length in patterns.items()
     )
 
 

@@ -1,4 +1,4 @@
-"""Which values may be somebody's under any header, as columns may be swapped. Source: X-20."""
+"""Which values may be private under any header, as columns may be swapped. Source: X-20."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from include.values.dates import has_date_form
 
 MOST_DIGITS = 8
-"""Of a text that may stand in clear: phone and card numbers have more, days and names of pools have not."""
+"""Of a text that may be shown in clear: phone and card numbers have more, days and names of pools have not."""
 _AMOUNT = re.compile(r"\s*[+-]?[0-9]{1,8}[.,][0-9]{1,2}\s*")
 
 
 def may_be_private(text: str) -> bool:
-    """Tell texts that may be a card number, a phone or an address: by an `@`, or by more than eight digits.
+    """Say whether a text may be a card number, a phone or an address: by an `@`, or by more than eight digits.
 
     An amount with decimals, and a date in one of the forms that are read as dates, may have more.
     """

@@ -234,7 +234,7 @@ def _give_away(connection: Connection, logins: Mapping[Role, Login], *, is_wareh
             cursor.execute(sql.SQL(f"ALTER {kind} {name} OWNER TO {{}}").format(sql.Identifier(wanted)))
 
 
-# PostgreSQL lets everybody take advisory locks, which loads and top-ups wait for, and store large objects without end.
+# PostgreSQL lets all users take advisory locks, which loads and top-ups wait for, and store large objects without end.
 _WITHHELD = """
 SELECT oid::regprocedure::text, proname ~ '^pg_(try_)?advisory_' AS is_lock
 FROM pg_proc

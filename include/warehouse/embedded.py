@@ -8,7 +8,7 @@ nor passwords. This one
   `binaries/`;
 - listens on 127.0.0.1 alone and asks for a scram password;
 - makes the databases and roles of `include/warehouse/roles.py` at each start: `password` is the superuser's, who does
-  nothing else, and those of the roles are derived from it, so that none can be told from another;
+  nothing else, and those of the roles are derived from it, so that none can be derived from another;
 - as root runs the server as `postgres` or `nobody`, because PostgreSQL refuses to run as root; as anyone else it runs
   as that user.
 
@@ -71,7 +71,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
         "timezone": "UTC",
         "log_timezone": "UTC",
         "jit": "off",
-        # The server's log quotes no values (X-20): failed statements are for their callers to tell.
+        # The server's log quotes no values (X-20): failed statements are for their callers to report.
         "log_min_messages": "log",  # that is LOG, FATAL and PANIC; ERROR ranks below LOG here
         "log_min_error_statement": "panic",
         "log_error_verbosity": "terse",
@@ -91,7 +91,7 @@ class EmbeddedServer:
     """One embedded PostgreSQL server: a data folder and a port.
 
     Args:
-        data: the data folder; made by the first start. Password and copied binaries lie in its parent folder.
+        data: the data folder; made by the first start. Password and copied binaries are in its parent folder.
         port: TCP port on 127.0.0.1.
         settings: server settings on top of `SETTINGS`.
     """
@@ -113,7 +113,7 @@ class EmbeddedServer:
 
         Raises:
             PortBusyError: the port is taken by another program.
-            EmbeddedServerError: anything else that a person must mend.
+            EmbeddedServerError: anything else that a person must fix.
         """
         self.data.parent.mkdir(parents=True, exist_ok=True)
         with self._start_lock():
@@ -147,7 +147,7 @@ class EmbeddedServer:
         return True
 
     def is_running(self) -> bool:
-        """Tell whether this data folder's server runs, on whichever port."""
+        """Say whether this data folder's server runs, on whichever port."""
         return self.running_port() is not None
 
     def running_port(self) -> int | None:
@@ -175,7 +175,7 @@ class EmbeddedServer:
         Raises:
             EmbeddedServerError: the server has never been started.
         """
-        return self._url(database, SUPERUSER, self._known_password())
+        return self._url(database, SUPERUSER, self._stored_password())
 
     def _url(self, database: str, user: str, password: str) -> str:
         lines = self._postmaster_lines()
@@ -184,10 +184,10 @@ class EmbeddedServer:
 
     def _password_of(self, login: str) -> str:
         """Return a role's password: it follows from the superuser's, which doesn't follow from it."""
-        digest = hmac.digest(self._known_password().encode(), f"password of {login}".encode(), "sha256")
+        digest = hmac.digest(self._stored_password().encode(), f"password of {login}".encode(), "sha256")
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
-    def _known_password(self) -> str:
+    def _stored_password(self) -> str:
         try:
             return self.password_file.read_text(encoding="ascii").strip()
         except FileNotFoundError:
@@ -416,7 +416,7 @@ def _as_account(account: pwd.struct_passwd | None) -> dict[str, Any]:
 
 
 def _can_enter(path: Path, account: pwd.struct_passwd) -> bool:
-    """Tell whether the account may enter a folder, or run a program, and all its parents."""
+    """Say whether the account may enter a folder, or run a program, and all its parents."""
     command = ["/bin/sh", "-c", 'test -x "$1"', "sh", str(path)]
     return subprocess.run(command, check=False, cwd="/", **_as_account(account)).returncode == 0
 

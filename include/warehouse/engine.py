@@ -3,7 +3,7 @@
 PostgreSQL quotes values in its errors (`Key (card_number)=(…) already exists`, `COPY gift_card, line 2, column …`),
 and exceptions end in task logs. So the connections of this engine cut an error's text down to what names no value,
 whether it comes through SQLAlchemy or straight from the driver's cursor. The error keeps its class, SQLSTATE and
-diagnostics (`error.diag`) for code that must tell errors apart. Source: X-20.
+diagnostics (`error.diag`) for code that must distinguish errors. Source: X-20.
 """
 
 from __future__ import annotations

@@ -279,7 +279,7 @@ SELECT kind, name, quoted FROM ({_SCHEMAS}) AS schema
 UNION ALL SELECT kind, name, quoted FROM ({_RELATIONS}) AS relation
 UNION ALL SELECT kind, name, quoted FROM ({_ROUTINES}) AS routine
 """
-# A NULL acl stands for the defaults, of which only EXECUTE for PUBLIC concerns others than the owner.
+# A NULL acl means the defaults, of which only EXECUTE for PUBLIC concerns others than the owner.
 _ACTUAL = f"""
 SELECT held.kind, held.quoted, held.grantee, held.privilege, held.column_name
 FROM (

@@ -1,7 +1,7 @@
 """The database's roles. `include/warehouse/rights.py` says who may do what, `bootstrap.py` beside it makes them.
 
 Rights belong to group roles that nobody signs in as; the names that programs sign in with are members, and may be any.
-The owner is no group: whoever runs the migrations owns what they make. Source: X-22.
+The owner is no group: the login that runs the migrations owns what they make. Source: X-22.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def contains(wanted: str) -> str:
-    """Return the pattern of LIKE for a text that holds `wanted`: `%`, `_` and a backslash stand for themselves."""
+    """Return the pattern of LIKE for a text that holds `wanted`: `%`, `_` and a backslash mean themselves."""
     text = wanted.replace("\0", "")
     for character in "\\%_":
         text = text.replace(character, f"\\{character}")

@@ -12,7 +12,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_sql(connection: Connection, statements: str) -> None:
-    """Run SQL text as it stands: no bound values, so that `:` and `%` need no escape."""
+    """Run SQL text as it is: no bound values, so that `:` and `%` need no escape."""
     connection.exec_driver_sql(statements.replace("%", "%%"))
 
 

@@ -18,7 +18,7 @@ from include.warehouse.engine import text_without_values
 T = TypeVar("T")
 
 ATTEMPTS = 5
-"""How often a transaction is run before a conflict with others is told."""
+"""How often a transaction is run before a conflict with others is reported."""
 _OUTAGES = ("08", "40", "53", "57")
 """SQLSTATE classes: connection, transaction rollback (deadlock), insufficient resources, operator intervention."""
 _CONFLICTS = ("40001", "40P01")
@@ -44,7 +44,7 @@ def repeat_on_conflict(run: Callable[[int], T]) -> T:
 
 @contextmanager
 def values_hidden() -> Iterator[None]:
-    """Turn database errors into ones that quote no values: a duplicate key error tells the card number (X-20)."""
+    """Turn database errors into ones that quote no values: a duplicate key error shows the card number (X-20)."""
     try:
         yield
     except DBAPIError as error:
@@ -58,10 +58,10 @@ def values_hidden() -> Iterator[None]:
 
 def _without_values(error: BaseException | None, *, is_outage: bool) -> WarehouseUnavailable | WarehouseFault:
     state = getattr(error, "pgcode", None)
-    told = text_without_values(error) if isinstance(error, psycopg2.Error) else type(error).__name__
-    told = " ".join([*told.split(), *getattr(error, "__notes__", ())])  # libpq breaks lines
+    message = text_without_values(error) if isinstance(error, psycopg2.Error) else type(error).__name__
+    message = " ".join([*message.split(), *getattr(error, "__notes__", ())])  # libpq breaks lines
     if state in _CONFLICTS:
-        return WarehouseConflict(f"Another transaction was in the way: {told}")
+        return WarehouseConflict(f"Another transaction was in the way: {message}")
     if (state is None and is_outage) or (state is not None and state[:2] in _OUTAGES):
-        return WarehouseUnavailable(f"The database gave up or could not be reached: {told}")
-    return WarehouseFault(f"The database refused a statement: {told}")
+        return WarehouseUnavailable(f"The database gave up or could not be reached: {message}")
+    return WarehouseFault(f"The database refused a statement: {message}")

@@ -104,7 +104,7 @@ def is_allowed(
     dag_id: str,
     entity: Literal["RUN", "HITL_DETAIL"] | None = None,
 ) -> bool:
-    """Tell whether a user may do something with a DAG: the auth manager is public, how to get it is not."""
+    """Return whether a user may do something with a DAG: the auth manager is public, how to get it is not."""
     from airflow.api_fastapi.app import get_auth_manager
     from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
     from airflow.models import DagModel
@@ -125,7 +125,7 @@ def database_session() -> Iterator[Session]:
 
 
 def is_paused(session: Session, dag_id: str) -> bool:
-    """Tell whether somebody has paused a DAG."""
+    """Return whether a user has paused a DAG."""
     from airflow.models import DagModel
     from sqlalchemy import select
 

@@ -40,7 +40,7 @@ def resume(runtime: Runtime, job_id: int) -> bool:
             .where(
                 jobs.JOB.c.id == job_id,
                 jobs.JOB.c.state == jobs.State.FAILED,
-                jobs.JOB.c.refusal_rule.is_distinct_from(files.CHANGED),  # whose file is taken again, and read anew
+                jobs.JOB.c.refusal_rule.is_distinct_from(files.CHANGED),  # whose file is taken again, and read again
             )
             .values(state=jobs.State.RUNNING, finished_at=None, refusal_rule=None, refusal_message=None)
         )

@@ -1,4 +1,4 @@
-"""Tell Airflow's lineage which file went into which tables. Source: X-20: names and addresses, no values.
+"""Report to Airflow's lineage which file went into which tables. Source: X-20: names and addresses, no values.
 
 Whatever reads Airflow's lineage gets it, such as the OpenLineage provider; where none is installed, nothing is kept.
 """
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def tell_load(context: Any, source: str, warehouse: URL, tables: Iterable[str]) -> None:
+def report_load(context: Any, source: str, warehouse: URL, tables: Iterable[str]) -> None:
     """Name a file as what the running task has read, and tables as what it has written.
 
     Args:
-        context: whatever stands for the reader and writer; its identity alone counts.
-        source: where the file lay when it was picked up: a path or an `s3://` address.
+        context: the object that represents the reader and writer; its identity alone counts.
+        source: where the file was when it was picked up: a path or an `s3://` address.
         tables: `schema.table`.
     """
     host = warehouse.host or "localhost"
@@ -34,7 +34,7 @@ def tell_load(context: Any, source: str, warehouse: URL, tables: Iterable[str]) 
         for table in tables:
             collector.add_output_asset(context, uri=f"{database}/{table.replace('.', '/')}")
     except ValueError as error:  # an address that is none for Airflow, or too long: the rows are loaded all the same
-        log.warning("The lineage of this load is not told: %s", error)
+        log.warning("The lineage of this load is not reported: %s", error)
 
 
 def file_uri(source: str) -> str:

@@ -38,7 +38,7 @@ AUTOMATIC = {"Auto-Submitted": "auto-generated"}
 
 @dataclass(frozen=True)
 class Mail:
-    """What a mail says; each text is one line, whatever stands in it.
+    """What a mail says; each text is one line, whatever it contains.
 
     Args:
         name: of the file or pool that the mail is about.
@@ -130,7 +130,7 @@ class TwoFormHook(SmtpHook):
 
 
 def mail_subscribers(mail: Mail) -> bool:
-    """Send one mail to all subscribers; return False when there is no mail server or nobody to tell.
+    """Send one mail to all subscribers; return False when there is no mail server or no subscriber.
 
     Raises:
         smtplib.SMTPException, OSError: the mail server doesn't answer, or takes the mail for none of them.

@@ -1,7 +1,7 @@
-"""What tasks tell Airflow's metrics: rows, rejects, bytes, seconds, memory, codes. Names and numbers, no values (X-20).
+"""The metrics that tasks send to Airflow: rows, rejects, bytes, seconds, memory, codes. Numbers, never values (X-20).
 
 Sent where Airflow's own `[metrics]` settings say, StatsD or OpenTelemetry; without them every call here does nothing.
-Types, stages, outcomes and rules are parts of the names: plain StatsD knows no tags.
+Types, stages, outcomes and rules are parts of the names: plain StatsD has no tags.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ METRICS = (
 
 
 def timed(body: Callable[P, T]) -> Callable[P, T]:
-    """Make a task body tell how long it took and how much memory, by DAG and task, in its log as well.
+    """Make a task body report how long it took and how much memory, by DAG and task, in its log as well.
 
     One that raises has no duration worth comparing.
     """
@@ -84,7 +84,7 @@ def count_job(dag_id: str, job: Job, result: JobResult) -> None:
     """Count a file that has ended: its state, and what became of its bytes and rows.
 
     Args:
-        job: as it was before it was closed. One that had ended already is not counted again, whoever clears its task.
+        job: as it was before it was closed. One that had ended already is not counted again when its task is cleared.
     """
     if job.finished_at is not None:
         return
@@ -104,7 +104,7 @@ def count_codes(dag_id: str, added: int) -> None:
 
 
 def count_top_up(dag_id: str, done: TopUp) -> None:
-    """Count what a pool was given, and its alerts by kind; tell how many codes it has now."""
+    """Count what a pool was given, and its alerts by kind; report how many codes it has now."""
     count_codes(dag_id, done.added)
     for kind in done.raised:
         count(name(dag_id, "alerts", kind), 1)

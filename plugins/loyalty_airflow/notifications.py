@@ -56,13 +56,13 @@ RETRY_ADVICE = {
 
 
 class ImportNotifier(BaseNotifier):
-    """Tell the subscribers that a file was refused, that its import failed, or that rows were rejected.
+    """Send the subscribers a mail that a file was refused, that its import failed, or that rows were rejected.
 
     As a callback of the task that closes a job it reads the job's result from that task's XCom. A mail that can't be
     sent never fails an import: it is logged.
 
     Args:
-        result: the result to tell about, where there is no such task.
+        result: the result to report, where there is no such task.
     """
 
     def __init__(self, result: Mapping[str, Any] | None = None) -> None:
@@ -74,7 +74,7 @@ class ImportNotifier(BaseNotifier):
         self.send(context)
 
     def send(self, context: Context) -> bool:
-        """Send the mail if there is something to tell and someone to tell it to; return whether one was sent."""
+        """Send the mail if there is something to report and a subscriber; return whether one was sent."""
         result = (
             self.result or context["ti"].xcom_pull(task_ids=CLOSING_TASK, key=RESULT_KEY) or unknown_result(context)
         )
@@ -88,7 +88,7 @@ class ImportNotifier(BaseNotifier):
 
 
 class UnusableNotifier(BaseNotifier):
-    """Tell the subscribers about entries of the landing area that can't be imported, in one mail (X-12).
+    """Send the subscribers one mail about the entries of the landing area that can't be imported (X-12).
 
     Args:
         entries: what is new of them.
@@ -112,7 +112,7 @@ class UnusableNotifier(BaseNotifier):
 
 
 class ReviewNotifier(BaseNotifier):
-    """Tell the subscribers that a file waits for a person's approval (X-06).
+    """Send the subscribers a mail that a file waits for a person's approval (X-06).
 
     A mail that can't be sent never fails an import: it is logged. The form says the same.
 
@@ -133,7 +133,7 @@ class ReviewNotifier(BaseNotifier):
         self.send(context)
 
     def send(self, context: Context) -> bool:
-        """Send the mail if there is someone to tell it to; return whether one was sent."""
+        """Send the mail if there is a subscriber; return whether one was sent."""
         try:
             return mail_subscribers(mail_of_review(self.job, self.reasons, self.until, run_of(context)))
         except Exception as error:
@@ -142,12 +142,12 @@ class ReviewNotifier(BaseNotifier):
 
 
 class StockNotifier(BaseNotifier):
-    """Tell the subscribers about a pool of promo codes that runs low (TU-02, TU-03, TU-05).
+    """Send the subscribers a mail about a pool of promo codes that runs low (TU-02, TU-03, TU-05).
 
     A mail that can't be sent never fails a top-up: it is logged, and the alert stays unsent for the next run.
 
     Args:
-        alert: what to tell.
+        alert: what to report.
     """
 
     def __init__(self, alert: Alert) -> None:
@@ -168,10 +168,10 @@ class StockNotifier(BaseNotifier):
 
 
 def needs_attention(result: Mapping[str, Any]) -> bool:
-    """Tell whether a person should look at this job. Nobody is alarmed by a rehearsal (X-19)."""
+    """Return whether a person should look at this job. Nobody is alarmed by a rehearsal (X-19)."""
     if result.get("is_dry_run"):
         return False
-    if result["state"] == "cancelled":  # somebody who rejects a file knows; a time limit nobody notices
+    if result["state"] == "cancelled":  # the user who rejects a file knows; a time limit nobody notices
         return bool(result["reason"]) and result["reason"]["rule"] != "review.rejected"
     rows = counts_of(result)
     if result["state"] in ("refused", "failed") or rows.rejected > 0:
@@ -180,7 +180,7 @@ def needs_attention(result: Mapping[str, Any]) -> bool:
 
 
 def unknown_result(context: Context) -> dict[str, Any]:
-    """Stand in for the result of a job that could not even be closed."""
+    """Return what replaces the result of a job that could not even be closed."""
     params = context.get("params") or {}
     file = str(params.get("file", "")).rpartition("/")[2]
     return {"job": None, "type": context["ti"].dag_id.removeprefix("import_"), "file": file, "state": "failed",

@@ -138,8 +138,8 @@ def outcome_of_generation(result: dict[str, Any]) -> str:
 def outcome(result: dict[str, Any]) -> str:
     """Say in one line how an import ended; no cell values (X-20)."""
     is_dry_run = result["is_dry_run"]
-    told = in_words(result.get("outcome", result["state"]), is_dry_run=is_dry_run)
-    text = f"{result['file']}: {'dry run: ' if is_dry_run else ''}{told}"
+    ending = in_words(result.get("outcome", result["state"]), is_dry_run=is_dry_run)
+    text = f"{result['file']}: {'dry run: ' if is_dry_run else ''}{ending}"
     if reason := result.get("reason"):
         return f"{text} {_named(result['type'], reason['rule'])}"
     if earlier := result.get("duplicate_of"):

@@ -73,14 +73,14 @@ def with_chunk_size(runtime: Runtime) -> Runtime:
     Raises:
         ConfigurationError: it is no whole number, or too small a one.
     """
-    told = Variable.get(CHUNK_VARIABLE, default=None)
-    if told is None:
+    text = Variable.get(CHUNK_VARIABLE, default=None)
+    if text is None:
         return runtime
-    if not (told.isascii() and told.isdigit() and int(told) >= SMALLEST_CHUNK_BYTES):
+    if not (text.isascii() and text.isdigit() and int(text) >= SMALLEST_CHUNK_BYTES):
         raise ConfigurationError(
-            f"The Variable {CHUNK_VARIABLE} is {told!r}: expected a number of bytes, {SMALLEST_CHUNK_BYTES:,} or more."
+            f"The Variable {CHUNK_VARIABLE} is {text!r}: expected a number of bytes, {SMALLEST_CHUNK_BYTES:,} or more."
         )
-    return replace(runtime, chunk_bytes=int(told))
+    return replace(runtime, chunk_bytes=int(text))
 
 
 def import_roots(import_type: str) -> tuple[str, ...]:
@@ -164,7 +164,7 @@ def location(name: str) -> Location:
     except AirflowRuntimeError as error:
         if error.error.error is not ErrorType.VARIABLE_NOT_FOUND:
             raise
-        raise ConfigurationError(f"The Variable {variable} is not defined: where {name} files lie.") from None
+        raise ConfigurationError(f"The Variable {variable} is not defined: where {name} files are stored.") from None
     return locations.locate(url, _storage_options() if url.startswith("s3://") else {})
 
 

@@ -18,7 +18,7 @@ START_IMPORTS = timedelta(minutes=15)
 """Of a listing, and the start of thousands of runs. Nothing else is picked up meanwhile; the next run goes on."""
 TAKE_FILE = timedelta(minutes=20)
 """Of a copy of 2 GiB from a slow bucket (2.4 MB/s: the database ends a transaction that is idle for 15 minutes). Short,
-for the source may be anybody's, and it is tried six times."""
+for the source may be any system's, and it is tried six times."""
 INSPECT_FILE = timedelta(hours=2)
 """Of one pass over the file, and one that writes its UTF-8 copy. 2 GiB take a minute."""
 VALIDATE_CHUNK = timedelta(hours=1)

@@ -83,7 +83,7 @@ def shown_error(error: Exception) -> Exception:
 
 
 def is_outage(error: BaseException) -> bool:
-    """Tell whether the same call may succeed later: lost connections, locks, full disks, a restarting server."""
+    """Return whether the same call may succeed later: lost connections, locks, full disks, a restarting server."""
     import psycopg2
     from sqlalchemy.exc import DBAPIError
 

@@ -97,7 +97,7 @@ def test_an_import_tells_its_file_and_tables_once(monkeypatch: pytest.MonkeyPatc
     collector = HookLineageCollector()
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     warehouse = URL.create("postgresql", "importer", "secret", "db.example.com", None, "warehouse")
-    lineage.tell_load(object(), "s3://imports/landing/p.csv", warehouse, ["loyalty.gift_card_pool", "ledger.x"])
+    lineage.report_load(object(), "s3://imports/landing/p.csv", warehouse, ["loyalty.gift_card_pool", "ledger.x"])
     found = collector.collected_assets
     assert [each.asset.uri for each in found.inputs] == ["s3://imports/landing/p.csv"]
     assert [each.asset.uri for each in found.outputs] == [
@@ -123,7 +123,7 @@ def test_without_a_reader_of_lineage_nothing_is_collected(run_dag, folders, conn
 )
 def test_what_airflow_takes_for_no_address_fails_no_load(source, host):
     warehouse = URL.create("postgresql", host=host, port=5432, database="warehouse")
-    lineage.tell_load(object(), source, warehouse, ["loyalty.gift_card"])
+    lineage.report_load(object(), source, warehouse, ["loyalty.gift_card"])
 
 
 def test_a_server_without_a_name_has_its_number_in_brackets(monkeypatch):
@@ -133,5 +133,5 @@ def test_a_server_without_a_name_has_its_number_in_brackets(monkeypatch):
     )
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     warehouse = URL.create("postgresql", host="::1", port=5432, database="warehouse")
-    lineage.tell_load(object(), "/landing/cards.csv", warehouse, ["loyalty.gift_card"])
+    lineage.report_load(object(), "/landing/cards.csv", warehouse, ["loyalty.gift_card"])
     assert told == ["postgres://[::1]:5432/warehouse/loyalty/gift_card"]

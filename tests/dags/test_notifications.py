@@ -156,9 +156,9 @@ def test_x08_the_subject_has_the_outcome_and_its_figures_and_the_mail_says_what_
 
 
 def test_x01_the_mail_about_a_file_of_no_type_says_where_it_belongs():
-    reason = {"rule": "file.unknown_type", "message": 'This file lay in "vouchers". Put it into one of: gift_cards.'}
+    reason = {"rule": "file.unknown_type", "message": 'This file was in "vouchers". Put it into one of: gift_cards.'}
     mail = mail_of_import(REFUSED | {"type": "unknown", "reason": reason}, "http://x")
-    assert mail.subject == 'cards <1>.csv: refused: This file lay in "vouchers"'
+    assert mail.subject == 'cards <1>.csv: refused: This file was in "vouchers"'
     assert "drop it into the folder of its type" in " ".join(mail.as_text().split())
 
 

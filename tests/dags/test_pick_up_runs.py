@@ -134,7 +134,7 @@ def test_x01_the_run_that_has_refused_a_file_says_so_in_its_note(run_dag, folder
     run = run_dag("pick_up_files")
     assert (run.state, run.note) == (
         "success",
-        'red.csv is refused: This file lay in "vouchers", which is not the folder of any import type. Put it into one '
+        'red.csv is refused: This file was in "vouchers", which is not the folder of any import type. Put it into one '
         "of: gift_card_pools, gift_cards, promo_code_pools, promo_codes, customers.",
     )
     assert run_dag("pick_up_files").note is None

@@ -83,7 +83,7 @@ def run_command(runtime: Runtime, quantity: int, tell: Callable[[int], None] = p
         auto_generate=None,
         is_new=False,
         user="anna",
-        tell=tell,
+        report=tell,
     )
 
 

@@ -147,7 +147,7 @@ def test_pg04_the_same_command_twice_at_once_is_two_generations(run: Run, shop: 
     continued: list[int] = []
 
     def command(_: int) -> GenerationResult:
-        return commands.generate(shop.runtime, **asked, user="anna", tell=continued.append)
+        return commands.generate(shop.runtime, **asked, user="anna", report=continued.append)
 
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(command, 1)
@@ -226,7 +226,7 @@ def test_pg04_of_two_commands_at_once_one_continues_what_was_interrupted(
         show_running(*arguments)
 
     def command() -> GenerationResult:
-        return commands.generate(interrupted.runtime, **asked, user="anna", tell=continued.append)
+        return commands.generate(interrupted.runtime, **asked, user="anna", report=continued.append)
 
     monkeypatch.setattr(ledger, "_show_running", show_slowly)
     with ThreadPoolExecutor(1) as threads:
@@ -303,7 +303,7 @@ def test_pg03_rotate_code_key_restarts_the_formats_of_another_key(
     assert "rotate-code-key tiny" in refused.out
     unknown = run("rotate-code-key", "tiny", "nowhere")
     assert (unknown.code, shop.format_row()) == (3, (10, 10))
-    assert run("rotate-code-key").out == "summer: needs no change\ntiny: begins anew under the new key\n"
+    assert run("rotate-code-key").out == "summer: needs no change\ntiny: begins again under the new key\n"
     assert shop.format_row() == (0, 10)
     assert run("generate", "pool", "--quantity", 71).code == 0
     assert run("rotate-code-key", "tiny").out == "tiny: needs no change\n"

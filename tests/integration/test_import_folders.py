@@ -57,7 +57,7 @@ def test_x01_a_file_too_deep_is_refused_with_its_place(site: Site):
     (arrival,) = landing.list_landing(site.runtime, EVENING + timedelta(minutes=2)).ready
     job = site.job(landing.refuse_arrival(site.runtime, arrival, run_key="x"))
     assert (job["state"], job["refusal_rule"]) == ("refused", "file.unknown_type")
-    assert 'lay in "promo_codes/spring/deep", which is not the folder of any import type' in job["refusal_message"]
+    assert 'was in "promo_codes/spring/deep", which is not the folder of any import type' in job["refusal_message"]
 
 
 def test_x11_settings_of_both_folders_hold_for_a_pool_s_file(site: Site):

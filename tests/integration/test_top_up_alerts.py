@@ -63,7 +63,7 @@ def test_tu03_a_crossing_is_told_once_and_again_only_after_recovery(engine, runt
     assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         issue(connection, uploads)
-    assert needs(runtime.engine) == {uploads: "low_stock is to be told"}
+    assert needs(runtime.engine) == {uploads: "low_stock is to be reported"}
     assert top_up_pool(runtime, uploads).raised == ("low_stock",)
     ((alert,), unsent) = send_all(runtime.engine, uploads)
     assert (alert.pool, alert.pool_name, alert.kind, alert.available, alert.level, unsent) == (
@@ -123,7 +123,7 @@ def test_tu03_a_pool_that_is_being_set_up_has_crossed_no_level(engine, runtime, 
         assert send_all(runtime.engine, name) == ([], 0)
     with engine.begin() as connection:
         issue(connection, name)
-    assert needs(runtime.engine) == {name: "low_stock is to be told"}
+    assert needs(runtime.engine) == {name: "low_stock is to be reported"}
     assert top_up_pool(runtime, name).raised == ("low_stock",)
     ((alert,), _) = send_all(runtime.engine, name)
     assert (alert.kind, alert.available, alert.level) == ("low_stock", 2, 5)
@@ -187,7 +187,7 @@ def test_tu03_a_mail_that_could_not_be_sent_is_sent_the_next_time(engine, runtim
         issue(connection, uploads, 6)
     top_up_pool(runtime, uploads)
     assert send_alerts(runtime.engine, uploads, lambda alert: False, clock) == 1
-    assert needs(runtime.engine) == {uploads: "low_stock is to be told"}
+    assert needs(runtime.engine) == {uploads: "low_stock is to be reported"}
     assert top_up_pool(runtime, uploads).raised == ()
     sent, unsent = send_all(runtime.engine, uploads)
     assert ([alert.kind for alert in sent], unsent) == (["low_stock"], 0)
@@ -243,7 +243,7 @@ def test_tu05_a_pool_that_can_not_be_topped_up_is_announced_before_it_runs_out(e
         name = add_pool(connection, "uploads", **UPLOAD | {"lead_hours": 72})
         add_codes(connection, name, 60)
         issued_in_the_past(connection, name, days=4, daily=10)  # 20 are left: two days
-    assert needs(runtime.engine) == {name: "runs_out_soon is to be told"}
+    assert needs(runtime.engine) == {name: "runs_out_soon is to be reported"}
     assert top_up_pool(runtime, name).raised == ("runs_out_soon",)
     ((alert,), _) = send_all(runtime.engine, name)
     assert alert.available == 20

@@ -128,10 +128,10 @@ def test_an_upload_is_previewed_and_imported_with_what_is_chosen(place: Site) ->
     upload = uploads.save(place.runtime, upload, choices=replace(upload.choices, columns=columns))
     seen = preview_upload(place.runtime, upload)
     mapping = {"Nummer": "card_number", "Serie": "pool_system_name", "Wert": "balance", "balance": None}
-    assert seen.given == {"encoding": "utf-16", "mapping": mapping}
+    assert seen.settings == {"encoding": "utf-16", "mapping": mapping}
     assert [(row.line, bool(row.reasons)) for row in seen.rows] == [(2, False), (3, True)]
     assert seen.can_launch
-    uploads.write_sidecar(place.runtime, upload, seen.given)
+    uploads.write_sidecar(place.runtime, upload, seen.settings)
     result = import_file(place.runtime, Request("gift_cards", str(upload.path(place.runtime)), "a launch", "ann"))
     assert (result.state, result.rows.inserted, result.rows.rejected) == ("completed_with_rejects", 1, 1)
     assert upload.path(place.runtime).open_whole().read() == raw, "copied, not moved"
@@ -144,7 +144,7 @@ def test_a_header_as_long_as_it_likes_can_be_mapped(stocked: Site) -> None:
     seen = preview_upload(stocked.runtime, upload)
     assert (seen.can_launch, len(seen.rows)) == (True, 1)
     assert len(seen.columns[0]) <= 100
-    uploads.write_sidecar(stocked.runtime, upload, seen.given)
+    uploads.write_sidecar(stocked.runtime, upload, seen.settings)
     result = import_file(stocked.runtime, Request("gift_cards", str(upload.path(stocked.runtime)), "a launch", "ann"))
     assert (result.state, result.rows.inserted) == ("completed", 1)
 
@@ -198,7 +198,7 @@ def test_the_sample_of_each_type_is_previewed_with_every_column_of_its_header(st
     assert len(read) + len(seen.skipped) >= len(header.split(","))
     assert seen.rows
     assert len(seen.fields) <= 2 * 60
-    assert "mapping" not in seen.given
+    assert "mapping" not in seen.settings
 
 
 def test_columns_whose_setting_is_off_stay_chosen(stocked: Site) -> None:
@@ -215,7 +215,7 @@ def test_columns_whose_setting_is_off_stay_chosen(stocked: Site) -> None:
     columns = {choice.field.name: choice.column for choice in seen.fields}
     changed = replace(upload, choices=Choices({off.needs: "yes"}, {**columns, "first_name": None}))
     seen = preview_upload(stocked.runtime, changed)
-    assert seen.given == {"take_action_template_from_file": True, "mapping": {"FirstName": None}}
+    assert seen.settings == {"take_action_template_from_file": True, "mapping": {"FirstName": None}}
     assert [choice.field.name for choice in seen.fields if choice.needs] == []
 
 
@@ -230,7 +230,7 @@ def test_a_corrected_file_is_previewed_with_its_own_jobs_settings(stocked: Site)
         "pool_system_name": 5,
         "balance": 6,
     }
-    assert (seen.can_launch, seen.given) == (True, {})
+    assert (seen.can_launch, seen.settings) == (True, {})
     assert [row.reasons for row in seen.rows] == [""]
 
 

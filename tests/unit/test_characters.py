@@ -213,16 +213,16 @@ def repeats(header: stray_rows.Header, *columns: list[str | None]) -> list[bool]
 
 def test_x15_a_row_repeats_the_header_where_all_its_cells_do() -> None:
     columns = (["A", "A", "x", "a"], [" B ", "C", "B", "B"], ["", None, "", " "])
-    for is_known in (True, False):
-        header = stray_rows.Header([" A", "B", ""], leading=0, is_known=is_known)
-        assert repeats(header, *columns) == [True, False, False, is_known]
+    for is_certain in (True, False):
+        header = stray_rows.Header([" A", "B", ""], leading=0, is_certain=is_certain)
+        assert repeats(header, *columns) == [True, False, False, is_certain]
         assert repeats(header, ["4", "A"], ["B", "B"], ["", ""]) == [False, True]
 
 
 def test_x15_a_header_of_one_column_is_known_in_another_case_and_before_other_delimiters() -> None:
     cells = ["Code", "code", "CODE", "Code;", "Code,,\t|", "Code;Pool", "Coder", "Cod", None]
-    assert repeats(stray_rows.Header(["Code"], leading=0, is_known=True), cells) == [True] * 5 + [False] * 4
-    assert repeats(stray_rows.Header(["Code"], leading=0, is_known=False), cells) == [True] + [False] * 8
+    assert repeats(stray_rows.Header(["Code"], leading=0, is_certain=True), cells) == [True] * 5 + [False] * 4
+    assert repeats(stray_rows.Header(["Code"], leading=0, is_certain=False), cells) == [True] + [False] * 8
 
 
 def test_x16_joiners_are_needed_where_idna_allows_them() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from include.errors import FileRefused
 from include.import_types import IMPORT_TYPES
-from include.ledger.records import Given, InspectionRecord, Review
+from include.ledger.records import InspectionRecord, Review, SettingsSources
 from include.project.loader import load_project
 from include.reading.chunk_plan import Inspection
 from include.reading.dialect import Dialect
@@ -154,18 +154,20 @@ def test_the_ledgers_records_survive_json(review: Review | None):
     assert InspectionRecord.from_json(record.to_json()) == record
 
 
-@pytest.mark.parametrize("given", [Given(), Given({"force": True}, {"folder": "a: 1", "sidecar": None}, True)])
-def test_what_a_job_was_given_survives_json(given: Given):
-    assert Given.from_json(given.to_json()) == given
+@pytest.mark.parametrize(
+    "given", [SettingsSources(), SettingsSources({"force": True}, {"folder": "a: 1", "sidecar": None}, True)]
+)
+def test_what_a_job_was_given_survives_json(given: SettingsSources):
+    assert SettingsSources.from_json(given.to_json()) == given
 
 
 def test_x11_later_settings_differ_only_where_they_say_something_else():
-    given = Given({"force": True}, {"folder": "review: true", "sidecar": "a: 1"}, is_removed=True)
-    assert not given.differs(Given({"force": True}, {"folder": "review: true", "sidecar": None}))
-    assert given.differs(Given({}, {}))
-    assert given.differs(Given({"force": True}, {"sidecar": "a: 2"}))
-    later = given.updated(Given({}, {"sidecar": "a: 2", "folder": None}))
-    assert later == Given({}, {"folder": "review: true", "sidecar": "a: 2"}, is_removed=True)
+    given = SettingsSources({"force": True}, {"folder": "review: true", "sidecar": "a: 1"}, is_removed=True)
+    assert not given.differs(SettingsSources({"force": True}, {"folder": "review: true", "sidecar": None}))
+    assert given.differs(SettingsSources({}, {}))
+    assert given.differs(SettingsSources({"force": True}, {"sidecar": "a: 2"}))
+    later = given.updated(SettingsSources({}, {"sidecar": "a: 2", "folder": None}))
+    assert later == SettingsSources({}, {"folder": "review: true", "sidecar": "a: 2"}, is_removed=True)
 
 
 def test_a_record_of_an_earlier_version_is_read():

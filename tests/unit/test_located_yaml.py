@@ -15,7 +15,7 @@ def test_every_key_and_item_knows_its_line():
 
 
 def test_a_duplicate_key_is_a_mistake_on_the_line_of_the_second():
-    with pytest.raises(YamlMistake, match="'a' stands twice, first on line 1") as caught:
+    with pytest.raises(YamlMistake, match="'a' is written twice, first on line 1") as caught:
         read_yaml("a: 1\nb: 2\na: 3\n")
     assert caught.value.line == 3
 

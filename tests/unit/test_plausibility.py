@@ -125,7 +125,7 @@ def test_x18_a_key_of_which_most_values_repeat_is_asked_about():
     rows = [f"6030{number % 8:012},flexible_gift,,10" for number in range(ENOUGH)]
     assert cards(*rows) == [
         "Column 1 (Card number) is read as Card number, which no two rows may share, but more than half of its first "
-        "20 values stand there more than once."
+        "20 values are there more than once."
     ]
     assert cards(*[f"6030{number % 10:012},flexible_gift,,10" for number in range(ENOUGH)]) == []
 

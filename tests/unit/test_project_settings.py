@@ -81,7 +81,7 @@ def test_cu07_the_default_data_source_is_the_one_marked():
         ("News, Offers", "News, news", "topics[1]", "'news' is there already, as entry 1, written 'News' (column"),
         ("News, Offers", "News, '!'", "topics[1]", "must contain a letter or a digit"),
         ("MobilePush", "e-mail", "channels[3]", "'e-mail' is there already, as entry 1, written 'Email' (column"),
-        ("MobilePush", "Mobile/Push", "channels[3]", "must not contain '/', which stands between channel and topic"),
+        ("MobilePush", "Mobile/Push", "channels[3]", "must not contain '/', which separates channel and topic"),
         ("MobilePush", "EmailOnNews", "channels[3]", "the column IsSubscribedByEmailOnNews would mean the channel"),
         ("type: string", "type: text", "custom_fields[0].type", "must be 'string', 'boolean'"),
         ("type: string", "type: enum", "custom_fields[0].values", "an enum needs its values"),
@@ -134,7 +134,7 @@ def test_a_second_default_data_source_is_refused_and_the_first_one_named():
 
 def test_a_duplicate_key_is_told_with_its_line():
     assert mistakes("brands: [Acme]\nbrands: [Demo]\n") == [
-        "project.yaml: line 2: 'brands' stands twice, first on line 1"
+        "project.yaml: line 2: 'brands' is written twice, first on line 1"
     ]
 
 

@@ -311,7 +311,7 @@ def test_settings_files_are_read_with_lines():
     ("text", "sentence"),
     [
         (b"pool: \xff", "s.yaml: not UTF-8 at byte 6."),
-        ("a: 1\na: 2", "s.yaml: line 2: 'a' stands twice, first on line 1."),
+        ("a: 1\na: 2", "s.yaml: line 2: 'a' is written twice, first on line 1."),
         ("a: [1", "s.yaml: line 1: not valid YAML"),
         ("- a", "s.yaml: expected lines such as `encoding: windows-1251`."),
         ("just text", "s.yaml: expected lines such as"),

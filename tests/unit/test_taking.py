@@ -23,7 +23,7 @@ def test_x14_what_is_loaded_stays_whatever_is_asked(state, is_asked_otherwise, h
 
 @pytest.mark.parametrize("state", State)
 def test_x14_without_new_settings_a_job_goes_on_or_is_left_or_has_ended_without_a_load(state):
-    expected = Taking.OPEN_ANEW
+    expected = Taking.REOPEN
     if state in GOING_ON:
         expected = Taking.GO_ON
     elif state in (*COMPLETED, State.AWAITING_REVIEW):
@@ -33,9 +33,9 @@ def test_x14_without_new_settings_a_job_goes_on_or_is_left_or_has_ended_without_
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.AWAITING_REVIEW])
 def test_x14_asked_otherwise_a_job_that_has_loaded_nothing_is_opened_anew(state):
-    assert choose_taking(TakingFacts(state, False, True)) is Taking.OPEN_ANEW
+    assert choose_taking(TakingFacts(state, False, True)) is Taking.REOPEN
 
 
 def test_x14_a_question_stands_until_the_settings_are_others():
     assert choose_taking(TakingFacts(State.AWAITING_REVIEW, False, False, False)) is Taking.LEAVE
-    assert choose_taking(TakingFacts(State.AWAITING_REVIEW, False, False, True)) is Taking.OPEN_ANEW
+    assert choose_taking(TakingFacts(State.AWAITING_REVIEW, False, False, True)) is Taking.REOPEN

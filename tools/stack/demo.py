@@ -99,7 +99,7 @@ def login_lines(stack: Stack) -> list[str]:
 
 
 def table_lines(jobs: Sequence[tuple[Sample, Job]]) -> list[str]:
-    """Lay the jobs out as a table, a refused file's reason beneath its line."""
+    """Format the jobs as a table, a refused file's reason beneath its line."""
     numbers = range(2, 2 + len(COUNTS))
     heading, rule, *rows = _table(HEADINGS, [_cells(sample, job) for sample, job in jobs], numbers=numbers)
     lines = [heading, rule]
@@ -111,13 +111,13 @@ def table_lines(jobs: Sequence[tuple[Sample, Job]]) -> list[str]:
 
 
 def step_lines(steps: Sequence[Step]) -> list[str]:
-    """Lay the steps out as a table."""
+    """Format the steps as a table."""
     return _table(STEP_HEADINGS, [_step_cells(step) for step in steps], numbers=range(2))
 
 
 def _step_cells(step: Step) -> tuple[str, ...]:
     available = "" if step.available is None else f"{step.available:,}"
-    return (available, "" if step.seconds is None else f"{step.seconds:.1f}", step.pool, step.told)
+    return (available, "" if step.seconds is None else f"{step.seconds:.1f}", step.pool, step.event)
 
 
 def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
@@ -127,7 +127,7 @@ def _cells(sample: Sample, job: Job) -> tuple[str, ...]:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, numbers: Container[int]) -> list[str]:
-    """Return the lines of a table; `numbers` are the columns whose cells stand at their right edge."""
+    """Return the lines of a table; `numbers` are the columns whose cells are aligned right."""
     widths = [max(len(row[column]) for row in [headings, *rows]) for column in range(len(headings))]
     lines = [
         "  ".join(
@@ -145,8 +145,8 @@ def _wait_for_jobs(
     progress = Progress(len(samples))
     deadline = time.monotonic() + timeout_seconds
     while True:
-        found = _jobs_since(engine, newest)
-        jobs = [(sample, found.get((sample.import_type, sample.name))) for sample in samples]
+        jobs_by_file = _jobs_since(engine, newest)
+        jobs = [(sample, jobs_by_file.get((sample.import_type, sample.name))) for sample in samples]
         ended = [(sample, job) for sample, job in jobs if job is not None and job.is_finished]
         progress.show(jobs)
         if len(ended) == len(samples):
@@ -188,7 +188,7 @@ class Progress:
         self._shown = state
 
     def close(self) -> None:
-        """Leave the last state standing."""
+        """Leave the last state on the terminal."""
         if self._is_terminal:
             print()
 

@@ -40,7 +40,7 @@ class Step:
     """One line of the table; no codes (X-20)."""
 
     pool: str
-    told: str
+    event: str
     available: int | None = None
     seconds: float | None = None
 
@@ -80,8 +80,8 @@ class _Demo:
         steps.append(Step(GENERATED, f"{issued} codes handed out: below its threshold of {THRESHOLD}", THRESHOLD - 1))
         added, reason = self._wait_for(lambda: self._top_up_after(newest), "the top-up")
         seconds = time.monotonic() - drained_at
-        told = f"{added} codes added by top_up_promo_pools: {reason}"
-        return [*steps, Step(GENERATED, told, self._available(GENERATED), seconds)]
+        event = f"{added} codes added by top_up_promo_pools: {reason}"
+        return [*steps, Step(GENERATED, event, self._available(GENERATED), seconds)]
 
     def show_uploaded(self) -> list[Step]:
         """A pool that is filled by upload falls below its level: nobody can fill it but the staff, who get a mail."""
@@ -89,9 +89,9 @@ class _Demo:
         steps = [Step(UPLOADED, f"{UPLOADED_CODES} codes uploaded", self._available(UPLOADED))]
         issued = self._drain(UPLOADED, below=NOTIFY_BELOW)
         drained_at = time.monotonic()
-        told = f"{issued} codes handed out: below its notification level of {NOTIFY_BELOW}"
-        steps.append(Step(UPLOADED, told, NOTIFY_BELOW - 1))
-        self._wait_for(lambda: self._is_told() or None, "the mail")
+        event = f"{issued} codes handed out: below its notification level of {NOTIFY_BELOW}"
+        steps.append(Step(UPLOADED, event, NOTIFY_BELOW - 1))
+        self._wait_for(lambda: self._is_mail_sent() or None, "the mail")
         seconds = time.monotonic() - drained_at
         return [*steps, Step(UPLOADED, f"mail sent: {self._newest_mail()}", seconds=seconds)]
 
@@ -132,7 +132,7 @@ class _Demo:
         return int(self._ask("SELECT coalesce(max(id), 0) FROM ledger.promo_code_generation")[0][0])
 
     def _top_up_after(self, newest: int) -> tuple[int, str] | None:
-        found = self._ask(
+        rows = self._ask(
             """
             SELECT added, reason
             FROM ledger.promo_code_generation
@@ -141,13 +141,13 @@ class _Demo:
             pool=GENERATED,
             newest=newest,
         )
-        return (found[0].added, found[0].reason) if found else None
+        return (rows[0].added, rows[0].reason) if rows else None
 
     def _has_open_alert(self) -> bool:
         statement = "SELECT FROM ledger.promo_code_alert WHERE pool_system_id = :pool AND recovered_at IS NULL"
         return bool(self._ask(statement, pool=UPLOADED))
 
-    def _is_told(self) -> bool:
+    def _is_mail_sent(self) -> bool:
         return bool(
             self._ask(
                 """
@@ -160,22 +160,22 @@ class _Demo:
         )
 
     def _newest_mail(self) -> str:
-        """Say where the mail lies and who gets it; one that went to a server elsewhere doesn't lie here."""
+        """Say where the mail is stored and who gets it; one that went to a server elsewhere isn't stored here."""
         paths = sorted(self._stack.settings.mail.glob("*.eml"), key=lambda path: path.stat().st_mtime, reverse=True)
         mails = ((path, message_from_bytes(path.read_bytes())) for path in paths)
-        found = next(((path, mail) for path, mail in mails if mail["Subject"].startswith(UPLOADED_NAME)), None)
-        if found is None:
+        newest = next(((path, mail) for path, mail in mails if mail["Subject"].startswith(UPLOADED_NAME)), None)
+        if newest is None:
             return "to the server of the Connection alerts_smtp"
-        path, mail = found
+        path, mail = newest
         return f"to {mail['X-Envelope-To']}, {shown_path(str(path))}"
 
     def _ask(self, statement: str, **values: object) -> Sequence[Row[Any]]:
         with self._engine.connect() as connection:
             return connection.execute(text(statement), values).all()
 
-    def _wait_for(self, found: Callable[[], T | None], what: str) -> T:
+    def _wait_for(self, look: Callable[[], T | None], what: str) -> T:
         deadline = time.monotonic() + self._timeout_seconds
-        while (answer := found()) is None:
+        while (answer := look()) is None:
             if time.monotonic() > deadline:
                 raise StackError(
                     f"{what} did not come within {self._timeout_seconds:.0f} s. See {self._stack.settings.url} "

@@ -45,7 +45,7 @@ def make_environment(
 
 
 def catches_mails(settings: StackSettings, inherited: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether alerts go to the stack's own mail catcher: they do unless a Connection is given for them."""
+    """Return whether alerts go to the stack's own mail catcher: they do unless a Connection is given for them."""
     return ALERTS not in {**inherited, **settings.extra_environment}
 
 

@@ -22,7 +22,7 @@ def _fernet_key() -> str:
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """Every secret that Airflow and the importer need; none of them ever stands in a log or on a command line."""
+    """Every secret that Airflow and the importer need; none of them is ever in a log or on a command line."""
 
     fernet_key: str = field(default_factory=_fernet_key)
     jwt_secret: str = field(default_factory=_token)
@@ -42,8 +42,8 @@ def load_keys(path: Path) -> Keys:
         StackError: the file is no JSON object.
     """
     stored = _read(path)
-    known = {one.name for one in fields(Keys)}
-    keys = Keys(**{name: value for name, value in stored.items() if name in known})
+    field_names = {one.name for one in fields(Keys)}
+    keys = Keys(**{name: value for name, value in stored.items() if name in field_names})
     if asdict(keys).keys() - stored.keys():
         write_private(path, json.dumps({**stored, **asdict(keys)}, indent=2) + "\n")
     return keys

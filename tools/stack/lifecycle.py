@@ -77,7 +77,7 @@ class Stack:
         )
 
     def is_running(self) -> bool:
-        """Tell whether a supervisor looks after this stack."""
+        """Return whether a supervisor looks after this stack."""
         if not self.settings.run.is_dir():
             return False
         lock = take_lock(self.settings.run)
@@ -266,7 +266,7 @@ class Stack:
         """Ask the supervisor to end everything; kill it when it can't."""
         supervisor = state.get("supervisor")
         if supervisor is None or created_at(supervisor["pid"]) != supervisor["created"]:
-            raise StackError(f"A supervisor holds {self.settings.run}, but its state file doesn't tell which.")
+            raise StackError(f"A supervisor holds {self.settings.run}, but its state file doesn't say which.")
         os.kill(supervisor["pid"], signal.SIGTERM)
         deadline = time.monotonic() + sum(program.stop_seconds for program in COMPONENTS.values()) + 30
         while self.is_running():

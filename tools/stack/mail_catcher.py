@@ -1,4 +1,4 @@
-"""A mail server for the local stack: what is sent to it lies as a file in a folder, and goes nowhere else.
+"""A mail server for the local stack: what is sent to it is stored as a file in a folder, and goes nowhere else.
 
 A process of its own beside Airflow's components: `python -m tools.stack.mail_catcher --port N --folder F`.
 """
@@ -59,7 +59,7 @@ async def catch_mails(port: int, folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Catch mails until the process is told to end."""
+    """Catch mails until the process gets a signal to end."""
     parser = argparse.ArgumentParser(prog="python -m tools.stack.mail_catcher", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--folder", type=Path, required=True)

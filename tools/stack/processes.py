@@ -16,7 +16,7 @@ SECOND_REQUEST_SECONDS = 3.0
 
 
 def created_at(pid: int) -> float | None:
-    """Creation time of a process, which tells it from a later one of the same number; None when it is gone."""
+    """Creation time of a process, which distinguishes it from a later one of the same number; None when it is gone."""
     try:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
@@ -36,7 +36,7 @@ def session_members(leader: int, created: float | None) -> list[psutil.Process]:
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Tell whether a process still runs; a zombie, which only waits for its parent, does not."""
+    """Return whether a process still runs; a zombie, which only waits for its parent, does not."""
     try:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:

@@ -54,7 +54,7 @@ class StackSettings:
 
     @property
     def run(self) -> Path:
-        """What tells a second command that the stack runs: lock and state."""
+        """What shows a second command that the stack runs: lock and state."""
         return self.home / "run"
 
     @property

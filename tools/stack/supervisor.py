@@ -82,13 +82,13 @@ class GaveUpError(Exception):
 
 
 class Supervisor:
-    """Runs the components until it is told to stop or one of them can't be kept alive.
+    """Runs the components until it gets a signal to stop or one of them can't be kept alive.
 
     Args:
         components: program of each component.
         logs: folder for one log file each.
         run: folder for the state file.
-        ports: what the state file tells about the stack's ports.
+        ports: what the state file says about the stack's ports.
         keep_database: called regularly; starts the database again if it has died.
         patience: pauses and limits.
     """
@@ -240,7 +240,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--mail", type=Path, help="folder of the mail catcher, which isn't started without one")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stdout)
-    lock = take_lock(options.run, patience_seconds=2)  # whoever asks whether a supervisor runs holds it for an instant
+    lock = take_lock(options.run, patience_seconds=2)  # who asks whether a supervisor runs holds it an instant
     if lock is None:
         log.error("another supervisor looks after %s", options.run)
         return 3

@@ -112,10 +112,10 @@ def slug(name: str) -> str:
     Two names that differ as headers have different slugs: one that loses letters on the way ends in a hash of it.
     """
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    made = "_".join(re.findall(r"[a-z0-9]+", words.lower()))
-    if normalise_name(made) == normalise_name(name):
-        return made
-    return "_".join(filter(None, (made, f"x{hashlib.sha256(normalise_name(name).encode()).hexdigest()[:8]}")))
+    joined = "_".join(re.findall(r"[a-z0-9]+", words.lower()))
+    if normalise_name(joined) == normalise_name(name):
+        return joined
+    return "_".join(filter(None, (joined, f"x{hashlib.sha256(normalise_name(name).encode()).hexdigest()[:8]}")))
 
 
 def dynamic_fields(project: Project) -> tuple[Field, ...]:
@@ -162,11 +162,11 @@ def _subscription(name: str, header: str, key: str) -> Field:
 
 def _custom_fields(project: Project, taken: Iterable[str]) -> Iterator[Field]:
     """Give the custom fields; their own names are headers too, unless another field has that header already."""
-    prefixed = [_custom_field(each) for each in project.custom_fields]
+    prefixed = [_custom_field(custom) for custom in project.custom_fields]
     headers = {*taken, *(normalise_name(name) for field in prefixed for name in (field.name, field.label))}
-    for each in project.custom_fields:
-        is_free = normalise_name(each.name) not in headers
-        yield _custom_field(each, aliases=(each.name,) if is_free else ())
+    for custom in project.custom_fields:
+        is_free = normalise_name(custom.name) not in headers
+        yield _custom_field(custom, aliases=(custom.name,) if is_free else ())
 
 
 def _custom_field(custom: CustomField, aliases: tuple[str, ...] = ()) -> Field:
@@ -185,15 +185,15 @@ def explain_unmatched(header: str, project: Project) -> tuple[str, str] | None:
     """Say which entry of the project settings a column seems to mean that there is none of. Source: CU-08."""
     name = normalise_name(header)
     if name == "externalid":
-        known = project.external_identities
+        identities = project.external_identities
         return (
             "file.unknown_external_identity",
-            f"doesn't say which system it is of: the project has {len(known)} external_identities, and their columns "
-            f"are named ExternalIdentity<System>{did_you_mean('', known)}",
+            f"doesn't say which system it is of: the project has {len(identities)} external_identities, and their "
+            f"columns are named ExternalIdentity<System>{did_you_mean('', identities)}",
         )
     for prefix, rule, what, entries in (
         ("externalidentity", "file.unknown_external_identity", "external identity", project.external_identities),
-        ("customfield", "file.unknown_custom_field", "custom field", [each.name for each in project.custom_fields]),
+        ("customfield", "file.unknown_custom_field", "custom field", [custom.name for custom in project.custom_fields]),
     ):
         if name.startswith(prefix):
             near = did_you_mean(name.removeprefix(prefix), entries)
@@ -248,10 +248,10 @@ def derive_settings(connection: Connection, settings: CustomerSettings, project:
     return {"data_source": source.name, "point_of_contact": contact, "brand": brands[contact]}
 
 
-def _no_data_source(name: str | None, known: list[str]) -> str:
+def _no_data_source(name: str | None, names: list[str]) -> str:
     if name is None:
         return "The settings name no data source, and none of the project's is marked as the default one."
-    return f"The project has no data source {quoted(name)}, which the settings name{did_you_mean(name, known)}."
+    return f"The project has no data source {quoted(name)}, which the settings name{did_you_mean(name, names)}."
 
 
 def _refuse_unsynced(connection: Connection, project: Project) -> None:
@@ -266,7 +266,7 @@ def _refuse_unsynced(connection: Connection, project: Project) -> None:
         *(("external identity", name, None) for name in project.external_identities),
         *(("channel", name, None) for name in project.channels),
         *(("topic", name, None) for name in project.topics),
-        *(("custom field", each.name, str(each.type)) for each in project.custom_fields),
+        *(("custom field", custom.name, str(custom.type)) for custom in project.custom_fields),
     }
     query = """
         SELECT 'external identity', system_name, NULL FROM loyalty.external_identity
@@ -576,7 +576,7 @@ CUSTOMERS = ImportType(
         LoadRule(
             "row.not_repeatable",
             "Other rows of the file change whom the identifiers of this row lead to. Sent again, the row would change "
-            "somebody else or make a new customer: correct the rejected rows instead.",
+            "another customer or make a new one: correct the rejected rows instead.",
             "CU-13",
             severity="warning",
         ),

@@ -15,7 +15,7 @@ DECLARE
     product_owner loyalty.gift_card_pool;
     different text;
 BEGIN
-    -- Rows that the suite rejected come along to be told of these reasons too (X-08).
+    -- Rows that the suite rejected come along to get these reasons too (X-08).
     FOR row IN SELECT * FROM staged_row ORDER BY line LOOP
         SELECT line INTO first_line FROM accepted WHERE accepted.system_name = row.system_name;
         SELECT * INTO pool

@@ -1,7 +1,7 @@
 -- Loads the staged cards: new numbers are inserted, in the order of their numbers; nothing is ever changed (GC-02).
 -- Reads the views `staged_row`, `staged` and `staged_reject`; writes `load_count`, `load_reject` and `load_warning`.
 
--- Rows of numbers that another job loaded, beside that card's values as imported. Rows that the suite rejected are told
+-- Rows of numbers that another job loaded, beside that card's values as imported. Rows that the suite rejected say
 -- as well that their number is taken, not only after the next attempt (X-08).
 CREATE TEMP VIEW row_of_known_card AS
 SELECT
@@ -21,7 +21,7 @@ WHERE card.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id
 CREATE TEMP TABLE known ON COMMIT DROP AS
 SELECT * FROM row_of_known_card;
 
--- Later rows of a number that stands in this file before (X-17). To sort hashes and to look closer at the few that
+-- Later rows of a number that is in this file before (X-17). To sort hashes and to look closer at the few that
 -- come twice takes half the time of sorting the numbers.
 SET LOCAL enable_hashagg = off;
 CREATE TEMP TABLE repeated ON COMMIT DROP AS
@@ -118,7 +118,7 @@ FROM accepted
 WHERE outcome = 'unchanged';
 
 -- Twins: new numbers that differ by blanks, dashes or letter case alone from an earlier row's or another job's (PC-04a).
--- Few numbers have any of these; those that have stand with their plain form in loyalty.gift_card_plain_number.
+-- Few numbers have any of these; those that have are stored with their plain form in loyalty.gift_card_plain_number.
 CREATE TEMP TABLE odd ON COMMIT DROP AS
 SELECT line, card_number, plain_number
 FROM staged

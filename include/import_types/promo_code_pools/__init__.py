@@ -42,12 +42,12 @@ def make_system_ids(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Arr
     is_blank = pc.is_null(fields["system_id__sent"])
     if not pc.any(is_blank).as_py():
         return fields["system_id"]
-    made = [None if name is None else make_system_id(name) or "" for name in fields["name"].to_pylist()]
-    return pc.if_else(is_blank, pa.array(made, pa.string()), fields["system_id"])
+    system_ids = [None if name is None else make_system_id(name) or "" for name in fields["name"].to_pylist()]
+    return pc.if_else(is_blank, pa.array(system_ids, pa.string()), fields["system_id"])
 
 
 def is_readable(fields: Mapping[str, pa.Array], _secrets: Secrets) -> pa.Array:
-    """Tell where the fields that the load weighs could all be read: what can't be read decides nothing."""
+    """Say where the fields that the load weighs could all be read: what can't be read decides nothing."""
     import pyarrow.compute as pc
 
     readable = pc.is_null(fields[f"{_WEIGHED[0]}__problem"])
@@ -150,14 +150,14 @@ PROMO_CODE_POOLS = ImportType(
             "Notify when code amount is below",
             Kind.INTEGER,
             clearable=True,
-            description="Tell the subscribed staff below this many available codes. Blank: never.",
+            description="Notify the subscribed staff below this many available codes. Blank: never.",
         ),
         Field(
             "lead_hours",
             "Lead hours",
             Kind.INTEGER,
             clearable=True,
-            description="Top up, or tell the staff, when the codes are predicted to run out within so many hours.",
+            description="Top up, or notify the staff, when the codes are predicted to run out within so many hours.",
         ),
         Field(
             "issue_check",

@@ -25,7 +25,7 @@ BEGIN
     WHERE system_id IN (SELECT pool_id FROM staged_row)
     ORDER BY system_id
     FOR NO KEY UPDATE;
-    -- Rows that the suite rejected come along to be told of these reasons too (X-08).
+    -- Rows that the suite rejected come along to get these reasons too (X-08).
     FOR row IN SELECT * FROM staged_row ORDER BY line LOOP
         SELECT line INTO first_line FROM accepted WHERE accepted.system_id = row.pool_id;
         SELECT * INTO pool FROM loyalty.promo_code_pool AS known WHERE known.system_id = row.pool_id;
@@ -62,7 +62,7 @@ BEGIN
             CASE WHEN NOT row.code_pattern__clear THEN coalesce(row.code_pattern, pool.code_pattern) END;
         edited.state := CASE WHEN row.launch THEN 'active' ELSE coalesce(pool.state, 'draft') END;
 
-        -- How many codes at a time, and who gives them: what stands there already is judged when codes are generated.
+        -- How many codes at a time, and who gives them: what is there already is judged when codes are generated.
         is_weighed := row.is_readable AND edited.quantity > 0
             AND (is_new OR edited.quantity IS DISTINCT FROM pool.quantity
                  OR edited.format IS DISTINCT FROM pool.format

@@ -195,7 +195,7 @@ PROMO_CODES = ImportType(
         LoadRule(
             "code.lookalike",
             "This code looks like another code of the project: characters that look alike, or other dashes or blanks. "
-            "Whoever types it may get the other one.",
+            "A person who types it may get the other one.",
             "PC-04a",
             severity="warning",
         ),

@@ -32,8 +32,8 @@ LEFT JOIN loyalty.promo_code_pool AS pool USING (system_id)
 WHERE pool.system_id IS NULL
    OR pool.fill_method = 'generate';
 
--- Rows of codes that another job, or a generation, has added, beside what differs. Rows that the suite rejected are told
--- as well that their code is taken (X-08), but not of dates that could not be read.
+-- Rows of codes that another job, or a generation, has added, beside what differs. Rows that the suite rejected say
+-- as well that their code is taken (X-08), but nothing of dates that could not be read.
 CREATE TEMP VIEW row_of_known_code AS
 SELECT
     row.line, row.code, row.pool,
@@ -137,7 +137,7 @@ BEGIN
     INSERT INTO load_count VALUES ('inserted', inserted);
 
     IF current_setting('import.on_existing') = 'update_dates' THEN
-        -- Counts of the stock wait, lest they take the locks for takes (promo_code_signals.sql).
+        -- Counts of the stock wait: they must not take the locks for takes (promo_code_signals.sql).
         PERFORM pg_advisory_xact_lock_shared(7310588, hash)
         FROM (
             SELECT DISTINCT hashtext(pool) AS hash
@@ -176,7 +176,7 @@ BEGIN
 END
 $$;
 
--- Rows that an accepted one may stand before.
+-- Rows that an accepted one may be before.
 CREATE TEMP TABLE questioned ON COMMIT DROP AS
 SELECT line, code FROM repeated
 UNION
@@ -285,9 +285,9 @@ END
 $$;
 
 -- New codes that look like an earlier row's or another job's (PC-04a): they have one skeleton. Codes beyond ASCII bring
--- theirs, first in look_alike_forms, and stand with it in loyalty.promo_code_look_alike; they find stored codes of ASCII,
--- which have none there, by the texts after it. Of the file's codes of ASCII those alone count that have a skeleton of
--- these.
+-- theirs, first in look_alike_forms, and are stored with it in loyalty.promo_code_look_alike; they find stored codes of
+-- ASCII, which have none there, by the texts after it. Of the file's codes of ASCII those alone count that have a
+-- skeleton of these.
 CREATE TEMP TABLE look_alike ON COMMIT DROP AS
 SELECT line, code, look_alike_forms[1] COLLATE "C" AS skeleton, look_alike_forms[2:] AS ascii_texts
 FROM staged

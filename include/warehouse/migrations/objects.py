@@ -139,8 +139,8 @@ def apply_objects(connection: Connection, files: Sequence[ObjectFile], *, is_for
         created = _run(connection, files)
     _drop(connection, recorded - set(created))
     connection.execute(text("DELETE FROM ledger.schema_object"))
-    for made, file_name in sorted(created.items()):
-        record = {"kind": made.kind, "name": made.name, "file": file_name, "sha256": hashes[file_name]}
+    for listed, file_name in sorted(created.items()):
+        record = {"kind": listed.kind, "name": listed.name, "file": file_name, "sha256": hashes[file_name]}
         connection.execute(_RECORD, record)
 
 
@@ -157,7 +157,7 @@ def _run(connection: Connection, files: Iterable[ObjectFile]) -> dict[SchemaObje
     for file in files:
         run_file(connection, file.path)
         after = _versions(connection)
-        created |= {made: file.name for made, version in after.items() if before.get(made) != version}
+        created |= {changed: file.name for changed, version in after.items() if before.get(changed) != version}
         before = after
     return created
 

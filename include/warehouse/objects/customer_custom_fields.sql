@@ -21,7 +21,7 @@ BEGIN
 END
 $$;
 
--- SQL that tells of a row's `custom_fields` whether the value of one field, if there is one, is of the field's type.
+-- SQL that says of a row's `custom_fields` whether the value of one field, if there is one, is of the field's type.
 CREATE OR REPLACE FUNCTION loyalty.custom_field_condition(field loyalty.custom_field) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -62,7 +62,7 @@ BEGIN
     END IF;
     PERFORM loyalty.lock_custom_fields(is_alone => false);
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-        -- The snapshot may be older than a change of the definitions: locking them tells.
+        -- The snapshot may be older than a change of the definitions: locking them shows it.
         PERFORM FROM loyalty.custom_field ORDER BY name FOR SHARE;
     END IF;
     SELECT concat_ws(' AND ',

@@ -9,7 +9,7 @@
 -- Any other UPDATE, every DELETE and TRUNCATE is refused. Sales and payments are made by their functions alone: no role
 -- but the owner of the table may UPDATE it, and the functions run with the owner's rights (include/warehouse/rights.py).
 -- They announce themselves in the transaction-local setting loyalty.gift_card_action, `sale` or `payment <amount paid>`.
--- Anybody can set it, so it permits nothing: what it says must agree with what changes. X-22.
+-- Any user can set it, so it permits nothing: what it says must agree with what changes. X-22.
 -- Each change leaves what the card was before in loyalty.gift_card_change, a sale or payment also the technical product
 -- that it is booked by (GP-02). Error texts hold no card numbers (X-20).
 CREATE OR REPLACE FUNCTION loyalty.record_gift_card_change() RETURNS trigger

@@ -16,7 +16,7 @@ DECLARE
     points text[];
     held text[];
 BEGIN
-    -- EXECUTE plans anew for each statement: a plan kept from an insert of one card sorts the million of the next.
+    -- EXECUTE makes a plan for each statement: a plan kept from an insert of one card sorts the million of the next.
     EXECUTE $query$
         SELECT array_agg(DISTINCT used.pool_system_name),
                array_agg(DISTINCT used.point_of_contact) FILTER (WHERE used.point_of_contact IS NOT NULL)

@@ -140,7 +140,7 @@ END
 $$;
 
 -- The code of a multiple-use pool whose issue window closes first, rather one that has been issued before; nothing when
--- none is open. The first issue is noted unless somebody else is just noting it.
+-- none is open. The first issue is noted unless another caller is just noting it.
 CREATE OR REPLACE FUNCTION loyalty.issue_multi_use_promo_code(
     pool text, customer text, moment timestamptz,
     OUT code text, OUT available_from timestamptz, OUT available_till timestamptz)

@@ -1,9 +1,9 @@
 -- After: refuse_change
--- How many codes lie in the space of each format, of any origin, and the lock of formats that have produced codes.
+-- How many codes are in the space of each format, of any origin, and the lock of formats that have produced codes.
 -- Source: PG-02, PP-03.
 --
 -- Loads append their counts (promo_code_references.sql) and hold the lock of the formats' definitions, shared, until
--- they end. A new or changed format takes it alone, which waits for running loads, and then counts its space anew: a
+-- they end. A new or changed format takes it alone, which waits for running loads, and then counts its space again: a
 -- load that began earlier could not know it. Only READ COMMITTED sees what was committed during that wait.
 CREATE OR REPLACE FUNCTION loyalty.lock_promo_code_formats(is_alone boolean) RETURNS void
 LANGUAGE plpgsql

@@ -1,6 +1,6 @@
 -- After: refuse_change
--- Whoever adds many codes takes this lock before all others, shared, until its transaction ends. Two that add the same codes
--- in different orders wait for each other: PostgreSQL ends one of them (40P01), which then begins anew, alone.
+-- A transaction that adds many codes takes this lock before all others, shared, until it ends. Two that add the same
+-- codes in different orders wait for each other: PostgreSQL ends one of them (40P01), which then begins again, alone.
 CREATE OR REPLACE FUNCTION loyalty.lock_promo_code_additions(is_alone boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -39,11 +39,11 @@ END;
 --   first code      sets the pool's first_code_at and, when blank, its fill_method; until the transaction ends other
 --                   first codes and edits of the pool wait (FOR NO KEY UPDATE). PP-02
 --   fill_method     codes of the other origin are refused. PC-05
---   formats         the codes that lie in the space of each are counted (promo_code_format_use.sql). PG-02
---   stock           the pools are signalled, to be counted anew; their batches, and the days on which windows close, are
---                   noted. PG-05
+--   formats         the codes that are in the space of each are counted (promo_code_format_use.sql). PG-02
+--   stock           the pools are signalled, to be counted again; their batches, and the days on which windows close,
+--                   are noted. PG-05
 --
--- No error names a pool: in a file whose columns are mixed up codes stand there (X-20).
+-- No error names a pool: in a file whose columns are mixed up codes may be there (X-20).
 CREATE OR REPLACE FUNCTION loyalty.check_promo_codes_added() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -65,7 +65,7 @@ BEGIN
     END IF;
     PERFORM loyalty.lock_promo_code_formats(is_alone => false);
 
-    -- EXECUTE plans anew for each statement: a plan kept from an insert of one code is wrong for a million.
+    -- EXECUTE makes a new plan for each statement: a plan kept from an insert of one code is wrong for a million.
     EXECUTE $query$
         SELECT array_agg(pool_system_id), array_agg(coalesce(generation_id, import_job_id)),
                array_agg(generation_id IS NOT NULL), array_agg(day), array_agg(coalesce(opens_at, '-infinity'))

@@ -1,7 +1,7 @@
 -- The signals that wake the top-up: channel promo_code_stock, payload the pool's system_id. Source: PG-05, TU-01.
 --
 -- A pool's levels are those of loyalty.promo_code_levels. When the committed stock falls below one, a
--- signal is delivered, and whoever then calls count_promo_code_pool sees it. A signal may repeat, but is never lost:
+-- signal is delivered, and the next caller of count_promo_code_pool sees it. A signal may repeat, but is never lost:
 --
 --   take     a code of a single-use pool leaves the stock, by whichever statement. Its row is locked first, then it draws
 --            its number n from the pool's sequence, then it looks at the stock as last counted. After n takes at least
@@ -14,7 +14,7 @@
 --            committed, perhaps after it read the sequence. So a count that raises signal_below signals, and the count
 --            that follows has them.
 --   fall     a count may see a code locked whose taker looks at the stock only after it, and finds signal_below lowered.
---            So a count that lowers signal_below while codes are locked signals: whoever only counts takes no signal away.
+--            So a count that lowers signal_below while codes are locked signals: a mere count takes no signal away.
 --
 -- A take that is rolled back makes the bound too low, which is a signal too early; the next count corrects it. Code
 -- windows that end, unlike takes, signal nothing: codes that end within the count's validity are off the bound, and the
@@ -208,10 +208,10 @@ CREATE OR REPLACE TRIGGER count_take
         OLD.issued_at IS NULL AND OLD.used_at IS NULL AND (NEW.issued_at IS NOT NULL OR NEW.used_at IS NOT NULL))
     EXECUTE FUNCTION loyalty.count_promo_code_take();
 
--- No code was found though the last count, less the takes since, says that some are there: somebody has changed codes or
--- counts without the triggers. The count is set to none, so the pool is counted anew, and only the first caller gets true;
--- counts of the last minute are left alone, lest a contradiction that stays has the pool counted without end. Waits for
--- nobody: whoever holds the count is just counting.
+-- No code was found though the last count, less the takes since, says that some are there: a user has changed codes or
+-- counts without the triggers. The count is set to none, so the pool is counted again, and only the first caller gets
+-- true; counts of the last minute are left alone: a contradiction that stays must not have it counted again and again.
+-- Waits for nobody: the session that holds the count is just counting.
 CREATE OR REPLACE FUNCTION loyalty.correct_promo_code_stock(pool text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -282,7 +282,7 @@ CREATE OR REPLACE TRIGGER note_new_issue_window
             IS DISTINCT FROM (NEW.issue_start, NEW.issue_end, NEW.available_till))
     EXECUTE FUNCTION loyalty.note_new_issue_window();
 
--- A pool that is launched, or whose way of filling changes, is looked at anew as well.
+-- A pool that is launched, or whose way of filling changes, is looked at again as well.
 CREATE OR REPLACE FUNCTION loyalty.signal_promo_code_pool() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp

@@ -56,7 +56,7 @@ BEGIN
         result := 'not_found';
         RETURN;
     END IF;
-    -- The CVV comes before everything that tells about the card.
+    -- The CVV comes before everything that says something about the card.
     IF card.cvv_required AND redeem_gift_card.cvv_hash IS DISTINCT FROM card.cvv_hash OR
        card.cvv_required AND card.cvv_hash IS NULL
     THEN

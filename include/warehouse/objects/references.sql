@@ -10,7 +10,7 @@
 --   key change, truncate     of a parent: always refused (loyalty.refuse_change)
 --   customers                are millions: no lock on rows, see customer_guards.sql
 --
--- No error names a key: in a file whose columns are mixed up anything may stand there (X-20).
+-- No error names a key: in a file whose columns are mixed up anything may be there (X-20).
 CREATE OR REPLACE FUNCTION loyalty.unenforced_references(child regclass, parent regclass)
 RETURNS TABLE (name name, child_table regclass, child_column name, parent_table regclass, parent_column name)
 LANGUAGE sql STABLE
@@ -43,7 +43,7 @@ BEGIN
         RETURN NULL;
     END IF;
 
-    -- EXECUTE plans anew for each statement: a plan kept from a statement of one row is wrong for a million.
+    -- EXECUTE makes a new plan for each statement: a plan kept from a statement of one row is wrong for a million.
     SELECT string_agg(quote_ident(child_column), ', ') INTO columns
     FROM loyalty.unenforced_references(TG_RELID, NULL)
     WHERE parent_table <> 'loyalty.customer'::regclass;
@@ -57,7 +57,7 @@ BEGIN
             CONTINUE WHEN TG_OP = 'UPDATE';
             PERFORM loyalty.hold_customers();
             IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-                -- The snapshot may be older than a deletion: locking the rows tells.
+                -- The snapshot may be older than a deletion: locking the rows shows it.
                 EXECUTE format(
                     'SELECT count(*) FROM ('
                     'SELECT FROM loyalty.customer WHERE id IN (SELECT %I FROM written) ORDER BY id FOR KEY SHARE'

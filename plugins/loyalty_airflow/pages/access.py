@@ -2,7 +2,7 @@
 
 A plugin's routes are open to anyone unless they ask for a user. Looking at an import type, its jobs and their files
 needs the right to read its DAG; starting an import needs the right to start a run of it. So do files that hold rows,
-in which values stand unmasked: the right to look is the one that is given away (X-21).
+in which values are unmasked: the right to look is the one that is given away (X-21).
 
 Files of no type's folder have been refused by `pick_up_files`: who may read that DAG, or every type's, sees them. What
 is in such a file may belong to any type, so its rows are for those who may launch all of them.
@@ -49,29 +49,29 @@ def dag_of(import_type: str) -> str:
 
 
 def can_read(user: BaseUser, dag_id: str) -> bool:
-    """Tell whether a user may look at what a DAG has done."""
+    """Return whether a user may look at what a DAG has done."""
     return is_allowed(user, "GET", dag_id)
 
 
 def can_launch(user: BaseUser, dag_id: str) -> bool:
-    """Tell whether a user may start a run of a DAG."""
+    """Return whether a user may start a run of a DAG."""
     return can_read(user, dag_id) and is_allowed(user, "POST", dag_id, "RUN")
 
 
 def can_see_rows(user: BaseUser, dag_id: str) -> bool:
-    """Tell whether a user may have files in which rows of an import stand as they were sent (X-21)."""
+    """Return whether a user may have files in which rows of an import are as they were sent (X-21)."""
     if dag_id == PICK_UP:
         return all(can_launch(user, dag_of(import_type)) for import_type in IMPORT_TYPES)
     return can_launch(user, dag_id)
 
 
 def can_answer(user: BaseUser, dag_id: str) -> bool:
-    """Tell whether a user may answer what a DAG asks people, as Airflow's own form demands it."""
+    """Return whether a user may answer what a DAG asks people, as Airflow's own form demands it."""
     return is_allowed(user, "PUT", dag_id, "HITL_DETAIL")
 
 
 def can_see_unknown(user: BaseUser) -> bool:
-    """Tell whether a user may look at files that were refused because their folder is no import type's (X-01)."""
+    """Return whether a user may look at files that were refused because their folder is no import type's (X-01)."""
     return can_read(user, PICK_UP) or all(can_read(user, dag_of(import_type)) for import_type in IMPORT_TYPES)
 
 
@@ -102,7 +102,7 @@ def refuse_other_sites(request: Request) -> None:
     """End a request that changes something and that a page of another site has sent.
 
     Browsers say where a request comes from (Sec-Fetch-Site; older ones Origin) and let no page change that. What says
-    neither is no browser, and carries no cookie that somebody else could use.
+    neither is no browser, and carries no cookie that another person could use.
 
     Raises:
         HTTPException: 403.

@@ -117,13 +117,13 @@ def _show_misfit(request: Request, _: Exception) -> HTMLResponse:
 
 
 def _show_outage(request: Request, error: Exception) -> HTMLResponse:
-    """Tell an outage in its own words, which hold no values (X-20), and keep it in the log."""
+    """Show an outage in its own words, which hold no values (X-20), and keep it in the log."""
     log.warning("%s: %s", request.url.path, error)
     return _error_page(request, 503, str(error))
 
 
 def _show_outage_of_airflow(request: Request, error: Exception) -> HTMLResponse:
-    """Tell that Airflow's own database, which is asked who the user is, doesn't answer; its words may hold values."""
+    """Show that Airflow's own database, which is asked who the user is, doesn't answer; its words may hold values."""
     log.warning("%s: Airflow's database does not answer: %s", request.url.path, type(error).__name__)
     return _error_page(
         request, 503, "Airflow's database does not answer. Imports wait, and go on by themselves once it does."

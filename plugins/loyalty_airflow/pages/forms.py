@@ -1,7 +1,7 @@
 """Bodies of requests, read under limits: fields of a form, and a file that goes straight into its place.
 
 Nothing is read before it is known who sends it, which is why both readers want a user. Starlette's own
-`request.form()`, and FastAPI's `Form`, would put a whole file onto the API server's disk before anybody looked at it.
+`request.form()`, and FastAPI's `Form`, would put a whole file onto the API server's disk before anything looked at it.
 Source: X-22.
 """
 
@@ -85,7 +85,7 @@ async def read_file(
     Args:
         user: who sends it, and has the right to: checked before.
         field: name of the file's field. Files of other fields are an error.
-        open_sink: is given the name that the browser tells, once the file begins.
+        open_sink: is given the name that the browser sends, once the file begins.
 
     Returns:
         The other fields, and the sink; None when the form has no file. Nobody has closed the sink.
@@ -125,11 +125,13 @@ def _turn(user: BaseUser) -> Iterator[None]:
     """
     name = str(user.get_id())
     if _arriving[name] >= MOST_BODIES_OF_ONE_USER:
-        told = f"You are sending {MOST_BODIES_OF_ONE_USER} files or forms already: wait until one of them has arrived."
-        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, told)
+        problem = (
+            f"You are sending {MOST_BODIES_OF_ONE_USER} files or forms already: wait until one of them has arrived."
+        )
+        raise HTTPException(status.HTTP_429_TOO_MANY_REQUESTS, problem)
     if _arriving.total() >= MOST_BODIES:
-        told = f"The server is receiving {MOST_BODIES} files or forms already: try again in a minute."
-        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, told)
+        problem = f"The server is receiving {MOST_BODIES} files or forms already: try again in a minute."
+        raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, problem)
     _arriving[name] += 1
     try:
         yield
@@ -154,8 +156,8 @@ async def _pieces(request: Request) -> AsyncIterator[bytes]:
         waited += monotonic() - asked  # for the sender alone: a slow store is not the sender's fault
         received += len(piece)
         if received < (waited - STALL_SECONDS) * LEAST_BYTES_PER_SECOND:
-            told = f"It arrives too slowly: less than {LEAST_BYTES_PER_SECOND:,} bytes a second."
-            raise HTTPException(status.HTTP_408_REQUEST_TIMEOUT, told)
+            problem = f"It arrives too slowly: less than {LEAST_BYTES_PER_SECOND:,} bytes a second."
+            raise HTTPException(status.HTTP_408_REQUEST_TIMEOUT, problem)
         yield piece
 
 

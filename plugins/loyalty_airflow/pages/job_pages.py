@@ -1,6 +1,6 @@
 """The page of one job: how it went, what was rejected and why, and its files. Source: X-08, X-09, X-10, X-20.
 
-Rules are told by sentences without values but such as everybody may read: pool names, statuses, dates, amounts. Files
+Rules are shown by sentences without values but such as all users may read: pool names, statuses, dates, amounts. Files
 of rows hold everything, and a summary the headers in full; they are for those who may launch the DAG of the type, all
 else for those who may read it (X-21).
 """
@@ -70,7 +70,7 @@ GIVERS = {"defaults": "default", "sidecar": "the form of the upload, or the file
 ROW_FILES = {kind for kind, (_, _, media_type) in FILES.items() if media_type == downloads.ROWS}
 """Hold rows as they were sent: deleted after `retention_days`."""
 FOR_LAUNCHERS = ROW_FILES | {"summary"}
-"""Are not for everybody who may look: the summary has headers in full, which may be the first row of a file without."""
+"""Are not for all users who may look: the summary has headers in full, which may be the first row of a file without."""
 
 JobId = Annotated[int, Path(ge=0, le=LARGEST_ID)]
 _rendering = threading.Semaphore(1)
@@ -84,11 +84,11 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
 
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
-        told = _details(connection, user, job_id)
+        details = _details(connection, user, job_id)
         rejects = history.page_of_rejects(connection, job_id, size=REJECTS_SHOWN)
         reviews = jobs.reviews(connection, job_id)
-        rules = _rules(runtime, connection, told.job)
-    job, sentences = told.job, _sentences(runtime, told.job, rules)
+        rules = _rules(runtime, connection, details.job)
+    job, sentences = details.job, _sentences(runtime, details.job, rules)
     is_unknown = job.import_type == UNKNOWN_TYPE
     columns, unshown_columns = _columns(runtime, job)
     is_launchable = can_launch(user, dag_of(job.import_type))
@@ -97,7 +97,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         "job.html",
         user,
         title=f"Import {job.id}",
-        told=told,
+        details=details,
         job=job,
         label=NO_TYPE if is_unknown else import_types.get(job.import_type).label,
         is_unknown=is_unknown,
@@ -111,7 +111,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         can_import_again=is_launchable and not is_unknown and _can_import_again(job),
         questions=asking_tasks(),
         duration=(job.finished_at - job.launched_at) if job.finished_at else None,
-        rejected_by=_bars([rule for rule in rules if rule["severity"] == "critical"], told.rejects),
+        rejected_by=_bars([rule for rule in rules if rule["severity"] == "critical"], details.rejects),
         rejects=[_explained(row, sentences) for row in rejects.rows],
         has_more_rejects=rejects.after is not None,
         reviews=reviews,
@@ -139,35 +139,37 @@ def list_rejects(
     """Show rejected rows by line; those of one rule as far as the ledger knows its first lines."""
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
-        told = _details(connection, user, job_id)
+        details = _details(connection, user, job_id)
         lines: list[int] | None = (
-            next((each["first_lines"] for each in told.rules if each["rule"] == rule), []) if rule else None
+            next((broken_rule["first_lines"] for broken_rule in details.rules if broken_rule["rule"] == rule), [])
+            if rule
+            else None
         )
         page = history.page_of_rejects(connection, job_id, after=after, lines=lines)
-        rules = _rules(runtime, connection, told.job)
-    sentences = _sentences(runtime, told.job, rules)
+        rules = _rules(runtime, connection, details.job)
+    sentences = _sentences(runtime, details.job, rules)
     return render(
         request,
         "rejects.html",
         user,
         title=f"Rejected rows of import {job_id}",
-        told=told,
-        job=told.job,
+        details=details,
+        job=details.job,
         rule=rule,
-        rule_rows=next((each["rows"] for each in told.rules if each["rule"] == rule), 0),
+        rule_rows=next((broken_rule["rows"] for broken_rule in details.rules if broken_rule["rule"] == rule), 0),
         first_lines=len(lines or []),
         rejects=[_explained(row, sentences) for row in page.rows],
         after=after,
         next_after=page.after,
-        can_see_rows=can_see_rows(user, dag_of(told.job.import_type)),
-        dag=dag_of(told.job.import_type),
-        explained=partial(rule_link, told.job.import_type),
+        can_see_rows=can_see_rows(user, dag_of(details.job.import_type)),
+        dag=dag_of(details.job.import_type),
+        explained=partial(rule_link, details.job.import_type),
     )
 
 
 @router.get("/jobs/{job_id}/files/{kind}")
 def download(user: User, job_id: JobId, kind: str) -> Response:
-    """Send a file of a job: a report, or the sender's own bytes wherever they lie now."""
+    """Send a file of a job: a report, or the sender's own bytes wherever they are stored now."""
     if kind not in FILES:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "Imports have no file of this name.")
     runtime = warehouse.runtime()
@@ -224,7 +226,7 @@ def _details(connection: Connection, user: BaseUser, job_id: int) -> JobDetails:
 
 
 def _find(runtime: Runtime, job: Job, kind: str) -> Location:
-    """Return where a file of a job lies.
+    """Return where a file of a job is stored.
 
     Raises:
         HTTPException: 404 when the job has none, 410 when it is no longer kept.
@@ -285,7 +287,7 @@ def _sentences(runtime: Runtime, job: Job, rules: list[dict[str, Any]]) -> dict[
 
 
 def _can_import_again(job: Job) -> bool:
-    """Tell whether a job has ended without loading its file, which is still kept."""
+    """Return whether a job has ended without loading its file, which is still kept."""
     return job.finished_at is not None and not job.is_loaded and job.archive_url is not None
 
 
@@ -312,7 +314,7 @@ def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
 
     if job.mapping is None or job.import_type == UNKNOWN_TYPE:
         return [], 0
-    fields = {each.name: each.label for each in import_types.get(job.import_type).all_fields(runtime.project)}
+    fields = {field.name: field.label for field in import_types.get(job.import_type).all_fields(runtime.project)}
     mapping = ColumnMapping.from_json(job.mapping)
     columns = mapping.columns
     shown = [
@@ -331,12 +333,12 @@ def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
 
 
 def _settings(job: Job) -> list[tuple[str, str, str]]:
-    """Return name, value and giver of each setting, those that somebody gave first.
+    """Return name, value and giver of each setting, those that were chosen first.
 
-    The setting `mapping` is told by the table of columns alone: its headers may be data (X-20).
+    The setting `mapping` is shown by the table of columns alone: its headers may be data (X-20).
     """
     given_by, derived = job.settings.get("given_by", {}), job.settings.get("derived", {})
-    told = []
+    rows = []
     for name, value in job.settings.items():
         if name in ("given_by", "derived", "action"):
             continue
@@ -350,8 +352,8 @@ def _settings(job: Job) -> list[tuple[str, str, str]]:
             text = "" if value is None else str(value)
         follows = f" ({derived[name]})" if name in derived and str(derived[name]) != text else ""
         giver = given_by.get(name, "defaults")
-        told.append((name, f"{text}{follows}"[:300], GIVERS.get(giver, giver)))
-    return sorted(told, key=lambda each: (each[2] == GIVERS["defaults"], each[0]))
+        rows.append((name, f"{text}{follows}"[:300], GIVERS.get(giver, giver)))
+    return sorted(rows, key=lambda row: (row[2] == GIVERS["defaults"], row[0]))
 
 
 def _run_url(job: Job) -> str | None:

@@ -30,7 +30,7 @@ STATES = (
     *Outcome,
     *(State.REFUSED, State.DUPLICATE, State.CANCELLED, State.FAILED),
 )
-"""What the list can be filtered by; the ledger's `completed…` are told apart by their outcomes."""
+"""What the list can be filtered by; the ledger's `completed…` are distinguished by their outcomes."""
 JobId = Annotated[int, Query(ge=0, le=LARGEST_ID)]
 
 
@@ -50,12 +50,12 @@ def list_jobs(
     types = [*readable_types(user), *([UNKNOWN_TYPE] if can_see_unknown(user) else [])]
     if import_type and import_type not in types:
         raise HTTPException(status.HTTP_404_NOT_FOUND, "There is no such import type, or you may not look at it.")
-    given = {"type": import_type, "state": state, "name": name.strip(), "since": since, "until": until}
-    asked = {key: value for key, value in given.items() if value}
+    filters = {"type": import_type, "state": state, "name": name.strip(), "since": since, "until": until}
+    asked = {key: value for key, value in filters.items() if value}
     wanted = JobFilter(
-        import_types=[each for each in types if import_type in ("", each)],
+        import_types=[type_name for type_name in types if import_type in ("", type_name)],
         states=[state] if state else [],
-        name_part=given["name"],
+        name_part=filters["name"],
         since=_day(since),
         until=_day(until, timedelta(days=1)),
     )
@@ -63,8 +63,8 @@ def list_jobs(
         page = history.page_of_jobs(connection, wanted, before=before, after=after)
 
     def address(**place: int | None) -> str | None:
-        told = {key: value for key, value in place.items() if value is not None}
-        return f"{base_of(request)}/?{urlencode(asked | told)}" if told else None
+        parameters = {key: value for key, value in place.items() if value is not None}
+        return f"{base_of(request)}/?{urlencode(asked | parameters)}" if parameters else None
 
     return render(
         request,
@@ -73,9 +73,11 @@ def list_jobs(
         title="Imports",
         page=page,
         types=types,
-        labels={each: NO_TYPE if each == UNKNOWN_TYPE else IMPORT_TYPES[each].label for each in types},
+        labels={
+            type_name: NO_TYPE if type_name == UNKNOWN_TYPE else IMPORT_TYPES[type_name].label for type_name in types
+        },
         states=STATES,
-        asked=given,
+        asked=filters,
         is_filtered=bool(asked),
         is_whole=before is None and after is None,
         here=address(before=before, after=after) or f"{base_of(request)}/?{urlencode(asked)}",

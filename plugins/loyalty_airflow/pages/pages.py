@@ -38,8 +38,10 @@ def shown_time(value: datetime | None) -> Markup | str:
     """Return a time in UTC, readable by people and by programs; "" for none."""
     if value is None:
         return ""
-    told = value.astimezone(UTC)
-    return Markup('<time datetime="{}">{} UTC</time>').format(f"{told:%Y-%m-%dT%H:%M:%SZ}", f"{told:%Y-%m-%d %H:%M:%S}")
+    in_utc = value.astimezone(UTC)
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        f"{in_utc:%Y-%m-%dT%H:%M:%SZ}", f"{in_utc:%Y-%m-%d %H:%M:%S}"
+    )
 
 
 def shown_duration(value: timedelta | None) -> str:
@@ -48,8 +50,8 @@ def shown_duration(value: timedelta | None) -> str:
         return ""
     seconds = max(0, round(value.total_seconds()))
     units = (("d", seconds // 86400), ("h", seconds // 3600 % 24), ("min", seconds // 60 % 60), ("s", seconds % 60))
-    told = [f"{count} {unit}" for unit, count in units if count]
-    return " ".join(told[:2]) or "0 s"
+    parts = [f"{count} {unit}" for unit, count in units if count]
+    return " ".join(parts[:2]) or "0 s"
 
 
 def shown_bytes(value: int | None) -> str:
@@ -65,7 +67,7 @@ def shown_bytes(value: int | None) -> str:
 
 
 def shown_prose(text: str) -> Markup:
-    """Return a description of ours, whose code spans stand between Markdown's backticks."""
+    """Return a description of ours, whose code spans are between Markdown's backticks."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
@@ -83,7 +85,7 @@ _TEMPLATES.filters |= {
     "bytes": shown_bytes,
     "prose": shown_prose,
     "words": lambda name: str(name).replace("_", " "),
-    "told": lambda job: in_words(job.outcome, is_dry_run=job.is_dry_run),
+    "outcome": lambda job: in_words(job.outcome, is_dry_run=job.is_dry_run),
 }
 
 

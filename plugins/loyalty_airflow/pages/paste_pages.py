@@ -21,7 +21,7 @@ from loyalty_airflow.pages import warehouse
 from loyalty_airflow.pages.access import User, can_launch, dag_of, demand
 from loyalty_airflow.pages.forms import read_fields
 from loyalty_airflow.pages.pages import render
-from loyalty_airflow.pages.upload_pages import LONGEST_POOL, suggestions, to_upload, told_of
+from loyalty_airflow.pages.upload_pages import LONGEST_POOL, status_and_problem, suggestions, to_upload
 
 if TYPE_CHECKING:
     from loyalty_airflow.airflow_internals import BaseUser
@@ -48,8 +48,8 @@ async def paste(request: Request, user: User) -> Response:
     except HTTPException as error:
         if error.status_code != status.HTTP_413_CONTENT_TOO_LARGE:
             raise
-        told = f"The text is too long: {MOST_BYTES >> 20} MiB at most. Upload it as a file instead."
-        return await run_in_threadpool(_box, request, user, problem=told, code=error.status_code)
+        problem = f"The text is too long: {MOST_BYTES >> 20} MiB at most. Upload it as a file instead."
+        return await run_in_threadpool(_box, request, user, problem=problem, code=error.status_code)
     return await run_in_threadpool(_receive, request, user, fields)
 
 
@@ -69,8 +69,8 @@ def _receive(request: Request, user: BaseUser, fields: dict[str, str]) -> Respon
         name, content = file_of(runtime, declared, text.encode(), settings)
         upload = uploads.receive(runtime, declared, str(user.get_id()), name, [content], uploads.Choices(chosen))
     except (FileRefused, ConfigurationError, StorageError) as error:
-        code, told = told_of(error)
-        return _box(request, user, problem=told or "", code=code, pool=pool, codes=text)
+        code, problem = status_and_problem(error)
+        return _box(request, user, problem=problem or "", code=code, pool=pool, codes=text)
     return to_upload(request, upload)
 
 

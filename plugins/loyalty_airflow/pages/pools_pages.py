@@ -78,12 +78,12 @@ def list_pools(
     values["sees_cards"] = sees[GIFT_CARDS]
     with warehouse.reading() as connection:
         if sees[GIFT_CARD_POOLS]:
-            found = gift_cards.list_pools(
+            card_pools = gift_cards.list_pools(
                 connection, wanted=wanted, limit=ROWS + 1, offset=(gift_cards_page - 1) * ROWS
             )
-            values["gift_card_pools"] = found
+            values["gift_card_pools"] = card_pools
             if sees[GIFT_CARDS]:
-                values["cards"] = _count_cards(connection, [pool.system_name for pool in found[:ROWS]])
+                values["cards"] = _count_cards(connection, [pool.system_name for pool in card_pools[:ROWS]])
         if sees[PROMO_POOLS]:
             values["promo_pools"] = figures.list_pools(
                 connection, _now(), wanted=wanted, limit=ROWS + 1, offset=(promo_codes_page - 1) * ROWS
@@ -99,7 +99,7 @@ def list_pools(
 
 @router.get("/gift-cards", response_class=HTMLResponse)
 def show_gift_card_pool_by_query(request: Request, user: User, id: str) -> HTMLResponse:  # noqa: A002
-    """Show a pool whose name can't stand in a path."""
+    """Show a pool whose name can't be in a path."""
     return show_gift_card_pool(request, user, id)
 
 
@@ -124,7 +124,7 @@ def show_gift_card_pool(request: Request, user: User, system_name: str) -> HTMLR
 
 @router.get("/promo-codes", response_class=HTMLResponse)
 def show_promo_pool_by_query(request: Request, user: User, id: str, run: str = "") -> HTMLResponse:  # noqa: A002
-    """Show a pool whose id can't stand in a path."""
+    """Show a pool whose id can't be in a path."""
     return show_promo_pool(request, user, id, run)
 
 
@@ -150,16 +150,21 @@ def show_stock(request: Request, user: User, pool: str) -> HTMLResponse:
     demand(user, "read", PROMO_POOLS)
     now = _now()
     with warehouse.reading() as connection:
-        found = _find_promo_pool(connection, pool)
-        counted = figures.read_stock(connection, found, now)
-        days = course.read_course(connection, found, counted.available.value, now)
-        known = {each.name: each for each in formats.list_formats(connection)}
+        promo_pool = _find_promo_pool(connection, pool)
+        counted = figures.read_stock(connection, promo_pool, now)
+        days = course.read_course(connection, promo_pool, counted.available.value, now)
+        formats_by_name = {code_format.name: code_format for code_format in formats.list_formats(connection)}
     # Codes for multiple use never run out: no level has a meaning for them.
-    levels = {} if found.multi_use else {"top-up threshold": found.top_up_threshold, "notify below": found.notify_below}
+    levels = (
+        {}
+        if promo_pool.multi_use
+        else {"top-up threshold": promo_pool.top_up_threshold, "notify below": promo_pool.notify_below}
+    )
     picture = stock_picture.draw(days, levels, counted.runs_out_at)
     return _render(
-        request, "promo_pool_stock.html", user, title=found.name, pool=found, stock=counted, days=days, picture=picture,
-        own_format=known.get(found.format or ""), whole="hx-request" not in request.headers,
+        request, "promo_pool_stock.html", user, title=promo_pool.name, pool=promo_pool, stock=counted, days=days,
+        picture=picture, own_format=formats_by_name.get(promo_pool.format or ""),
+        whole="hx-request" not in request.headers,
     )  # fmt: skip
 
 
@@ -170,10 +175,10 @@ def show_history(
     """Return a page of a pool's uploads and generations. While something goes on, it asks for itself again."""
     demand(user, "read", PROMO_POOLS)
     with warehouse.reading() as connection:
-        found = _find_promo_pool(connection, pool)
-        shown = _history(connection, user, found, page, run)
+        promo_pool = _find_promo_pool(connection, pool)
+        shown = _history(connection, user, promo_pool, page, run)
     answer = _render(
-        request, "promo_pool_history.html", user, title=found.name, pool=found,
+        request, "promo_pool_history.html", user, title=promo_pool.name, pool=promo_pool,
         whole="hx-request" not in request.headers, **shown,
     )  # fmt: skip
     if poll and not shown["goes_on"]:
@@ -183,13 +188,13 @@ def show_history(
 
 @router.get("/promo-code-launches", response_class=HTMLResponse)
 def show_launches(request: Request, user: User, pool: str, run: str = "", poll: bool = False) -> HTMLResponse:
-    """Return what became of a launch. While it goes on, it asks for itself again; then the page is loaded anew."""
+    """Return what became of a launch. While it goes on, it asks for itself again; then the page is loaded again."""
     demand(user, "read", PROMO_POOLS)
     with warehouse.reading() as connection:
-        found = _find_promo_pool(connection, pool)
-        launches = _launches(connection, found, run)
+        promo_pool = _find_promo_pool(connection, pool)
+        launches = _launches(connection, promo_pool, run)
     answer = _render(
-        request, "promo_pool_launches.html", user, title=found.name, pool=found,
+        request, "promo_pool_launches.html", user, title=promo_pool.name, pool=promo_pool,
         whole="hx-request" not in request.headers, **launches,
     )  # fmt: skip
     if poll and not launches["launch_goes_on"]:
@@ -226,20 +231,22 @@ async def launch(request: Request, user: User, pool: str) -> Response:
 
 def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> Response:
     run_id = f"pages__{runs.check_token(fields.get('token', ''))}"
-    given = {name: fields.get(name, "") for name in ("quantity", "format", "auto_generate")}  # as the DAG's own form
+    form_values = {
+        name: fields.get(name, "") for name in ("quantity", "format", "auto_generate")
+    }  # as the DAG's own form
     with warehouse.reading() as connection:
-        found = _find_promo_pool(connection, pool)
+        promo_pool = _find_promo_pool(connection, pool)
         try:
-            format_name, quantity = _read_format(given["format"]), _read_quantity(given["quantity"])
+            format_name, quantity = _read_format(form_values["format"]), _read_quantity(form_values["quantity"])
             conf = {
-                "pool": found.system_id,
+                "pool": promo_pool.system_id,
                 "format": format_name,
                 "quantity": quantity,
-                "auto_generate": _read_auto_generate(given["auto_generate"]),
+                "auto_generate": _read_auto_generate(form_values["auto_generate"]),
             }
             if runs.find_state(GENERATE, run_id) is None:  # else it has been judged already
                 refusal = generation.foresee_refusal(
-                    connection, pool=found.system_id, quantity=quantity, format_name=format_name,
+                    connection, pool=promo_pool.system_id, quantity=quantity, format_name=format_name,
                     key=secret_key("code_key"), most=warehouse.runtime().project.max_generation,
                 )  # fmt: skip
                 if refusal is not None:
@@ -247,10 +254,10 @@ def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str
             runs.start_run(request, user, GENERATE, run_id, conf)
         except (runs.RunRefused, ConfigurationError) as error:
             return _show(
-                request, user, connection, found, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT,
-                generate_error=str(error), given=given,
+                request, user, connection, promo_pool, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT,
+                generate_error=str(error), form_values=form_values,
             )  # fmt: skip
-    return _to_pool(request, found, run_id)
+    return _to_pool(request, promo_pool, run_id)
 
 
 def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str]) -> Response:
@@ -258,26 +265,26 @@ def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str])
     description = fields.get("description", "").replace("\r\n", "\n").strip()
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
-        found = _find_promo_pool(connection, pool)
-        run_id = f"{launching.run_ids(found.system_id)}{token}"
+        promo_pool = _find_promo_pool(connection, pool)
+        run_id = f"{launching.run_ids(promo_pool.system_id)}{token}"
         path = launching.launch_path(runtime, run_id)
         try:
             if runs.find_state(PROMO_POOLS, run_id) is None:
-                launching.check_launch(found, description)
+                launching.check_launch(promo_pool, description)
             runs.start_run(
                 request,
                 user,
                 PROMO_POOLS,
                 run_id,
                 {"file": str(path), **launching.SETTINGS},
-                prepare=lambda: launching.write_launch(runtime, path, found, description),
+                prepare=lambda: launching.write_launch(runtime, path, promo_pool, description),
             )
         except (runs.RunRefused, launching.LaunchRefused, StorageError) as error:
             return _show(
-                request, user, connection, found, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT,
+                request, user, connection, promo_pool, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT,
                 launch_error=str(error), description=description,
             )  # fmt: skip
-    return _to_pool(request, found, run_id)
+    return _to_pool(request, promo_pool, run_id)
 
 
 # -- pieces
@@ -293,7 +300,7 @@ def _render(request: Request, template: str, user: BaseUser, status_code: int = 
         request, template, user, status_code,
         gift_card_url=lambda name: f"{base}{pool_url(GIFT_CARD_PATH, name)}",
         promo_url=lambda name: f"{base}{pool_url(PROMO_PATH, name)}",
-        query=lambda **given: urlencode(given), run_path=runs.run_path, now=_now(), **values,
+        query=lambda **parameters: urlencode(parameters), run_path=runs.run_path, now=_now(), **values,
     )  # fmt: skip
 
 
@@ -328,10 +335,10 @@ def _show(
     run: str = "",
     generate_error: str = "",
     launch_error: str = "",
-    given: dict[str, str] | None = None,
+    form_values: dict[str, str] | None = None,
     description: str | None = None,
 ) -> HTMLResponse:
-    known = {each.name: each for each in formats.list_formats(connection)}
+    formats_by_name = {code_format.name: code_format for code_format in formats.list_formats(connection)}
     usual = {"quantity": str(pool.quantity or ""), "format": "", "auto_generate": ""}
     return _render(
         request,
@@ -340,8 +347,8 @@ def _show(
         status_code,
         title=pool.name,
         pool=pool,
-        formats=known,
-        own_format=known.get(pool.format or ""),
+        formats=formats_by_name,
+        own_format=formats_by_name.get(pool.format or ""),
         alerts=history.read_alerts(connection, pool.system_id),
         may_generate=can_launch(user, GENERATE),
         may_launch=can_launch(user, PROMO_POOLS),
@@ -349,7 +356,7 @@ def _show(
         token=runs.make_token(),
         generate_error=generate_error,
         launch_error=launch_error,
-        given=usual if given is None else given,
+        form_values=usual if form_values is None else form_values,
         description=pool.description or "" if description is None else description,
         **_history(connection, user, pool, 1, run),
         **_launches(connection, pool, run),
@@ -359,37 +366,38 @@ def _show(
 def _history(connection: Connection, user: BaseUser, pool: PromoPool, page: int, run: str) -> dict[str, Any]:
     """Return what the history piece shows: a page of entries, and the run that was started and has none yet."""
     with_uploads, with_generations = can_read(user, PROMO_CODES), can_read(user, GENERATE)
-    found = history.read_history(
+    entries = history.read_history(
         connection, pool.system_id, limit=ROWS + 1, offset=(page - 1) * ROWS, with_uploads=with_uploads,
         with_generations=with_generations,
     )  # fmt: skip
     started = _started(GENERATE, run, "pages__") if with_generations else None
-    if started and any(entry.dag_run_id == run for entry in found):
+    if started and any(entry.dag_run_id == run for entry in entries):
         started = None
     return {
-        "entries": found[:ROWS],
-        "has_more": len(found) > ROWS,
+        "entries": entries[:ROWS],
+        "has_more": len(entries) > ROWS,
         "page": page,
         "run": run,
         "with_uploads": with_uploads,
         "with_generations": with_generations,
         "started": started,
-        "goes_on": bool(started and not started.is_over) or any(_goes_on(entry.state) for entry in found[:ROWS]),
+        "goes_on": bool(started and not started.is_over) or any(_goes_on(entry.state) for entry in entries[:ROWS]),
     }
 
 
 def _launches(connection: Connection, pool: PromoPool, run: str) -> dict[str, Any]:
     """Return what the launch piece shows: the imports that were to launch the pool, and a run that has none yet."""
     prefix = launching.run_ids(pool.system_id)
-    found = history.read_launches(connection, prefix)
+    launches = history.read_launches(connection, prefix)
     started = _started(PROMO_POOLS, run, prefix)
-    if started and any(launch.dag_run_id == run for launch in found):
+    if started and any(launch.dag_run_id == run for launch in launches):
         started = None
     return {
-        "launches": found,
+        "launches": launches,
         "launch_run": run,
         "launch_started": started,
-        "launch_goes_on": bool(started and not started.is_over) or any(launch.finished_at is None for launch in found),
+        "launch_goes_on": bool(started and not started.is_over)
+        or any(launch.finished_at is None for launch in launches),
     }
 
 

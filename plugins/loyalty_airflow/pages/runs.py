@@ -43,7 +43,7 @@ class RunRefused(Exception):
 
 
 def make_token() -> str:
-    """Return what tells one form from another."""
+    """Return what distinguishes one form from another."""
     return secrets.token_hex(8)
 
 
@@ -54,7 +54,7 @@ def check_token(token: str) -> str:
         HTTPException: 400: it is none of ours.
     """
     if not _TOKEN.fullmatch(token):
-        raise HTTPException(status.HTTP_400_BAD_REQUEST, "The form has no token of this page; load the page anew.")
+        raise HTTPException(status.HTTP_400_BAD_REQUEST, "The form has no token of this page; load the page again.")
     return token
 
 
@@ -104,7 +104,7 @@ def start_run(
 
 
 def is_paused(dag_id: str) -> bool:
-    """Tell whether runs of a DAG wait because somebody has paused it."""
+    """Return whether runs of a DAG wait because a user has paused it."""
     with database_session() as session:
         return airflow_internals.is_paused(session, dag_id)
 
@@ -116,10 +116,10 @@ def run_path(dag_id: str, run_id: str) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """A DAG run as the pages tell of it.
+    """A DAG run as the pages show it.
 
     Args:
-        is_paused: its DAG is, so that the run begins when somebody unpauses it.
+        is_paused: its DAG is, so that the run begins when a user unpauses it.
     """
 
     dag_id: str
@@ -129,7 +129,7 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether it has ended."""
+        """Return whether it has ended."""
         return self.state in ENDED
 
     @property
@@ -155,5 +155,5 @@ def _is_started(session: Session, dag_id: str, run_id: str, conf: Mapping[str, A
     if started_with is None:
         return False
     if started_with[0] != dict(conf):
-        raise RunRefused("This form has been sent before, with other values. Load the page anew to send these.")
+        raise RunRefused("This form has been sent before, with other values. Load the page again to send these.")
     return True

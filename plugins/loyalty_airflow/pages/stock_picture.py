@@ -1,4 +1,4 @@
-"""The course of a pool's stock as a picture: where lines and labels stand. The template draws it as SVG."""
+"""The course of a pool's stock as a picture: where lines and labels are. The template draws it as SVG."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH, HEIGHT = 860, 300
 LEFT, RIGHT, TOP, BOTTOM = 80, 30, 20, 34
 LABEL_HEIGHT = 15
 SHOWN_FORECAST_DAYS = 30
-"""A run-out further away is told, not drawn."""
+"""A run-out further away is written, not drawn."""
 WEEK = 7
 
 
@@ -62,7 +62,7 @@ class Picture:
 
 
 def draw(days: Sequence[Day], levels: dict[str, int | None], runs_out_at: datetime | None) -> Picture:
-    """Lay out the picture.
+    """Arrange the picture.
 
     Args:
         days: at least one, in order.
@@ -107,22 +107,26 @@ def draw(days: Sequence[Day], levels: dict[str, int | None], runs_out_at: dateti
             for position, day in enumerate(days)
             if (len(days) - 1 - position) % (2 * WEEK if len(days) > 4 * WEEK else WEEK) == 0
         ],
-        additions=[Label(x(position), y(day.stock), _told(day)) for position, day in enumerate(days) if _told(day)],
+        additions=[
+            Label(x(position), y(day.stock), _additions_label(day))
+            for position, day in enumerate(days)
+            if _additions_label(day)
+        ],
     )
 
 
 def _levels(drawn: dict[str, int], y: Callable[[float], float]) -> list[Level]:
-    found: list[Level] = []
+    levels: list[Level] = []
     for name, value in sorted(drawn.items(), key=lambda one: -one[1]):
         height = y(value)
         label_at = height - 5
-        if found and label_at - found[-1].label.y < LABEL_HEIGHT:
-            label_at = found[-1].label.y + LABEL_HEIGHT
-        found.append(Level(name.replace(" ", "-"), height, Label(LEFT + 8, label_at, f"{name}: {value:,}")))
-    return found
+        if levels and label_at - levels[-1].label.y < LABEL_HEIGHT:
+            label_at = levels[-1].label.y + LABEL_HEIGHT
+        levels.append(Level(name.replace(" ", "-"), height, Label(LEFT + 8, label_at, f"{name}: {value:,}")))
+    return levels
 
 
-def _told(day: Day) -> str:
+def _additions_label(day: Day) -> str:
     parts = [f"{count:,} {what}" for count, what in ((day.uploaded, "uploaded"), (day.generated, "generated")) if count]
     return f"{day.on:%Y-%m-%d}: {', '.join(parts)}" if parts else ""
 

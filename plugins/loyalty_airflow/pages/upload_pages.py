@@ -132,14 +132,14 @@ async def decide(request: Request, user: User, declared: Launchable, upload_id: 
 
 @router.post("/jobs/{job_id}/upload")
 def receive_again(request: Request, user: User, job_id: JobId) -> Response:
-    """Make an upload of a job's file, and go on to its page: what was refused, rejected or tried is imported anew."""
+    """Make an upload of a job's file, and go on to its page: what was refused, rejected or tried is imported again."""
     with warehouse.reading() as connection:
         job = find_job(connection, user, job_id)
     declared = launchable(job.import_type, user)
     try:
         upload = uploads.receive_again(warehouse.runtime(), declared, str(user.get_id()), job)
     except (FileRefused, ConfigurationError, StorageError) as error:
-        code, problem = told_of(error)
+        code, problem = status_and_problem(error)
         raise HTTPException(code, problem) from None
     return to_upload(request, upload)
 
@@ -181,7 +181,7 @@ def launchable_types(user: BaseUser) -> list[ImportType]:
 def suggestions(runtime: Runtime, declared: ImportType) -> dict[str, list[str]]:
     """Return what a form proposes for settings that are text."""
     project = runtime.project
-    found = {
+    proposals = {
         "encoding": list(ENCODINGS),
         "delimiter": list(DELIMITERS),
         "data_source": [source.name for source in project.data_sources],
@@ -190,8 +190,8 @@ def suggestions(runtime: Runtime, declared: ImportType) -> dict[str, list[str]]:
     }
     if declared.folder_setting == "pool":
         with values_hidden(), warehouse.reading() as connection:
-            found["pool"] = list_upload_pools(connection)
-    return found
+            proposals["pool"] = list_upload_pools(connection)
+    return proposals
 
 
 @dataclass(frozen=True)
@@ -199,7 +199,7 @@ class DryRun:
     """The newest dry run of an upload.
 
     Args:
-        run: its DAG run; None when somebody has deleted it.
+        run: its DAG run; None when a user has deleted it.
         job: None until the run has taken the file.
         read: rows judged so far, while it runs.
         is_current: it was asked for with the settings that are chosen now.
@@ -214,12 +214,12 @@ class DryRun:
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing more will come of it."""
+        """Return whether nothing more will come of it."""
         return self.run is None or self.run.is_over
 
     @property
     def has_file(self) -> bool:
-        """Tell whether it has the file in hand, so that no other import can take it."""
+        """Return whether it has the file in hand, so that no other import can take it."""
         return not self.is_over or (self.job is not None and self.job.finished_at is None)
 
 
@@ -259,7 +259,7 @@ def _start_dry_run(
         return _in_hand(request, user, runtime, upload, preview)
     if _find_run(upload, upload.run_id) is not None:  # launched in another tab while this one looked at the file
         return to_upload(request, upload, "/launched")
-    uploads.write_sidecar(runtime, upload, preview.given)
+    uploads.write_sidecar(runtime, upload, preview.settings)
     conf = {"file": str(upload.path(runtime)), "dry_run": True}
     try:
         start_run(request, user, dag_of(upload.import_type), upload.dry_run_id(number), conf)
@@ -273,11 +273,11 @@ def _launch(
     request: Request, user: BaseUser, runtime: Runtime, upload: Upload, preview: UploadPreview, *, is_changed: bool
 ) -> Response:
     if is_changed:
-        told = "Settings or columns were changed. This is the preview with them: launch again if it is right."
-        return _page(request, user, runtime, upload, preview, told, status.HTTP_409_CONFLICT)
+        message = "Settings or columns were changed. This is the preview with them: launch again if it is right."
+        return _page(request, user, runtime, upload, preview, message, status.HTTP_409_CONFLICT)
     if (dry_run := _dry_run(runtime, upload)) is not None and dry_run.has_file:
         return _in_hand(request, user, runtime, upload, preview)
-    uploads.write_sidecar(runtime, upload, preview.given)
+    uploads.write_sidecar(runtime, upload, preview.settings)
     conf = {"file": str(upload.path(runtime))}
     try:
         start_run(request, user, dag_of(upload.import_type), upload.run_id, conf)
@@ -290,8 +290,8 @@ def _launch(
 def _in_hand(
     request: Request, user: BaseUser, runtime: Runtime, upload: Upload, preview: UploadPreview
 ) -> HTMLResponse:
-    told = "The dry run has the file in hand: wait until it is over."
-    return _page(request, user, runtime, upload, preview, told, status.HTTP_409_CONFLICT)
+    message = "The dry run has the file in hand: wait until it is over."
+    return _page(request, user, runtime, upload, preview, message, status.HTTP_409_CONFLICT)
 
 
 def _form(
@@ -302,7 +302,7 @@ def _form(
     chosen: Mapping[str, str] | None = None,
 ) -> HTMLResponse:
     runtime = warehouse.runtime()
-    code, problem = told_of(error)
+    code, problem = status_and_problem(error)
     try:
         limit = uploads.max_bytes(runtime, declared)
     except FileRefused as refusal:  # the folder's settings are wrong
@@ -316,7 +316,7 @@ def _form(
     )  # fmt: skip
 
 
-def told_of(error: Exception | None) -> tuple[int, str | None]:
+def status_and_problem(error: Exception | None) -> tuple[int, str | None]:
     """Return the status and the sentence of a file that could not be taken."""
     if error is None:
         return status.HTTP_200_OK, None
@@ -328,13 +328,13 @@ def told_of(error: Exception | None) -> tuple[int, str | None]:
 
 
 def _page(
-    request: Request, user: BaseUser, runtime: Runtime, upload: Upload, preview: UploadPreview, told: str = "",
+    request: Request, user: BaseUser, runtime: Runtime, upload: Upload, preview: UploadPreview, message: str = "",
     code: int = status.HTTP_200_OK,
 ) -> HTMLResponse:  # fmt: skip
     declared = import_types.get(upload.import_type)
     return render(
         request, "upload_review.html", user, code, title=upload.file_name, upload=upload, declared=declared,
-        preview=preview, told=told, dry_run=_dry_run(runtime, upload, preview), settings=form_settings(declared),
+        preview=preview, message=message, dry_run=_dry_run(runtime, upload, preview), settings=form_settings(declared),
         chosen=upload.choices.settings, problems=preview.problems, suggestions=suggestions(runtime, declared),
         usual=uploads.usual_settings(runtime, declared, upload),
         is_open=bool(upload.choices.settings) or bool(preview.problems) or bool(preview.refusal),
@@ -394,7 +394,7 @@ def _dry_run(runtime: Runtime, upload: Upload, preview: UploadPreview | None = N
             else:
                 read = sum(chunk.rows_read or 0 for chunk in jobs.chunks(connection, job.id))
     sidecar = None if job is None else job.parameters.sidecar
-    is_current = preview is None or sidecar is None or sidecar == uploads.sidecar_text(preview.given)
+    is_current = preview is None or sidecar is None or sidecar == uploads.sidecar_text(preview.settings)
     run = _find_run(upload, run_id)
     return DryRun(upload.dry_runs, run, job, result, read, is_current)
 

@@ -60,8 +60,8 @@ def form() -> dict[str, Param]:
 
 
 def generate_codes() -> None:
-    """Lay out the tasks."""
-    generation_id: Any = open_generation()  # at parse, what stands for the task's result
+    """Arrange the tasks."""
+    generation_id: Any = open_generation()  # at parse, a placeholder of the task's result
     generate(generation_id)
 
 

@@ -54,7 +54,7 @@ PARALLEL_TASKS = 10_000
 
 
 def default_args() -> dict[str, Any]:
-    """Return what every task of the project shares: outages are retried for five to ten minutes, none hangs for ever.
+    """Return what every task of the project shares: outages are retried for five to ten minutes, none hangs forever.
 
     Refused files and defects fail at once (see `withheld_errors`).
     """
@@ -111,8 +111,8 @@ def target_assets(import_type: str) -> list[Asset]:
 
 
 def import_file(import_type: str) -> None:
-    """Lay out the tasks of one file."""
-    job_id: Any = take_file(import_type)  # at parse, what stands for the task's result
+    """Arrange the tasks of one file."""
+    job_id: Any = take_file(import_type)  # at parse, a placeholder of the task's result
     chunks = inspect_file(import_type, job_id)
     checked = validate_chunk.partial(job_id=job_id).expand_kwargs(chunks)
     reviewed = review_mapping()
@@ -127,7 +127,7 @@ def import_file(import_type: str) -> None:
 
 
 def review_mapping() -> TaskGroup:
-    """Lay out the tasks that ask a person: one a question. `inspect_file` skips them when there is nothing to ask."""
+    """Arrange the tasks that ask a person, one a question. `inspect_file` skips them when there is nothing to ask."""
     with TaskGroup("review", prefix_group_id=False, tooltip="A person approves the import") as group:
         tasks = [ReviewMapping(task_id=name, number=number) for number, name in enumerate(question_tasks(), start=1)]
         for earlier, later in pairwise(tasks):
@@ -154,7 +154,7 @@ def inspect_file(import_type: str, job_id: int) -> list[dict[str, Any]]:
     from include.stages import inspection
 
     with open_runtime() as runtime:
-        if not resume(runtime, job_id):  # cleared after the job had ended: its file lies in archive or quarantine
+        if not resume(runtime, job_id):  # cleared after the job had ended: its file is in archive or quarantine
             landing.take_file(runtime, request(import_type))
         inspected = inspection.inspect_file(with_chunk_size(runtime), job_id)
         with runtime.engine.connect() as connection:
@@ -240,13 +240,13 @@ def digest(runtime: Runtime, result: JobResult) -> dict[str, Any]:
     """
     from include.rules.sentences import with_sentences
 
-    told = result.to_json()
-    told["warnings"] = len(told["warnings"])
+    facts = result.to_json()
+    facts["warnings"] = len(facts["warnings"])
     with runtime.engine.connect() as connection:
         rules = with_sentences(runtime, connection, result.job, result.type)
     kept = ("rule", "severity", "rows", "sentence", "examples")
-    told["rules"] = [{key: rule[key] for key in kept} for rule in rules[:RULES_KEPT]]
-    return told
+    facts["rules"] = [{key: rule[key] for key in kept} for rule in rules[:RULES_KEPT]]
+    return facts
 
 
 def failed_tasks(context: Context) -> str | None:

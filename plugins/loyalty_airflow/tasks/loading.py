@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class LoadRows(ReviewMapping):
-    """Load the valid rows in one transaction and tell the assets. Skipped for a dry run, after rolling it back.
+    """Load the valid rows in one transaction and update the assets. Skipped for a dry run, after rolling it back.
 
     Args:
         job_id: of `take_file`; None when that was skipped.
@@ -91,14 +91,14 @@ class LoadRows(ReviewMapping):
             context["ti"].xcom_push(key="dry_run", value=counts)
             raise AirflowSkipException(f"Dry run, rolled back; a launch for real would give {counts}")
         tables = import_types.get(job.import_type).targets
-        lineage.tell_load(context["ti"], job.source_url, runtime.engine.url, tables)
+        lineage.report_load(context["ti"], job.source_url, runtime.engine.url, tables)
         for asset in context["ti"].task.outlets:
             context["outlet_events"][asset].extra = {"job_id": self.job_id, **counts}
         return counts
 
 
 def refuse_to_load(runtime: Runtime, job_id: int) -> None:
-    """End the load of a job that a person has rejected, or has not approved yet: whoever cleared or marked tasks."""
+    """End the load of a job that a person has rejected or not approved yet, even if a user cleared or marked tasks."""
     from include.ledger import jobs
 
     with runtime.engine.connect() as connection:

@@ -1,7 +1,7 @@
 """Starting one DAG run per arrived file. Source: X-01, X-12, X-14, GC-05.
 
 A run's id says which arrival of which file version it imports. Asking for a run that exists already changes nothing, so
-a listing may be repeated at any time; a file that still lies in landing after its run has ended has arrived anew.
+a listing may be repeated at any time; a file that is still in landing after its run has ended has arrived again.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def note(noticed: Sequence[str]) -> None:
 
 
 def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> Sequence[Unusable]:
-    """Write entries that can't be imported into the history, and tell the subscribers: each once (X-01, X-12).
+    """Write entries that can't be imported into the history, and mail them to the subscribers: each once (X-01, X-12).
 
     Of those that are ignored on purpose history and log are enough: markers and checksums would mean a mail a day.
 
@@ -190,7 +190,7 @@ def runs_going_on(ready: Sequence[Arrival]) -> set[str]:
 
 
 def refuse(runtime: Runtime, arrival: Arrival) -> str:
-    """Refuse a file that belongs to no import type, tell the subscribers (X-01), and return what was wrong."""
+    """Refuse a file that belongs to no import type, report it to the subscribers (X-01), and return what was wrong."""
     from airflow.sdk import get_current_context
 
     from include.arrivals import landing
@@ -212,7 +212,7 @@ def refuse(runtime: Runtime, arrival: Arrival) -> str:
 def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
     """Start the run of an arrival unless it has one; return the run's id if one was started.
 
-    A run that has ended while its file still lies in landing (an outage outlasted its retries, someone put the very
+    A run that has ended while its file is still in landing (an outage outlasted its retries, someone put the very
     same file there again) is followed by another, after a pause.
     """
     target = dag_id(str(arrival.import_type))
@@ -226,10 +226,10 @@ def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
         if datetime.now(UTC) < latest.end_date + pause_before(number):
             log.info("%s: its run %s has just ended; it is started again later", arrival.file_name, latest.run_id)
             return None
-        if not lies_in_landing(runtime, arrival):  # the run ended, and took the file away, after the listing
+        if not is_in_landing(runtime, arrival):  # the run ended, and took the file away, after the listing
             return None
         if is_refused_for_good(runtime, target, latest.run_id):
-            log.info("%s: refused by the run %s; it stays until somebody changes it", arrival.file_name, latest.run_id)
+            log.info("%s: refused by the run %s; it stays until a person changes it", arrival.file_name, latest.run_id)
             return None
         trigger(target, make_run_id(arrival, number), arrival)
     log.info("%s: started %s", arrival.file_name, make_run_id(arrival, number))
@@ -237,7 +237,7 @@ def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
 
 
 def is_refused_for_good(runtime: Runtime, target: str, run_id: str) -> bool:
-    """Tell whether a run has refused a file that it could not take away: another run would only say so again."""
+    """Return whether a run has refused a file that it could not take away: another run would only say so again."""
     from include.ledger import jobs
 
     with runtime.engine.connect() as connection:
@@ -245,8 +245,8 @@ def is_refused_for_good(runtime: Runtime, target: str, run_id: str) -> bool:
     return job is not None and job.refusal_rule in KEPT_IN_PLACE and job.archive_url is None
 
 
-def lies_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
-    """Tell whether the same version of the file is there now."""
+def is_in_landing(runtime: Runtime, arrival: Arrival) -> bool:
+    """Return whether the same version of the file is there now."""
     from include.arrivals.files import locate
     from include.arrivals.places import Source
     from include.errors import FileRefused
@@ -286,7 +286,7 @@ def logical_date() -> datetime:
 
 
 def has_run(target: str, run_id: str) -> bool:
-    """Tell whether a DAG has a run of this id."""
+    """Return whether a DAG has a run of this id."""
     from airflow.sdk import get_current_context
 
     return get_current_context()["ti"].get_dr_count(dag_id=target, run_ids=[run_id]) > 0

@@ -1,7 +1,7 @@
 """The task that asks a person before an import is loaded: a form under *Required actions*. Source: X-06, X-20.
 
 Airflow keeps one form for each task instance, and it can't be changed once it is there, not even by clearing the task
-(3.3.2). So each question has a task of its own; a job has at most `QUESTIONS`. What is asked and answered stands in the
+(3.3.2). So each question has a task of its own; a job has at most `QUESTIONS`. What is asked and answered is in the
 ledger; the task only carries it, and may be killed, retried or cleared at any point (X-14).
 """
 
@@ -62,7 +62,7 @@ class ReviewMapping(HITLOperator):
         super().__init__(
             subject="Import this file?",
             options=[LAUNCH, REJECT],
-            defaults=[REJECT],  # of whoever doesn't answer in time
+            defaults=[REJECT],  # of a user who doesn't answer in time
             trigger_rule=TriggerRule.NONE_FAILED if number in (1, LOAD_QUESTION) else TriggerRule.ALL_SUCCESS,
             **kwargs | {"execution_timeout": None},
         )

@@ -1,4 +1,4 @@
-"""Topping up the pools of promo codes that run low, and telling the subscribers. Source: TU-01 to TU-05."""
+"""Topping up the pools of promo codes that run low, and sending the subscribers a mail. Source: TU-01 to TU-05."""
 
 from __future__ import annotations
 
@@ -63,5 +63,5 @@ def top_up_pool(pool: str, label: str, reason: str) -> dict[str, Any]:
 
 
 def top_up_pools() -> None:
-    """Lay out the tasks: a review, then one task a pool, named for it."""
+    """Arrange the tasks: a review, then one task for each pool, named for it."""
     top_up_pool.expand_kwargs(review_pools())

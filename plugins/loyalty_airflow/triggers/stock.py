@@ -107,7 +107,7 @@ class Signals:
         self._failure: Exception | None = None
         self._arrived = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._descriptor: int | None = connection.fileno()  # a lost connection doesn't tell it any more
+        self._descriptor: int | None = connection.fileno()  # a lost connection doesn't return it any more
         self._loop.add_reader(self._descriptor, self.receive)
 
     def stop(self) -> None:

@@ -470,7 +470,7 @@ def test_a_job_that_awaits_review_shows_the_question_and_leads_who_may_answer_to
     assert "2026-01-31 18:00:00 UTC" in page
     page = browse("viewer").get("/imports/jobs/2").text
     assert link not in page
-    assert "To be reviewed by somebody who may" in page
+    assert "To be reviewed by a user who may" in page
     with connected.owner.begin() as connection:
         connection.execute(sa.text("UPDATE ledger.import_job SET state = 'cancelled', finished_at = now()"))
     assert link not in browse("user").get("/imports/jobs/2").text
@@ -570,7 +570,7 @@ def test_x01_a_file_of_no_types_folder_is_listed_and_its_page_says_why(browse: B
     for address in ("/imports/", "/imports/?type=unknown", "/imports/?state=refused"):
         assert f'href="/imports/jobs/{stray}"' in browser.get(address).text
     page = browser.get(f"/imports/jobs/{stray}").text
-    assert "This file lay in &#34;vouchers&#34;, which is not the folder of any import type." in page
+    assert "This file was in &#34;vouchers&#34;, which is not the folder of any import type." in page
     assert "No import type" in page
     assert "Import it again" not in browse("admin").get(f"/imports/jobs/{stray}").text
     assert browse("admin").get(f"/imports/jobs/{stray}/files/original").text == "a\n1\n"

@@ -440,7 +440,7 @@ def test_the_beginning_of_a_long_file_in_another_encoding_is_cut_between_records
     content = (HEADER + "".join(f'{n},"пул, {n}\n",50\n' for n in range(100_000))).encode(codec)
     page = client.get(upload(client, content, encoding=encoding)).text
     assert "Not ready to launch" not in page
-    assert '<p class="told' not in page
+    assert '<p class="message' not in page
     assert "пул, 0" in page
 
 
@@ -616,7 +616,7 @@ def test_a_dag_that_airflow_does_not_know_starts_nothing(browse: Browse, pools: 
         session.execute(update(DagModel).where(DagModel.dag_id == "import_gift_cards").values(is_stale=True))
     answer = press(client, url, "launch")
     assert answer.status_code == 409
-    assert "import_gift_cards" in re.findall(r'<p class="told"[^>]*>([^<]*)', answer.text)[0]
+    assert "import_gift_cards" in re.findall(r'<p class="message"[^>]*>([^<]*)', answer.text)[0]
     assert client.get(url).status_code == 200, "not launched"
 
 

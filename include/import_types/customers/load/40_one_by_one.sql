@@ -6,8 +6,9 @@
 --
 -- Reads     identifier, load_setting, entangled_customer, entangled_value, entangled_line, load_rule
 -- Leaves    entangled_verdict     the accepted rows, with the number of their customer
---           ambiguous_identifier  the identifiers of ambiguous rows, with whose they are: a number that tells the
---                                 customers of a row apart. is_taken: the first hit has another value of its own
+--           ambiguous_identifier  the identifiers of ambiguous rows, with whose they are: a number that
+--                                 distinguishes the customers of a row. is_taken: the first hit has another value
+--                                 of its own
 --           differing             external ids that would replace another one of a customer whom the row finds by
 --                                 e-mail or phone alone
 -- Writes    load_reject           ….belongs_to_another, of rows that call a customer by another external id

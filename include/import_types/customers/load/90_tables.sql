@@ -137,7 +137,7 @@ EXCEPTION WHEN unique_violation THEN
     THEN
         RAISE;
     END IF;
-    -- Somebody else has just committed the same identifier, subscription or member: doing it again finds it there.
+    -- Another load has just committed the same identifier, subscription or member: doing it again finds it there.
     RAISE EXCEPTION USING
         ERRCODE = 'serialization_failure',
         MESSAGE = 'customers were changed while the file was being loaded';

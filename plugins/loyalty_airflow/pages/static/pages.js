@@ -1,4 +1,4 @@
-// Airflow keeps the chosen theme under this name, and tells its frames by changing it.
+// Airflow keeps the chosen theme under this name, and changing it is its signal to its frames.
 "use strict";
 (function () {
   function show() {
@@ -13,13 +13,13 @@
 
 // A page that asks for itself says so when it gets no answer: what it shows would look like an import that hangs.
 (function () {
-  function tell(isStale) {
+  function showStale(isStale) {
     document.getElementById("stale").hidden = !isStale;
   }
   for (const name of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
-    document.addEventListener(name, () => tell(true));
+    document.addEventListener(name, () => showStale(true));
   }
-  document.addEventListener("htmx:afterSwap", () => tell(false));
+  document.addEventListener("htmx:afterSwap", () => showStale(false));
 })();
 
 // The sandbox of Airflow's frame (3.3.2) lets no link leave it. Those that must are followed by the page around it, which

@@ -9,12 +9,12 @@
 
   function check() {
     const file = input.files[0];
-    let told = "";
-    if (file && !/\.(csv|txt)$/i.test(file.name)) told = "The file is neither a .csv nor a .txt file.";
-    else if (file && file.size > Number(input.dataset.limit)) told = "The file is too large.";
-    else if (file && file.size === 0) told = "The file is empty.";
-    problem.textContent = told;
-    button.disabled = told !== "";
+    let message = "";
+    if (file && !/\.(csv|txt)$/i.test(file.name)) message = "The file is neither a .csv nor a .txt file.";
+    else if (file && file.size > Number(input.dataset.limit)) message = "The file is too large.";
+    else if (file && file.size === 0) message = "The file is empty.";
+    problem.textContent = message;
+    button.disabled = message !== "";
   }
 
   input.addEventListener("change", check);
