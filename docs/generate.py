@@ -370,8 +370,14 @@ def requirements() -> str:
 
 
 def _files(paths: Iterable[str], places: str | tuple[str, ...]) -> list[str]:
-    shown = sorted(path for path in paths if path.startswith(places))
+    shown = sorted((path for path in paths if path.startswith(places)), key=lambda path: (_place(path), path))
     return [f"[{path.rpartition('/')[2]}](../../{path})" for path in shown]
+
+
+def _place(path: str) -> int:
+    """Return where a file comes in a list: what tries the whole importer comes first."""
+    folders = ("tests/faults/", "tests/end_to_end/", "tests/integration/", "tests/rules/", "tests/unit/")
+    return next((number for number, folder in enumerate(folders) if path.startswith(folder)), len(folders))
 
 
 def _first(links: Sequence[str], most: int = 6) -> str:

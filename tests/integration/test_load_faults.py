@@ -81,9 +81,9 @@ def test_an_outcome_of_another_name_does_not_count(stocked: Site, load_with: Fau
 
 
 def test_a_missing_table_says_that_its_migration_is_missing(stocked: Site, load_with: Fault):
-    load_with(instead="INSERT INTO loyalty.store SELECT FROM staged;\n", targets=("loyalty.store",))
+    load_with(instead="INSERT INTO loyalty.made_up_store SELECT FROM staged;\n", targets=("loyalty.made_up_store",))
     assert failure(stocked, *CARDS) == (
-        "loyalty.store, which load.sql loads into, does not exist: the migration of the type gift_cards "
+        "loyalty.made_up_store, which load.sql loads into, does not exist: the migration of the type gift_cards "
         "is missing. Add it to include/warehouse/migrations/revisions and run `python -m include.cli migrate`."
     )
 

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 SUITES = Path(__file__).resolve().parents[1] / "made_up" / "expectations"
 HEADER = "store_code,name,city,opened_on,is_open,revenue_target"
-STORED = f"SELECT {HEADER.replace(',', ', ')} FROM loyalty.store ORDER BY 1"
+STORED = f"SELECT {HEADER.replace(',', ', ')} FROM loyalty.made_up_store ORDER BY 1"
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def adding(place: Site) -> Site:
 
 
 def load(place: Site, *rows: str, header: str = HEADER, **more: object):
-    return place.load("stores", "\n".join([header, *rows, ""]), **more)
+    return place.load("made_up_stores", "\n".join([header, *rows, ""]), **more)
 
 
 def stored(place: Site) -> list[tuple[str, ...]]:
@@ -59,8 +59,8 @@ def test_a_dropped_file_becomes_rows_and_a_rejected_rows_file(place):
         "S-1,Twin,,,,",
         ",Nameless,,,,",
     )
-    path = place.drop("stores", "stores.csv", "\n".join([HEADER, *rows, ""]))
-    result = place.run("stores", path)
+    path = place.drop("made_up_stores", "stores.csv", "\n".join([HEADER, *rows, ""]))
+    result = place.run("made_up_stores", path)
     assert result.state == "completed_with_rejects"
     assert counts(result) == {"read": 5, "inserted": 2, "rejected": 3}
     assert rejects(result) == {
@@ -74,7 +74,7 @@ def test_a_dropped_file_becomes_rows_and_a_rejected_rows_file(place):
         ("S-1", "North gate", "Berlin", "2019-03-01", "True", "1200000.00"),
         ("S-2", "Harbour", "", "", "", ""),
     ]
-    assert place.query("SELECT import_job_id, import_line FROM loyalty.store ORDER BY 2") == [
+    assert place.query("SELECT import_job_id, import_line FROM loyalty.made_up_store ORDER BY 2") == [
         (result.job, 2),
         (result.job, 3),
     ]
@@ -82,16 +82,16 @@ def test_a_dropped_file_becomes_rows_and_a_rejected_rows_file(place):
 
 
 def test_its_landing_folder_is_looked_at_like_any_other(place):
-    path = place.drop("stores", "stores.csv", f"{HEADER}\nS-1,North gate,,,,\n")
+    path = place.drop("made_up_stores", "stores.csv", f"{HEADER}\nS-1,North gate,,,,\n")
     listing = list_landing(place.runtime, place.runtime.clock() + timedelta(hours=1))
-    assert [(arrival.import_type, arrival.url) for arrival in listing.ready] == [("stores", str(path))]
+    assert [(arrival.import_type, arrival.url) for arrival in listing.ready] == [("made_up_stores", str(path))]
     assert listing.unusable == []
 
 
 def test_a_corrected_file_closes_the_rejects(place):
     first = load(place, "S-1,North gate,,,,-1")
     corrected = rejected_file(first).decode("utf-8-sig").replace(",'-1", ",1")
-    second = place.load("stores", corrected)
+    second = place.load("made_up_stores", corrected)
     assert counts(second) == {"read": 1, "inserted": 1}
     assert place.query("SELECT fixed_by_job_id FROM ledger.reject") == [(second.job,)]
 
@@ -183,7 +183,9 @@ class TestInsert:
         """The plain INSERT waits for that transaction and fails; then the row is compared like any stored one."""
         rows = "S-0,Before,,,,", "S-1,North gate,,,,", "S-2,Harbour,,,,"
         with ThreadPoolExecutor(1) as pool, adding.warehouse.owner.connect() as other:
-            other.execute(sa.text("INSERT INTO loyalty.store (store_code, name) VALUES ('S-1', :name)"), {"name": name})
+            other.execute(
+                sa.text("INSERT INTO loyalty.made_up_store (store_code, name) VALUES ('S-1', :name)"), {"name": name}
+            )
             loading = pool.submit(load, adding, *rows)
             wait_until(lambda: adding.query("SELECT FROM pg_locks WHERE NOT granted"))
             other.commit()
@@ -203,7 +205,7 @@ def wait_until(is_so):
 
 def test_a_row_that_the_table_refuses_is_the_suites_mistake(place):
     with place.warehouse.owner.begin() as connection:
-        connection.execute(sa.text("ALTER TABLE loyalty.store ADD CONSTRAINT city_check CHECK (city <> 'Ulm')"))
+        connection.execute(sa.text("ALTER TABLE loyalty.made_up_store ADD CONSTRAINT city_check CHECK (city <> 'Ulm')"))
     result = load(place, "S-1,Old mill,Ulm,,,")
     assert result.state == "failed"
     assert stored(place) == []
@@ -234,7 +236,7 @@ def _parts(text):
 )
 def test_a_declaration_that_can_not_be_loaded_so_is_refused(change, reason):
     fields = tuple(replace(field, **change) if field.name == "city" else field for field in STORES.fields)
-    with pytest.raises(ValueError, match=f"import type stores: city {reason}"):
+    with pytest.raises(ValueError, match=f"import type {STORES.name}: city {reason}"):
         replace(STORES, fields=fields)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from include.errors import ConfigurationError
+from tools.new_type import __main__ as new_type
 from tools.new_type import files
 from tools.new_type.files import NewType
 
@@ -20,10 +21,10 @@ ROOT = Path(__file__).resolve().parents[2]
 COPIED = ("include", "plugins", "dags", "expectations", "tests", "benchmarks", "config", "tools", "docs", "deploy")
 FIELDS = "name! city opened_on:date is_open:boolean revenue_target:decimal"
 WRITTEN = {
-    "include/import_types/stores/__init__.py",
-    "include/import_types/stores/sample.csv",
-    "expectations/stores.json",
-    "dags/import_stores.py",
+    "include/import_types/kiosks/__init__.py",
+    "include/import_types/kiosks/sample.csv",
+    "expectations/kiosks.json",
+    "dags/import_kiosks.py",
     "include/warehouse/rights.py",
 }
 """And the revision, whose number is the next one's."""
@@ -45,14 +46,14 @@ OVER_ALL_TYPES = (
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project into which the type `stores` was written."""
+    """A copy of the project into which the type `kiosks` was written."""
     copy = tmp_path_factory.mktemp("project")
     for name in COPIED:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*cache"))
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy(path, copy)
-    written = run(copy, "tools.new_type", "stores", FIELDS).splitlines()
+    written = run(copy, "tools.new_type", "kiosks", FIELDS).splitlines()
     revisions = [path for path in written if "/migrations/" in path]
     assert WRITTEN | set(revisions) <= set(written)
     assert len(revisions) == 1
@@ -73,7 +74,7 @@ def test_it_is_in_style(project: Path) -> None:
 
 
 def test_its_types_are_right(project: Path) -> None:
-    run(project, "mypy", "include/import_types/stores", "dags/import_stores.py")
+    run(project, "mypy", "include/import_types/kiosks", "dags/import_kiosks.py")
 
 
 def test_the_tests_over_all_types_hold(project: Path) -> None:
@@ -81,17 +82,17 @@ def test_the_tests_over_all_types_hold(project: Path) -> None:
 
 
 def test_after_a_migration_its_sample_loads_and_every_field_is_stored(project: Path) -> None:
-    told = run(
-        project, "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "stores or migrations",
+    output = run(
+        project, "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "kiosks or migrations",
         "tests/integration/test_every_type.py", "tests/integration/test_warehouse_migrations.py",
         "tests/integration/test_warehouse_roles.py",
     )  # fmt: skip
-    assert " passed" in told
+    assert " passed" in output
 
 
 def test_called_again_it_follows_the_declaration_and_keeps_rules_of_people(project: Path) -> None:
-    declaration = project / "include" / "import_types" / "stores" / "__init__.py"
-    suite = project / "expectations" / "stores.json"
+    declaration = project / "include" / "import_types" / "kiosks" / "__init__.py"
+    suite = project / "expectations" / "kiosks.json"
     before = declaration.read_text(), suite.read_text()
     rules = json.loads(before[1])
     own = {
@@ -104,8 +105,8 @@ def test_called_again_it_follows_the_declaration_and_keeps_rules_of_people(proje
     suite.write_text(json.dumps(rules))
     declaration.write_text(before[0].replace('"opened_on"', '"first_day"'))
     try:
-        written = run(project, "tools.new_type", "stores").splitlines()
-        assert "include/import_types/stores/__init__.py" not in written
+        written = run(project, "tools.new_type", "kiosks").splitlines()
+        assert "include/import_types/kiosks/__init__.py" not in written
         entries = json.loads(suite.read_text())["expectations"]
         assert entries[0] == own, "what a person wrote stays in its place"
         columns = {entry["kwargs"]["column"] for entry in entries}
@@ -115,12 +116,19 @@ def test_called_again_it_follows_the_declaration_and_keeps_rules_of_people(proje
         assert "first_day date" in (project / revision).read_text()
     finally:
         declaration.write_text(before[0])
-        run(project, "tools.new_type", "stores")
+        run(project, "tools.new_type", "kiosks")
     assert suite.read_text() != before[1]
     suite.write_text(before[1])
 
 
-@pytest.mark.parametrize("name", ["Stores", "my stores", "stores-2", "2stores", "läden", "a__b", "", "x" * 41])
+def test_fields_of_a_type_that_exists_are_refused_instead_of_forgotten(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert new_type.main(["gift_cards", "name!"]) == 1
+    assert "edit its fields there, and leave FIELDS out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["Stores", "my kiosks", "kiosks-2", "2kiosks", "läden", "a__b", "", "x" * 41])
 def test_names_that_can_not_be_a_folder_a_dag_and_a_module_are_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="write a plural of small ASCII letters"):
         files.check_name(name)

@@ -119,14 +119,14 @@ def test_a_later_column_that_a_view_shows_breaks_neither_a_fresh_nor_a_migrated_
     empty_database: Warehouse, warehouse: Warehouse, schema: SchemaFiles
 ):
     """In the middle of the view's columns, where CREATE OR REPLACE can't put it."""
-    add_revision(schema, "ALTER TABLE loyalty.gift_card ADD COLUMN batch_label text;\n")
+    add_revision(schema, "ALTER TABLE loyalty.gift_card ADD COLUMN made_up_label text;\n")
     views = schema.objects / "gift_card_views.sql"
-    edit(views, "       card.cvv_hash,\n", "       card.batch_label,\n       card.cvv_hash,\n")
+    edit(views, "       card.cvv_hash,\n", "       card.made_up_label,\n       card.cvv_hash,\n")
     for database in (empty_database, warehouse):
         migrate(database.owner, schema)
         with database.engine.connect() as connection:  # the importer has its rights on the new view
             columns = list(connection.execute(text("SELECT * FROM loyalty.gift_card_as_imported")).keys())
-        assert columns[:4] == ["card_number", "pool_system_name", "batch_label", "cvv_hash"]
+        assert columns[:4] == ["card_number", "pool_system_name", "made_up_label", "cvv_hash"]
     assert catalogue(warehouse.owner) == catalogue(empty_database.owner)
 
 
@@ -157,16 +157,16 @@ def test_a_revision_may_fill_a_column_that_triggers_guard(warehouse: Warehouse, 
         )
     add_revision(
         schema,
-        "ALTER TABLE loyalty.gift_card ADD COLUMN batch_label text;\n"
+        "ALTER TABLE loyalty.gift_card ADD COLUMN made_up_label text;\n"
         "ALTER TABLE loyalty.gift_card DISABLE TRIGGER USER;\n"
-        "UPDATE loyalty.gift_card SET batch_label = 'before';\n"
+        "UPDATE loyalty.gift_card SET made_up_label = 'before';\n"
         "ALTER TABLE loyalty.gift_card ENABLE TRIGGER USER;\n",
     )
     before = catalogue(warehouse.owner)["triggers"]
     migrate(warehouse.owner, schema)
     assert catalogue(warehouse.owner)["triggers"] == before
     with warehouse.owner.connect() as connection:
-        assert connection.scalar(text("SELECT batch_label FROM loyalty.gift_card")) == "before"
+        assert connection.scalar(text("SELECT made_up_label FROM loyalty.gift_card")) == "before"
 
 
 def test_a_reference_of_a_new_table_is_guarded(warehouse: Warehouse, schema: SchemaFiles):

@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.new_type", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="in the plural, as in folders and DAG ids: stores")
     parser.add_argument(
-        "fields", metavar="FIELDS", nargs="?", default="name!", help="names, with :kind and ! (required)"
+        "fields", metavar="FIELDS", nargs="?", help="names, with :kind and ! (required); for a new type alone"
     )
     parsed = parser.parse_args(arguments)
     try:
@@ -50,11 +50,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _write(new: NewType, fields: str) -> Iterator[Path]:
+def _write(new: NewType, fields: str | None) -> Iterator[Path]:
     folder = ROOT / "include" / "import_types" / new.name
     if not (folder / "__init__.py").exists():
+        declaration = files.declaration(new, files.parse_fields(fields or "name!"))
         folder.mkdir(exist_ok=True)
-        yield _write_file(folder / "__init__.py", files.declaration(new, files.parse_fields(fields)))
+        yield _write_file(folder / "__init__.py", declaration)
+    elif fields:
+        raise ConfigurationError(
+            f"include/import_types/{new.name}/__init__.py exists: edit its fields there, and leave FIELDS out."
+        )
     import_type = _declared(new)
     if import_type.load is None:
         raise ConfigurationError(f"{new.name} has load statements of its own: nothing follows from its declaration.")

@@ -163,6 +163,7 @@ def table_sql(import_type: ImportType) -> str:
     columns = ",\n".join(_columns(import_type, table.split(".")[1]))
     return (
         f"CREATE TABLE {table} (\n{columns}\n);\n"
+        f"COMMENT ON TABLE {table} IS '{import_type.label}, as the files of this import type have them.';\n"
         f"COMMENT ON COLUMN {table}.import_job_id IS 'ledger.import_job that inserted the row.';\n"
         f"COMMENT ON COLUMN {table}.import_line IS 'Of the row, in the file of that job.';\n"
     )

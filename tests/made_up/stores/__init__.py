@@ -9,12 +9,12 @@ from include.declaration.import_type import ImportType
 from include.declaration.loads import Upsert
 
 STORES = ImportType(
-    name="stores",
+    name="made_up_stores",
     label="Stores",
     actions=("add_and_edit_stores",),
     key="store_code",
     folder=Path(__file__).parent,
-    targets=("loyalty.store",),
+    targets=("loyalty.made_up_store",),
     load=Upsert(),
     fields=(
         Field("store_code", "Store code", Kind.IDENTIFIER, required=True, description="Unique; it never changes."),
@@ -26,8 +26,8 @@ STORES = ImportType(
     ),
 )
 TABLE = """
-CREATE TABLE loyalty.store (
-    store_code text COLLATE "C" CONSTRAINT store_pkey PRIMARY KEY,
+CREATE TABLE loyalty.made_up_store (
+    store_code text COLLATE "C" CONSTRAINT made_up_store_pkey PRIMARY KEY,
     name text COLLATE "C" NOT NULL,
     city text COLLATE "C",
     opened_on date,
@@ -36,5 +36,5 @@ CREATE TABLE loyalty.store (
     import_job_id bigint,
     import_line bigint
 );
-GRANT INSERT, SELECT, UPDATE ON loyalty.store TO loyalty_importer;
+GRANT INSERT, SELECT, UPDATE ON loyalty.made_up_store TO loyalty_importer;
 """

@@ -20,7 +20,7 @@ _FOLDER = Path(__file__).parent
 
 
 def is_older(connection: Connection) -> bool:
-    """Tell whether a database has the schema of a revision before the baseline."""
+    """Return whether a database has the schema of a revision before the baseline."""
     return bool(
         connection.scalar(
             text(
