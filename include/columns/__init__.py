@@ -1,0 +1,1 @@
+"""Which column of a file is which field, and what changed since the folder's last file."""

@@ -1,0 +1,1 @@
+"""The project's settings, `project.yaml`: sites, brands, systems; and their copy in the warehouse."""

@@ -1,0 +1,1 @@
+"""From bytes to cells: dialect, records, chunks, stray rows, and cells parsed to values."""

@@ -1,0 +1,1 @@
+"""The questions before a load: previews, forms, and what an answer means."""

@@ -1,0 +1,1 @@
+"""The settings of one import: their layers, their files, their checks, and the form."""

@@ -1,0 +1,1 @@
+"""Files and buckets by exact names: listing, copying, moving, removing."""

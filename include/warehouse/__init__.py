@@ -1,0 +1,1 @@
+"""The database: schema and migrations, roles and rights, transactions, the embedded server."""

@@ -101,6 +101,10 @@ def test_every_path_that_a_page_names_exists() -> None:
     assert [path for path in sorted(named - made_up) if not (ROOT / path).exists()] == []
 
 
+def test_every_package_says_what_it_is() -> None:
+    assert not re.findall(r"^\| `\w+` \|  \|", PAGES["docs/explanation/packages.md"], re.MULTILINE)
+
+
 def test_the_anchors_of_one_page_differ() -> None:
     for name, text in PAGES.items():
         if "/rules/" in name or name.endswith("requirements.md"):
