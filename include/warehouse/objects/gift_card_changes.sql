@@ -38,7 +38,7 @@ BEGIN
         permitted.expires_at := NEW.expires_at;
     END IF;
     IF permitted IS DISTINCT FROM NEW THEN
-        refusal := 'card number, pool, CVV hash and import of a gift card never change';
+        refusal := 'card number, pool, CVV hash and import of a gift card never change, nor do other imported columns';
     ELSIF OLD.status = 'Inactive' AND NEW.status = 'CanBeUsed' AND NEW.balance = OLD.balance THEN
         change := 'sale';
         IF action <> 'sale' THEN
