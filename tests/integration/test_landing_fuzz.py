@@ -1,7 +1,7 @@
 """Random landing areas: every regular, finished, readable data file is taken once or refused with a reason.
 
 Whatever else is there: nothing of it is changed, read into a job or removed. `FUZZ_TREES` makes more of them than a
-test run has time for. Source: X-01, X-12, X-14, X-21.
+test run has time for, from the one numbered `FUZZ_FIRST`. Source: X-01, X-12, X-14, X-21.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.object_storage import s3_server
 
 pytestmark = pytest.mark.integration
 
-TREES = int(os.environ.get("FUZZ_TREES", "0"))
+TREES, FIRST = (int(os.environ.get(name, "0")) for name in ("FUZZ_TREES", "FUZZ_FIRST"))
 ON_DISK, IN_BUCKET = TREES or 300, TREES or 60
 ALPHABET = [
     *"ab1 *?[]{}!~#%+&='\"\\$:;,@-_", "::", "**", "..", "?versionId=", "%2e", "%2f", "é", "e\u0301", "\u202e",
@@ -206,7 +206,7 @@ def test_random_landing_areas_on_a_disk(stocked: Site, part: int):
     outside = stocked.folder / "outside"
     outside.mkdir()
     (outside / "secret.csv").write_text(f"{CARD_HEADER}\nsecret,flexible_gift,1\n")
-    for seed in range(part, ON_DISK, 2):
+    for seed in range(FIRST + part, FIRST + ON_DISK, 2):
         chance = random.Random(seed)
         runtime = replace(stocked.runtime, landing=locate(str(root)))
         tree = grow(root, chance)
@@ -271,7 +271,7 @@ def test_random_landing_areas_in_a_bucket(stocked: Site):
             "s3", endpoint_url=options["endpoint_url"], aws_access_key_id=options["key"],
             aws_secret_access_key=options["secret"], region_name="eu-west-1",
         )  # fmt: skip
-        for seed in range(IN_BUCKET):
+        for seed in range(FIRST, FIRST + IN_BUCKET):
             chance = random.Random(seed)
             area = f"{seed} [area]?*"
             runtime = replace(
@@ -318,6 +318,8 @@ def test_random_landing_areas_in_a_bucket(stocked: Site):
                 assert api.get_object(Bucket="fuzz", Key=kept.removeprefix("s3://fuzz/"))["Body"].read() == taken
             stocked.query("UPDATE ledger.import_job SET finished_at = now(), work_url = NULL, state = 'cancelled' "
                           "WHERE finished_at IS NULL")  # fmt: skip
+            for entry in api.list_objects_v2(Bucket="fuzz").get("Contents", []):  # the server looks through all of them
+                api.delete_object(Bucket="fuzz", Key=entry["Key"])
 
 
 def is_data_key(key: str) -> bool:
