@@ -144,11 +144,12 @@ def test_generated_codes_and_what_a_top_up_left_are_told(run_dag, connected, sta
     assert run_dag("generate_promo_codes", pool="spring sale", quantity=7, auto_generate=True).state == "success"
     told = statsd.read()
     assert told.counters == {"generate_promo_codes.codes": 7}
-    assert told.timers == {"generate_promo_codes.duration.generate": 1}
+    assert told.timers == {f"generate_promo_codes.duration.{task}": 1 for task in ("open_generation", "generate")}
     assert run_dag("top_up_promo_pools").state == "success"
     told = statsd.read()
     assert told.counters == {"top_up_promo_pools.codes": 7}
-    assert told.gauges.pop("top_up_promo_pools.memory.top_up_pool") > 50
+    for task in ("review_pools", "top_up_pool"):
+        assert told.gauges.pop(f"top_up_promo_pools.memory.{task}") > 50
     assert told.gauges == {"top_up_promo_pools.available.spring_sale": 14}
 
 
