@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import yaml
@@ -33,8 +34,8 @@ def cited_in(text: str) -> set[str]:
     """Return the requirements that a text cites."""
     numbers = set(_NUMBER.findall(text))
     for name in _IN_NAME.findall(text):
-        letters, digits = re.fullmatch(r"([a-z]+?)(\d{2}[a-z]?)", name).groups()  # type: ignore[union-attr]
-        numbers.add(f"{letters.upper()}-{digits}")
+        digits = name.lstrip(ascii_lowercase)
+        numbers.add(f"{name.removesuffix(digits).upper()}-{digits}")
     for sections in _SECTIONS.findall(text):
         numbers |= {f"section {number}" for number in sections if number}
     return numbers | set(_NAMED.findall(text))

@@ -460,7 +460,7 @@ def with_navigation(text: str) -> str:
     """Return the text of `mkdocs.yml` with the pages of every import type under *File formats* and *Rules*."""
     for title, folder, first in (("File formats", "file-formats", ()), ("Rules", "rules", (EVERY_FILE,))):
         lines = "".join(f"          - reference/{folder}/{name}.md\n" for name in (*first, *IMPORT_TYPES))
-        text = re.sub(rf"(      - {title}:\n)(?:          - .*\n)+", lambda match, lines=lines: match[1] + lines, text)  # type: ignore[misc]
+        text = re.sub(rf"(      - {title}:\n)(?:          - .*\n)+", rf"\g<1>{lines}", text)
     return text
 
 
