@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from include.errors import FileRefused, SettingsError
-from include.reading.scan import count_cells, count_line_ends, scan
+from include.reading.scan import count_cells, count_line_ends, delimiters_outside_quotes, scan
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_ROWS = 100
@@ -271,7 +271,8 @@ def sniff_delimiter(text: bytes, *, is_final: bool) -> str:
     for delimiter in DELIMITERS:
         structure = scan(text, ord(delimiter), is_final=is_final)
         is_blank_line = structure.ends == np.concatenate(([0], structure.nexts))[:-1]
-        cells = count_cells(text, ord(delimiter), structure)[~is_blank_line][: SNIFFED_ROWS + 1]
+        delimiters = delimiters_outside_quotes(text, ord(delimiter), structure)
+        cells = count_cells(delimiters, structure)[~is_blank_line][: SNIFFED_ROWS + 1]
         if len(cells) and cells[0] > 1:
             alike = int((cells[1:] == cells[0]).sum()) if len(cells) > 1 else 1
             scores[delimiter] = alike * (int(cells[0]) - 1)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from include.reading.dialect import Dialect, is_blank
-from include.reading.scan import Ints, Scan, cells_before, count_cells, scan
+from include.reading.scan import Ints, Scan, cells_before, count_cells, delimiters_outside_quotes, scan
 
 MAX_BLOCK_RECORDS = 30_000
 RAGGED = "row.ragged"
@@ -266,7 +266,8 @@ def _make_block(data: bytes, offset: int, line: int, structure: Scan, delimiter:
     length = int(structure.nexts[-1])
     starts, ends = np.concatenate(([0], structure.nexts[:-1])), structure.ends
     lines = np.concatenate(([line], structure.lines[:-1] + line))
-    cells = count_cells(data, delimiter, structure)
+    delimiters = delimiters_outside_quotes(data, delimiter, structure)
+    cells = count_cells(delimiters, structure)
     blanks = _white_lines(data, starts, ends, cells)
     blank_starts, blank_ends = starts[blanks], ends[blanks]
     is_row = ends > starts
@@ -282,7 +283,7 @@ def _make_block(data: bytes, offset: int, line: int, structure: Scan, delimiter:
     for rule, at in places.items():
         if len(at):
             problems[rule], firsts = np.unique(np.searchsorted(starts, at, side="right") - 1, return_index=True)
-            in_columns[rule] = cells_before(data, delimiter, structure, starts[problems[rule]], at[firsts])
+            in_columns[rule] = cells_before(delimiters, starts[problems[rule]], at[firsts])
     return Block(
         data=memoryview(data)[:length],
         offset=offset,

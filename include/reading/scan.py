@@ -87,21 +87,22 @@ def scan(text: bytes, delimiter: int, *, is_final: bool) -> Scan:
     return Scan(ends, nexts, lines, quotes, inside, text_after_quote)
 
 
-def count_cells(text: bytes, delimiter: int, structure: Scan) -> npt.NDArray[np.int32]:
-    """Count the cells of each record: delimiters outside quotes, plus one."""
+def delimiters_outside_quotes(text: bytes, delimiter: int, structure: Scan) -> Ints:
+    """Return where the delimiters are that separate cells, ascending."""
     is_delimiter = np.frombuffer(text, np.uint8) == delimiter
     if structure.inside is not None:
         is_delimiter &= ~structure.inside
-    delimiters_before = np.searchsorted(np.flatnonzero(is_delimiter), structure.ends)
+    return np.flatnonzero(is_delimiter)
+
+
+def count_cells(delimiters: Ints, structure: Scan) -> npt.NDArray[np.int32]:
+    """Count the cells of each record: delimiters outside quotes, plus one."""
+    delimiters_before = np.searchsorted(delimiters, structure.ends)
     return (np.diff(delimiters_before, prepend=0) + 1).astype(np.int32)
 
 
-def cells_before(text: bytes, delimiter: int, structure: Scan, starts: Ints, places: Ints) -> Ints:
+def cells_before(delimiters: Ints, starts: Ints, places: Ints) -> Ints:
     """Count the cells that end between the start of a record and a place in it: the number of the place's cell."""
-    is_delimiter = np.frombuffer(text, np.uint8) == delimiter
-    if structure.inside is not None:
-        is_delimiter &= ~structure.inside
-    delimiters = np.flatnonzero(is_delimiter)
     return np.searchsorted(delimiters, places) - np.searchsorted(delimiters, starts)
 
 

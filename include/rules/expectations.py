@@ -16,11 +16,12 @@ where `f` is typed), `f__problem` (why the text could not be read, else null) an
 
 from __future__ import annotations
 
+import json
 import threading
 from abc import ABC, abstractmethod
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
@@ -107,6 +108,13 @@ def _decimal(number: int | float | str) -> Decimal:
     return Decimal(str(number))
 
 
+@lru_cache(maxsize=1_000)
+def _rule(name: str, column: str, arguments: str) -> RowRule:
+    """Return the rule that GX names, with its arguments as JSON: every block of a file asks for the same ones."""
+    rule_class = cast("type[RowRule]", get_expectation_impl(name))
+    return rule_class(column=column, **json.loads(arguments))
+
+
 class RowRuleMetric(ColumnMapMetricProvider):
     """Runs the kernel of the rule it is asked for, over the whole column, blank cells included."""
 
@@ -129,8 +137,8 @@ class RowRuleMetric(ColumnMapMetricProvider):
         frame, compute_domain, accessor = execution_engine.get_compute_domain(
             metric_domain_kwargs, MetricDomainTypes.COLUMN
         )
-        rule_class = cast("type[RowRule]", get_expectation_impl(metric_value_kwargs["rule"]))
-        rule = rule_class(column=accessor["column"], **metric_value_kwargs["arguments"])
+        arguments = json.dumps(metric_value_kwargs["arguments"], sort_keys=True)
+        rule = _rule(metric_value_kwargs["rule"], accessor["column"], arguments)
         failing = pd.Series(rule.failing_rows(frame), index=frame.index, copy=False)
         return failing, compute_domain, accessor
 
@@ -235,9 +243,10 @@ class RowRule(ColumnMapExpectation, ABC):
             domain,
             {"rule": self.expectation_type, "arguments": self.dict(include=own_arguments)},
         )
-        return ValidationDependencies(
-            {"verdict": verdict}, parse_result_format(self._get_result_format(runtime_configuration))
-        )
+        result_format = (runtime_configuration or {}).get("result_format")
+        if result_format is None:  # `Checker` names one, and the rule's own is dear to ask for
+            result_format = self._get_result_format(runtime_configuration)
+        return ValidationDependencies({"verdict": verdict}, parse_result_format(result_format))
 
     def _validate(
         self,
