@@ -38,6 +38,7 @@ SELECT *
 FROM matching;
 ANALYZE matched;
 
+-- The marks that repeat are few in most files, so they are looked for first: the other counts are about them alone.
 SET LOCAL enable_hashagg = off;
 DO $$
 DECLARE
@@ -56,8 +57,9 @@ BEGIN
                        'coalesce(min(tuple) FILTER (WHERE is_valid) <> max(tuple) FILTER (WHERE is_valid), false) '
                        'AS is_entangled, '
                        'count(*) > %2$s AND min(tuple) <> max(tuple) AS is_questionable '
-                       'FROM matched WHERE mark_%1$s IS NOT NULL GROUP BY mark_%1$s '
-                       'HAVING count(*) > 1 AND (count(*) FILTER (WHERE is_valid) > 1 OR count(*) > %2$s)',
+                       'FROM matched WHERE mark_%1$s IN (SELECT mark_%1$s FROM matched WHERE mark_%1$s IS NOT NULL '
+                       'GROUP BY mark_%1$s HAVING count(*) > 1) '
+                       'GROUP BY mark_%1$s HAVING count(*) FILTER (WHERE is_valid) > 1 OR count(*) > %2$s',
                        position, most_rows),
                 ' UNION ALL ' ORDER BY position),
             string_agg(format(' UNION ALL SELECT holder_%1$s, tuple FROM matched WHERE is_valid AND is_ambiguous '

@@ -22,9 +22,8 @@ BEGIN
               AND jsonb_strip_nulls(customer.custom_fields || final.custom_fields) <> customer.custom_fields
         $sql$,
         (SELECT string_agg(
-             format('final.%1$I <> customer.%1$I '
-                    'OR final.%1$I IS NOT NULL AND customer.%1$I IS NULL '
-                    'OR final.%2$I AND customer.%1$I IS NOT NULL', name, name || '__clear'), ' OR ' ORDER BY position)
+             format('final.%1$I IS DISTINCT FROM customer.%1$I AND (final.%1$I IS NOT NULL OR final.%2$I)',
+                    name, name || '__clear'), ' OR ' ORDER BY position)
          FROM plain_field
          WHERE name NOT IN ('email', 'mobile_phone')));    -- of which is_moving reports the change
 END

@@ -18,13 +18,12 @@ BEGIN
             field.staging_column, '', field.staging_column, field.before, field.after
         FROM candidate_final AS final
         JOIN loyalty.customer ON customer.id = final.customer_id
-        CROSS JOIN LATERAL (VALUES %s) AS field (staging_column, before, after, is_cleared)
-        WHERE (field.after IS NOT NULL OR field.is_cleared)
-          AND field.after IS DISTINCT FROM field.before
+        CROSS JOIN LATERAL (%s) AS field (staging_column, before, after)
         $sql$,
         (SELECT string_agg(
-             format('(%1$L, to_jsonb(customer.%1$I), to_jsonb(final.%1$I), final.%2$I)', name, name || '__clear'), ', '
-             ORDER BY position)
+             format('SELECT %1$L, to_jsonb(customer.%1$I), to_jsonb(final.%1$I) '
+                    'WHERE final.%1$I IS DISTINCT FROM customer.%1$I AND (final.%1$I IS NOT NULL OR final.%2$I)',
+                    name, name || '__clear'), ' UNION ALL ' ORDER BY position)
          FROM plain_field
          WHERE name <> 'email'));
 END
