@@ -42,11 +42,11 @@ AIRFLOW_SERVICES = ("api-server", "scheduler", "dag-processor", "triggerer", "wo
 
 def airflow_environment(services: Mapping[str, Any]) -> dict[str, str]:
     """Return what Airflow's components are given, all together: a setting has one value wherever it is given."""
-    given: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for name in AIRFLOW_SERVICES:
         environment = services[name]["environment"]
-        assert {key: given[key] for key in given.keys() & environment.keys()} == {
-            key: environment[key] for key in given.keys() & environment.keys()
+        assert {key: settings[key] for key in settings.keys() & environment.keys()} == {
+            key: environment[key] for key in settings.keys() & environment.keys()
         }
-        given |= environment
-    return given
+        settings |= environment
+    return settings

@@ -165,7 +165,7 @@ MADE_TYPES = tuple(name for name in IMPORT_TYPES if name in _MAKERS)
 """Those whose columns are tried in exchanged places; a new type may have a maker of rows here."""
 
 
-def made(import_type: str, rows: int = ROWS) -> Table:
+def make_table(import_type: str, rows: int = ROWS) -> Table:
     """Return a file of a type, the same each time, with the columns of its sample."""
     chance = random.Random(import_type)
     header = sample(import_type)[0]

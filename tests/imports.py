@@ -98,8 +98,8 @@ class Site:
     def query(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         """Run one statement, as the server's administrator, in a transaction of its own and return its rows."""
         with self.warehouse.admin.begin() as connection:
-            found = connection.execute(sa.text(statement), values)
-            return [tuple(row) for row in found] if found.returns_rows else []
+            result = connection.execute(sa.text(statement), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
 
     def job(self, result: JobResult | int) -> dict[str, Any]:
         """Return a job's row of the ledger."""
@@ -150,16 +150,16 @@ def _rejected(result: JobResult, encoding: str, delimiter: str) -> dict[int, tup
     header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     assert header[:4] == ["_job", "_line", "_rules", "_reasons"]
     assert {row[0] for row in rows} == {str(result.job)}
-    found = {int(row[1]): (row[2], row[3]) for row in rows}
-    assert len(found) == len(rows), "a line stands twice in the rejected-rows file"
-    return found
+    rules_and_reasons = {int(row[1]): (row[2], row[3]) for row in rows}
+    assert len(rules_and_reasons) == len(rows), "a line is twice in the rejected-rows file"
+    return rules_and_reasons
 
 
 def summary(result: JobResult) -> dict[str, Any]:
     """Return the summary."""
     assert result.summary_file is not None
-    found: dict[str, Any] = json.loads(Path(result.summary_file).read_bytes())
-    return found
+    content: dict[str, Any] = json.loads(Path(result.summary_file).read_bytes())
+    return content
 
 
 def counts(result: JobResult) -> dict[str, int]:

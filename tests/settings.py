@@ -13,16 +13,16 @@ load_defaults = partial(defaults.load_defaults, IMPORT_TYPES)
 fingerprint_settings = partial(layers.fingerprint_settings, IMPORT_TYPES)
 
 
-def resolve(import_type: str, *given: Any, **layered: Any) -> Any:
-    return layers.resolve(IMPORT_TYPES, IMPORT_TYPES.of(import_type), *given, **layered)
+def resolve(import_type: str, *settings: Any, **layered: Any) -> Any:
+    return layers.resolve(IMPORT_TYPES, IMPORT_TYPES.of(import_type), *settings, **layered)
 
 
 def read_assignments(assignments: Iterable[str], import_type: str = "gift_cards") -> GivenSettings:
     return files.read_assignments(IMPORT_TYPES[import_type], assignments)
 
 
-def find_mistakes(import_type: str, given: Mapping[str, object]) -> dict[str, str]:
-    return checks.find_mistakes(IMPORT_TYPES, IMPORT_TYPES[import_type], given)
+def find_mistakes(import_type: str, settings: Mapping[str, object]) -> dict[str, str]:
+    return checks.find_mistakes(IMPORT_TYPES, IMPORT_TYPES[import_type], settings)
 
 
 def settings_of(import_type: str, **values: object) -> ImportSettings:

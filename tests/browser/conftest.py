@@ -34,15 +34,15 @@ def imports() -> Iterator[Imports]:
     """The running stack, with a viewer beside the admin."""
     with running_stack(extra_environment={"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": USERS}) as stack:
         folders = {name: UPath(str(stack.settings.home / name)) for name in LOCATIONS}
-        with watched(stack, folders) as found:
-            yield found
+        with watched(stack, folders) as imports:
+            yield imports
 
 
 @pytest.fixture(scope="package")
 def passwords(imports: Imports) -> dict[str, str]:
     """The users' passwords: Airflow makes those that its file lacks."""
-    found: dict[str, str] = json.loads((imports.stack.settings.airflow_home / "passwords.json").read_text())
-    return found
+    passwords: dict[str, str] = json.loads((imports.stack.settings.airflow_home / "passwords.json").read_text())
+    return passwords
 
 
 @pytest.fixture(scope="package")

@@ -103,7 +103,7 @@ def test_x19_a_dry_run_of_a_dropped_file_is_imported_for_real(page: Page, import
 
 
 def test_a_file_of_200_000_rejects_makes_pages_of_few_elements(page: Page, imports: Imports, shoot: Shoot) -> None:
-    """Source: X-08. What a browser has to lay out doesn't grow with the file."""
+    """Source: X-08. What a browser has to draw doesn't grow with the file."""
     rows_ = "".join(f"{number:016d},nowhere,-{number}\n" for number in range(200_000))
     imports.drop("gift_cards", "all bad.csv", f"card_number,pool_system_name,balance\n{rows_}".encode(), UNASKED)
     job = imports.wait_for_job("all bad.csv")
@@ -190,7 +190,7 @@ def test_x06_a_review_that_is_rejected_loads_nothing(page: Page, imports: Import
     assert imports.loaded(number) == []
 
 
-def test_x06_a_wrong_mapping_comes_back_with_the_reason_and_pages_tell_when_they_are_cut_off(
+def test_x06_a_wrong_mapping_comes_back_with_the_reason_and_pages_say_when_they_are_cut_off(
     page: Page, imports: Imports, shoot: Shoot
 ) -> None:
     number = card_numbers(9_104, 1)[0]

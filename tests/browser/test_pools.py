@@ -57,7 +57,7 @@ def figure(frame: FrameLocator, term: str) -> str:
     return frame.locator(".figures > div", has=frame.locator("dt", has_text=term)).locator("dd").first.inner_text()
 
 
-def test_a_dropped_file_stands_in_the_list_inside_airflow(page: Page, shoot: Shoot) -> None:
+def test_a_dropped_file_is_in_the_list_inside_airflow(page: Page, shoot: Shoot) -> None:
     frame = in_airflow(page)
     row = frame.get_by_role("row").filter(has_text="promo pools.csv")
     expect(row).to_contain_text("loaded")
@@ -91,13 +91,13 @@ def test_pg01_codes_are_generated_and_the_page_follows(page: Page, imports: Impo
     expect(frame.locator("#own-format")).to_contain_text("50 generated")
     expect(frame.get_by_role("img", name="Stock from")).to_be_visible()
     shoot(page, "promo-code-pool")
-    made = imports.query("SELECT launched_by, state, added FROM ledger.promo_code_generation")
-    assert made == [{"launched_by": "admin", "state": "completed", "added": 50}]
+    generations = imports.query("SELECT launched_by, state, added FROM ledger.promo_code_generation")
+    assert generations == [{"launched_by": "admin", "state": "completed", "added": 50}]
     codes = "SELECT count(*) AS codes FROM loyalty.promo_code WHERE pool_system_id = 'autumn'"
     assert imports.query(codes) == [{"codes": 50}]
 
 
-def test_pg02_what_the_format_can_not_give_is_told_at_the_form(page: Page) -> None:
+def test_pg02_what_the_format_can_not_give_is_shown_at_the_form(page: Page) -> None:
     frame = open_pool(page, "Autumn codes")
     frame.get_by_label("Quantity").fill("9" * 18)
     frame.get_by_role("button", name="Generate").click()

@@ -66,17 +66,17 @@ class Folders:
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
-    made = Folders(*(tmp_path / name for name in ("landing", "work", "reports", "archive")))
+    areas = Folders(*(tmp_path / name for name in ("landing", "work", "reports", "archive")))
     for folder in (
-        made.landing / "customers",
-        made.landing / "gift_cards",
-        made.landing / "gift_card_pools",
-        made.work,
-        made.reports,
-        made.archive,
+        areas.landing / "customers",
+        areas.landing / "gift_cards",
+        areas.landing / "gift_card_pools",
+        areas.work,
+        areas.reports,
+        areas.archive,
     ):
         folder.mkdir(parents=True)
-    return made
+    return areas
 
 
 @pytest.fixture
@@ -155,12 +155,12 @@ def clear(run_dag: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> Calla
 
     def clear_and_run(run: Run, task_id: str) -> Run:
         dag = load_dag(run.dag_id)
-        cleared = [task_id, *(each.task_id for each in dag.task_dict[task_id].get_flat_relatives(upstream=False))]
+        cleared = [task_id, *(task.task_id for task in dag.task_dict[task_id].get_flat_relatives(upstream=False))]
         with create_session() as session:
-            found = session.scalars(
+            dag_run = session.scalars(
                 select(dagrun.DagRun).where(dagrun.DagRun.dag_id == run.dag_id, dagrun.DagRun.run_id == run.run_id)
             ).one()
-            DBDagBag().get_dag_for_run(found, session=session).clear(
+            DBDagBag().get_dag_for_run(dag_run, session=session).clear(
                 run_id=run.run_id, task_ids=cleared, session=session, dag_run_state="running"
             )
         # dag.test() makes or takes up a run: here it must take up this one.
@@ -176,9 +176,9 @@ def take_up(dag: Any, session: Any, run: Run) -> Any:
     from airflow.models.dagrun import DagRun
     from sqlalchemy import select
 
-    found = session.scalars(select(DagRun).where(DagRun.dag_id == run.dag_id, DagRun.run_id == run.run_id)).one()
-    found.dag = dag
-    return found
+    dag_run = session.scalars(select(DagRun).where(DagRun.dag_id == run.dag_id, DagRun.run_id == run.run_id)).one()
+    dag_run.dag = dag
+    return dag_run
 
 
 def load_dag(dag_id: str) -> Any:
@@ -200,13 +200,13 @@ def read_run(dag_id: str, run_id: str) -> Run:
     from sqlalchemy import select
 
     with create_session() as session:
-        found = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)).one()
+        dag_run = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id)).one()
         tasks = {
-            f"{each.task_id}[{each.map_index}]" if each.map_index >= 0 else each.task_id: str(each.state)
-            for each in found.get_task_instances(session=session)
+            f"{ti.task_id}[{ti.map_index}]" if ti.map_index >= 0 else ti.task_id: str(ti.state)
+            for ti in dag_run.get_task_instances(session=session)
         }
-        # The scheduler tells the listeners while the run is in its session, dag.test() when the session is closed.
+        # The scheduler notifies the listeners while the run is in its session, dag.test() when the session is closed.
         hook = get_listener_manager().hook
-        tell = hook.on_dag_run_success if found.state == DagRunState.SUCCESS else hook.on_dag_run_failed
-        tell(dag_run=found, msg="ended")
-        return Run(dag_id, run_id, str(found.state), tasks, found.note)
+        notify_listeners = hook.on_dag_run_success if dag_run.state == DagRunState.SUCCESS else hook.on_dag_run_failed
+        notify_listeners(dag_run=dag_run, msg="ended")
+        return Run(dag_id, run_id, str(dag_run.state), tasks, dag_run.note)

@@ -45,6 +45,6 @@ def html_of(mail: EmailMessage) -> str:
 
 
 def _part(mail: EmailMessage, kind: str) -> str:
-    found = mail.get_body((kind,))
-    assert found is not None
-    return str(found.get_content())
+    part = mail.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())

@@ -26,16 +26,16 @@ def session(airflow_database: None) -> Iterator[Any]:
     from airflow.utils.session import create_session
     from sqlalchemy import update
 
-    with create_session() as found:
-        DagBundlesManager().sync_bundles_to_db(session=found)
-        found.flush()
+    with create_session() as session:
+        DagBundlesManager().sync_bundles_to_db(session=session)
+        session.flush()
         dag = LazyDeserializedDAG(data=DagSerialization.to_dict(load_dag(DAG_ID)))
-        SerializedDAG.bulk_write_to_db("dags-folder", None, [dag], session=found)
-        SerializedDagModel.write_dag(dag, bundle_name="dags-folder", session=found)
-        found.execute(update(DagModel).where(DagModel.dag_id == DAG_ID).values(is_paused=False))
-        found.flush()
-        yield found
-        found.rollback()
+        SerializedDAG.bulk_write_to_db("dags-folder", None, [dag], session=session)
+        SerializedDagModel.write_dag(dag, bundle_name="dags-folder", session=session)
+        session.execute(update(DagModel).where(DagModel.dag_id == DAG_ID).values(is_paused=False))
+        session.flush()
+        yield session
+        session.rollback()
 
 
 def start_validating(session: Any, name: str, chunks: int, *, minutes_ago: int) -> None:
@@ -79,8 +79,8 @@ def handed_out(session: Any, slots: int) -> list[tuple[str, str, int]]:
     executor = ExecutorLoader.get_default_executor()
     assert isinstance(executor, LocalExecutor)
     runner = SchedulerJobRunner(Job(), executors=[executor])
-    found = runner._executable_task_instances_to_queued(max_tis=slots, session=session)
-    return [(ti.run_id, ti.task_id, ti.map_index) for ti in found]
+    task_instances = runner._executable_task_instances_to_queued(max_tis=slots, session=session)
+    return [(ti.run_id, ti.task_id, ti.map_index) for ti in task_instances]
 
 
 def test_the_chunks_of_files_take_turns_however_many_a_file_that_came_first_has(session: Any):

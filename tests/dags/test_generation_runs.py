@@ -13,8 +13,8 @@ RED = {"open_generation": "success", "generate": "failed"}
 
 def query(warehouse, statement: str) -> list[tuple]:
     with warehouse.owner.begin() as connection:
-        found = connection.execute(text(statement))
-        return [tuple(row) for row in found] if found.returns_rows else []
+        result = connection.execute(text(statement))
+        return [tuple(row) for row in result] if result.returns_rows else []
 
 
 @pytest.fixture
@@ -113,21 +113,21 @@ def test_pg01_the_form_wants_a_pool_and_a_quantity(run_dag, stocked, form):
     assert generations(stocked) == []
 
 
-def test_x20_no_code_and_no_key_stands_in_logs_or_xcom(run_dag, stocked, capsys, caplog, airflow_database):
+def test_x20_no_code_and_no_key_is_in_logs_or_xcom(run_dag, stocked, capsys, caplog, airflow_database):
     from airflow.models.xcom import XComModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     run_dag("generate_promo_codes", pool="spring", quantity=81)
     with create_session() as session:
-        xcoms = [str(each.value) for each in session.scalars(select(XComModel))]
+        xcoms = [str(xcom.value) for xcom in session.scalars(select(XComModel))]
     assert xcoms
     logged = capsys.readouterr()
     assert "This is generation 1" in caplog.text
     assert "Done. Returned value was" in logged.out
-    told = f"{logged.out} {logged.err} {caplog.text} {xcoms}"
-    words = set(told.replace('"', " ").replace("'", " ").replace(",", " ").split())
-    made = {code for (code,) in query(stocked, "SELECT code FROM loyalty.promo_code")}
-    assert len(made) == 81
-    assert not words & made
-    assert "code key of the tests" not in told
+    output = f"{logged.out} {logged.err} {caplog.text} {xcoms}"
+    words = set(output.replace('"', " ").replace("'", " ").replace(",", " ").split())
+    codes = {code for (code,) in query(stocked, "SELECT code FROM loyalty.promo_code")}
+    assert len(codes) == 81
+    assert not words & codes
+    assert "code key of the tests" not in output

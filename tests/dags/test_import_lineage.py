@@ -1,4 +1,4 @@
-"""What Airflow's lineage is told of an import, and the OpenLineage events that come of it. Source: X-20."""
+"""What an import reports to Airflow's lineage, and the OpenLineage events that come of it. Source: X-20."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def with_events(database: str, dag_id: str, file: Path, log: Path) -> list[dict[
 
 
 def datasets(event: dict[str, Any], kind: str) -> set[tuple[str, str]]:
-    return {(each["namespace"], each["name"]) for each in event[kind]}
+    return {(dataset["namespace"], dataset["name"]) for dataset in event[kind]}
 
 
-def test_openlineage_is_told_which_file_went_into_which_table_and_no_values(run_dag, folders, connected, tmp_path):
+def test_openlineage_receives_which_file_went_into_which_table_and_no_values(run_dag, folders, connected, tmp_path):
     pools = put(folders.landing / "gift_card_pools", "p.csv", POOLS)
     assert run_dag("import_gift_card_pools", file=pools).state == "success"
     file = put(folders.landing / "gift_cards", "spring cards.csv", f"{CARDS}{CANARY},nowhere,x{CANARY}\n")
     events = with_events(
         os.environ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], "import_gift_cards", file, tmp_path / "events.json"
     )
-    told = {
+    datasets_by_task = {
         event["job"]["name"]: (datasets(event, "inputs"), datasets(event, "outputs"))
         for event in events
         if event["eventType"] == "COMPLETE" and (event.get("inputs") or event.get("outputs"))
@@ -65,9 +65,9 @@ def test_openlineage_is_told_which_file_went_into_which_table_and_no_values(run_
         {("file", str(file).replace(" ", "%20"))},
         {(f"postgres://{url.host}:{url.port}", f"{url.database}.loyalty.gift_card")},
     )
-    assert told.pop("import_gift_cards.load_rows") == loaded
+    assert datasets_by_task.pop("import_gift_cards.load_rows") == loaded
     # dag.test() runs all tasks in one process, whose collector the later ones find full; a real task has its own.
-    assert told.keys() <= {"import_gift_cards.write_report", "import_gift_cards.close_job"}
+    assert datasets_by_task.keys() <= {"import_gift_cards.write_report", "import_gift_cards.close_job"}
     assert CANARY not in json.dumps(events)
     assert "4000000000000001" not in json.dumps(events)
 
@@ -91,16 +91,16 @@ def test_a_file_has_an_address_whatever_its_name(source: str, uri: str) -> None:
     assert Asset(uri).uri == uri
 
 
-def test_an_import_tells_its_file_and_tables_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_reports_its_file_and_tables_once(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.lineage import HookLineageCollector
 
     collector = HookLineageCollector()
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     warehouse = URL.create("postgresql", "importer", "secret", "db.example.com", None, "warehouse")
     lineage.report_load(object(), "s3://imports/landing/p.csv", warehouse, ["loyalty.gift_card_pool", "ledger.x"])
-    found = collector.collected_assets
-    assert [each.asset.uri for each in found.inputs] == ["s3://imports/landing/p.csv"]
-    assert [each.asset.uri for each in found.outputs] == [
+    assets = collector.collected_assets
+    assert [entry.asset.uri for entry in assets.inputs] == ["s3://imports/landing/p.csv"]
+    assert [entry.asset.uri for entry in assets.outputs] == [
         "postgres://db.example.com:5432/warehouse/loyalty/gift_card_pool",
         "postgres://db.example.com:5432/warehouse/ledger/x",
     ]
@@ -127,11 +127,11 @@ def test_what_airflow_takes_for_no_address_fails_no_load(source, host):
 
 
 def test_a_server_without_a_name_has_its_number_in_brackets(monkeypatch):
-    told = []
+    uris = []
     collector = SimpleNamespace(
-        add_input_asset=lambda context, uri: None, add_output_asset=lambda context, uri: told.append(uri)
+        add_input_asset=lambda context, uri: None, add_output_asset=lambda context, uri: uris.append(uri)
     )
     monkeypatch.setattr(lineage, "get_hook_lineage_collector", lambda: collector)
     warehouse = URL.create("postgresql", host="::1", port=5432, database="warehouse")
     lineage.report_load(object(), "/landing/cards.csv", warehouse, ["loyalty.gift_card"])
-    assert told == ["postgres://[::1]:5432/warehouse/loyalty/gift_card"]
+    assert uris == ["postgres://[::1]:5432/warehouse/loyalty/gift_card"]

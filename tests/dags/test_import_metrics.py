@@ -1,4 +1,4 @@
-"""The numbers that tasks tell Airflow's metrics, as a StatsD server receives them. Source: X-20."""
+"""The numbers that tasks send to Airflow's metrics, as a StatsD server receives them. Source: X-20."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class StatsdServer:
         self.timers: Counter[str] = Counter()
 
     def read(self) -> StatsdServer:
-        found = StatsdServer(self.socket)
+        reading = StatsdServer(self.socket)
         while (packet := self.receive()) is not None:
-            found.everything += packet + "\n"
-            name, _, told = packet.partition(":")
+            reading.everything += packet + "\n"
+            name, _, payload = packet.partition(":")
             if not name.startswith("airflow.importer."):
                 continue
-            value, kind = told.split("|")[:2]
+            value, kind = payload.split("|")[:2]
             metric = name.removeprefix("airflow.importer.")
             if kind == "c":
-                found.counters[metric] += int(value)
+                reading.counters[metric] += int(value)
             elif kind == "g":
-                found.gauges[metric] = float(value)
+                reading.gauges[metric] = float(value)
             else:
                 assert kind == "ms"
                 assert 0 < float(value) < 60_000
-                found.timers[metric] += 1
-        return found
+                reading.timers[metric] += 1
+        return reading
 
     def receive(self) -> str | None:
         try:
@@ -82,8 +82,8 @@ def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[StatsdServer]:
 def pools(run_dag: Callable[..., Any], folders: Any, statsd: StatsdServer) -> None:
     file = put(folders.landing / "gift_card_pools", "p.csv", POOLS)
     assert run_dag("import_gift_card_pools", file=file).state == "success"
-    told = statsd.read()
-    assert told.counters == {
+    metrics = statsd.read()
+    assert metrics.counters == {
         "gift_card_pools.validated.rows": 1,
         "gift_card_pools.files.completed": 1,
         "gift_card_pools.bytes": len(POOLS),
@@ -92,12 +92,12 @@ def pools(run_dag: Callable[..., Any], folders: Any, statsd: StatsdServer) -> No
     }
 
 
-def test_an_import_tells_rows_rejects_bytes_and_seconds_by_type_and_stage(run_dag, folders, pools, statsd):
+def test_an_import_reports_rows_rejects_bytes_and_seconds_by_type_and_stage(run_dag, folders, pools, statsd):
     content = f"{CARDS}4000000000000003,nowhere,50\n{CANARY},nowhere,-1\n"
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", f"{CANARY}.csv", content))
     assert run.state == "success"
-    told = statsd.read()
-    assert told.counters == {
+    metrics = statsd.read()
+    assert metrics.counters == {
         "gift_cards.validated.rows": 4,
         "gift_cards.validated.rejected": 2,
         "gift_cards.files.completed_with_rejects": 1,
@@ -108,28 +108,28 @@ def test_an_import_tells_rows_rejects_bytes_and_seconds_by_type_and_stage(run_da
         "gift_cards.rejects.pool_system_name.known": 2,
         "gift_cards.rejects.balance.negative": 1,
     }
-    assert told.timers == dict.fromkeys([f"gift_cards.duration.{stage}" for stage in STAGES], 1)
-    assert told.gauges.keys() == {f"gift_cards.memory.{stage}" for stage in STAGES}
-    assert all(50 < mebibytes < 10_000 for mebibytes in told.gauges.values())
-    assert CANARY not in told.everything
-    assert "ti.finish" in told.everything, "Airflow's own metrics come from the same place"
+    assert metrics.timers == dict.fromkeys([f"gift_cards.duration.{stage}" for stage in STAGES], 1)
+    assert metrics.gauges.keys() == {f"gift_cards.memory.{stage}" for stage in STAGES}
+    assert all(50 < mebibytes < 10_000 for mebibytes in metrics.gauges.values())
+    assert CANARY not in metrics.everything
+    assert "ti.finish" in metrics.everything, "Airflow's own metrics come from the same place"
 
 
 def test_a_file_is_counted_once_however_often_its_last_task_is_cleared(run_dag, clear, folders, pools, statsd):
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS))
     assert statsd.read().counters["gift_cards.rows.inserted"] == 2
     assert clear(run, "write_report").state == "success"
-    told = statsd.read()
-    assert told.counters == {}
-    assert told.timers.keys() == {"gift_cards.duration.write_report", "gift_cards.duration.close_job"}
+    metrics = statsd.read()
+    assert metrics.counters == {}
+    assert metrics.timers.keys() == {"gift_cards.duration.write_report", "gift_cards.duration.close_job"}
 
 
 def test_dry_runs_duplicates_and_refused_files_count_as_files_without_rows(run_dag, folders, pools, statsd):
     landing = folders.landing / "gift_cards"
     assert run_dag("import_gift_cards", file=put(landing, "dry.csv", CARDS), dry_run=True).state == "success"
-    told = statsd.read()
-    assert told.counters == {"gift_cards.files.dry_run": 1, "gift_cards.validated.rows": 2}
-    assert "gift_cards.duration.load_rows" not in told.timers
+    metrics = statsd.read()
+    assert metrics.counters == {"gift_cards.files.dry_run": 1, "gift_cards.validated.rows": 2}
+    assert "gift_cards.duration.load_rows" not in metrics.timers
     run_dag("import_gift_cards", file=put(landing, "cards.csv", CARDS))
     statsd.read()
     run_dag("import_gift_cards", file=put(landing, "again.csv", CARDS))
@@ -138,19 +138,19 @@ def test_dry_runs_duplicates_and_refused_files_count_as_files_without_rows(run_d
     assert statsd.read().counters == {"gift_cards.files.refused": 1}
 
 
-def test_generated_codes_and_what_a_top_up_left_are_told(run_dag, connected, statsd):
+def test_generated_codes_and_what_a_top_up_left_are_reported(run_dag, connected, statsd):
     with connected.owner.begin() as connection:
         add_pool(connection, "spring sale", quantity=7, top_up_threshold=10)
     assert run_dag("generate_promo_codes", pool="spring sale", quantity=7, auto_generate=True).state == "success"
-    told = statsd.read()
-    assert told.counters == {"generate_promo_codes.codes": 7}
-    assert told.timers == {f"generate_promo_codes.duration.{task}": 1 for task in ("open_generation", "generate")}
+    metrics = statsd.read()
+    assert metrics.counters == {"generate_promo_codes.codes": 7}
+    assert metrics.timers == {f"generate_promo_codes.duration.{task}": 1 for task in ("open_generation", "generate")}
     assert run_dag("top_up_promo_pools").state == "success"
-    told = statsd.read()
-    assert told.counters == {"top_up_promo_pools.codes": 7}
+    metrics = statsd.read()
+    assert metrics.counters == {"top_up_promo_pools.codes": 7}
     for task in ("review_pools", "top_up_pool"):
-        assert told.gauges.pop(f"top_up_promo_pools.memory.{task}") > 50
-    assert told.gauges == {"top_up_promo_pools.available.spring_sale": 14}
+        assert metrics.gauges.pop(f"top_up_promo_pools.memory.{task}") > 50
+    assert metrics.gauges == {"top_up_promo_pools.available.spring_sale": 14}
 
 
 def test_without_the_setting_nothing_is_sent(run_dag, folders, pools, statsd, monkeypatch):
@@ -168,9 +168,9 @@ def test_the_documentation_lists_what_is_sent_and_nothing_else(run_dag, folders,
         add_pool(connection, "summer", quantity=7, top_up_threshold=1, notify_below=100)
     run_dag("top_up_promo_pools")
     run_dag("generate_promo_codes", pool="summer", quantity=7)
-    told = statsd.read()
-    sent = {f"importer.{name}" for name in (*told.counters, *told.gauges, *told.timers)}
+    metrics = statsd.read()
+    sent = {f"importer.{name}" for name in (*metrics.counters, *metrics.gauges, *metrics.timers)}
     listed = re.findall(r"(?m)^\| `(importer\.\S+)` \|", (PROJECT / "docs" / "reference" / "metrics.md").read_text())
     patterns = {name: re.compile(re.sub(r"<\w+>", "[A-Za-z0-9_.-]+", name.replace(".", r"\."))) for name in listed}
-    assert {name for name in sent if not any(each.fullmatch(name) for each in patterns.values())} == set()
-    assert [name for name, each in patterns.items() if not any(each.fullmatch(known) for known in sent)] == []
+    assert {name for name in sent if not any(pattern.fullmatch(name) for pattern in patterns.values())} == set()
+    assert [name for name, pattern in patterns.items() if not any(pattern.fullmatch(metric) for metric in sent)] == []

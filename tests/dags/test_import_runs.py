@@ -127,10 +127,8 @@ def test_x08_the_result_of_a_run_says_why_rows_were_rejected_by_the_values_that_
     rows = "".join(f"{4000000000000003 + number},xmas,50\n" for number in range(3)) + f"{CANARY},fifty,-1\n"
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS + rows))
     with create_session() as session:
-        found = session.scalars(
-            select(XComModel).where(XComModel.run_id == run.run_id, XComModel.key == "result")
-        ).one()
-        result = XComModel.deserialize_value(found)
+        xcom = session.scalars(select(XComModel).where(XComModel.run_id == run.run_id, XComModel.key == "result")).one()
+        result = XComModel.deserialize_value(xcom)
     said = {rule["rule"]: (rule["rows"], rule["sentence"]) for rule in result["rules"]}
     assert said["pool_system_name.known"][0] == 3
     assert "'xmas'" in said["pool_system_name.known"][1]
@@ -185,7 +183,7 @@ def test_a_file_of_a_header_alone_completes(run_dag, folders, connected):
     assert [job.state for job in jobs(connected)] == ["completed"]
 
 
-def test_a_dry_run_counts_and_tells_no_asset(run_dag, folders, connected, pools):
+def test_a_dry_run_counts_and_reports_no_asset(run_dag, folders, connected, pools):
     """Source: X-19."""
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS), dry_run=True)
     assert run.state == "success"
@@ -195,7 +193,7 @@ def test_a_dry_run_counts_and_tells_no_asset(run_dag, folders, connected, pools)
     assert asset_events("import_gift_cards", run.run_id) == []
 
 
-def test_a_load_tells_an_asset_per_table_with_counts(run_dag, folders, connected, pools):
+def test_a_load_reports_an_asset_per_table_with_counts(run_dag, folders, connected, pools):
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS))
     counts = {"read": 2, "inserted": 2, "updated": 0, "unchanged": 0, "not_found": 0, "rejected": 0}
     assert asset_events("import_gift_cards", run.run_id) == [
@@ -209,8 +207,8 @@ def asset_events(dag_id: str, run_id: str) -> list[tuple[str, dict]]:
     from sqlalchemy import select
 
     with create_session() as session:
-        found = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run_id))
-        return sorted((event.asset.uri, dict(event.extra)) for event in found if event.source_dag_id == dag_id)
+        events = session.scalars(select(AssetEvent).where(AssetEvent.source_run_id == run_id))
+        return sorted((event.asset.uri, dict(event.extra)) for event in events if event.source_dag_id == dag_id)
 
 
 def test_a_file_in_the_hands_of_another_run_skips_the_run(run_dag, folders, connected):
@@ -292,7 +290,9 @@ def test_clearing_any_task_of_a_loaded_job_changes_nothing(run_dag, clear, folde
     assert [path.name for path in folders.archive.rglob("cards.csv")] == ["cards.csv"]
 
 
-def test_clearing_a_refused_run_after_mending_the_settings_imports_the_file(run_dag, clear, folders, connected, pools):
+def test_clearing_a_refused_run_after_correcting_the_settings_imports_the_file(
+    run_dag, clear, folders, connected, pools
+):
     """Source: X-11, X-14."""
     run = run_dag(
         "import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", CARDS.replace("balance", "worth"))
@@ -304,7 +304,7 @@ def test_clearing_a_refused_run_after_mending_the_settings_imports_the_file(run_
     assert count(connected, "loyalty.gift_card") == 2
 
 
-def test_no_value_of_a_row_stands_in_xcom_rendered_fields_or_notes(run_dag, folders, connected, pools, caplog):
+def test_no_value_of_a_row_is_in_xcom_rendered_fields_or_notes(run_dag, folders, connected, pools, caplog):
     """Source: X-20."""
     content = f"{HEADER}{CANARY},fifty,50\n{CANARY},fifty,x{CANARY}\n{CANARY},nowhere,50\n"
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", content))
@@ -314,10 +314,10 @@ def test_no_value_of_a_row_stands_in_xcom_rendered_fields_or_notes(run_dag, fold
     from sqlalchemy import select
 
     with create_session() as session:
-        xcoms = [str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
+        xcoms = [str(xcom.value) for xcom in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
         rendered = [
-            json.dumps(each.rendered_fields, default=str)
-            for each in session.scalars(
+            json.dumps(task_fields.rendered_fields, default=str)
+            for task_fields in session.scalars(
                 select(RenderedTaskInstanceFields).where(RenderedTaskInstanceFields.run_id == run.run_id)
             )
         ]
@@ -337,10 +337,10 @@ def test_a_note_that_a_person_wrote_is_kept(run_dag, folders, connected):
     run = run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", HEADER))
     assert run.note == "cards.csv: empty"
     with create_session() as session:
-        found = session.scalars(select(DagRun).where(DagRun.run_id == run.run_id)).one()
-        found.note = "asked the sender"
-        run_notes.on_dag_run_success(found, "")
-        assert found.note == "asked the sender"
+        dag_run = session.scalars(select(DagRun).where(DagRun.run_id == run.run_id)).one()
+        dag_run.note = "asked the sender"
+        run_notes.on_dag_run_success(dag_run, "")
+        assert dag_run.note == "asked the sender"
 
 
 def test_settings_of_the_form_are_given_to_the_job_and_empty_ones_are_not(run_dag, folders, connected, pools):
@@ -377,7 +377,7 @@ def test_a_file_of_customers_with_the_settings_of_its_form(run_dag, folders, con
     other = run_dag("import_customers", file=nobody, action="edit_existing")
     assert (other.state, other.note) == ("success", "nobody.csv: nobody found: 1 read, 1 not found")
     with create_session() as session:
-        xcoms = [str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
+        xcoms = [str(xcom.value) for xcom in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
     assert "edited.not-found.csv" in "".join(xcoms)
     assert CANARY not in "".join([*xcoms, str(run.note), caplog.text])
 
@@ -387,7 +387,7 @@ def test_a_file_of_customers_with_the_settings_of_its_form(run_dag, folders, con
 def test_x12_a_run_that_a_person_ends_closes_its_job(
     run_dag, clear, folders, connected, pools, monkeypatch, task, state
 ):
-    """An open job would hold gift cards back for thirty minutes each (GC-05), for ever."""
+    """An open job would hold gift cards back for thirty minutes each (GC-05), again and again."""
     from include.arrivals import landing
     from include.stages import inspection, validation
 

@@ -140,13 +140,13 @@ def test_a_failure_is_logged_once_and_outlived(watch, folders, monkeypatch, capl
     landing_url = os.environ["AIRFLOW_VAR_LANDING_URL"]
     monkeypatch.delenv("AIRFLOW_VAR_LANDING_URL")
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", "postgres://nobody@127.0.0.1:1/nothing")
-    mended = os.environ["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]
+    warehouse_url = os.environ["AIRFLOW_CONN_WAREHOUSE_POSTGRES"]
 
-    def mend():
+    def restore_settings():
         monkeypatch.setenv("AIRFLOW_VAR_LANDING_URL", landing_url)
-        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", mended)
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE_POSTGRES", warehouse_url)
 
-    assert watch(Store(), mend) == [[], [{"files": 1}]]
+    assert watch(Store(), restore_settings) == [[], [{"files": 1}]]
     texts = [
         record.getMessage() for record in caplog.records if record.name.startswith("loyalty_airflow.triggers.landing")
     ]

@@ -99,7 +99,7 @@ def test_x08_the_mail_says_what_happened_and_where_to_read_on_in_text_and_html(i
 
 
 def test_a_mail_is_marked_as_automatic_and_has_an_id_of_its_own(inbox):
-    """RFC 3834: nobody's absence is answered to it; RFC 5322: mail programs tell mails apart."""
+    """RFC 3834: no absence notice answers it; RFC 5322: mail programs distinguish mails."""
     for _ in range(2):
         assert ImportNotifier().send(context(RESULT))
     ids = [mail["Message-ID"] for _, mail in inbox.mails]
@@ -210,11 +210,11 @@ def test_x08_a_run_note_names_a_rule_with_its_address(monkeypatch):
     assert outcome_of_generation(refused) == (f"spring: refused (generation.wrong_key) {rules}/#generationwrong_key")
 
 
-def test_a_refusal_is_told_with_its_reason():
+def test_a_refusal_is_reported_with_its_reason():
     assert "The file is empty. (file.empty)" in mail_of_import(REFUSED, "http://x").as_text()
 
 
-def test_a_job_that_could_not_be_closed_is_told_as_failed(inbox):
+def test_a_job_that_could_not_be_closed_is_reported_as_failed(inbox):
     assert ImportNotifier().send(context(None))
     ((_, mail),) = inbox.mails
     assert mail["Subject"] == "cards.csv: import failed"
@@ -228,13 +228,13 @@ def test_x19_nobody_is_alarmed_by_a_rehearsal(inbox, state):
     assert inbox.mails == []
 
 
-def test_x19_a_mail_that_tells_of_a_dry_run_says_so():
+def test_x19_a_mail_about_a_dry_run_says_so():
     mail = mail_of_import(RESULT | {"is_dry_run": True}, "http://x")
     assert mail.subject == "cards <1>.csv: dry run: 980 of 1,000 rows would load, 20 rejected"
 
 
 @pytest.mark.parametrize(
-    ("state", "rejected", "told"),
+    ("state", "rejected", "is_reported"),
     [
         ("completed", 0, False),
         ("duplicate", 0, False),
@@ -243,13 +243,13 @@ def test_x19_a_mail_that_tells_of_a_dry_run_says_so():
         ("failed", 0, True),
     ],
 )
-def test_only_what_needs_a_person_is_told(state, rejected, told):
-    assert needs_attention({"state": state, "rows": {"rejected": rejected}}) is told
+def test_only_what_needs_a_person_is_reported(state, rejected, is_reported):
+    assert needs_attention({"state": state, "rows": {"rejected": rejected}}) is is_reported
 
 
-@pytest.mark.parametrize(("rule", "told"), [("review.rejected", False), ("review.expired", True)])
-def test_x06_a_cancelled_file_is_told_about_unless_a_person_has_rejected_it(rule, told):
-    assert needs_attention({"state": "cancelled", "rows": {"rejected": 0}, "reason": {"rule": rule}}) is told
+@pytest.mark.parametrize(("rule", "is_reported"), [("review.rejected", False), ("review.expired", True)])
+def test_x06_a_cancelled_file_is_reported_unless_a_person_has_rejected_it(rule, is_reported):
+    assert needs_attention({"state": "cancelled", "rows": {"rejected": 0}, "reason": {"rule": rule}}) is is_reported
 
 
 def test_nothing_is_sent_about_a_clean_import(inbox):
@@ -272,7 +272,7 @@ def test_a_mail_server_that_is_down_fails_nothing(monkeypatch, caplog):
     assert "could not be sent" in caplog.text
 
 
-def test_close_job_tells_the_notifier_whether_it_succeeds_or_fails():
+def test_close_job_calls_the_notifier_whether_it_succeeds_or_fails():
     from airflow.dag_processing.dagbag import DagBag
 
     from tests.dags.conftest import PROJECT
@@ -322,7 +322,7 @@ def alert_text(**changes):
     return " ".join(mail_of_alert(replace(ALERT, **changes), "http://x").as_text().split())
 
 
-def test_tu05_the_mail_tells_the_predicted_date():
+def test_tu05_the_mail_shows_the_predicted_date():
     text = alert_text(kind="runs_out_soon", level=None, runs_out_at=datetime(2026, 3, 4, 6, tzinfo=UTC))
     assert "2026-03-04 06:00 UTC" in text
     assert "Alert threshold" not in text
@@ -345,9 +345,9 @@ def test_tu03_an_empty_pool_is_out_of_codes():
 )  # fmt: skip
 def test_tu02_the_mail_advises_what_is_possible(changes, advice, not_advised):
     """A pool that is filled by generation takes no uploads, and an exhausted format gives nothing more."""
-    told = advice_of(replace(ALERT, **changes))
-    assert advice in told
-    assert not_advised not in told
+    text = advice_of(replace(ALERT, **changes))
+    assert advice in text
+    assert not_advised not in text
 
 
 def test_a_line_end_in_a_pools_name_does_not_stop_the_mail(inbox):
@@ -398,8 +398,8 @@ ODD_NAMES = [
 
 @pytest.mark.parametrize("name", ODD_NAMES, ids=ascii)
 @pytest.mark.parametrize("kind", ["import", "review", "stock", "unusable"])
-def test_every_notifier_tells_of_any_name(inbox, name, kind):
-    """X-08: a file whose name no header can hold is told about like any other."""
+def test_every_notifier_reports_any_name(inbox, name, kind):
+    """X-08: a file whose name no header can hold is reported like any other."""
     job = SimpleNamespace(import_type="gift_cards", file_name=name, id=7)
     reasons = [{"rule": "header.unmatched", "message": f"The file {name} has other columns."}]
     sent = {

@@ -26,8 +26,8 @@ def runs(dag_id: str) -> list:
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        found = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id))
-        return [(run.run_id, run.conf["file"], run.note) for run in found]
+        dag_runs = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id))
+        return [(run.run_id, run.conf["file"], run.note) for run in dag_runs]
 
 
 def end(dag_id: str, *, ago: timedelta) -> None:
@@ -60,7 +60,7 @@ def test_a_repeated_listing_starts_nothing_twice(run_dag, folders):
     assert len(first) == 1
 
 
-def test_a_file_that_still_lies_there_after_its_run_has_arrived_anew_but_not_at_once(run_dag, folders):
+def test_a_file_that_is_still_there_after_its_run_has_arrived_again_but_not_at_once(run_dag, folders):
     path = drop(folders.landing / "gift_card_pools", "a.csv")
     run_dag("pick_up_files")
     end("import_gift_card_pools", ago=timedelta(seconds=30))
@@ -68,9 +68,9 @@ def test_a_file_that_still_lies_there_after_its_run_has_arrived_anew_but_not_at_
     assert len(runs("import_gift_card_pools")) == 1
     end("import_gift_card_pools", ago=timedelta(seconds=61))
     run_dag("pick_up_files")
-    found = runs("import_gift_card_pools")
-    assert [file for _, file, _ in found] == [str(path)] * 2
-    assert len({run_id for run_id, _, _ in found}) == 2
+    created_runs = runs("import_gift_card_pools")
+    assert [file for _, file, _ in created_runs] == [str(path)] * 2
+    assert len({run_id for run_id, _, _ in created_runs}) == 2
 
 
 def test_a_file_that_its_ended_run_took_away_after_the_listing_is_not_started_again(run_dag, folders, monkeypatch):
@@ -117,10 +117,10 @@ def test_a_file_of_no_type_is_refused_in_the_same_tick(run_dag, folders, connect
     drop(folders.landing / "gift_card_pools", "a.csv")
     assert run_dag("pick_up_files").state == "success"
     with connected.owner.connect() as connection:
-        found = connection.execute(
+        jobs = connection.execute(
             text("SELECT file_name, state, refusal_rule, finished_at IS NOT NULL FROM ledger.import_job ORDER BY 1")
         ).all()
-    assert found == [
+    assert jobs == [
         ("red.csv", "refused", "file.unknown_type", True),
         ("stray.csv", "refused", "file.unknown_type", True),
     ]

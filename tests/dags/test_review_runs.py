@@ -63,9 +63,9 @@ class Person:
 
 @pytest.fixture
 def person(airflow_database: None, monkeypatch: pytest.MonkeyPatch) -> Person:
-    """Somebody who answers between two rounds of dag.test().
+    """A user who answers between two rounds of dag.test().
 
-    Not in a thread: dag.test() writes a task's state after the task has, and an answer in between is lost for ever.
+    Not in a thread: dag.test() writes a task's state after the task has, and an answer in between is lost.
     """
     from airflow.models.dagrun import DagRun
 
@@ -236,7 +236,7 @@ def test_x06_the_mail_goes_out_before_the_question_is_written_down(drop, person,
     assert mails == [1]
 
 
-def test_no_value_of_a_row_stands_in_the_form_or_anywhere_else(drop, person, caplog, connected):
+def test_no_value_of_a_row_is_in_the_form_or_anywhere_else(drop, person, caplog, connected):
     """Source: X-20."""
     from airflow.models.taskinstance import TaskInstance
     from airflow.models.xcom import XComModel
@@ -246,8 +246,8 @@ def test_no_value_of_a_row_stands_in_the_form_or_anywhere_else(drop, person, cap
     person.will()
     run = drop(CARDS.replace(",50,50", f",50,{CANARY}").replace("nowhere,50", f"{CANARY},{CANARY}"))
     with create_session() as session:
-        xcoms = [str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
-        rests = [str(each.next_kwargs) for each in session.scalars(select(TaskInstance))]
+        xcoms = [str(xcom.value) for xcom in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))]
+        rests = [str(ti.next_kwargs) for ti in session.scalars(select(TaskInstance))]
     assert run.state == "success"
     assert CANARY not in "".join([*xcoms, *rests, str(person.seen), str(run.note), caplog.text])
     assert "…5555" in person.seen[0]["body"]
@@ -278,10 +278,10 @@ def test_x18_exchanged_columns_are_asked_about_before_the_load(drop, flexible, p
     assert balances(connected) == []
     (form,) = person.seen
     assert form["task"] == "review_mapping"
-    told = form["body"].replace("\\", "")
-    assert "Column 1 (Card balance) is read as Card balance, but its first values are numbers of twelve digits" in told
-    assert "Column 3 (Card number) is read as Card number, but its first values are numbers with decimals" in told
-    assert "49293333" not in told
+    body = form["body"].replace("\\", "")
+    assert "Column 1 (Card balance) is read as Card balance, but its first values are numbers of twelve digits" in body
+    assert "Column 3 (Card number) is read as Card number, but its first values are numbers with decimals" in body
+    assert "49293333" not in body
 
 
 def test_x18_exchanged_columns_load_as_the_answer_says(drop, flexible, person, connected):
@@ -289,17 +289,17 @@ def test_x18_exchanged_columns_load_as_the_answer_says(drop, flexible, person, c
     run = drop(EXCHANGED, review=False)
     assert run.note == "cards.csv: loaded: 30 read, 30 inserted"
     with connected.owner.connect() as connection:
-        told = connection.execute(text("SELECT min(card_number), max(balance) FROM loyalty.gift_card")).one()
-    assert tuple(map(str, told)) == ("4929333300000000", "29.50")
+        extremes = connection.execute(text("SELECT min(card_number), max(balance) FROM loyalty.gift_card")).one()
+    assert tuple(map(str, extremes)) == ("4929333300000000", "29.50")
 
 
 def repeated(rows: int = 120, good: int = 50) -> str:
-    """Return a file of which the load rejects more than half: numbers that stand in it twice, after good ones."""
+    """Return a file of which the load rejects more than half: numbers that are in it twice, after good ones."""
     numbers = [*range(good), *(number % 2 for number in range(rows - good))]
     return "\n".join(["card_number,pool_system_name,balance", *(f"49293333{n:08},fifty,50" for n in numbers), ""])
 
 
-def test_x18_a_load_that_rejects_more_than_half_asks_itself_and_loads_when_told_so(drop, person, connected):
+def test_x18_a_load_that_rejects_more_than_half_asks_itself_and_loads_when_the_answer_says_so(drop, person, connected):
     person.will()
     run = drop(repeated(), review=False, review_columns=False)
     assert {run.tasks[name] for name in QUESTIONS} == {"skipped"}
@@ -307,9 +307,9 @@ def test_x18_a_load_that_rejects_more_than_half_asks_itself_and_loads_when_told_
     assert run.note == "cards.csv: mostly rejected: 120 read, 50 inserted, 70 rejected"
     (form,) = person.seen
     assert form["task"] == "load_rows"
-    told = form["body"].replace("\\", "")
-    assert "70 of 120 rows would be rejected, more than review_reject_share = 0.5 allows." in told
-    assert "card_number.duplicate_in_file explains 100% of them: is column 1 (card_number) the right one?" in told
+    body = form["body"].replace("\\", "")
+    assert "70 of 120 rows would be rejected, more than review_reject_share = 0.5 allows." in body
+    assert "card_number.duplicate_in_file explains 100% of them: is column 1 (card_number) the right one?" in body
     assert reviews(connected) == [(4, "launch", "ada")]
     assert len(balances(connected)) == 50
 
@@ -362,7 +362,7 @@ def test_x18_a_share_of_one_asks_nobody(drop, person, connected):
 @pytest.mark.parametrize(
     ("state", "error"), [("awaiting_review", "AirflowFailException"), ("cancelled", "AirflowSkipException")]
 )
-def test_a_load_that_nobody_has_approved_is_not_begun_whoever_marks_or_clears_tasks(connected, state, error):
+def test_a_load_that_nobody_has_approved_is_not_begun_when_a_user_marks_or_clears_tasks(connected, state, error):
     """Source: X-06, X-14."""
     from loyalty_airflow.runtime import open_runtime
     from loyalty_airflow.tasks import loading

@@ -17,8 +17,8 @@ DAG = "top_up_promo_pools"
 @pytest.fixture
 def connection(connected):
     """A connection whose every statement is committed."""
-    with connected.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as found:
-        yield found
+    with connected.owner.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
 
 
 def mapped_names(run):
@@ -27,8 +27,8 @@ def mapped_names(run):
     from airflow.utils.session import create_session
 
     with create_session() as session:
-        found = select(TaskInstance).where(TaskInstance.run_id == run.run_id, TaskInstance.map_index >= 0)
-        return sorted(each.rendered_map_index for each in session.scalars(found))
+        statement = select(TaskInstance).where(TaskInstance.run_id == run.run_id, TaskInstance.map_index >= 0)
+        return sorted(ti.rendered_map_index for ti in session.scalars(statement))
 
 
 def xcoms(run):
@@ -38,7 +38,7 @@ def xcoms(run):
 
     with create_session() as session:
         return "\n".join(
-            str(each.value) for each in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))
+            str(xcom.value) for xcom in session.scalars(select(XComModel).where(XComModel.run_id == run.run_id))
         )
 
 
@@ -98,7 +98,7 @@ def test_tu03_a_low_upload_pool_is_mailed_once_to_every_subscriber(run_dag, conn
     assert [code for code in codes for _, mail in inbox.mails if code in mail.as_string()] == []  # X-20
 
 
-def test_tu03_a_mail_server_that_is_down_fails_nothing_and_the_next_run_tells(
+def test_tu03_a_mail_server_that_is_down_fails_nothing_and_the_next_run_sends_the_mail(
     run_dag, connection, inbox, subscribers, monkeypatch
 ):
     name = add_pool(connection, "uploads", **UPLOAD | {"notify_below": 5})
@@ -113,7 +113,7 @@ def test_tu03_a_mail_server_that_is_down_fails_nothing_and_the_next_run_tells(
     assert alerts(connection, name) == [("low_stock", True, False)]
 
 
-def test_a_pool_that_can_not_be_topped_up_is_red_and_told_and_the_others_are_filled(
+def test_a_pool_that_can_not_be_topped_up_is_red_and_reported_and_the_others_are_filled(
     run_dag, connection, inbox, subscribers, capsys
 ):
     """Source: TU-03, TU-04."""

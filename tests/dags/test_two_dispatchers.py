@@ -24,11 +24,11 @@ mine, other = map(Path, sys.argv[1:])
 real = landing.list_landing
 
 def list_landing(*arguments):
-    found = real(*arguments)
+    listed = real(*arguments)
     mine.touch()
     while not other.exists():  # go on when the other one has seen the same files
         time.sleep(0.001)
-    return found
+    return listed
 
 landing.list_landing = list_landing
 run = load_dag("pick_up_files").test()
@@ -48,9 +48,9 @@ def test_two_dispatchers_that_have_listed_the_same_files_start_one_run_of_each(r
         )
         for order in (marks, marks[::-1])
     ]
-    told = [dispatcher.communicate(timeout=120)[0] for dispatcher in dispatchers]
+    outputs = [dispatcher.communicate(timeout=120)[0] for dispatcher in dispatchers]
     assert [dispatcher.returncode for dispatcher in dispatchers] == [0, 0]
-    assert all("state: success" in output for output in told), told
-    found = runs("import_gift_card_pools")
-    assert sorted(file for _, file, _ in found) == [str(path) for path in paths]
-    assert len({run_id for run_id, _, _ in found}) == 5
+    assert all("state: success" in output for output in outputs), outputs
+    started = runs("import_gift_card_pools")
+    assert sorted(file for _, file, _ in started) == [str(path) for path in paths]
+    assert len({run_id for run_id, _, _ in started}) == 5

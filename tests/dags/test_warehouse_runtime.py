@@ -85,8 +85,8 @@ def test_a_variable_says_how_large_a_chunk_is(airflow_database, connected, monke
         assert with_chunk_size(runtime).chunk_bytes == 1 << 20
 
 
-@pytest.mark.parametrize("told", ["1 MiB", "65535", "-1", "1e6", "٦٥٥٣٦"])
-def test_a_chunk_size_that_is_none_is_told(connected, monkeypatch, told):
-    monkeypatch.setenv("AIRFLOW_VAR_CHUNK_BYTES", told)
+@pytest.mark.parametrize("chunk_bytes", ["1 MiB", "65535", "-1", "1e6", "٦٥٥٣٦"])
+def test_an_invalid_chunk_size_is_reported(connected, monkeypatch, chunk_bytes):
+    monkeypatch.setenv("AIRFLOW_VAR_CHUNK_BYTES", chunk_bytes)
     with open_runtime() as runtime, pytest.raises(ConfigurationError, match="chunk_bytes"):
         with_chunk_size(runtime)

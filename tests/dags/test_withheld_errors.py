@@ -70,11 +70,11 @@ def test_texts_that_may_quote_values_are_withheld_also_from_the_log(error, caplo
     assert CANARY not in str(seen)
     assert type(error).__name__ in str(seen)
     assert (seen.__cause__, seen.__context__) == (None, None)
-    assert "test_withheld_errors.py" in caplog.text  # where it was raised is told
+    assert "test_withheld_errors.py" in caplog.text  # the log shows where it was raised
     assert CANARY not in caplog.text
 
 
-def test_the_text_of_an_import_error_is_told():
+def test_the_text_of_an_import_error_is_shown():
     assert "no module named x" in str(raised_by(ImportError("no module named x")))
 
 

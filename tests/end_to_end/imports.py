@@ -61,10 +61,10 @@ def cards(series: int, count: int, pool: str) -> bytes:
     return "\n".join([CARD_HEADER, *rows, ""]).encode()
 
 
-def wait_for(found: Callable[[], T | None], seconds: float, what: str, pause_seconds: float = 0.1) -> T:
+def wait_for(poll: Callable[[], T | None], seconds: float, what: str, pause_seconds: float = 0.1) -> T:
     """Ask until there is an answer."""
     deadline = time.monotonic() + seconds
-    while (answer := found()) is None:
+    while (answer := poll()) is None:
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for {what}"
         time.sleep(pause_seconds)
     return answer
@@ -124,21 +124,21 @@ class Imports:
     def query(self, statement: str, **values: object) -> list[dict[str, Any]]:
         """Run one statement in a transaction of its own and return its rows."""
         with self._warehouse.begin() as connection:
-            found = connection.execute(sa.text(statement), values)
-            return [dict(row) for row in found.mappings()] if found.returns_rows else []
+            result = connection.execute(sa.text(statement), values)
+            return [dict(row) for row in result.mappings()] if result.returns_rows else []
 
     def loaded(self, *numbers: str) -> list[str]:
         """Return which of these cards exist."""
-        found = self.query(
+        rows = self.query(
             "SELECT card_number FROM loyalty.gift_card WHERE card_number = ANY(:numbers) ORDER BY 1",
             numbers=list(numbers),
         )
-        return [row["card_number"] for row in found]
+        return [row["card_number"] for row in rows]
 
     def job(self, number: int) -> dict[str, Any]:
         """Return a job."""
-        (found,) = self.query("SELECT * FROM ledger.import_job WHERE id = :number", number=number)
-        return found
+        (job,) = self.query("SELECT * FROM ledger.import_job WHERE id = :number", number=number)
+        return job
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
         """Return the jobs of a file name, oldest first."""
@@ -148,8 +148,8 @@ class Imports:
         """Wait until the n-th job of a file name has ended, and its run too; there must be no other after it."""
 
         def ended() -> dict[str, Any] | None:
-            found = self.jobs(name)[number - 1 :]
-            return found[0] if found and found[0]["finished_at"] is not None else None
+            jobs = self.jobs(name)[number - 1 :]
+            return jobs[0] if jobs and jobs[0]["finished_at"] is not None else None
 
         job = wait_for(ended, seconds, f"the end of job {number} of {name}")
         if job["dag_run_id"]:
@@ -166,8 +166,8 @@ class Imports:
 
     def run(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """Return the run of a job."""
-        found: dict[str, Any] = self.api.get(_run_path(job["dag_id"], job["dag_run_id"]))
-        return found
+        run: dict[str, Any] = self.api.get(_run_path(job["dag_id"], job["dag_run_id"]))
+        return run
 
     def wait_for_run(self, dag_id: str, run_id: str, seconds: float = 90) -> dict[str, Any]:
         """Wait until a run has ended."""
@@ -186,15 +186,15 @@ class Imports:
         states: dict[str, set[str]] = {}
         for task in self.task_instances(job):
             states.setdefault(task["task_id"], set()).add(task["state"])
-        assert all(len(found) == 1 for found in states.values()), states
-        told = {task: found.pop() for task, found in states.items()}
-        return {task: state for task, state in told.items() if task not in QUESTIONS or state != "skipped"}
+        assert all(len(task_states) == 1 for task_states in states.values()), states
+        state_by_task = {task: task_states.pop() for task, task_states in states.items()}
+        return {task: state for task, state in state_by_task.items() if task not in QUESTIONS or state != "skipped"}
 
     def task_instances(self, job: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Return the tasks of a job's run as Airflow tells them."""
+        """Return the tasks of a job's run as Airflow reports them."""
         path = f"{_run_path(job['dag_id'], job['dag_run_id'])}/taskInstances?limit=100"
-        found: list[dict[str, Any]] = self.api.get(path)["task_instances"]
-        return found
+        instances: list[dict[str, Any]] = self.api.get(path)["task_instances"]
+        return instances
 
     def clear(self, job: Mapping[str, Any], task: str) -> None:
         """Clear a task with everything downstream, as a person does in the UI, and wait until the run has ended."""

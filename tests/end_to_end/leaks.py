@@ -26,7 +26,7 @@ def task_log(imports: Imports, job: Mapping[str, Any], task: Mapping[str, Any]) 
     return json.dumps(imports.api.get(f"{path}/logs/{task['try_number']}?map_index={task['map_index']}"))
 
 
-def told_by_the_api(imports: Imports, jobs: Jobs) -> Iterator[tuple[str, str]]:
+def shown_by_the_api(imports: Imports, jobs: Jobs) -> Iterator[tuple[str, str]]:
     """Return (where, text) of all that Airflow's UI can show of these jobs' runs."""
     for name, job in jobs.items():
         yield f"{name}: run", json.dumps(imports.run(job))
@@ -65,9 +65,9 @@ def log_files(home: Path) -> Iterator[tuple[str, str]]:
 
 def places_of(texts: Iterator[tuple[str, str]], has_secret: Callable[[str], bool]) -> tuple[list[str], list[str]]:
     """Return where was looked and where secrets were found, without repeating them."""
-    looked, found = [], []
+    looked, leaks = [], []
     for place, text in texts:
         looked.append(place)
         if has_secret(text):
-            found.append(place)
-    return looked, found
+            leaks.append(place)
+    return looked, leaks

@@ -55,8 +55,8 @@ def imports(storage: dict[str, Any]) -> Iterator[Imports]:
     ) as stack:
         folders = {name: UPath(f"s3://imports/{name}", **storage) for name in LOCATIONS}
         folders["landing"].fs.touch("imports/landing/gift_cards/")  # how many tools show an empty folder
-        with watched(stack, folders) as found:
-            yield found
+        with watched(stack, folders) as imports:
+            yield imports
 
 
 @pytest.fixture(scope="module")

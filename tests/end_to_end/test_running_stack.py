@@ -1,4 +1,4 @@
-"""A whole local stack with one small DAG: it starts, mends itself, and leaves nothing behind."""
+"""A whole local stack with one small DAG: it starts, repairs itself, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -125,9 +125,9 @@ def test_a_crashed_database_comes_back(stack: Stack) -> None:
 
 
 def test_a_stop_ends_every_process_also_after_the_supervisor_was_killed(stack: Stack) -> None:
-    known = state(stack)
-    processes = [psutil.Process(known["supervisor"]["pid"])]  # type: ignore[arg-type]
-    processes += [psutil.Process(component["pid"]) for component in known["components"].values()]
+    stack_state = state(stack)
+    processes = [psutil.Process(stack_state["supervisor"]["pid"])]  # type: ignore[arg-type]
+    processes += [psutil.Process(component["pid"]) for component in stack_state["components"].values()]
     family = [child for process in processes for child in [process, *process.children(recursive=True)]]
     assert len(family) > 10
     os.kill(processes[0].pid, signal.SIGKILL)

@@ -55,7 +55,7 @@ class Child:
         return log.read_text(encoding="utf-8") if log.exists() else ""
 
     def wait_until_reached(self) -> None:
-        """Wait until the child stands where `stop_at` says."""
+        """Wait until the child is where `stop_at` says."""
         try:
             if self._pipe.poll(PATIENCE_SECONDS) and self._pipe.recv() == "reached":
                 return

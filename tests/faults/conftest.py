@@ -124,14 +124,14 @@ def new_scene(seeded_server: EmbeddedServer, scene_homes: Any, request: pytest.F
 @pytest.fixture
 def make_scene(new_scene: MakeScene, seeded_server: EmbeddedServer) -> Iterator[MakeScene]:
     """Make scenes that go with the test."""
-    made: list[Scene] = []
+    scenes: list[Scene] = []
 
     def make(kind: Kind) -> Scene:
-        made.append(new_scene(kind))
-        return made[-1]
+        scenes.append(new_scene(kind))
+        return scenes[-1]
 
     yield make
-    for scene in made:
+    for scene in scenes:
         seeded_server.drop_database(scene.database)
         shutil.rmtree(scene.home)
         scene.clean_up()
@@ -140,14 +140,14 @@ def make_scene(new_scene: MakeScene, seeded_server: EmbeddedServer) -> Iterator[
 @pytest.fixture(scope="session")
 def undisturbed(new_scene: MakeScene) -> Undisturbed:
     """Return what one import that nothing disturbs leaves behind, for each kind of file."""
-    known: dict[Kind, dict[str, Any]] = {}
+    results: dict[Kind, dict[str, Any]] = {}
 
     def find(kind: Kind) -> dict[str, Any]:
-        if kind not in known:
+        if kind not in results:
             scene = new_scene(kind)
             ended = children.run(scene.work())
             assert ended.code == 0, ended.output
-            known[kind] = scene.left_behind()
-        return known[kind]
+            results[kind] = scene.left_behind()
+        return results[kind]
 
     return find

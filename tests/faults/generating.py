@@ -21,7 +21,7 @@ BATCH_CODES = 1_000
 
 
 def stop(*_: object) -> None:
-    """Tell the test, and wait until it kills this process; or lets it go, by ending."""
+    """Report to the test, and wait until it kills this process; or lets it go, by ending."""
     print("reached", flush=True)
     sys.stdin.read()
     sys.exit(71)
@@ -73,7 +73,7 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-def run_command(runtime: Runtime, quantity: int, tell: Callable[[int], None] = print) -> GenerationResult:
+def run_command(runtime: Runtime, quantity: int, report: Callable[[int], None] = print) -> GenerationResult:
     """Generate as the command line does."""
     return commands.generate(
         runtime,
@@ -83,7 +83,7 @@ def run_command(runtime: Runtime, quantity: int, tell: Callable[[int], None] = p
         auto_generate=None,
         is_new=False,
         user="anna",
-        report=tell,
+        report=report,
     )
 
 

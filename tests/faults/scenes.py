@@ -52,7 +52,7 @@ def seed(connection: Connection) -> None:
 
 
 def cards_file(rows: int) -> str:
-    """Return gift cards, about one in ten broken, in every way that the reader, the suite or the load can tell."""
+    """Return gift cards, about one in ten broken, in every way that the reader, the suite or the load can detect."""
     lines = [CARDS_HEADER]
     for number in range(rows):
         card = f"{number:016d}"
@@ -111,7 +111,7 @@ def customers_file(rows: int) -> str:
         name, email = f"N{number % 7}", f"c{number}@x.com"
         row = f"w{number},{email},,{name},red,true,,1990-01-0{1 + number % 9},ImportedFromCrm"
         match number % 20:
-            case 3:  # the e-mail of the row before, which is free from now on, goes to somebody else
+            case 3:  # the e-mail of the row before, which is free from now on, goes to another customer
                 row = f"w{number - 1},moved{number}@x.com,,,,,,,ImportedFromCrm"
             case 4:
                 row = f"w{number},c{number - 2}@x.com,,{name},,,no,,"
@@ -157,7 +157,7 @@ class Kind:
 
     @property
     def given_settings(self) -> dict[str, str]:
-        """The settings that have to be told."""
+        """The settings that have to be given."""
         return {"encoding": self.encoding} | dict(self.settings) if self.encoding != "utf-8" else dict(self.settings)
 
     @property
@@ -223,7 +223,7 @@ class Scene:
     def work(self, stop_at: str | None = None, **changes: Any) -> Work:
         """Return the import of the file for a child."""
         options = [part for setting in self.kind.given_settings.items() for part in ("--set", "=".join(setting))]
-        given: dict[str, Any] = {
+        arguments: dict[str, Any] = {
             "url": self.url,
             "areas": {name: str(path) for name, path in self.areas.items()},
             "import_type": self.kind.import_type,
@@ -235,7 +235,7 @@ class Scene:
             "storage_options": self.bucket,
             "is_reviewed": "review" in self.kind.given_settings,
         }
-        return Work(**{**given, **changes})
+        return Work(**{**arguments, **changes})
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -255,15 +255,15 @@ class Scene:
 
     def files(self) -> dict[str, bytes | None]:
         """Return every file and every empty folder in the four areas and outside them, by relative path."""
-        found: dict[str, bytes | None] = {}
+        contents: dict[str, bytes | None] = {}
         for name, area in {**self.areas, "outside": UPath(self.home / "outside")}.items():
             for path in _paths_below(area):
                 key = f"{name}/{str(path)[len(str(area)) + 1 :]}"
                 if path.is_file():
-                    found[key] = self._neutral(path)
+                    contents[key] = self._neutral(path)
                 elif not any(path.iterdir()):
-                    found[key] = None
-        return found
+                    contents[key] = None
+        return contents
 
     def _neutral(self, path: UPath) -> bytes:
         """Return the content of a file, a summary without time and places."""
@@ -277,7 +277,7 @@ class Scene:
         return json.dumps(summary | {"launched_at": None, "reviews": reviews}, sort_keys=True).encode()
 
     def clean_up(self) -> None:
-        """Delete what lies on the other device."""
+        """Delete what is stored on the other device."""
         shutil.rmtree(self.elsewhere, ignore_errors=True)
 
 
@@ -298,7 +298,7 @@ QUERIES = {
     "pools": "SELECT to_jsonb(pool) - 'created_at' AS pool FROM loyalty.gift_card_pool AS pool ORDER BY system_name",
     "products": "SELECT * FROM loyalty.technical_product ORDER BY external_system, external_id",
     "changes": "SELECT * FROM loyalty.gift_card_change ORDER BY number",
-    # Numbers of customers are taken from a sequence, which a killed load uses up: they are told by their row or e-mail.
+    # Numbers of customers are taken from a sequence, which a killed load uses up: a row or e-mail names a customer.
     "customers": f"""
         SELECT {CUSTOMER} AS who, to_jsonb(customer) - ARRAY['id', 'created_at'] AS customer
         FROM loyalty.customer ORDER BY 1""",

@@ -1,4 +1,4 @@
-"""The database ends as in a crash (`pg_ctl stop -m immediate`) while imports stand at every point. Source: X-14.
+"""The database ends as in a crash (`pg_ctl stop -m immediate`) while imports are at every point. Source: X-14.
 
 One crash strikes all of them, each in a database of its own; after the restart each is run again.
 """
@@ -163,14 +163,14 @@ def test_an_import_struck_by_a_crash_and_run_again_ends_like_one_that_nothing_di
 
 @EVERYWHERE
 def test_the_import_under_which_the_database_crashes_ends_with_a_sentence(case: Case, struck: dict[Case, Struck]):
-    assert_told(struck[case].ended)
+    assert_failed_with_a_sentence(struck[case].ended)
 
 
 @EVERYWHERE
 def test_without_a_database_an_import_ends_with_a_sentence_and_the_file_is_there(
     case: Case, struck: dict[Case, Struck]
 ):
-    assert_told(struck[case].while_down)
+    assert_failed_with_a_sentence(struck[case].while_down)
     whole = [name for name, data in struck[case].files.items() if data == case[0].data]
     areas = {name.split("/")[0] for name in whole}
     if not case[0].is_dropped:
@@ -181,7 +181,7 @@ def test_without_a_database_an_import_ends_with_a_sentence_and_the_file_is_there
     assert areas
 
 
-def assert_told(ended: Ended) -> None:
+def assert_failed_with_a_sentence(ended: Ended) -> None:
     assert ended.code == 1, ended.output
     assert "The database gave up or could not be reached" in ended.output
     assert "Traceback" not in ended.output

@@ -1,6 +1,6 @@
 """A disk that is full: the import fails with a sentence, leaves no half file under its name, and can be run again.
 
-The limit of a process on the size of its files stands in for the disk; it holds for root as well.
+The limit of a process on the size of its files acts as the full disk; it holds for root as well.
 """
 
 from __future__ import annotations

@@ -29,16 +29,16 @@ Start = Callable[..., "subprocess.Popen[str]"]
 @pytest.fixture
 def shop(warehouse: Warehouse) -> Shop:
     """A pool with 100 codes of an earlier generation."""
-    made = make_shop(warehouse)
-    made.add_format("four", "0123456789", 4)
-    made.add_pool("pool", format="four")
-    made.generate("pool", 100, auto_generate=True)
-    return made
+    shop = make_shop(warehouse)
+    shop.add_format("four", "0123456789", 4)
+    shop.add_pool("pool", format="four")
+    shop.generate("pool", 100, auto_generate=True)
+    return shop
 
 
 @pytest.fixture
 def start(warehouse: Warehouse) -> Iterator[Start]:
-    """Return a function that starts a process and waits until it stands at a point of a generation."""
+    """Return a function that starts a process and waits until it is at a point of a generation."""
     started: list[subprocess.Popen[str]] = []
 
     def begin(number: int, point: str, what: str = "generation") -> subprocess.Popen[str]:
@@ -84,8 +84,12 @@ def test_pg03_a_killed_generation_has_written_nothing_and_repeated_adds_the_quan
     for _ in range(2):
         result = run_generation(shop.runtime, number)
         assert (result.state, result.added) == ("completed", QUANTITY)
-    found = shop.codes("pool")
-    assert (len(found), len(set(found)), set(codes) <= set(found)) == (100 + QUANTITY, 100 + QUANTITY, True)
+    codes_after = shop.codes("pool")
+    assert (len(codes_after), len(set(codes_after)), set(codes) <= set(codes_after)) == (
+        100 + QUANTITY,
+        100 + QUANTITY,
+        True,
+    )
     assert shop.available("four") == 10_000 - 100 - uploaded - QUANTITY
     assert shop.format_row("four")[1] == 100 + QUANTITY
     assert (result.generated == QUANTITY) == (uploaded == 0)

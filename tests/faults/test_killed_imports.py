@@ -163,14 +163,17 @@ def test_the_undisturbed_imports_have_what_the_kills_could_spoil(undisturbed: Un
         "birth_date.impossible_date", "email.belongs_to_another", "row.ambiguous_customer", "row.no_identifier",
     }  # fmt: skip
     assert len(customers["actions"]) > 50
-    assert {each["action"]["kind"] for each in customers["actions"]} == {"creation", "edit"}
+    assert {row["action"]["kind"] for row in customers["actions"]} == {"creation", "edit"}
     assert len(customers["members"]) == 150
     assert [len(cards["cards"]), len(pools["products"])] == [276, 138]  # with those that were there before
     assert len(cards["chunks"]) > 2
     reviewed = undisturbed(REVIEWED_CARDS)
-    told = [each["review"] for each in reviewed["reviews"]]
-    assert [(each["answer"], each["problem"] is None) for each in told] == [("launch", False), ("launch", True)]
-    assert told[1]["mapping"] == {"Gift card status": None}
+    reviews = [row["review"] for row in reviewed["reviews"]]
+    assert [(review["answer"], review["problem"] is None) for review in reviews] == [
+        ("launch", False),
+        ("launch", True),
+    ]
+    assert reviews[1]["mapping"] == {"Gift card status": None}
     assert counts(reviewed) == {"read": 297, "inserted": 273, "unchanged": 2, "rejected": 22}
     refused = undisturbed(REFUSED_FILE)
     assert refused["jobs"][0]["job"]["refusal_rule"] == "file.required_column"

@@ -31,10 +31,10 @@ def content(name: str) -> bytes:
 
 @pytest.fixture
 def scene(make_scene: MakeScene) -> Scene:
-    made = make_scene(CARDS)
+    scene = make_scene(CARDS)
     for name in NUMBERS:
-        made.put(name, content(name))
-    return made
+        scene.put(name, content(name))
+    return scene
 
 
 def start(scene: Scene, name: str, stop_at: str | None = None) -> Child:
@@ -48,12 +48,12 @@ def assert_loaded(scene: Scene, winner: str, loser: str) -> None:
     jobs = {job["job"]["file_name"]: job["job"] for job in left["jobs"]}
     expected = {str(number): (balance(loser, number), jobs[loser]["id"]) for number in NUMBERS[loser]}
     expected |= {str(number): (balance(winner, number), jobs[winner]["id"]) for number in NUMBERS[winner]}
-    found = {card["card_number"]: (card["balance"], card["import_job_id"]) for card in left["cards"]}
-    assert {number: card for number, card in found.items() if len(number) == 4} == expected
+    cards = {card["card_number"]: (card["balance"], card["import_job_id"]) for card in left["cards"]}
+    assert {number: card for number, card in cards.items() if len(number) == 4} == expected
     assert counts(jobs[winner]) == (200, 200, 0, 0)
     assert counts(jobs[loser]) == (200, 100, 50, 50)
     first_line = NUMBERS[loser].start - 2
-    assert [(each["job_id"], each["line"], each["rules"]) for each in left["rejects"]] == [
+    assert [(reject["job_id"], reject["line"], reject["rules"]) for reject in left["rejects"]] == [
         (jobs[loser]["id"], number - first_line, "card_number.card_exists") for number in DIFFERENT
     ]
     assert left["staging"] == []
@@ -67,7 +67,7 @@ ORDERS = pytest.mark.parametrize(("winner", "loser"), [("first.csv", "second.csv
 
 
 @ORDERS
-def test_the_file_that_loads_first_has_the_cards_and_the_other_is_told_so(scene: Scene, winner: str, loser: str):
+def test_the_file_that_loads_first_has_the_cards_and_the_other_reports_it(scene: Scene, winner: str, loser: str):
     ahead = start(scene, winner, "rows inserted, not yet committed")
     ahead.wait_until_reached()
     behind = start(scene, loser)
@@ -91,11 +91,11 @@ def test_the_file_that_waits_has_the_cards_when_the_first_is_killed_in_the_load(
 
 def test_whichever_file_wins_each_card_is_loaded_once(scene: Scene):
     both = [start(scene, name, "before the load's statement") for name in NUMBERS]
-    for each in both:
-        each.wait_until_reached()
-    for each in both:
-        each.let_go()
-    assert [each.end().code for each in both] == [0, 0]
+    for child in both:
+        child.wait_until_reached()
+    for child in both:
+        child.let_go()
+    assert [child.end().code for child in both] == [0, 0]
     with scene.transaction() as connection:
         winner = connection.exec_driver_sql(
             "SELECT file_name FROM ledger.import_job WHERE state = 'completed'"
@@ -124,8 +124,10 @@ def test_two_files_that_share_pools_make_one_pool_and_one_product_each(make_scen
     left = scene.left_behind()
     jobs = {job["job"]["file_name"]: job["job"] for job in left["jobs"]}
     assert [counts(jobs[winner]), counts(jobs[loser])] == [(200, 200, 0, 0), (200, 100, 50, 50)]
-    assert {each["rules"] for each in left["rejects"]} == {"system_name.pool_locked"}
-    products = [each["pool_system_name"] for each in left["products"] if each["external_id"].startswith("product-")]
+    assert {reject["rules"] for reject in left["rejects"]} == {"system_name.pool_locked"}
+    products = [
+        product["pool_system_name"] for product in left["products"] if product["external_id"].startswith("product-")
+    ]
     assert sorted(products) == [f"p{number}" for number in range(1000, 1300)]
 
 
@@ -162,11 +164,11 @@ def test_customers_of_two_files_are_created_once_and_edited_by_the_file_that_loa
         assert [ahead.end().code, behind.end().code] == [0, 0]
     left = scene.left_behind()
     jobs = {job["job"]["file_name"]: job["job"] for job in left["jobs"]}
-    told = {
+    row_counts = {
         name: [jobs[name][f"rows_{outcome}"] for outcome in ("inserted", "updated", "rejected")] for name in NUMBERS
     }
-    assert told == {winner: [200, 0, 0], loser: [100, 100, 0]}
-    names = {each["customer"]["email"]: each["customer"]["first_name"] for each in left["customers"]}
+    assert row_counts == {winner: [200, 0, 0], loser: [100, 100, 0]}
+    names = {row["customer"]["email"]: row["customer"]["first_name"] for row in left["customers"]}
     expected = {f"c{number}@x.com": name for name in (winner, loser) for number in NUMBERS[name]}
     assert {email: name for email, name in names.items() if name != "Before"} == expected
     assert left["staging"] == []

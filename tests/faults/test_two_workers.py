@@ -27,7 +27,7 @@ def test_two_processes_that_run_the_same_import_at_once_do_together_what_one_doe
     for worker in workers:
         worker.let_go()
     ended = [worker.end() for worker in workers]
-    assert [each.code for each in ended] == [0, 0], ended[0].output
+    assert [result.code for result in ended] == [0, 0], ended[0].output
     left = scene.left_behind()
     assert left == undisturbed(numbered(kind, left))
 
@@ -51,7 +51,7 @@ def test_a_process_that_waits_for_another_takes_over_when_that_is_killed(
     "point",
     ["claimed, not yet brought", "brought, not yet committed", "taken", "rows inserted, not yet committed", "reported"],
 )
-def test_another_run_is_told_that_the_file_is_taken_and_changes_nothing(
+def test_another_run_reports_that_the_file_is_taken_and_changes_nothing(
     point: str, make_scene: MakeScene, undisturbed: Undisturbed
 ):
     scene = make_scene(DROPPED_CARDS)
@@ -69,16 +69,18 @@ def test_of_two_runs_that_start_together_for_one_file_one_imports_it(make_scene:
     scene = make_scene(DROPPED_POOLS)
     workers = [
         Child(
-            scene.work("before the job is opened", run_key=f"import/drop-{each}", log=str(scene.home / f"{each}.txt"))
+            scene.work(
+                "before the job is opened", run_key=f"import/drop-{number}", log=str(scene.home / f"{number}.txt")
+            )
         )
-        for each in (1, 2)
+        for number in (1, 2)
     ]
     for worker in workers:
         worker.wait_until_reached()
     for worker in workers:
         worker.let_go()
     ended = [worker.end() for worker in workers]
-    assert sorted(each.code for each in ended) == [0, 1], [each.output for each in ended]
+    assert sorted(result.code for result in ended) == [0, 1], [result.output for result in ended]
     left = scene.left_behind()
     assert left == undisturbed(numbered(DROPPED_POOLS, left))
 

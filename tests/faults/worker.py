@@ -1,7 +1,7 @@
 """The process that faults strike: it runs a real import and stops where the test says, until it is killed or let go.
 
-Functions of the product are wrapped here, in the child, so that it tells the test through a pipe where it is and then
-waits. Nothing in the product knows of it, and no exception stands in for a kill.
+Functions of the product are wrapped here, in the child, so that it reports to the test through a pipe where it is and
+then waits. Nothing in the product knows of it, and no exception replaces a kill.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Work:
         options: of the command line, or `KEY=VALUE` settings of the run.
         stop_at: a key of `POINTS`; None goes right through.
         log: where the child's output goes.
-        largest_file_bytes: stands in for a full disk.
+        largest_file_bytes: acts as a full disk.
         full_area: the area whose disk is full; None for all of them.
         resumed_job: go on with the load of this job, as a task does that is tried again; 0 runs all stages.
         chunks: validate these of the resumed job, and do nothing else, as tasks of other workers do.
@@ -133,7 +133,7 @@ def run_command(work: Work) -> int:
 
 
 def run_as_dag(work: Work) -> int:
-    """Run the stages as the tasks of a DAG run do: keyed by the run, outages told apart from defects."""
+    """Run the stages as the tasks of a DAG run do: keyed by the run, outages distinguished from defects."""
     areas = {name: UPath(url, **(work.storage_options if "://" in url else {})) for name, url in work.areas.items()}
     runtime = context.Runtime(
         create_warehouse_engine(work.url), cvv_key=CVV_KEY.encode(), **areas, import_types=IMPORT_TYPES
@@ -176,8 +176,8 @@ def import_reviewed(runtime: Runtime, request: Request) -> jobs.JobResult:
         if step.question is not None:
             review.record(runtime, job, step.question)
         if step.turn in (decision.Turn.ASK, decision.Turn.WAIT):
-            given = decision.Answer(decision.LAUNCH, columns, "ada", runtime.clock())
-            step = review.answer(runtime, job, number, given)
+            answer = decision.Answer(decision.LAUNCH, columns, "ada", runtime.clock())
+            step = review.answer(runtime, job, number, answer)
         if step.turn is decision.Turn.LOAD:
             break
     importer.load_rows(runtime, job)

@@ -84,7 +84,7 @@ def stock(connection: Connection, pool: str = "summer") -> dict[str, Any]:
 
 
 class Client:
-    """A connection of its own, in autocommit unless told otherwise."""
+    """A connection of its own, in autocommit mode unless the caller says otherwise."""
 
     def __init__(self, url: str, *, autocommit: bool = True) -> None:
         self.connection = psycopg2.connect(url)

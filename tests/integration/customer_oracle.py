@@ -94,12 +94,12 @@ class Import:
         """The effective point of contact (CU-07)."""
         if self.point_of_contact is not None:
             return self.point_of_contact
-        return next(each.point_of_contact for each in self.project.data_sources if each.name == self.source)
+        return next(source.point_of_contact for source in self.project.data_sources if source.name == self.source)
 
     @property
     def brand(self) -> str:
         """The brand that subscriptions of this import are to (CU-06)."""
-        return next(each.brand for each in self.project.points_of_contact if each.external_id == self.contact)
+        return next(contact.brand for contact in self.project.points_of_contact if contact.external_id == self.contact)
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Customer:
 
     def all_values(self) -> Values:
         """Return the customer's values, subscriptions among them."""
-        answers = {name: each.is_subscribed for name, each in self.subscriptions.items()}
+        answers = {name: subscription.is_subscribed for name, subscription in self.subscriptions.items()}
         return self.values | {name: answer for name, answer in answers.items() if answer is not None}
 
 
@@ -177,13 +177,17 @@ class Outcome:
 
     def counts(self) -> dict[str, int]:
         """Return the rows by outcome, those of which there are any, and how many there are in all."""
-        found = list(self.lines.values())
-        return {"read": len(found)} | {outcome: found.count(outcome) for outcome in set(found)} if found else {}
+        outcomes = list(self.lines.values())
+        return (
+            {"read": len(outcomes)} | {outcome: outcomes.count(outcome) for outcome in set(outcomes)}
+            if outcomes
+            else {}
+        )
 
 
 def comparable(name: str, value: Any) -> Any:
-    """Return what tells two values of a field apart: e-mails that differ by the case of ASCII alone are equal."""
-    return re.sub("[A-Z]+", lambda found: found[0].lower(), value) if name == "email" and value is not None else value
+    """Return the value as values of a field are compared: e-mails that differ by the case of ASCII alone are equal."""
+    return re.sub("[A-Z]+", lambda match: match[0].lower(), value) if name == "email" and value is not None else value
 
 
 class Holders:
@@ -199,14 +203,14 @@ class Holders:
 
     def hits(self, row: Row) -> dict[str, str]:
         """Return identifier → customer that has the row's value of it, in the order in which they are matched."""
-        found = {}
+        hits = {}
         for name in self.names:
             value = row.values.get(name)
             if value is not None and value is not CLEAR:
                 holder = self._holders.get((name, comparable(name, value)))
                 if holder is not None:
-                    found[name] = holder
-        return found
+                    hits[name] = holder
+        return hits
 
     def move(self, key: str, name: str, old: Any, new: Any) -> None:
         """Let a customer have another value of an identifier."""
@@ -242,17 +246,17 @@ def _without_placeholders(rows: list[Row], job: Import, outcome: Outcome) -> lis
     names = [*(f"external_id.{system}" for system in job.project.external_identities), "email", "mobile_phone"]
 
     def identifiers(row: Row) -> dict[str, Any]:
-        given = {name: row.values[name] for name in names if name in row.values}
-        return {name: comparable(name, value) for name, value in given.items() if value is not CLEAR}
+        values = {name: row.values[name] for name in names if name in row.values}
+        return {name: comparable(name, value) for name, value in values.items() if value is not CLEAR}
 
     beside: dict[tuple[str, Any], set[tuple[tuple[str, Any], ...]]] = {}
     for row in rows:
-        given = identifiers(row)
-        for name, value in given.items():
-            others = tuple(sorted((other, its) for other, its in given.items() if other != name))
+        own = identifiers(row)
+        for name, value in own.items():
+            others = tuple(sorted((other, its) for other, its in own.items() if other != name))
             if others:
                 beside.setdefault((name, value), set()).add(others)
-    placeholders = {given for given, others in beside.items() if len(others) > job.shared_identifier_rows}
+    placeholders = {identifier for identifier, others in beside.items() if len(others) > job.shared_identifier_rows}
 
     stripped = []
     for row in rows:
@@ -334,9 +338,9 @@ def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcom
                 outcome.rejects[row.line].add("external_id.differs")
             continue
         hits = holders.hits(row)
-        found = set(hits.values())
+        customers = set(hits.values())
         verdicts[row.line] = _verdict(row, hits, named, current, job)
-        if len(found) > 1:
+        if len(customers) > 1:
             outcome.lines[row.line] = "rejected"
             outcome.rejects[row.line] = {"row.ambiguous_customer", *_taken(hits, row, current)}
             continue
@@ -348,27 +352,27 @@ def _match(rows: list[Row], as_before: Mapping[str, Values], job: Import, outcom
             outcome.lines[row.line] = "rejected"
             outcome.rejects[row.line] = {"external_id.differs"}
             continue
-        if not found and job.action == "edit_existing":
+        if not customers and job.action == "edit_existing":
             outcome.lines[row.line] = "not_found"
             continue
-        key = verdicts[row.line] = min(found, default=f"{job.job}:{row.line}")
+        key = verdicts[row.line] = min(customers, default=f"{job.job}:{row.line}")
         named.setdefault(key, {}).update(_external_ids(row))
         identifiers = {
             name: None if row.values[name] is CLEAR else row.values[name]
             for name in holders.names
             if name in row.values
         }
-        known = current.setdefault(key, {})
+        current_values = current.setdefault(key, {})
         for name, value in identifiers.items():
-            old = known.get(name)
+            old = current_values.get(name)
             if comparable(name, old) == comparable(name, value):
                 continue
             if name.startswith("external_id.") and None not in (old, value):
                 outcome.warnings.setdefault("external_id.replaced", set()).add(row.line)
             holders.move(key, name, old, value)
-            known[name] = value
+            current_values[name] = value
             if value is None:
-                del known[name]
+                del current_values[name]
         accepted.setdefault(key, []).append(row)
     named = {}
     for row in rows:
@@ -385,14 +389,14 @@ def _verdict(
     row: Row, hits: Mapping[str, str], named: Mapping[str, Values], current: Mapping[str, Values], job: Import
 ) -> str | None:
     """Return the customer that a row is about, None for nobody, a word when it is rejected."""
-    found = set(hits.values())
-    if len(found) > 1 or _is_another(row, hits, named) or _differs(row, hits, current, job):
+    customers = set(hits.values())
+    if len(customers) > 1 or _is_another(row, hits, named) or _differs(row, hits, current, job):
         return "rejected"
-    return next(iter(found), None)
+    return next(iter(customers), None)
 
 
 def _is_another(row: Row, hits: Mapping[str, str], named: Mapping[str, Values]) -> bool:
-    """Tell whether earlier rows of the file have called the row's customer by another external id. Source: CU-03."""
+    """Return whether earlier rows of the file have called the row's customer by another external id. Source: CU-03."""
     return any(
         system in named.get(key, {}) and named[key][system] != value
         for key in hits.values()
@@ -401,7 +405,7 @@ def _is_another(row: Row, hits: Mapping[str, str], named: Mapping[str, Values]) 
 
 
 def _differs(row: Row, hits: Mapping[str, str], current: Mapping[str, Values], job: Import) -> bool:
-    """Tell whether the row would replace an external id of a customer whom it finds by e-mail or phone."""
+    """Return whether the row would replace an external id of a customer whom it finds by e-mail or phone."""
     if job.replace_external_ids or any(name.startswith("external_id.") for name in hits):
         return False
     return any(
@@ -420,9 +424,9 @@ def _taken(hits: Mapping[str, str], row: Row, current: Mapping[str, Values]) -> 
             yield f"{field_of(name)}.belongs_to_another"
 
 
-def _given(row: Row, job: Import) -> Values:
+def _values_of(row: Row, job: Import) -> Values:
     """Return what a row says of a customer: name → value, None where it clears."""
-    given = {}
+    values = {}
     for name, value in row.values.items():
         if name in OF_THE_ACTION:
             continue
@@ -430,8 +434,8 @@ def _given(row: Row, job: Import) -> Values:
         if name == "full_name" and is_of_parts and value is not CLEAR:  # CU-12
             continue
         branded = re.sub("^subscription", f"subscription.{job.brand}", name)
-        given[branded] = None if value is CLEAR else value
-    return given
+        values[branded] = None if value is CLEAR else value
+    return values
 
 
 def _fold(key: str, rows: list[Row], before: Values, job: Import, outcome: Outcome) -> None:
@@ -442,7 +446,7 @@ def _fold(key: str, rows: list[Row], before: Values, job: Import, outcome: Outco
     customer = outcome.warehouse.customers[key]
     supplied: dict[str, list[tuple[Row, Any]]] = {}
     for row in rows:
-        for name, value in _given(row, job).items():
+        for name, value in _values_of(row, job).items():
             supplied.setdefault(name, []).append((row, value))
 
     changes: dict[int, dict[str, tuple[Any, Any]]] = {}
@@ -496,11 +500,13 @@ def _action(key: str, row: Row, is_creation: bool, job: Import) -> Action | None
     """Return the action that a change is recorded with, if there is any. Source: CU-07, CU-10, CU-11."""
     both = ("source", "last_update") if is_creation else ("last_update", "source")
     contacts = [row.values.get(f"{of}_point_of_contact") for of in both]
-    contact = next((each for each in contacts if each is not None), job.contact)
+    contact = next((contact for contact in contacts if contact is not None), job.contact)
     template = row.values.get("source_action_template")
     if not is_creation:
         template = row.values.get("last_update_action_template") or template
-    personal = {each.system_name for each in job.project.action_templates if each.category == "Personal action"}
+    personal = {
+        template.system_name for template in job.project.action_templates if template.category == "Personal action"
+    }
     if template not in personal:
         return None
     kind, at = ("creation", _created_at(row, job)) if is_creation else ("edit", _edited_at(row, job))
@@ -516,7 +522,7 @@ def normalised(header: str) -> str:
 
 
 def field_of(name: str) -> str:
-    """Return the field's name that stands in rules: `custom_field.FavoriteColor` → `custom_field_favorite_color`."""
+    """Return the field's name that rules have: `custom_field.FavoriteColor` → `custom_field_favorite_color`."""
     prefixes = {"external_id.": "external_identity_", "custom_field.": "custom_field_"}
     for prefix, written in prefixes.items():
         if name.startswith(prefix):
@@ -535,26 +541,26 @@ def _words(name: str) -> str:
 
 def headers(project: Project) -> dict[str, str]:
     """Return normalised header → name of the value for everything that a file of this project can have."""
-    known = {normalised(name): name for name in (*COLUMNS, *OF_THE_ACTION)}
-    known["issubscribed"] = "subscription"
+    names_by_header = {normalised(name): name for name in (*COLUMNS, *OF_THE_ACTION)}
+    names_by_header["issubscribed"] = "subscription"
     for channel in project.channels:
-        known[normalised(f"IsSubscribedBy{channel}")] = f"subscription/{channel}"
+        names_by_header[normalised(f"IsSubscribedBy{channel}")] = f"subscription/{channel}"
         for topic in project.topics:
-            known[normalised(f"IsSubscribedBy{channel}On{topic}")] = f"subscription/{channel}/{topic}"
+            names_by_header[normalised(f"IsSubscribedBy{channel}On{topic}")] = f"subscription/{channel}/{topic}"
     for system in project.external_identities:
-        known[normalised(f"ExternalIdentity{system}")] = f"external_id.{system}"
+        names_by_header[normalised(f"ExternalIdentity{system}")] = f"external_id.{system}"
     if len(project.external_identities) == 1:
-        known["externalid"] = f"external_id.{project.external_identities[0]}"
+        names_by_header["externalid"] = f"external_id.{project.external_identities[0]}"
     for custom in project.custom_fields:
-        known[normalised(f"CustomField{custom.name}")] = f"custom_field.{custom.name}"
-        known.setdefault(normalised(custom.name), f"custom_field.{custom.name}")
-    return known
+        names_by_header[normalised(f"CustomField{custom.name}")] = f"custom_field.{custom.name}"
+        names_by_header.setdefault(normalised(custom.name), f"custom_field.{custom.name}")
+    return names_by_header
 
 
 def read_rows(text: str, job: Import, *, delimiter: str = ",") -> list[Row]:
     """Read a file: each record as a row, with the rules that it breaks by itself."""
     stream = io.StringIO(text, newline="")
-    known = headers(job.project)
+    names_by_header = headers(job.project)
     names: list[str | None] | None = None
     rows: list[Row] = []
     reader = csv.reader(stream, delimiter=delimiter)
@@ -562,7 +568,7 @@ def read_rows(text: str, job: Import, *, delimiter: str = ",") -> list[Row]:
     for cells in reader:
         line, begin = begin, reader.line_num + 1
         if names is None:
-            names = [known.get(normalised(header)) for header in cells]
+            names = [names_by_header.get(normalised(header)) for header in cells]
             names = [name if name is None or _is_taken_from_file(name, job) else None for name in names]
         elif cells and (len(cells) > 1 or cells[0].strip()):
             rows.append(_read_row(line, names, cells, job))
@@ -625,7 +631,10 @@ _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female", "w": "
 
 def _read_cell(name: str, cell: str, job: Import) -> tuple[Any, str | None]:
     """Return (value, None) or (None, what is wrong)."""
-    custom = next((each for each in job.project.custom_fields if name == f"custom_field.{each.name}"), None)
+    custom = next(
+        (custom_field for custom_field in job.project.custom_fields if name == f"custom_field.{custom_field.name}"),
+        None,
+    )
     kind = str(custom.type) if custom else _KINDS.get(name, "subscription" if "subscription" in name else "identifier")
     match kind:
         case "email":
@@ -633,8 +642,8 @@ def _read_cell(name: str, cell: str, job: Import) -> tuple[Any, str | None]:
         case "phone":
             return _read_phone(cell, job.project.default_phone_region)
         case "boolean" | "subscription":
-            found = _WORDS.get(cell.lower())
-            return found, None if found is not None else "not_boolean"
+            answer = _WORDS.get(cell.lower())
+            return answer, None if answer is not None else "not_boolean"
         case "sex":
             return _SEXES.get(cell.lower()), None if cell.lower() in _SEXES else "unknown_choice"
         case "enum":
@@ -719,22 +728,22 @@ _TIME = r"(?:[ T](?P<hh>\d\d?):(?P<mm>\d\d)(?::(?P<ss>\d\d)(?:\.(?P<f>\d{1,9}))?
 
 def _read_date(cell: str, job: Import, *, has_short_years: bool) -> tuple[datetime | None, str | None]:
     forms = [*_DAYS, _SLASHED.get(job.slash_dates)]
-    found = next((hit for form in forms if form and (hit := re.fullmatch(form + _TIME, cell, re.ASCII))), None)
-    if found is None:
+    match = next((hit for form in forms if form and (hit := re.fullmatch(form + _TIME, cell, re.ASCII))), None)
+    if match is None:
         is_slashed = any(re.fullmatch(form + _TIME, cell, re.ASCII) for form in _SLASHED.values())
         return None, "slash_date" if is_slashed and job.slash_dates == "refuse" else "not_date"
-    year = int(found["y"])
-    if len(found["y"]) == 2:
+    year = int(match["y"])
+    if len(match["y"]) == 2:
         if not has_short_years:
             return None, "not_date"
         year += 2000 if 2000 + year <= job.launched_at.year else 1900
-    second, fraction = found["ss"] or "0", (found["f"] or "0").ljust(6, "0")[:6]
+    second, fraction = match["ss"] or "0", (match["f"] or "0").ljust(6, "0")[:6]
     try:
-        at = datetime(year, int(found["m"]), int(found["d"]), int(found["hh"] or 0), int(found["mm"] or 0), int(second),
+        at = datetime(year, int(match["m"]), int(match["d"]), int(match["hh"] or 0), int(match["mm"] or 0), int(second),
                       int(fraction), tzinfo=UTC)  # fmt: skip
     except ValueError:
         return None, "impossible_date"
-    zone = found["zone"]
+    zone = match["zone"]
     if zone and zone != "Z" and not has_short_years:
         offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[4:6]))
         at -= offset if zone[0] == "+" else -offset
@@ -751,7 +760,9 @@ def _judge(name: str, value: Any, job: Import) -> str | None:
         return "in_the_future"
     if name in ("last_update_date_time", "source_date_time") and value > job.launched_at:
         return "in_the_future"
-    if name.endswith("_point_of_contact") and value not in {each.external_id for each in job.project.points_of_contact}:
+    if name.endswith("_point_of_contact") and value not in {
+        contact.external_id for contact in job.project.points_of_contact
+    }:
         return "unknown"
-    templates = {each.system_name for each in job.project.action_templates}
+    templates = {template.system_name for template in job.project.action_templates}
     return "unknown_template" if name.endswith("_action_template") and value not in templates else None

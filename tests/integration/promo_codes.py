@@ -37,8 +37,8 @@ class Shop:
     def query(self, statement: str, **values: object) -> list[tuple[Any, ...]]:
         """Run one statement, as the server's administrator, in a transaction of its own and return its rows."""
         with self.warehouse.admin.begin() as connection:
-            found = connection.execute(sa.text(statement), values)
-            return [tuple(row) for row in found] if found.returns_rows else []
+            result = connection.execute(sa.text(statement), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
 
     def add_format(self, name: str = "tiny", alphabet: str = "ABC", length: int = 4, **more: object) -> None:
         """Add a format; `tiny` has 81 codes."""
@@ -72,9 +72,9 @@ class Shop:
 
     def codes(self, pool: str | None = None) -> list[str]:
         """Return the codes of a pool, or all."""
-        found = self.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id = coalesce(:pool, pool_system_id) "
+        rows = self.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id = coalesce(:pool, pool_system_id) "
                            "ORDER BY code", pool=pool)  # fmt: skip
-        return [code for (code,) in found]
+        return [code for (code,) in rows]
 
     def available(self, name: str = "tiny") -> int:
         """Return the format's *Available codes for generation*."""

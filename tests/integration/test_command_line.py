@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Told:
+class CommandResult:
     """What a command printed, and its exit code."""
 
     def __init__(self, code: int, out: str, err: str) -> None:
@@ -35,7 +35,7 @@ class Told:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-Run = Callable[..., Told]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     for name in ("landing", "work", "reports", "archive"):
         monkeypatch.setenv(f"{name.upper()}_URL", str(tmp_path / "site" / name))
 
-    def call(*arguments: object) -> Told:
+    def call(*arguments: object) -> CommandResult:
         capsys.readouterr()
         try:
             code = run_command([str(argument) for argument in arguments])
         except SystemExit as end:  # argparse
             code = int(end.code or 0)
-        told = capsys.readouterr()
-        return Told(code, told.out, told.err)
+        captured = capsys.readouterr()
+        return CommandResult(code, captured.out, captured.err)
 
     return call
 
@@ -74,9 +74,9 @@ def write(folder: Path, name: str, *rows: str, header: str = CARD_HEADER) -> Pat
 def test_each_file_gives_one_json_line_with_exactly_the_agreed_keys(stocked_run: Run, stocked: Site, tmp_path: Path):
     good = write(tmp_path, "good.csv", "1,flexible_gift,10")
     mixed = write(tmp_path, "mixed.csv", "2,flexible_gift,10", "3,nowhere,10", header=f"{CARD_HEADER}")
-    told = stocked_run("import", "gift_cards", "--json", good, mixed)
-    assert (told.code, told.err) == (0, "")
-    first, second = told.lines
+    result = stocked_run("import", "gift_cards", "--json", good, mixed)
+    assert (result.code, result.err) == (0, "")
+    first, second = result.lines
     reports = stocked.folder / "reports" / "gift_cards"
     assert first == {
         "job": 2,
@@ -96,7 +96,7 @@ def test_each_file_gives_one_json_line_with_exactly_the_agreed_keys(stocked_run:
     assert good.exists()
 
 
-def test_exit_codes_tell_done_refused_and_failed_apart(
+def test_exit_codes_distinguish_done_refused_and_failed(
     stocked_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     good = write(tmp_path, "good.csv", "1,flexible_gift,10")
@@ -116,15 +116,15 @@ def test_exit_codes_tell_done_refused_and_failed_apart(
     assert failed.lines[1]["reason"]["rule"] == "job.failed"
 
 
-def test_people_are_told_the_same_in_words(stocked_run: Run, tmp_path: Path):
-    told = stocked_run("import", "gift_cards", write(tmp_path, "a.csv", "1,flexible_gift,10", "2,nowhere,1", "1,x,1"))
-    assert told.out.splitlines()[:4] == [
+def test_people_read_the_same_in_words(stocked_run: Run, tmp_path: Path):
+    result = stocked_run("import", "gift_cards", write(tmp_path, "a.csv", "1,flexible_gift,10", "2,nowhere,1", "1,x,1"))
+    assert result.out.splitlines()[:4] == [
         "a.csv: mostly rejected (job 2)",
         "  3 rows read: 1 inserted, 2 rejected",
         "          2 x pool_system_name.known",
         "          1 x card_number.duplicate_in_file",
     ]
-    assert "rejected rows: " in told.out
+    assert "rejected rows: " in result.out
     refused = stocked_run("import", "gift_cards", write(tmp_path, "b.csv", header="x,y"))
     assert refused.out.splitlines()[0] == "b.csv: refused (job 3)"
     assert "[file.missing_header]" in refused.out
@@ -134,10 +134,10 @@ def test_settings_come_from_a_file_and_from_assignments_that_win(stocked_run: Ru
     path = write(tmp_path, "a.csv", "1;flexible_gift;10;03/04/2024", header="Nr;pool_system_name;balance;purchased_at")
     settings = tmp_path / "s.yaml"
     settings.write_text("mapping: {Nr: card_number}\nslash_dates: day_first\nretention_days: 5\n")
-    told = stocked_run(
+    result = stocked_run(
         "import", "gift_cards", path, "--settings", settings, "--set", "slash_dates=month_first", "--json"
     )
-    assert told.lines[0]["rows"]["inserted"] == 1
+    assert result.lines[0]["rows"]["inserted"] == 1
     assert stocked.query("SELECT purchased_at::date::text FROM loyalty.gift_card") == [("2024-03-04",)]
     stored = stocked.job(2)["settings"]
     assert stored["given_by"] == {"mapping": "sidecar", "slash_dates": "parameters", "retention_days": "sidecar"}
@@ -184,23 +184,23 @@ def test_a_killed_import_is_continued_unless_it_is_asked_for_otherwise(stocked_r
     ],
 )
 def test_bad_arguments_give_a_message_and_no_traceback(run: Run, arguments: list[str], code: int):
-    told = run(*arguments)
-    assert told.code == code
-    assert told.out + told.err
-    assert (told.out == "") == (code != 0)
+    result = run(*arguments)
+    assert result.code == code
+    assert result.out + result.err
+    assert (result.out == "") == (code != 0)
 
 
 @pytest.mark.parametrize("url", ["foo://bar/x.csv", "s3://no-such-bucket-here/x.csv"])
-def test_a_storage_that_cannot_be_used_is_told_in_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch, url: str):
+def test_a_storage_that_cannot_be_used_is_reported_in_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch, url: str):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    told = run("import", "gift_cards", url)
-    assert told.code == 1
-    assert "storage" in told.out + told.err
-    assert "Traceback" not in told.out + told.err
+    result = run("import", "gift_cards", url)
+    assert result.code == 1
+    assert "storage" in result.out + result.err
+    assert "Traceback" not in result.out + result.err
 
 
 @pytest.mark.parametrize(
@@ -222,9 +222,9 @@ def test_wrong_settings_refuse_every_file_with_its_own_line(run: Run, tmp_path: 
     wild.write_bytes(b"\xff\xfe\x00delimiter")
     options = [option.replace("{wild}", str(wild)) for option in options]
     files = [write(tmp_path, name, "1,flexible_gift,10") for name in ("a.csv", "b.csv")]
-    told = run("import", "gift_cards", *files, *options, "--json")
-    assert (told.code, told.err) == (3, "")
-    assert [(line["file"], line["state"], line["reason"]["rule"]) for line in told.lines] == [
+    result = run("import", "gift_cards", *files, *options, "--json")
+    assert (result.code, result.err) == (3, "")
+    assert [(line["file"], line["state"], line["reason"]["rule"]) for line in result.lines] == [
         ("a.csv", "refused", rule), ("b.csv", "refused", rule),
     ]  # fmt: skip
 
@@ -233,21 +233,25 @@ def test_files_that_cannot_be_read_are_refused_and_the_others_imported(stocked_r
     folder = tmp_path / "folder.csv"
     folder.mkdir()
     good = write(tmp_path, "good.csv", "1,flexible_gift,10")
-    told = stocked_run(
+    result = stocked_run(
         "import", "gift_cards", tmp_path / "no.csv", folder, good / "below.csv", "x" * 300, good, "--json"
     )
-    assert [line["state"] for line in told.lines] == [*["refused"] * 4, "completed"]
-    assert [line["job"] for line in told.lines] == [None] * 4 + [2]
-    assert [line["reason"]["message"].rsplit(" ", 2)[-1] for line in told.lines[:3]] == ["exist.", "folder.", "exist."]
-    assert "too long" in told.lines[3]["reason"]["message"]
+    assert [line["state"] for line in result.lines] == [*["refused"] * 4, "completed"]
+    assert [line["job"] for line in result.lines] == [None] * 4 + [2]
+    assert [line["reason"]["message"].rsplit(" ", 2)[-1] for line in result.lines[:3]] == [
+        "exist.",
+        "folder.",
+        "exist.",
+    ]
+    assert "too long" in result.lines[3]["reason"]["message"]
 
 
 def test_a_name_that_is_no_utf8_is_refused_and_shown_as_far_as_it_can_be(stocked_run: Run, tmp_path: Path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.csv"))
     path.write_text(f"{CARD_HEADER}\n1,flexible_gift,10\n")
-    told = stocked_run("import", "gift_cards", path, "--json")
-    assert (told.code, told.lines[0]["reason"]["rule"]) == (3, "file.name")
-    assert "caf\\udce9.csv" in told.lines[0]["reason"]["message"]
+    result = stocked_run("import", "gift_cards", path, "--json")
+    assert (result.code, result.lines[0]["reason"]["rule"]) == (3, "file.name")
+    assert "caf\\udce9.csv" in result.lines[0]["reason"]["message"]
     assert stocked_run("preview", "gift_cards", path).code == 0
 
 
@@ -256,9 +260,9 @@ def test_a_file_that_another_request_holds_fails_alone(stocked_run: Run, stocked
 
     held, free = write(tmp_path, "held.csv", "1,flexible_gift,10"), write(tmp_path, "free.csv", "2,flexible_gift,10")
     take_file(stocked.runtime, stocked.request("gift_cards", held))
-    told = stocked_run("import", "gift_cards", held, free, "--json")
-    assert (told.code, [line["state"] for line in told.lines]) == (1, ["failed", "completed"])
-    assert "job 2" in told.lines[0]["reason"]["message"]
+    result = stocked_run("import", "gift_cards", held, free, "--json")
+    assert (result.code, [line["state"] for line in result.lines]) == (1, ["failed", "completed"])
+    assert "job 2" in result.lines[0]["reason"]["message"]
 
 
 @pytest.mark.parametrize("command", [["jobs"], ["migrate"], ["sync-project"], ["import", "gift_cards", "x.csv"]])
@@ -268,10 +272,10 @@ def test_a_wrong_database_address_gives_a_message_without_the_password(
     run: Run, monkeypatch: pytest.MonkeyPatch, command: list[str], url: str
 ):
     monkeypatch.setenv("WAREHOUSE_URL", url)
-    told = run(*command)
-    assert told.code == 1
-    assert "s3cret" not in told.out + told.err
-    assert len((told.out + told.err).strip()) > 20
+    result = run(*command)
+    assert result.code == 1
+    assert "s3cret" not in result.out + result.err
+    assert len((result.out + result.err).strip()) > 20
 
 
 WITHOUT_SCHEMA = "The warehouse has no schema: run `python -m include.cli migrate` as the owner of the database."
@@ -282,8 +286,8 @@ def test_a_database_without_the_schema_says_what_is_missing(
 ):
     monkeypatch.setenv("WAREHOUSE_URL", empty_database.url)
     for command in (["jobs"], ["pools"], ["sync-project"], ["import", "gift_card_pools", SAMPLE_POOLS]):
-        told = run(*command)
-        assert (told.code, WITHOUT_SCHEMA in told.out + told.err) == (1, True)
+        result = run(*command)
+        assert (result.code, WITHOUT_SCHEMA in result.out + result.err) == (1, True)
     denied = run("migrate")
     # X-22: the importer is not the owner
     assert (denied.code, "docs/operate/configuration.md, Database roles" in denied.err) == (1, True)
@@ -318,17 +322,17 @@ def test_x06_a_preview_shows_mapping_rows_and_verdicts_and_touches_nothing(
     ]
     path = write(tmp_path, "a.csv", *rows, header=f"{CARD_HEADER},cvv,balanse")
     before = stocked.loyalty(), contents(stocked.folder), stocked.query("SELECT count(*) FROM ledger.import_job")
-    told = stocked_run("preview", "gift_cards", path)
-    assert told.code == 0
-    lines = told.out.splitlines()
+    result = stocked_run("preview", "gift_cards", path)
+    assert result.code == 0
+    lines = result.out.splitlines()
     assert lines[0] == "a.csv: columns"
     assert "  card_number -> card_number" in lines
     assert "  balanse -> not imported" in lines[5]
     shown = [line for line in lines if line.strip()[:1].isdigit()]
     assert [int(line.split()[0]) for line in shown] == list(range(2, 12))
     assert sum("rejected: Pool " in line for line in lines) == 1
-    assert "secret" not in told.out
-    assert "0000000000000001" not in told.out
+    assert "secret" not in result.out
+    assert "0000000000000001" not in result.out
     assert (
         stocked.loyalty(),
         contents(stocked.folder),
@@ -342,15 +346,15 @@ def test_x06_a_preview_reads_the_file_as_an_import_would(stocked_run: Run, stock
     assert stocked_run("preview", "gift_cards", path).code == 3
     sidecar = tmp_path / "a.csv.settings.yaml"
     sidecar.write_text("encoding: windows-1251\nmapping: {Номер: card_number, Пул: pool_system_name}\n")
-    told = stocked_run("preview", "gift_cards", path)
-    assert told.code == 0
-    assert "нет" in told.out
+    result = stocked_run("preview", "gift_cards", path)
+    assert result.code == 0
+    assert "нет" in result.out
     imported = stocked_run("import", "gift_cards", path, "--json").lines[0]
     assert imported["rows"]["rejected"] == 1
-    # The mended rejects inherit encoding and mapping in the preview as well.
-    mended = stocked_run("preview", "gift_cards", imported["rejected_file"])
-    assert mended.code == 0
-    assert "rejected: " in mended.out
+    # The corrected rejects inherit encoding and mapping in the preview as well.
+    corrected = stocked_run("preview", "gift_cards", imported["rejected_file"])
+    assert corrected.code == 0
+    assert "rejected: " in corrected.out
     for content in (b"", b"card_number,pool_system_name,balance\n", b"card_number,pool_system_name,balance\n\n\n"):
         (tmp_path / "b.csv").write_bytes(content)
         assert stocked_run("preview", "gift_cards", tmp_path / "b.csv").code == (3 if content == b"" else 0)
@@ -358,9 +362,9 @@ def test_x06_a_preview_reads_the_file_as_an_import_would(stocked_run: Run, stock
 
 def test_x06_a_preview_prints_no_control_characters_of_the_file(stocked_run: Run, tmp_path: Path):
     path = write(tmp_path, "a.csv", '1,"\x1b[2J\x07evil",10')
-    told = stocked_run("preview", "gift_cards", path)
-    assert "\x1b" not in told.out
-    assert "evil" in told.out
+    result = stocked_run("preview", "gift_cards", path)
+    assert "\x1b" not in result.out
+    assert "evil" in result.out
 
 
 def test_templates_are_importable_headers(stocked_run: Run, tmp_path: Path):

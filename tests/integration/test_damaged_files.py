@@ -221,7 +221,7 @@ def test_pc04a_lines_of_programs_reject_in_every_type(
     assert pools is None or pools.state == "completed"
 
 
-def test_x16_wrapped_cells_of_every_kind_are_read_and_told_once(site: Site) -> None:
+def test_x16_wrapped_cells_of_every_kind_are_read_and_reported_once(site: Site) -> None:
     header = "Email,ExternalId,MobilePhone,FirstName,BirthDate,IsSubscribed"
     result = site.load(
         "customers",
@@ -229,9 +229,9 @@ def test_x16_wrapped_cells_of_every_kind_are_read_and_told_once(site: Site) -> N
         'b@example.com,="",,"=""B""",,\n',
     )
     assert (result.state, counts(result)) == ("completed", {"read": 2, "inserted": 2})
-    told = warned(result)
-    assert set(told) == {"file.wrapped_cells"}
-    assert told["file.wrapped_cells"].startswith('2 rows, first on line 2. Cells of these rows are written as ="…"')
+    warnings = warned(result)
+    assert set(warnings) == {"file.wrapped_cells"}
+    assert warnings["file.wrapped_cells"].startswith('2 rows, first on line 2. Cells of these rows are written as ="…"')
     assert site.query("SELECT email, mobile_phone, first_name, birth_date::text FROM loyalty.customer ORDER BY 1") == [
         ("a@example.com", "+12025550123", "Ann", "1990-01-02"),
         ("b@example.com", None, "B", None),
@@ -240,10 +240,10 @@ def test_x16_wrapped_cells_of_every_kind_are_read_and_told_once(site: Site) -> N
 
 
 @pytest.mark.parametrize(
-    ("rounded", "others", "is_told"), [(20, 0, True), (19, 0, False), (19, 1, True), (18, 2, False), (190, 10, True)]
+    ("rounded", "others", "is_warned"), [(20, 0, True), (19, 0, False), (19, 1, True), (18, 2, False), (190, 10, True)]
 )
 def test_x16_rounded_card_numbers_warn_over_the_whole_file(
-    site: Site, rounded: int, others: int, is_told: bool
+    site: Site, rounded: int, others: int, is_warned: bool
 ) -> None:
     """Over 90 % of at least 20, whatever chunk they are in; shorter numbers count for nothing."""
     site.sample_pools()
@@ -252,10 +252,10 @@ def test_x16_rounded_card_numbers_warn_over_the_whole_file(
     small = site.changed(chunk_bytes=200, block_bytes=100)
     result = small.cards(*(f"{number},flexible_gift,1" for number in numbers))
     assert result.state == "completed"
-    told = warned(result)
-    assert set(told) == ({"card_number.rounded"} if is_told else set())
-    if is_told:
-        assert told["card_number.rounded"].startswith(
+    warnings = warned(result)
+    assert set(warnings) == ({"card_number.rounded"} if is_warned else set())
+    if is_warned:
+        assert warnings["card_number.rounded"].startswith(
             f"{rounded:,} rows, first on line 2. Nearly all card numbers of 16"
         )
     assert len(site.query("SELECT 1 FROM ledger.import_chunk WHERE job_id = :job", job=result.job)) > 1
@@ -323,10 +323,10 @@ def test_f4_the_advice_for_a_file_without_a_declared_encoding_is_its_own(site: S
 )
 def test_x03_control_bytes_of_latin_1_warn_and_advise_windows_1252(site: Site, encoding: str, windows: str) -> None:
     result = site.load("customers", b"Email,LastName\na@example.com,O\x92Sample\n", settings={"encoding": encoding})
-    told = warned(result)
-    assert set(told) == {"file.control_bytes"}
-    assert "The byte 92 at byte offset 30" in told["file.control_bytes"]
-    assert f"declare `encoding: {windows}`" in told["file.control_bytes"]
+    warnings = warned(result)
+    assert set(warnings) == {"file.control_bytes"}
+    assert "The byte 92 at byte offset 30" in warnings["file.control_bytes"]
+    assert f"declare `encoding: {windows}`" in warnings["file.control_bytes"]
     clean = site.load(
         "customers", "Email,LastName\nb@example.com,M\u00fcller\n".encode("latin-1"), settings={"encoding": encoding}
     )
@@ -357,13 +357,13 @@ def test_x05_the_warnings_of_many_columns_are_folded(site: Site) -> None:
     """The first ten, and a count."""
     header = ",".join(["Email", *(f"odd {n}" for n in range(500)), *(f"CustomFieldOdd{n}" for n in range(12))])
     result = site.load("customers", f"{header}\na@example.com{',' * 512}\n")
-    told: dict[str, list[str]] = {}
+    messages_by_rule: dict[str, list[str]] = {}
     for warning in result.warnings:
-        told.setdefault(warning["rule"], []).append(warning["message"])
-    assert {rule: len(messages) for rule, messages in told.items()} == {
+        messages_by_rule.setdefault(warning["rule"], []).append(warning["message"])
+    assert {rule: len(messages) for rule, messages in messages_by_rule.items()} == {
         "file.column_skipped": 11, "file.unknown_custom_field": 11,
     }  # fmt: skip
-    assert told["file.column_skipped"][-1].startswith("490 more columns are not imported either")
+    assert messages_by_rule["file.column_skipped"][-1].startswith("490 more columns are not imported either")
 
 
 def test_r3_row_rules_about_one_column_name_it(site: Site) -> None:
@@ -380,12 +380,12 @@ def test_warnings_of_suite_rules_carry_their_sentence(site: Site) -> None:
     """Source: X-08; the value's place stays an ellipsis (X-20)."""
     site.sample_pools()
     result = site.cards("'0077,flexible_gift,10,CanBeUsed", header=f"{CARDS},status")
-    told = warned(result)
-    assert told["card_number.leading_apostrophe"] == (
+    warnings = warned(result)
+    assert warnings["card_number.leading_apostrophe"] == (
         "1 row, first on line 2. Card number begins with ', which is kept as a part of it. Spreadsheets put it before "
         "texts: remove it unless it is meant."
     )
-    assert told["status.sold_card_incomplete"].startswith(
+    assert warnings["status.sold_card_incomplete"].startswith(
         "1 row, first on line 2. A sold card has the status CanBeUsed"
     )
 
@@ -405,7 +405,7 @@ def test_pc04a_honest_codes_load_from_a_file_of_codes_alone(site: Site, line_end
 
 
 def test_pc04a_honest_codes_load_beside_columns_that_are_not_imported(site: Site) -> None:
-    """Columns on both sides of the codes; a line of a program stands alone in its row."""
+    """Columns on both sides of the codes; a line of a program is alone in its row."""
     rows = [f"{number},{code},spring" for number, code in enumerate(HONEST_CODES, 3)]
     last = len(rows) + 1
     text = "\n".join(["No,Code,Campaign", *rows, "1,----,spring", "2,Total: 5,spring", ",Total: 5,", " ,----, ",
@@ -434,8 +434,8 @@ def test_x15_lines_of_programs_in_a_file_of_codes_alone_reject(site: Site) -> No
     assert site.query(ALL_CODES) == [("A-1",)]
 
 
-def test_x15_a_code_that_is_spelled_like_the_header_repeats_it_where_it_stands_alone(site: Site) -> None:
-    """Nothing else tells the two apart; in another case it is a code, for the header is no field's name."""
+def test_x15_a_code_that_is_spelled_like_the_header_repeats_it_where_it_is_alone(site: Site) -> None:
+    """Nothing else distinguishes the two; in another case it is a code, for the header is no field's name."""
     result = load(site, "promo_codes", "SUMMER\nA-1\nSUMMER\nSummer\n", mapping={"SUMMER": "code"})
     assert rejects(result) == {3: {"row.repeated_header"}}
     assert site.query(ALL_CODES) == [("A-1",), ("Summer",)]

@@ -1,4 +1,4 @@
-"""What holds for the load of every import type, whoever wrote it: nothing is lost, and a file again changes nothing."""
+"""What holds for the load of every import type, by any author: nothing is lost, and a file again changes nothing."""
 
 from __future__ import annotations
 

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-TINY = ["".join(each) for each in itertools.product("ABC", repeat=4)]
+TINY = ["".join(characters) for characters in itertools.product("ABC", repeat=4)]
 OTHER_KEY = b"another master key"
 
 
 @pytest.fixture
 def shop(warehouse: Warehouse) -> Shop:
     """A warehouse with the format `tiny`, 81 codes of ABC, and the pools `pool` and `other`."""
-    made = make_shop(warehouse)
-    made.add_format()
-    made.add_pool("pool", format="tiny")
-    made.add_pool("other", format="tiny")
-    return made
+    shop = make_shop(warehouse)
+    shop.add_format()
+    shop.add_pool("pool", format="tiny")
+    shop.add_pool("other", format="tiny")
+    return shop
 
 
 def pool_row(shop: Shop, pool: str = "pool") -> tuple:
@@ -56,9 +56,7 @@ def nothing_written(shop: Shop) -> bool:
 # -- PP-02: how many at once
 
 
-def test_pp02_more_codes_than_the_project_allows_at_once_are_refused_and_stand_in_the_history(
-    shop: Shop, tmp_path: Path
-):
+def test_pp02_more_codes_than_the_project_allows_at_once_are_refused_and_are_in_the_history(shop: Shop, tmp_path: Path):
     project = tmp_path / "project.yaml"
     project.write_text(f"{shop.runtime.project_file.read_text(encoding='utf-8')}\nmax_generation: 20\n")
     strict = replace(shop, runtime=replace(shop.runtime, project_file=project))
@@ -107,8 +105,8 @@ def test_pg01_settings_and_codes_are_written_together_or_not_at_all(shop: Shop, 
         with pytest.raises(OSError, match="no more"):
             shop.generate("pool", 10, auto_generate=True)
     assert nothing_written(shop)
-    told = "SELECT state, refusal_rule, refusal_message FROM ledger.promo_code_generation"
-    assert shop.query(told) == [("failed", "generation.failed", "OSError")]  # whose text might quote a code (X-20)
+    query = "SELECT state, refusal_rule, refusal_message FROM ledger.promo_code_generation"
+    assert shop.query(query) == [("failed", "generation.failed", "OSError")]  # whose text might quote a code (X-20)
 
 
 def test_pg01_a_draft_and_an_active_pool_take_codes_alike(shop: Shop):
@@ -263,7 +261,7 @@ def test_pg03_a_space_nearly_used_up_by_uploads_gives_its_last_codes_at_once(
     """Five codes are left of 160,000: found in a walk of few statements, not by one attempt after the other."""
     shop.add_format("four", "0123456789ABCDEFGHIJ", 4)
     shop.add_pool("uploads")
-    everything = ["".join(each) for each in itertools.product("0123456789ABCDEFGHIJ", repeat=4)]
+    everything = ["".join(characters) for characters in itertools.product("0123456789ABCDEFGHIJ", repeat=4)]
     left = set(everything[::40_000]) | {everything[-1]}
     shop.upload("uploads", *(code for code in everything if code not in left))
     batches = []
@@ -400,7 +398,7 @@ def test_pg03_the_limit_counts_the_codes_of_all_keys(shop: Shop):
 def test_pg03_a_code_that_came_from_elsewhere_is_met_in_the_midst_of_a_run_and_skipped(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
-    """The odds of meeting it are small, so the run is written as if it weren't there, taken back and written anew."""
+    """The odds of meeting it are small, so the run is written as if it weren't there, taken back and written again."""
     monkeypatch.setattr(walk, "BATCH_CODES", 100)
     monkeypatch.setattr(walk, "RARE_COLLISIONS", 1.0)
     shop.add_format("four", "0123456789", 4)
@@ -427,7 +425,9 @@ def test_codes_of_any_characters_in_pools_of_any_name(shop: Shop, alphabet: str,
     half = len(alphabet) ** 4 // 2
     assert shop.generate(pool, half, format="odd").added == half
     assert shop.generate(pool, len(alphabet) ** 4 - half, format="odd copied").added  # codes of the first are skipped
-    assert set(shop.codes(pool)) == {prefix + "".join(each) for each in itertools.product(alphabet, repeat=4)}
+    assert set(shop.codes(pool)) == {
+        prefix + "".join(characters) for characters in itertools.product(alphabet, repeat=4)
+    }
     beyond_ascii = {code for code in shop.codes(pool) if not code.isascii()}
     assert beyond_ascii == {code for (code,) in shop.query("SELECT code FROM loyalty.promo_code_look_alike")}  # PC-04a
 
@@ -467,7 +467,7 @@ def test_pg04_a_generation_awaits_execution_runs_and_completes_with_its_counts(
 
 
 @pytest.mark.parametrize(
-    ("asked", "rule", "told"),
+    ("asked", "rule", "message_part"),
     [
         ({"pool": "nowhere"}, "unknown_pool", "'nowhere'"),
         ({"format": "nowhere"}, "unknown_format", "'summer', 'tiny'"),
@@ -476,15 +476,15 @@ def test_pg04_a_generation_awaits_execution_runs_and_completes_with_its_counts(
         ({"quantity": 2**63 - 1}, "not_enough_codes", "81"),
     ],
 )
-def test_pg04_a_refused_generation_stands_in_the_history_with_its_reason(
-    shop: Shop, asked: dict[str, object], rule: str, told: str
+def test_pg04_a_refused_generation_is_in_the_history_with_its_reason(
+    shop: Shop, asked: dict[str, object], rule: str, message_part: str
 ):
     shop.add_pool("bare")
     result = shop.generate(**asked)  # type: ignore[arg-type]
     assert result.state == "refused"
     assert result.refusal is not None
     assert result.refusal["rule"] == f"generation.{rule}"
-    assert told in result.refusal["message"]
+    assert message_part in result.refusal["message"]
     query = (
         "SELECT state, refusal_rule, refusal_message, added, finished_at IS NOT NULL FROM ledger.promo_code_generation"
     )
@@ -539,7 +539,7 @@ def test_a_generation_that_does_not_exist_is_an_error(shop: Shop):
         run_generation(shop.runtime, 7)
 
 
-def test_x20_no_code_stands_in_the_text_of_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch):
+def test_x20_no_code_is_in_the_text_of_an_error(shop: Shop, monkeypatch: pytest.MonkeyPatch):
     """A unique violation that nobody catches quotes the code in PostgreSQL's own text."""
     shop.add_pool("uploads")
     shop.upload("uploads", *TINY)
@@ -554,7 +554,7 @@ def test_x20_no_code_stands_in_the_text_of_an_error(shop: Shop, monkeypatch: pyt
 def test_pg04_a_connection_that_is_lost_when_the_codes_are_committed_is_no_failure(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
-    """Whoever repeated it would add the quantity twice."""
+    """A caller that repeated it would add the quantity twice."""
     commit, complete = shop.runtime.engine.dialect.do_commit, ledger.complete
     number = shop.open("pool", 10)
 
@@ -577,7 +577,7 @@ def shown(shop: Shop) -> list[tuple]:
     return shop.query("SELECT state, refusal_message FROM loyalty.promo_code_pool_history ORDER BY number")
 
 
-def test_pg04_a_generation_is_shown_as_running_while_somebody_makes_its_codes_and_then_as_failed(shop: Shop):
+def test_pg04_a_generation_is_shown_as_running_while_its_codes_are_made_and_then_as_failed(shop: Shop):
     number = shop.open("pool", 10)
     assert shown(shop) == [("awaiting_execution", None)]
     with shop.runtime.engine.connect() as making:
@@ -607,7 +607,7 @@ def test_pg04_one_that_completes_while_it_is_looked_at_is_not_shown_as_failed(sh
 def test_a_generation_that_a_deadlock_ends_is_repeated_as_the_same_and_adds_once(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ):
-    """Somebody adds two codes of the space in the other order than the walk, and is waited for by the repetition."""
+    """A user adds two codes of the space in the other order than the walk, and is waited for by the repetition."""
     monkeypatch.setattr(walk, "BATCH_CODES", 1)
     conflicts = count_conflicts(monkeypatch)
     shop.add_pool("uploads")
@@ -655,9 +655,9 @@ def test_generations_of_formats_that_share_codes_side_by_side_all_add_what_they_
 
 def count_conflicts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return a list to which every conflict with another transaction is added."""
-    found: list[str] = []
-    monkeypatch.setattr(WarehouseConflict, "__init__", lambda _, told: found.append(told))
-    return found
+    conflicts: list[str] = []
+    monkeypatch.setattr(WarehouseConflict, "__init__", lambda _, message: conflicts.append(message))
+    return conflicts
 
 
 # -- in the caller's transaction
@@ -696,7 +696,7 @@ def test_a_request_is_what_the_history_shows(shop: Shop):
         "pool", 5, "k", "anna", "command line", "tiny", True, dag_id="generate_promo_codes", dag_run_id="r"
     )
     open_generation(shop.runtime, request)
-    open_generation(shop.runtime, replace(request, quantity=7))  # the same key: the first one stands
+    open_generation(shop.runtime, replace(request, quantity=7))  # the same key: the first one is kept
     query = (
         "SELECT pool_system_id, requested, run_key, launched_by, reason, format, auto_generate, dag_id, dag_run_id "
         "FROM ledger.promo_code_generation"

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """What a command printed, and its exit code."""
 
     code: int
@@ -39,15 +39,15 @@ class Told:
         return [line.split() for line in self.out.splitlines()[1:]]
 
 
-Run = Callable[..., Told]
+Run = Callable[..., CommandResult]
 
 
 @pytest.fixture
 def shop(warehouse: Warehouse) -> Shop:
-    made = make_shop(warehouse)
-    made.add_format()
-    made.add_pool("pool", format="tiny")
-    return made
+    shop = make_shop(warehouse)
+    shop.add_format()
+    shop.add_pool("pool", format="tiny")
+    return shop
 
 
 @pytest.fixture
@@ -56,15 +56,15 @@ def run(warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.setenv("CODE_KEY", CODE_KEY.decode())
     monkeypatch.setattr("getpass.getuser", lambda: "anna")
 
-    def call(*arguments: object) -> Told:
+    def call(*arguments: object) -> CommandResult:
         capsys.readouterr()
         try:
             code = run_command([str(argument) for argument in arguments])
         except SystemExit as end:  # argparse
             code = int(end.code or 0)
-        told = capsys.readouterr()
-        assert "Traceback" not in told.out + told.err
-        return Told(code, told.out, told.err)
+        captured = capsys.readouterr()
+        assert "Traceback" not in captured.out + captured.err
+        return CommandResult(code, captured.out, captured.err)
 
     return call
 
@@ -74,9 +74,9 @@ def settings_of(shop: Shop) -> tuple:
 
 
 def test_pg01_codes_are_generated_and_the_settings_saved(run: Run, shop: Shop):
-    told = run("generate", "pool", "--quantity", 10, "--format", "summer", "--auto-generate")
-    assert (told.code, told.err) == (0, "")
-    assert told.out == "pool: completed (generation 1)\n  10 codes of the format summer added, 10 generated\n"
+    result = run("generate", "pool", "--quantity", 10, "--format", "summer", "--auto-generate")
+    assert (result.code, result.err) == (0, "")
+    assert result.out == "pool: completed (generation 1)\n  10 codes of the format summer added, 10 generated\n"
     assert len(shop.codes("pool")) == 10
     assert settings_of(shop) == ("generate", "summer", 10, True)
     assert run("generate", "pool", "--quantity", 5).code == 0
@@ -88,8 +88,8 @@ def test_pg01_codes_are_generated_and_the_settings_saved(run: Run, shop: Shop):
 
 
 def test_pg04_one_json_line_has_the_counts(run: Run, shop: Shop):
-    told = run("generate", "pool", "--quantity", 10, "--json")
-    assert json.loads(told.out) == {
+    result = run("generate", "pool", "--quantity", 10, "--json")
+    assert json.loads(result.out) == {
         "id": 1,
         "pool": "pool",
         "format": "tiny",
@@ -102,10 +102,10 @@ def test_pg04_one_json_line_has_the_counts(run: Run, shop: Shop):
 
 
 def test_pg02_a_refusal_names_the_figure_and_exits_with_3(run: Run, shop: Shop):
-    told = run("generate", "pool", "--quantity", 82)
-    assert told.code == 3
-    assert "81 available" in told.out
-    assert "[generation.not_enough_codes]" in told.out
+    result = run("generate", "pool", "--quantity", 82)
+    assert result.code == 3
+    assert "81 available" in result.out
+    assert "[generation.not_enough_codes]" in result.out
     assert json.loads(run("generate", "nowhere", "--quantity", 1, "--json").out)["state"] == "refused"
     assert shop.codes() == []
 
@@ -125,8 +125,8 @@ def test_pg04_each_command_is_a_generation_of_its_own_after_one_that_has_failed_
         patched.setattr(walk, "write_progress", fail)
         assert run("generate", "pool", "--quantity", 10).code == 1
     for number in (2, 3):
-        told = run("generate", "pool", "--quantity", 10)
-        assert (told.err, f"generation {number}" in told.out) == ("", True)
+        result = run("generate", "pool", "--quantity", 10)
+        assert (result.err, f"generation {number}" in result.out) == ("", True)
     assert len(shop.codes()) == 20
     query = "SELECT state FROM ledger.promo_code_generation ORDER BY id"
     assert shop.query(query) == [("failed",), ("completed",), ("completed",)]
@@ -166,7 +166,7 @@ def test_pg04_the_same_command_twice_at_once_is_two_generations(run: Run, shop: 
 
 @pytest.fixture
 def interrupted(run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """A shop in which somebody has stopped the command `generate pool --quantity 10` in its midst."""
+    """A shop in which a user has stopped the command `generate pool --quantity 10` in its midst."""
 
     def stop(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
@@ -180,12 +180,12 @@ def interrupted(run: Run, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
 
 def test_pg03_the_same_command_continues_one_that_was_interrupted_says_so_and_adds_once(run: Run, interrupted: Shop):
     assert run("pool", "pool").rows[0][:3] == ["generation", "1", "failed"]
-    told = run("generate", "pool", "--quantity", 10)
-    assert told.err == "Continues generation 1, which was interrupted.\n"
-    assert told.out.startswith("pool: completed (generation 1)")
+    result = run("generate", "pool", "--quantity", 10)
+    assert result.err == "Continues generation 1, which was interrupted.\n"
+    assert result.out.startswith("pool: completed (generation 1)")
     assert len(interrupted.codes()) == 10
-    told = run("generate", "pool", "--quantity", 10)
-    assert (told.err, told.out.startswith("pool: completed (generation 2)")) == ("", True)
+    result = run("generate", "pool", "--quantity", 10)
+    assert (result.err, result.out.startswith("pool: completed (generation 2)")) == ("", True)
     query = "SELECT state, requested, added, refusal_rule FROM ledger.promo_code_generation ORDER BY id"
     assert interrupted.query(query) == [("completed", 10, 10, None)] * 2
 
@@ -198,8 +198,8 @@ def test_pg03_the_same_command_continues_one_that_was_interrupted_says_so_and_ad
 def test_pg04_another_command_and_new_settle_what_was_interrupted_and_leave_it(
     run: Run, interrupted: Shop, other: list[str]
 ):
-    told = run("generate", "pool", *other)
-    assert (told.err, told.out.startswith("pool: completed (generation 2)")) == ("", True)
+    result = run("generate", "pool", *other)
+    assert (result.err, result.out.startswith("pool: completed (generation 2)")) == ("", True)
     query = "SELECT state, refusal_rule FROM ledger.promo_code_generation ORDER BY id"
     assert interrupted.query(query) == [("failed", "generation.interrupted"), ("completed", None)]
     assert "Continues generation 1" in run("generate", "pool", "--quantity", "10").err  # also when it is settled
@@ -244,9 +244,9 @@ def test_without_a_key_the_sentence_says_what_to_set(
     monkeypatch.delenv("CODE_KEY")
     monkeypatch.setattr(context, "ROOT", tmp_path)
     for command in (["generate", "pool", "--quantity", "1"], ["rotate-code-key"]):
-        told = run(*command)
-        assert told.code == 1
-        assert "CODE_KEY" in told.err
+        result = run(*command)
+        assert result.code == 1
+        assert "CODE_KEY" in result.err
 
 
 def test_the_key_of_the_local_stack_is_found(
@@ -268,9 +268,9 @@ def test_pg02_formats_show_capacity_use_and_the_odds_of_a_guess(run: Run, shop: 
     shop.upload("uploads", "AAAA", "AAAB")
     shop.add_format("few", "01", 10, max_codes=50)
     run("generate", "pool", "--quantity", 7)
-    told = run("formats")
-    assert told.out.splitlines()[0].split("  ")[0] == "format"
-    assert told.rows == [
+    result = run("formats")
+    assert result.out.splitlines()[0].split("  ")[0] == "format"
+    assert result.rows == [
         ["few", "50", "0", "0", "50", "none"],
         ["summer", f"{32**8:,}", "0", "0", f"{32**8:,}", "none"],
         ["tiny", "81", "7", "9", "72", "1", "in", "9"],
@@ -312,5 +312,5 @@ def test_pg03_rotate_code_key_restarts_the_formats_of_another_key(
 
 def test_x20_commands_print_no_codes(run: Run, shop: Shop):
     printed = [run("generate", "pool", "--quantity", 60), run("formats"), run("pools"), run("pool", "pool")]
-    words = {word for told in printed for word in (told.out + told.err).split()}
+    words = {word for result in printed for word in (result.out + result.err).split()}
     assert not words & set(shop.codes())

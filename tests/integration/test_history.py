@@ -128,8 +128,8 @@ def test_x10_the_list_finds_jobs_by_the_outcome_that_it_shows(ledger: Connection
     assert set(by_outcome) == set(Outcome)
     assert sum(map(len, by_outcome.values())) == 125
     for outcome, jobs in by_outcome.items():
-        found = history.page_of_jobs(ledger, replace(mixes, states=(outcome,)), size=200)
-        assert ids(found) == jobs, outcome
+        page = history.page_of_jobs(ledger, replace(mixes, states=(outcome,)), size=200)
+        assert ids(page) == jobs, outcome
 
 
 def test_the_pages_of_a_filter_are_found_in_one_index(warehouse) -> None:
@@ -141,11 +141,15 @@ def test_the_pages_of_a_filter_are_found_in_one_index(warehouse) -> None:
         connection.execute(sa.text("VACUUM ledger.import_job"))
     with warehouse.pages.connect() as connection:
         asked = []
-        sa.event.listen(connection, "before_cursor_execute", lambda _, __, sql, given, *___: asked.append((sql, given)))
+        sa.event.listen(
+            connection, "before_cursor_execute", lambda _, __, sql, parameters, *___: asked.append((sql, parameters))
+        )
         for wanted in (ALL, JobFilter(TYPES, states=("cancelled",)), JobFilter(TYPES, name_part="nowhere")):
             history.page_of_jobs(connection, wanted)
-        for sql, given in [each for each in asked if "FROM ledger.import_job" in each[0] and "LIMIT" in each[0]]:
-            plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {sql}", given).scalars())
+        for sql, parameters in [
+            query for query in asked if "FROM ledger.import_job" in query[0] and "LIMIT" in query[0]
+        ]:
+            plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {sql}", parameters).scalars())
             assert "Index Only Scan Backward using import_job_list_idx" in plan
         assert len(asked) >= 3
 
@@ -167,23 +171,23 @@ INSERT INTO ledger.import_chunk (
 """
 
 
-def test_a_job_is_told_with_its_progress_and_its_relations(ledger: Connection) -> None:
+def test_a_job_is_shown_with_its_progress_and_its_relations(ledger: Connection) -> None:
     """Source: X-09: open and fixed rows; while it runs, what has been read so far."""
     ledger.exec_driver_sql(REJECTS)
-    told = history.details(ledger, 3)
-    assert (told.rejects, told.fixed) == (4, 4)  # the ledger's rows of a running job may be ahead of its chunks
-    assert told.progress == history.Progress(2, 1, 20, 4, 160, 100)
-    assert (told.progress.rows_read, told.progress.rows_rejected) == (20, 4)
-    assert [job.id for job in told.parents] == [1]
-    assert [(job.id, job.fixed) for job in told.repairs] == [(9, 0), (6, 4)]
-    assert [job.id for job in told.repeats] == [13, 12]
-    assert told.original is None
+    details = history.details(ledger, 3)
+    assert (details.rejects, details.fixed) == (4, 4)  # the ledger's rows of a running job may be ahead of its chunks
+    assert details.progress == history.Progress(2, 1, 20, 4, 160, 100)
+    assert (details.progress.rows_read, details.progress.rows_rejected) == (20, 4)
+    assert [job.id for job in details.parents] == [1]
+    assert [(job.id, job.fixed) for job in details.repairs] == [(9, 0), (6, 4)]
+    assert [job.id for job in details.repeats] == [13, 12]
+    assert details.original is None
     original = history.details(ledger, 13).original
     assert original is not None
     assert (original.id, original.state) == (3, State.FAILED)
     ledger.exec_driver_sql("UPDATE ledger.import_job SET rows_read = 30, rows_rejected = 10 WHERE id = 3")
-    told = history.details(ledger, 3)
-    assert (told.rejects, told.fixed, told.job.counts.read) == (10, 4, 30)
+    details = history.details(ledger, 3)
+    assert (details.rejects, details.fixed, details.job.counts.read) == (10, 4, 30)
 
 
 def test_there_is_no_job_of_another_number(ledger: Connection) -> None:

@@ -195,7 +195,7 @@ def test_x14_each_stage_of_a_refused_job_refuses_again_and_changes_nothing(stock
         assert everything(stocked) == before, name
 
 
-def test_x14_a_refused_job_that_is_taken_up_again_starts_anew_with_the_settings_that_hold_then(stocked: Site):
+def test_x14_a_refused_job_that_is_taken_up_again_starts_over_with_the_settings_that_hold_then(stocked: Site):
     stocked.drop("gift_cards", "_settings.yaml", "max_reject_share: 0.1")
     path = stocked.drop("gift_cards", "cards.csv", "\n".join([CARD_HEADER, *BAD_ROWS, ""]))
     request = stocked.request("gift_cards", path)
@@ -221,7 +221,7 @@ def test_x14_a_duplicate_that_is_taken_up_again_with_force_is_imported(stocked: 
     assert (again.state, counts(again)) == ("completed", {"read": 5, "unchanged": 5})
 
 
-def test_x14_an_unfinished_job_asked_for_with_other_settings_starts_anew(stocked: Site):
+def test_x14_an_unfinished_job_asked_for_with_other_settings_starts_over(stocked: Site):
     path = stocked.drop("gift_cards", "cards.csv", CONTENT)
     request = stocked.request("gift_cards", path)
     job = take_file(stocked.runtime, request).job_id
@@ -262,7 +262,7 @@ def test_x14_chunks_that_were_never_validated_are_judged_at_the_load(stocked: Si
     assert load_rows(runtime, job).inserted == 5
 
 
-def test_x14_two_requests_for_one_file_are_one_job_and_the_other_is_told(stocked: Site):
+def test_x14_two_requests_for_one_file_are_one_job_and_the_other_gets_an_error(stocked: Site):
     path = stocked.drop("gift_cards", "cards.csv", CONTENT)
     first = stocked.request("gift_cards", path)
     job = take_file(stocked.runtime, first).job_id
@@ -319,8 +319,10 @@ def test_x20_after_the_retention_time_only_counts_are_left_and_the_job_stays_as_
     write_report(stocked.runtime, first.job)
     again = close_job(stocked.runtime, first.job)
     assert (again.state, again.rows, again.rejected_file) == (first.state, first.rows, None)
-    told = {text for (text,) in stocked.query("SELECT reasons FROM ledger.reject WHERE job_id = :job", job=first.job)}
-    assert told == {"(deleted)"}
+    stored_reasons = {
+        text for (text,) in stocked.query("SELECT reasons FROM ledger.reject WHERE job_id = :job", job=first.job)
+    }
+    assert stored_reasons == {"(deleted)"}
 
 
 @pytest.mark.parametrize("order", [(2, 0, 1), (1, 2, 0)])

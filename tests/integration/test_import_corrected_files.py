@@ -37,22 +37,22 @@ def test_x09_a_job_number_may_come_back_as_a_decimal(stocked: Site):
     ]
 
 
-def test_x09_job_cells_that_are_no_numbers_are_told(stocked: Site):
+def test_x09_job_cells_that_are_no_numbers_are_reported(stocked: Site):
     first = stocked.cards("1,flexible_gift,x")
     second = stocked.load(
         "gift_cards", f"_job,_line,{CARD_HEADER}\n{first.job},2,1,flexible_gift,1\nabc,3,2,flexible_gift,1\n"
     )
     assert counts(second) == {"read": 2, "inserted": 2}
-    assert [(each["rule"], each["message"].split(":")[0]) for each in second.warnings] == [
+    assert [(warning["rule"], warning["message"].split(":")[0]) for warning in second.warnings] == [
         ("file.unreadable_origin", "1 cells of the column _job hold no job number")
     ]
 
 
-def test_x09_a_missing_line_column_is_told(stocked: Site):
+def test_x09_a_missing_line_column_is_reported(stocked: Site):
     first = stocked.cards("1,flexible_gift,x")
     second = stocked.load("gift_cards", f"_job,{CARD_HEADER}\n{first.job},1,flexible_gift,1\n")
     assert counts(second) == {"read": 1, "inserted": 1}
-    assert [each["rule"] for each in second.warnings] == ["file.unreadable_origin"]
+    assert [warning["rule"] for warning in second.warnings] == ["file.unreadable_origin"]
 
 
 def test_x09_a_file_without_job_numbers_says_why_nothing_was_inherited(stocked: Site):
@@ -91,7 +91,7 @@ def test_x20_headers_that_may_be_data_are_masked_in_refusals_and_warnings(stocke
         assert number not in str(refused.reason)
     loaded = stocked.cards(f"1,flexible_gift,10,{number}", header=f"{CARD_HEADER},{number}")
     assert loaded.state == "completed"
-    assert [number in each["message"] for each in loaded.warnings] == [False]
+    assert [number in warning["message"] for warning in loaded.warnings] == [False]
 
 
 def test_x17_placeholders_in_the_senders_values_are_only_values(stocked: Site):

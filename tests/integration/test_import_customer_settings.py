@@ -79,8 +79,8 @@ def refusal(result: JobResult) -> tuple[str, str]:
 
 
 def derived(site: Site, result: JobResult) -> dict[str, str]:
-    found: dict[str, str] = site.job(result)["settings"]["derived"]
-    return found
+    derived_settings: dict[str, str] = site.job(result)["settings"]["derived"]
+    return derived_settings
 
 
 def subscriptions(site: Site) -> list[tuple[Any, ...]]:
@@ -118,7 +118,7 @@ class TestColumns:
         header = "Email,IsSubscribedByEmailOnNewz,IsSubscribedByFax,CustomFieldBirn,ExternalIdentityPos,Note"
         result = load(shop, "a@b.com,yes,yes,x,1,x", header=header)
         assert counts(result) == {"read": 1, "inserted": 1}
-        assert [(each["rule"], each["message"].split(" is not ")[0]) for each in result.warnings] == [
+        assert [(warning["rule"], warning["message"].split(" is not ")[0]) for warning in result.warnings] == [
             ("file.unknown_topic", "Column 2 (IsSubscribedByEmailOnNewz)"),
             ("file.unknown_channel", "Column 3 (IsSubscribedByFax)"),
             ("file.unknown_custom_field", "Column 4 (CustomFieldBirn)"),
@@ -131,7 +131,7 @@ class TestColumns:
         header = "Email,LastUpdatePointOfContact,SourcePointOfContact,LastUpdateActionTemplate,SourceActionTemplate"
         result = load(shop, "a@b.com,nowhere,nowhere,nothing,Crm", header=header)
         assert counts(result) == {"read": 1, "inserted": 1}
-        assert [each["message"].split(": ")[1].split(" would")[0] for each in result.warnings] == [
+        assert [warning["message"].split(": ")[1].split(" would")[0] for warning in result.warnings] == [
             "the setting take_point_of_contact_from_file",
             "the setting take_point_of_contact_from_file",
             "the setting take_action_template_from_file",
@@ -152,7 +152,7 @@ class TestColumns:
             shop, "a@b.com,Crm", "b@b.com,crm", header="Email,SourceActionTemplate", take_action_template_from_file=True
         )
         assert counts(result) == {"read": 2, "inserted": 2}
-        assert [(each["rule"], each["rows"]) for each in result.warnings] == [
+        assert [(warning["rule"], warning["rows"]) for warning in result.warnings] == [
             ("source_action_template.unknown_template", 1)
         ]
         assert shop.query("SELECT action_template, line FROM loyalty.customer_action") == [("Crm", 2)]
@@ -312,7 +312,7 @@ class TestNotFound:
     def edit(self, site: Site, *rows: str, **more: Any) -> JobResult:
         return load(site, *rows, header=self.HEADER, action="edit_existing", mapping={"Note": None}, **more)
 
-    def test_cu01_they_stand_in_a_file_of_their_own_as_they_were_sent(self, shop: Site):
+    def test_cu01_they_are_in_a_file_of_their_own_as_they_were_sent(self, shop: Site):
         load(shop, "ann@b.com,Ann")
         result = self.edit(
             shop, "ann@b.com;;Anna", 'nobody@b.com;"a; ""b""";Näme', "bad;;x", "=x@b.com;;N", name="de.csv"
@@ -423,8 +423,10 @@ class TestDroppedValues:
         result = self.load(shop, self.BAD, "b@b.com,,m,2000-01-01,=1+1,3,yes", "c@b.com,,=m,,C,,",
                            name="c.txt", on_invalid_optional="drop_value")  # fmt: skip
         assert (result.state, counts(result)) == ("completed", {"read": 3, "inserted": 3})
-        found = shop.query("SELECT email, sex, birth_date::text, first_name, custom_fields::text FROM loyalty.customer")
-        assert sorted(found) == [
+        stored_rows = shop.query(
+            "SELECT email, sex, birth_date::text, first_name, custom_fields::text FROM loyalty.customer"
+        )
+        assert sorted(stored_rows) == [
             ("a@b.com", None, None, "Ann", "{}"),
             ("b@b.com", "male", "2000-01-01", "=1+1", '{"Children": 3}'),
             ("c@b.com", None, None, "C", "{}"),
@@ -460,14 +462,14 @@ class TestDroppedValues:
             ("is_subscribed_by_email.not_boolean", "warning", 1),
             ("sex.unknown_choice", "warning", 2),
         }
-        told = {each["rule"]: each["message"] for each in result.warnings}
-        assert told["sex.unknown_choice"] == "2 rows loaded without this value, first on line 2"
+        messages = {warning["rule"]: warning["message"] for warning in result.warnings}
+        assert messages["sex.unknown_choice"] == "2 rows loaded without this value, first on line 2"
         evidence = json.loads(Path(summary(result)["evidence_file"]).read_bytes())
         assert {
-            each["expectation_config"]["meta"]["rule"]: each["expectation_config"]["severity"]
-            for each in evidence["results"]
-            if not each["success"]
-        } == dict.fromkeys(told, "warning")
+            expectation["expectation_config"]["meta"]["rule"]: expectation["expectation_config"]["severity"]
+            for expectation in evidence["results"]
+            if not expectation["success"]
+        } == dict.fromkeys(messages, "warning")
 
     def test_cu14_identifiers_and_what_an_action_needs_are_never_dropped(self, shop: Site):
         header = f"{self.HEADER},ExternalId,LastUpdatePointOfContact"
@@ -482,7 +484,7 @@ class TestDroppedValues:
             5: {"last_update_point_of_contact.unknown"},
         }
 
-    def test_cu14_the_preview_tells_what_would_be_left_out(self, shop: Site, tmp_path: Path):
+    def test_cu14_the_preview_shows_what_would_be_left_out(self, shop: Site, tmp_path: Path):
         path = tmp_path / "c.csv"
         path.write_text(f"{self.HEADER}\n{self.BAD}\nbad,,x,,,,\nc@b.com,,m,,C,,\n")
         shown = preview_file(
@@ -549,16 +551,16 @@ class TestDroppedValues:
         assert [name for name in shop.reports() if "not-found" in name or "dropped" in name] == []
 
 
-def test_x11_every_setting_of_customers_can_stand_in_a_folders_file(shop: Site):
-    given = {
+def test_x11_every_setting_of_customers_can_be_in_a_folders_file(shop: Site):
+    settings = {
         "action": "edit_existing", "data_source": "tills", "point_of_contact": "site-demo", "segment": "vip",
         "take_point_of_contact_from_file": True, "take_action_template_from_file": True,
         "on_invalid_optional": "drop_value", "slash_dates": "day_first",
     }  # fmt: skip
-    shop.drop("customers", "_settings.yaml", yaml.safe_dump(given))
+    shop.drop("customers", "_settings.yaml", yaml.safe_dump(settings))
     stored = shop.job(load(shop, "a@b.com,Ann"))["settings"]
-    assert {name: stored[name] for name in given} == given
-    assert stored["given_by"] == dict.fromkeys(given, "folder")
+    assert {name: stored[name] for name in settings} == settings
+    assert stored["given_by"] == dict.fromkeys(settings, "folder")
 
 
 def test_pc01_the_template_and_the_sample_load_as_they_are(site: Site):
@@ -582,15 +584,15 @@ def test_x20_a_preview_shows_no_personal_value_in_full(shop: Site, tmp_path: Pat
         assert value not in text.split("  line", 1)[1].replace("first_name", "").replace("last_name", "")
 
 
-def test_x20_nothing_personal_stands_in_the_ledger_or_the_summary(shop: Site):
+def test_x20_nothing_personal_is_in_the_ledger_or_the_summary(shop: Site):
     rows = ["ann@example.com,+12025550143,Canary,1988-02-30", "bad-canary,,Canary,"]
     result = load(shop, *rows, header="Email,MobilePhone,LastName,BirthDate", on_invalid_optional="drop_value")
-    told = json.dumps([summary(result), result.to_json()]) + str(shop.job(result))
-    told += str(shop.query("SELECT * FROM ledger.import_chunk")) + str(shop.query("SELECT * FROM ledger.job_rule"))
-    told += Path(summary(result)["evidence_file"]).read_text()
-    assert "row" in told
+    records = json.dumps([summary(result), result.to_json()]) + str(shop.job(result))
+    records += str(shop.query("SELECT * FROM ledger.import_chunk")) + str(shop.query("SELECT * FROM ledger.job_rule"))
+    records += Path(summary(result)["evidence_file"]).read_text()
+    assert "row" in records
     for value in ("ann@example.com", "2025550143", "anary", "1988-02-30"):
-        assert value not in told
+        assert value not in records
 
 
 def test_many_entries_of_the_project_settings_cost_nothing_that_a_file_does_not_name(site: Site, tmp_path: Path):
@@ -599,7 +601,7 @@ def test_many_entries_of_the_project_settings_cost_nothing_that_a_file_does_not_
     assert len(IMPORT_TYPES["customers"].all_fields(shop.runtime.project)) > 220
     result = load(shop, "a@b.com,yes", header="Email,IsSubscribedByEmailOnT7")
     evidence = json.loads(Path(summary(result)["evidence_file"]).read_bytes())
-    judged = {each["expectation_config"]["meta"]["rule"] for each in evidence["results"]}
+    judged = {expectation["expectation_config"]["meta"]["rule"] for expectation in evidence["results"]}
     assert {rule for rule in judged if rule.startswith("is_subscribed_by_")} == {
         "is_subscribed_by_email_on_t7.not_boolean",
         "is_subscribed_by_email_on_t7.changed_number",
@@ -614,7 +616,7 @@ class TestProjectChangesMeanwhile:
 
     @pytest.mark.parametrize("is_validated", [False, True])
     @pytest.mark.parametrize(
-        ("old", "new", "told"),
+        ("old", "new", "message_part"),
         [
             ("custom_fields: [{name: Born, type: date}, ", "custom_fields: [", "custom_field_born"),
             ("channels: [Email]", "channels: []", "is_subscribed_by_email"),
@@ -627,7 +629,7 @@ class TestProjectChangesMeanwhile:
         ],
     )
     def test_an_entry_that_the_file_depends_on_goes(
-        self, shop: Site, tmp_path: Path, old: str, new: str, told: str, is_validated: bool
+        self, shop: Site, tmp_path: Path, old: str, new: str, message_part: str, is_validated: bool
     ):
         header = "Email,CustomFieldBorn,IsSubscribedByEmail"
         path = shop.drop("customers", "a.csv", f"{header}\na@x.com,2001-02-03,yes\n")
@@ -638,7 +640,7 @@ class TestProjectChangesMeanwhile:
         assert PROJECT.count(old) == 1
         later = with_project(shop, tmp_path, PROJECT.replace(old, new)).runtime
         go_on = partial(load_rows, later, job) if is_validated else partial(validate_chunk, later, job, 0)
-        with pytest.raises(ConfigurationError, match=f"have changed since job {job} inspected.*{told}"):
+        with pytest.raises(ConfigurationError, match=f"have changed since job {job} inspected.*{message_part}"):
             go_on()
         assert names(shop) == {}
         with_project(shop, tmp_path, PROJECT)

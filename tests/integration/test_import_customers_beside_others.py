@@ -93,7 +93,7 @@ def test_cu05_a_change_that_another_system_has_just_made_is_none(site, other):
     assert changes(site) == []
 
 
-def test_cu03_an_email_that_another_system_takes_away_meanwhile_is_matched_anew(site, other):
+def test_cu03_an_email_that_another_system_takes_away_meanwhile_is_matched_again(site, other):
     execute(other, "UPDATE loyalty.customer SET email = 'ann@new.com' WHERE id = 1")
     result = load_beside(site, ANN, other.commit)
     assert outcomes(result) == (1, 0, 0)
@@ -101,7 +101,7 @@ def test_cu03_an_email_that_another_system_takes_away_meanwhile_is_matched_anew(
 
 
 @pytest.mark.parametrize("kept", ["", "e-mail that stays"])
-def test_cu03_an_external_id_that_another_system_takes_away_meanwhile_is_matched_anew(site, other, kept):
+def test_cu03_an_external_id_that_another_system_takes_away_meanwhile_is_matched_again(site, other, kept):
     execute(other, "INSERT INTO loyalty.customer_external_id VALUES ('website', '17', 1)")
     other.commit()
     execute(other, "UPDATE loyalty.customer SET first_name = 'Annie' WHERE id = 1")
@@ -109,11 +109,13 @@ def test_cu03_an_external_id_that_another_system_takes_away_meanwhile_is_matched
     email = "ann@x.com" if kept else ""
     result = load_beside(site, f"ExternalId,Email,FirstName\n17,{email},Anna\n", other.commit)
     assert outcomes(result) == ((0, 1, 0) if kept else (1, 0, 0))
-    found = site.query("SELECT first_name FROM loyalty.customer JOIN loyalty.customer_external_id ON customer_id = id")
-    assert found == [("Anna",)]
+    first_names = site.query(
+        "SELECT first_name FROM loyalty.customer JOIN loyalty.customer_external_id ON customer_id = id"
+    )
+    assert first_names == [("Anna",)]
 
 
-def test_cu03_entangled_rows_are_matched_anew_when_another_system_moves_an_identifier_meanwhile(site, other):
+def test_cu03_entangled_rows_are_matched_again_when_another_system_moves_an_identifier_meanwhile(site, other):
     """Line 3 is Ann's only through line 2, which is Ann's only by the e-mail that another system takes away."""
     execute(other, "UPDATE loyalty.customer SET email = 'ann@new.com' WHERE id = 1")
     text = "Email,MobilePhone,FirstName\nann@x.com,+12025550143,Anna\n,+12025550143,Anya\n"
@@ -185,7 +187,7 @@ def test_erasing_a_person_waits_for_a_load_and_takes_what_it_wrote(site, other, 
     assert changes(site) == []
 
 
-def test_a_unique_index_of_somebody_else_is_named_and_not_taken_for_a_race(site: Site):
+def test_a_unique_index_of_another_owner_is_named_and_not_taken_for_a_race(site: Site):
     with site.warehouse.owner.begin() as connection:
         connection.exec_driver_sql("CREATE UNIQUE INDEX one_card_each ON loyalty.customer (discount_card)")
     result = site.load("customers", "Email,DiscountCard\na@x.com,5\nb@x.com,5\n")

@@ -46,18 +46,18 @@ LOADED = [("1", 5, 2), ("2", 1, 6), ("5", 5, 11), ("8", 7.5, 22), ("9", 1, 23)]
 
 def plans(source: bytes) -> dict[tuple[Chunk, ...], int]:
     """Return every plan that some chunk size gives, with that size: the boundary is sought at each byte in turn."""
-    found: dict[tuple[Chunk, ...], int] = {}
+    sizes_by_plan: dict[tuple[Chunk, ...], int] = {}
     for chunk_bytes in range(1, len(source) + 1):
         inspected = chunk_plan.inspect(
             io.BytesIO(source), encoding=None, delimiter=None, text_out=None, max_bytes=1 << 20,
             chunk_bytes=chunk_bytes,
         )  # fmt: skip
-        found.setdefault(inspected.chunks, chunk_bytes)
-    return found
+        sizes_by_plan.setdefault(inspected.chunks, chunk_bytes)
+    return sizes_by_plan
 
 
-def told(site: Site, result: JobResult) -> dict[str, Any]:
-    """Return what a job said of its rows, without its own number."""
+def outcome_of(site: Site, result: JobResult) -> dict[str, Any]:
+    """Return what a job reports about its rows, without its own number."""
     return {
         "state": result.state,
         "counts": counts(result),
@@ -80,7 +80,7 @@ def test_a_nasty_file_gives_the_same_rows_and_rejects_however_it_is_cut(stocked:
     path.write_bytes(NASTY_CARDS)
     uncut = stocked.run("gift_cards", path, dry_run=True, force=True)
     assert rejects(uncut) == REJECTED
-    expected = told(stocked, uncut)
+    expected = outcome_of(stocked, uncut)
     for plan, chunk_bytes in every.items():
         cut = stocked.changed(chunk_bytes=chunk_bytes, block_bytes=chunk_bytes)
         result = cut.run("gift_cards", path, dry_run=True, force=True)
@@ -89,9 +89,9 @@ def test_a_nasty_file_gives_the_same_rows_and_rejects_however_it_is_cut(stocked:
             job=result.job,
         )
         assert used == [(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line) for chunk in plan]
-        assert told(stocked, result) == expected
+        assert outcome_of(stocked, result) == expected
     result = stocked.changed(chunk_bytes=1).run("gift_cards", path, force=True)
-    assert told(stocked, result) == expected
+    assert outcome_of(stocked, result) == expected
     assert (
         stocked.query("SELECT card_number, balance, import_line FROM loyalty.gift_card ORDER BY import_line") == LOADED
     )

@@ -14,20 +14,20 @@ from include.import_types import IMPORT_TYPES
 from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
 from include.rules.plausibility import FEWEST, WORDS_OF_ANY_KIND, look_of
-from tests.exchanged_columns import MADE_TYPES, Table, as_text, exchange, made, pairs, repeat, sample, shift
+from tests.exchanged_columns import MADE_TYPES, Table, as_text, exchange, make_table, pairs, repeat, sample, shift
 from tests.imports import Site, counts, rejects
 
 pytestmark = pytest.mark.integration
 
 OF_CUSTOMERS = {"take_point_of_contact_from_file": True, "take_action_template_from_file": True}
-MAKERS: dict[str, Callable[[str], Table]] = {"sample": sample, "1,000 rows": made}
+MAKERS: dict[str, Callable[[str], Table]] = {"sample": sample, "1,000 rows": make_table}
 
 FEW_WORDS = [*WORDS_OF_ANY_KIND, {Look.PERSON, Look.FULL_NAME}, {Look.PLACE, Look.FULL_NAME}]
 """Whole names have several words, which a handful of rows doesn't show."""
 
 
 ONLY_WARNED = {"last_update_action_template", "source_action_template"}
-"""An unknown template costs no row (CU-10): in a sample that names one nothing tells it from another identifier."""
+"""An unknown template costs no row (CU-10): a sample that has one can't distinguish it from another identifier."""
 
 
 def prepared(site: Site, import_type: str) -> Site:
@@ -52,8 +52,8 @@ def fields_of(site: Site, import_type: str, header: list[str]) -> list[Field]:
     return [fields[str(column.field)] for column in map_columns(header, tuple(fields.values()), {}, declared).columns]
 
 
-def is_tellable(import_type: str, one: Field, other: Field, alike: list[set[Look]]) -> bool:
-    """Tell pairs that something can tell apart; `ALIKE` of the unit tests has the reasons for the others."""
+def is_distinguishable(import_type: str, one: Field, other: Field, alike: list[set[Look]]) -> bool:
+    """Return whether something distinguishes two fields; `ALIKE` of the unit tests has the reasons for the others."""
     lookups = {lookup.field: lookup.query for lookup in import_types.get(import_type).lookups}
     differ = lookups.get(one.name) != lookups.get(other.name) or one.choices != other.choices
     is_checked = differ and not (alike is FEW_WORDS and {one.name, other.name} & ONLY_WARNED)
@@ -62,7 +62,7 @@ def is_tellable(import_type: str, one: Field, other: Field, alike: list[set[Look
 
 
 def was_asked(result: JobResult) -> bool:
-    """Tell files that are refused until somebody answers, by a sentence that names columns and the setting."""
+    """Return whether a file is refused until a user answers, by a sentence that names columns and the setting."""
     if result.reason is None or result.reason["rule"] != "file.review":
         return False
     assert "olumn " in result.reason["message"], "the question names no column"
@@ -71,17 +71,17 @@ def was_asked(result: JobResult) -> bool:
 
 
 def loaded(result: JobResult) -> int:
-    """Return how many rows changed anything, or are there as they stand in the file."""
+    """Return how many rows changed anything, or are there as they are in the file."""
     return result.rows.inserted + result.rows.updated + result.rows.unchanged
 
 
 @pytest.mark.parametrize("import_type", MADE_TYPES)
 def test_x18_of_two_exchanged_columns_of_a_thousand_rows_nothing_loads_unasked(site: Site, import_type: str):
-    table = made(import_type)
+    table = make_table(import_type)
     fields = fields_of(prepared(site, import_type), import_type, table[0])
     before = site.loyalty()
     for one, other in pairs(table):
-        if is_tellable(import_type, fields[one], fields[other], WORDS_OF_ANY_KIND):
+        if is_distinguishable(import_type, fields[one], fields[other], WORDS_OF_ANY_KIND):
             result = load(site, import_type, exchange(table, one, other))
             assert was_asked(result) or not loaded(result), (table[0][one], table[0][other], counts(result))
     assert site.loyalty() == before
@@ -96,7 +96,7 @@ def test_x18_of_two_exchanged_columns_of_a_sample_nothing_wrong_loads_unasked(si
     fields = fields_of(prepared(site, import_type), import_type, table[0])
     for one, other in pairs(table):
         filled = sum(bool(row[index]) for row in table[1:] for index in (one, other) if index < len(row))
-        if filled < FEWEST or not is_tellable(import_type, fields[one], fields[other], FEW_WORDS):
+        if filled < FEWEST or not is_distinguishable(import_type, fields[one], fields[other], FEW_WORDS):
             continue
         result = load(site, import_type, exchange(table, one, other))
         if not was_asked(result):
@@ -122,11 +122,11 @@ def test_x18_of_columns_that_were_shifted_nothing_loads_unasked(site: Site, impo
 
 @pytest.mark.parametrize("import_type", ["gift_cards", "promo_codes"])
 def test_x18_of_a_column_that_repeats_another_ones_nothing_loads_unasked(site: Site, import_type: str):
-    table = made(import_type)
+    table = make_table(import_type)
     fields = fields_of(prepared(site, import_type), import_type, table[0])
     before = site.loyalty()
     for source, target in permutations(range(len(fields)), 2):
-        if is_tellable(import_type, fields[source], fields[target], WORDS_OF_ANY_KIND):
+        if is_distinguishable(import_type, fields[source], fields[target], WORDS_OF_ANY_KIND):
             result = load(site, import_type, repeat(table, source, target))
             assert was_asked(result) or not loaded(result), (table[0][source], table[0][target], counts(result))
     assert site.loyalty() == before

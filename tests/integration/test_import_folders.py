@@ -37,7 +37,7 @@ def ready(site: Site, *, minutes: float = 2) -> dict[str, str | None]:
 
 def waiting(site: Site, *, minutes: float = 2) -> dict[str, str]:
     listing = landing.list_landing(site.runtime, EVENING + timedelta(minutes=minutes))
-    return {f"{each.arrival.folder}/{each.arrival.file_name}": each.reason for each in listing.waiting}
+    return {f"{entry.arrival.folder}/{entry.arrival.file_name}": entry.reason for entry in listing.waiting}
 
 
 def test_pc02_a_folder_below_promo_codes_is_a_pool_s_and_no_other_is_known(site: Site):

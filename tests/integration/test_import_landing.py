@@ -39,7 +39,7 @@ def look(
     """Return each file of the landing area with why it waits, None for those that can start."""
     listing = landing.list_landing(site.runtime, after + timedelta(seconds=seconds, minutes=minutes, hours=hours))
     ready: dict[str, str | None] = {arrival.file_name: None for arrival in listing.ready}
-    waiting: dict[str, str | None] = {each.arrival.file_name: each.reason for each in listing.waiting}
+    waiting: dict[str, str | None] = {entry.arrival.file_name: entry.reason for entry in listing.waiting}
     assert not ready.keys() & waiting.keys()
     return ready | waiting
 
@@ -98,7 +98,7 @@ def test_x12_a_file_without_one_must_be_unchanged_for_a_minute(site: Site, conte
     assert look(site, seconds=60) == {"a.csv": None}
 
 
-def test_x12_a_clock_that_is_ahead_does_not_hold_a_file_for_ever(site: Site):
+def test_x12_a_clock_that_is_ahead_does_not_hold_a_file_forever(site: Site):
     drop(site, "gift_card_pools", "a.csv", POOLS, at=datetime.now(UTC) + timedelta(days=3))
     assert look(site, after=datetime.now(UTC)) == {"a.csv": "settling"}
     assert look(site, after=datetime.now(UTC), seconds=6) == {"a.csv": None}
@@ -147,7 +147,7 @@ def test_x12_a_name_that_is_refused_waits_a_minute_without_a_line_end(site: Site
 @pytest.mark.parametrize("folder", ["gift_cards", "promo_codes/spring", "nobody", "nobody/deep", "."])
 @pytest.mark.parametrize("name", ["a.csv.md5", "A.CSV.SHA256", "_SUCCESS", "thumbs.db", "Desktop.INI"])
 def test_x12_markers_and_checksums_are_ignored_wherever_they_are(site: Site, folder: str, name: str):
-    """`pub-42`: what `ignore` names unless somebody says otherwise, also where no type has a folder."""
+    """`pub-42`: what `ignore` names unless the settings say otherwise, also where no type has a folder."""
     drop(site, folder, name, "x\n")
     assert look(site, hours=23) == {}
 
@@ -288,9 +288,9 @@ def test_the_listing_survives_files_that_vanish_and_names_of_every_kind(site: Si
     folder.mkdir()
     for name in ("a b.csv", "a#b?.csv", "a%20b.csv", "-.csv", "a::b.csv", "'\"$.csv", "x\ny.csv", "é.csv", "a:b.csv"):
         drop(site, "gift_card_pools", name, POOLS)
-    found = landing.list_landing(site.runtime, EVENING + timedelta(minutes=5)).ready
-    assert len(found) == 9
-    for arrival in found:
+    arrivals = landing.list_landing(site.runtime, EVENING + timedelta(minutes=5)).ready
+    assert len(arrivals) == 9
+    for arrival in arrivals:
         assert site.run("gift_card_pools", arrival.url, force=True).state == "completed", arrival.file_name
     assert look(site, minutes=5) == {}
 
@@ -336,9 +336,9 @@ def test_x14_an_old_file_that_comes_later_is_later(site: Site):
     time.sleep(1.1)
     put(site, "customers", "a second.csv", people, datetime.now(UTC) - timedelta(days=9))
     time.sleep(1.1)
-    made = site.drop("customers", ".a third.csv", people)
-    os.utime(made, (1, 1))
-    made.rename(made.with_name("_third.csv"))
+    path = site.drop("customers", ".a third.csv", people)
+    os.utime(path, (1, 1))
+    path.rename(path.with_name("_third.csv"))
     assert names_of(site) == ["z first.csv", "a second.csv", "_third.csv"]
 
 

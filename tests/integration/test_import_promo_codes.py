@@ -81,12 +81,12 @@ def warnings(result: JobResult) -> dict[str, int]:
 
 def uploads(site: Site, result: JobResult) -> dict[str, tuple[int, ...]]:
     """Return pool → inserted, updated, unchanged, rejected of one import."""
-    found = site.query(
+    rows = site.query(
         "SELECT pool_system_id, inserted, updated, unchanged, rejected "
         "FROM ledger.promo_code_upload WHERE job_id = :job",
         job=result.job,
     )
-    return {row[0]: row[1:] for row in found}
+    return {row[0]: row[1:] for row in rows}
 
 
 def generate(site: Site, code: str, pool: str = "made") -> None:
@@ -199,13 +199,13 @@ def test_pc02_a_corrected_file_goes_to_the_pool_of_its_first_import(site: Site):
     assert result.warnings == []
 
 
-@pytest.mark.parametrize("told", [{}, {"pool": "a"}], ids=["by folder", "by sidecar as well"])
-def test_x09_a_corrected_file_in_the_folder_of_another_pool_goes_there_and_says_so(site: Site, told: dict):
-    first = site.run("promo_codes", site.drop("promo_codes/a", "codes.csv", "Code,issue_end\n1,never\n2,\n", told))
+@pytest.mark.parametrize("settings", [{}, {"pool": "a"}], ids=["by folder", "by sidecar as well"])
+def test_x09_a_corrected_file_in_the_folder_of_another_pool_goes_there_and_says_so(site: Site, settings: dict):
+    first = site.run("promo_codes", site.drop("promo_codes/a", "codes.csv", "Code,issue_end\n1,never\n2,\n", settings))
     corrected = Path(first.rejected_file or "").read_text().replace("never", "2024-01-01")
     moved = site.run("promo_codes", site.drop("promo_codes/b", "codes.csv", corrected))
     assert (counts(moved), codes(site)) == ({"read": 1, "inserted": 1}, {"1": "b", "2": "a"})
-    assert [(each["rule"], each["message"]) for each in moved.warnings] == [
+    assert [(warning["rule"], warning["message"]) for warning in moved.warnings] == [
         (
             "file.pool_changed",
             f"The rows come from job {first.job}, whose pool was 'a'; now they go to 'b', which the folder names.",
@@ -411,7 +411,7 @@ def test_x17_the_first_accepted_row_of_a_code_is_used(site: Site):
     assert codes(site) == {"1": "a", "2": "a"}
 
 
-def test_x08_rows_that_the_suite_rejects_are_told_that_their_code_is_taken(site: Site):
+def test_x08_rows_that_the_suite_rejects_also_say_that_their_code_is_taken(site: Site):
     load(site, "1,a,2024-01-01,,,")
     result = load(site, "1,b,never,,,", "1,a,never,,,", "1,a,2024-01-02,never,,", "1,nowhere,2024-01-01,,,")
     assert rejects(result) == {
@@ -446,7 +446,7 @@ def test_pc04_a_rejected_row_is_nobody_s_twin(site: Site):
 
 def lines_of(result: JobResult, rule: str) -> list[int]:
     """Return the lines that a rule has warned of."""
-    return next((list(each["first_lines"]) for each in result.rules if each["rule"] == rule), [])
+    return next((list(entry["first_lines"]) for entry in result.rules if entry["rule"] == rule), [])
 
 
 def test_pc04_a_missing_date_column_says_nothing_about_dates(site: Site):
@@ -579,8 +579,8 @@ def test_pc05_a_pool_that_generation_fills_between_validation_and_load_gets_no_u
     job, of_one_pool = judged(), judged(pool="a")
     generate(site, "G", "a")
     load_rows(site.runtime, job)
-    found = site.query("SELECT line, rules FROM ledger.reject WHERE job_id = :job ORDER BY 1", job=job)
-    assert found == [(2, "pool.closed"), (4, "pool.closed"), (5, "pool.closed"), (6, "pool.known")]
+    stored_rejects = site.query("SELECT line, rules FROM ledger.reject WHERE job_id = :job ORDER BY 1", job=job)
+    assert stored_rejects == [(2, "pool.closed"), (4, "pool.closed"), (5, "pool.closed"), (6, "pool.known")]
     assert codes(site) == {"1": "b", "G": "a"}
     load_rows(site.runtime, of_one_pool)
     assert site.job(of_one_pool)["rows_inserted"] == 0
@@ -674,24 +674,24 @@ def test_x13_the_same_codes_for_another_pool_are_a_new_import(site: Site):
 
 def outcomes(before: Mapping[str, tuple[Any, ...]], used: set[str], rows: list[list[str]], settings: Mapping[str, str]):
     """Return line → outcome of a file whose rows are looked at one after the other, and the codes afterwards."""
-    found: dict[int, str] = {}
+    outcome_by_line: dict[int, str] = {}
     after, seen = dict(before), set()
     for line, (code, column, start, end) in enumerate(rows, start=2):
         pool, dates = column or settings.get("pool", ""), (start, end)
         is_good = (
             column in ("", settings.get("pool", column)) and pool in ("a", "b") and not (start and end and end < start)
         )
-        known = before.get(code)
-        is_elsewhere = known is not None and known[0] != pool
-        is_other = known is not None and known[1:] != dates
+        stored_code = before.get(code)
+        is_elsewhere = stored_code is not None and stored_code[0] != pool
+        is_other = stored_code is not None and stored_code[1:] != dates
         is_fixed = is_other and (settings.get("on_existing") != "update_dates" or code in used)
         if not is_good or is_elsewhere or is_fixed or code in seen:
-            found[line] = "rejected"
+            outcome_by_line[line] = "rejected"
         else:
-            found[line] = "inserted" if known is None else "updated" if is_other else "unchanged"
+            outcome_by_line[line] = "inserted" if stored_code is None else "updated" if is_other else "unchanged"
             seen.add(code)
             after[code] = (pool, *dates)
-    return found, after
+    return outcome_by_line, after
 
 
 def as_stored(site: Site) -> dict[str, tuple[Any, ...]]:
@@ -762,11 +762,11 @@ def test_files_that_share_codes_end_as_if_one_came_after_the_other(
     assert site.query("SELECT count(*) FROM loyalty.promo_code WHERE code <> 'C'") == [(4500,)]
 
 
-def test_x20_codes_stand_in_no_log_result_or_summary(site: Site, caplog: pytest.LogCaptureFixture):
+def test_x20_codes_are_in_no_log_result_or_summary(site: Site, caplog: pytest.LogCaptureFixture):
     caplog.set_level("DEBUG")
     canary = "C4N4RY"
     generate(site, f"{canary}9")
-    told = [
+    results = [
         load(site, f"{canary}1,a,,,,", f"{canary}2,b,,,,"),
         load(site, f"{canary}1,a,2024-01-01,,,", f"{canary}1,b,,,,", f"{canary}9,a,,,,", f"{canary.lower()}1,a,,,,"),
         load(site, f"{canary}1,a,2024-01-01,,,", on_existing="update_dates"),
@@ -774,8 +774,8 @@ def test_x20_codes_stand_in_no_log_result_or_summary(site: Site, caplog: pytest.
         site.load("promo_codes", f"{canary}5\n{canary}6\n", pool="a"),
         site.load("promo_codes", f"Code\n{canary}5\n"),
     ]  # fmt: skip
-    assert [result.state for result in told][-2:] == ["refused", "refused"]
-    texts = [repr(told), caplog.text]
+    assert [result.state for result in results][-2:] == ["refused", "refused"]
+    texts = [repr(results), caplog.text]
     texts += [content.decode() for name, content in site.reports().items() if name.endswith(".json")]
     for number, text in enumerate(texts):
         assert canary not in text.upper(), number

@@ -87,8 +87,8 @@ def test_section_4_an_id_that_is_made_never_means_a_pool_of_another_name(site: S
 def test_section_4_the_id_is_made_from_the_name_when_blank(site: Site):
     result = load(site, row(system_id="", name="Spring Sale 2026!"), row(system_id="", name="Весенняя акция"))
     assert counts(result) == {"read": 2, "inserted": 2}
-    found = site.query("SELECT system_id, name FROM loyalty.promo_code_pool ORDER BY 1")
-    assert found == [("spring_sale_2026", "Spring Sale 2026!"), ("весенняя_акция", "Весенняя акция")]
+    stored_pools = site.query("SELECT system_id, name FROM loyalty.promo_code_pool ORDER BY 1")
+    assert stored_pools == [("spring_sale_2026", "Spring Sale 2026!"), ("весенняя_акция", "Весенняя акция")]
     again = load(
         site, row(system_id="", name="Spring Sale 2026!", campaign="c"), row(system_id="", name="Весенняя акция")
     )
@@ -213,7 +213,7 @@ def test_pp02_issue_check_and_multi_use_exclude_each_other(site: Site):
     both = {"issue_check": "true", "multi_use": "true", "assigned_validity_days": "3"}
     result = load(site, row(**both), row(system_id="new", **both))
     assert rejects(result) == {line: {"issue_check.with_multi_use"} for line in (2, 3)}
-    # What stands in the pool counts as well as what stands in the row.
+    # What is set in the pool counts as well as what is in the row.
     result = load(site, row(system_id="m", issue_check="true", assigned_validity_days="3"), row(issue_check="1"))
     assert (rejects(result), counts(result)["updated"]) == ({2: {"issue_check.with_multi_use"}}, 1)
     assert rejects(load(site, row(multi_use="true"))) == {2: {"issue_check.with_multi_use"}}

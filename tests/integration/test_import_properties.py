@@ -63,11 +63,11 @@ def test_counts_add_up_and_each_row_has_one_outcome(
     text, records = build(rows, broken, line_end)
     before = len(chunked.card_numbers())
     result = chunked.load("gift_cards", text)
-    told = counts(result)
-    assert told.get("read", 0) == len(records)
-    assert len(rejects(result)) == told.get("rejected", 0)
-    assert len(chunked.card_numbers()) - before == told.get("inserted", 0)
-    assert told.keys() <= {"read", "inserted", "rejected"}
+    row_counts = counts(result)
+    assert row_counts.get("read", 0) == len(records)
+    assert len(rejects(result)) == row_counts.get("rejected", 0)
+    assert len(chunked.card_numbers()) - before == row_counts.get("inserted", 0)
+    assert row_counts.keys() <= {"read", "inserted", "rejected"}
 
 
 @EXAMPLES
@@ -99,7 +99,7 @@ def test_the_rejected_rows_file_is_byte_equal_to_the_source_s_records(
     end = line_end.encode()
     place = given_back.index(end) + len(end)
     sent = text.encode()
-    found = 0
+    record_count = 0
     while place < len(given_back):
         own_cells = split_record(given_back[place:], dialect)[:4]
         place += sum(len(cell) + 1 for cell in own_cells)
@@ -108,8 +108,8 @@ def test_the_rejected_rows_file_is_byte_equal_to_the_source_s_records(
         length = next(len(record.encode()) for record in records if sent[start:].startswith(record.encode() + end))
         assert given_back[place : place + length + len(end)] == sent[start : start + length + len(end)]
         place += length + len(end)
-        found += 1
-    assert found == result.rows.rejected
+        record_count += 1
+    assert record_count == result.rows.rejected
 
 
 def start_of_line(text: bytes, line: int) -> int:
@@ -119,7 +119,7 @@ def start_of_line(text: bytes, line: int) -> int:
 
 @EXAMPLES
 @given(ROWS, LINE_ENDS, st.booleans())
-def test_mending_every_reject_closes_them_all(
+def test_correcting_every_reject_closes_them_all(
     chunked: Site, rows: list[tuple[str, ...]], line_end: str, is_verbatim: bool
 ):
     unique = {row[0]: row for row in rows}
@@ -128,11 +128,11 @@ def test_mending_every_reject_closes_them_all(
     if first.rejected_file is None:
         return
     dialect = Dialect("utf-8", b"", ",", line_end)
-    mended = []
+    corrected = []
     for record in records_of(rejected_file(first), line_end):
         cells = split_record(record, dialect)
-        mended.append(b",".join([*cells[:5], b"flexible_gift", b"1", *cells[7:]]) if mended else record)
-    second = chunked.load("gift_cards", line_end.encode().join([*mended, b""]))
+        corrected.append(b",".join([*cells[:5], b"flexible_gift", b"1", *cells[7:]]) if corrected else record)
+    second = chunked.load("gift_cards", line_end.encode().join([*corrected, b""]))
     assert counts(second) == {"read": first.rows.rejected, "inserted": first.rows.rejected}
     fixed = "SELECT count(*) FROM ledger.reject WHERE job_id = :job AND fixed_by_job_id = :fixed"
     assert chunked.query(fixed, job=first.job, fixed=second.job) == [(first.rows.rejected,)]
@@ -154,10 +154,10 @@ def test_blocks_and_chunks_of_any_size_give_the_same(stocked: Site):
         (str(number % 40), "flexible_gift" if number % 3 else "nowhere", "1", f"a\n{number}") for number in range(60)
     ]
     text, _ = build(rows, ["", "x", '9,"x"y,1,'], "\r\n")
-    told = []
+    outcomes = []
     for chunk_bytes, block_bytes in ((1, 1), (50, 7), (333, 100), (1 << 20, 64)):
         site = replace(stocked, runtime=replace(stocked.runtime, chunk_bytes=chunk_bytes, block_bytes=block_bytes))
         result = site.load("gift_cards", text, dry_run=True)
-        told.append((counts(result), rejects(result), sorted(map(str, result.rules))))
-    assert told == [told[0]] * 4
-    assert told[0][0]["rejected"] > 20
+        outcomes.append((counts(result), rejects(result), sorted(map(str, result.rules))))
+    assert outcomes == [outcomes[0]] * 4
+    assert outcomes[0][0]["rejected"] > 20

@@ -1,4 +1,4 @@
-"""What the sender is told, and the way back of corrected rows. Source: X-07, X-08, X-09."""
+"""What is reported to the sender, and the way back of corrected rows. Source: X-07, X-08, X-09."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ pytestmark = pytest.mark.integration
 FULL_HEADER = "card_number,pool_system_name,cvv,balance,point_of_contact,purchased_at,status"
 
 
-def told(site: Site, job: int) -> JobResult:
+def job_result(site: Site, job: int) -> JobResult:
     with site.runtime.engine.connect() as connection:
         return jobs.result(connection, job)
 
 
 def open_and_fixed(site: Site, result: JobResult) -> tuple[int, int]:
-    now = told(site, result.job)
+    now = job_result(site, result.job)
     return now.rejects_open, now.rejects_fixed
 
 
 def without_ours(content: bytes, delimiter: bytes = b",") -> bytes:
-    """Return the sender's part of a rejected-rows file of LF lines: what stands behind the fourth cell."""
+    """Return the sender's part of a rejected-rows file of LF lines: what comes after the fourth cell."""
     lines = []
     for line in content.splitlines(keepends=True):
         rest = line
@@ -42,7 +42,7 @@ def without_ours(content: bytes, delimiter: bytes = b",") -> bytes:
     return b"".join(lines)
 
 
-def test_x07_x08_every_reason_of_every_row_is_told_and_the_rest_loads(stocked: Site):
+def test_x07_x08_every_reason_of_every_row_is_reported_and_the_rest_loads(stocked: Site):
     long = "x" * 300
     result = stocked.cards(
         "1,holiday_50,111,50,,,",
@@ -113,7 +113,7 @@ def test_the_summary_names_the_first_lines_of_what_the_load_rejects_in_order(sto
     }
 
 
-def test_x08_a_row_that_the_suite_rejects_is_told_that_its_number_is_taken(stocked: Site):
+def test_x08_a_row_that_the_suite_rejects_also_says_that_its_number_is_taken(stocked: Site):
     stocked.cards("1,flexible_gift,10")
     result = stocked.cards("1,flexible_gift,-10", "2,flexible_gift,10", "2,flexible_gift,ten", "3,flexible_gift,ten")
     assert rejects(result) == {
@@ -158,16 +158,16 @@ def test_x09_the_file_repeats_the_sender_s_records_byte_for_byte(stocked: Site, 
 
     names = delimiter.join([b"_job", b"_line", b"_rules", b"_reasons"])
     expected = names + delimiter + header + line_end
-    given = rejected_file(result)
-    assert given.startswith(expected)
+    rejects_content = rejected_file(result)
+    assert rejects_content.startswith(expected)
     for line, record in zip(lines, [*records, good], strict=True):
-        place = given.index(b"%d%s%d%s" % (result.job, delimiter, line, delimiter))
-        assert delimiter + record + line_end in given[place:]
+        place = rejects_content.index(b"%d%s%d%s" % (result.job, delimiter, line, delimiter))
+        assert delimiter + record + line_end in rejects_content[place:]
     everything = expected + b"".join(
         own(stocked, result.job, line, delimiter) + record + line_end
         for line, record in zip(lines, [*records, good], strict=True)
     )
-    assert given == everything
+    assert rejects_content == everything
 
 
 def rejected_lines(result: JobResult) -> list[int]:
@@ -209,12 +209,12 @@ def test_x09_the_file_has_the_sender_s_encoding_and_comes_back_in_it(
     row = '1;"нет";10;"№ ""1"""'
     content = bom + f"{header}\r\n{row}\r\n".encode(codec)
     first = stocked.load("gift_cards", content, settings={"encoding": encoding, "delimiter": ";"})
-    given = rejected_file(first)
-    assert given.startswith(bom + "_job;_line;_rules;_reasons;card_number;".encode(codec))
-    assert f"{row}\r\n".encode(codec) in given
-    assert len(given[len(bom) :].decode(codec).splitlines()) == 2
+    rejects_content = rejected_file(first)
+    assert rejects_content.startswith(bom + "_job;_line;_rules;_reasons;card_number;".encode(codec))
+    assert f"{row}\r\n".encode(codec) in rejects_content
+    assert len(rejects_content[len(bom) :].decode(codec).splitlines()) == 2
 
-    corrected = given.replace("нет".encode(codec), "flexible_gift".encode(codec))
+    corrected = rejects_content.replace("нет".encode(codec), "flexible_gift".encode(codec))
     second = stocked.load("gift_cards", corrected)  # inherits encoding and delimiter
     assert counts(second) == {"read": 1, "inserted": 1}
     assert open_and_fixed(stocked, first) == (0, 1)
@@ -236,9 +236,9 @@ def test_x09_a_chain_of_corrections_closes_the_rejects_of_every_job(stocked: Sit
     assert first.rejected_file is not None
     assert Path(first.rejected_file).name == "cards.rejected.csv"
 
-    # The sender mends the pools of all rows, but neither the amount of 3 nor the cells of 4.
-    mended = rejected_file(first).replace(b";nowhere;", b";flexible_gift;")
-    second = stocked.load("gift_cards", mended, "cards.rejected.csv")
+    # The sender corrects the pools of all rows, but neither the amount of 3 nor the cells of 4.
+    corrected = rejected_file(first).replace(b";nowhere;", b";flexible_gift;")
+    second = stocked.load("gift_cards", corrected, "cards.rejected.csv")
     assert counts(second) == {"read": 3, "inserted": 1, "rejected": 2}
     assert rejects(second, delimiter=";") == {3: {"balance.not_decimal"}, 4: {"row.ragged"}}
     assert without_ours(rejected_file(second), b";").decode().splitlines() == [
@@ -271,11 +271,11 @@ def test_x09_a_chain_of_corrections_closes_the_rejects_of_every_job(stocked: Sit
 def test_x09_a_row_that_comes_back_unchanged_counts_as_loaded_and_a_dry_run_closes_nothing(stocked: Site):
     first = stocked.cards("1,nowhere,10", "2,nowhere,10")
     stocked.cards("1,flexible_gift,10")
-    mended = rejected_file(first).replace(b"nowhere", b"flexible_gift")
-    dry = stocked.load("gift_cards", mended, dry_run=True)
+    corrected = rejected_file(first).replace(b"nowhere", b"flexible_gift")
+    dry = stocked.load("gift_cards", corrected, dry_run=True)
     assert counts(dry) == {"read": 2, "inserted": 1, "unchanged": 1}
     assert open_and_fixed(stocked, first) == (2, 0)
-    real = stocked.load("gift_cards", mended)
+    real = stocked.load("gift_cards", corrected)
     assert counts(real) == {"read": 2, "inserted": 1, "unchanged": 1}
     assert open_and_fixed(stocked, first) == (0, 2)
 
@@ -299,11 +299,11 @@ def test_x09_settings_are_inherited_explicit_ones_win_and_those_of_one_run_are_n
     first = stocked.cards(
         "1,nowhere,10,03/04/2024", header=f"{CARD_HEADER},purchased_at", slash_dates="month_first", dry_run=True,
     )  # fmt: skip
-    mended = rejected_file(first).replace(b"nowhere", b"flexible_gift")
-    second = stocked.load("gift_cards", mended)
+    corrected = rejected_file(first).replace(b"nowhere", b"flexible_gift")
+    second = stocked.load("gift_cards", corrected)
     assert counts(second) == {"read": 1, "inserted": 1}
     assert stocked.query("SELECT purchased_at::text FROM loyalty.gift_card") == [("2024-03-04 00:00:00+00",)]
-    third = stocked.load("gift_cards", mended, slash_dates="day_first")
+    third = stocked.load("gift_cards", corrected, slash_dates="day_first")
     assert rejects(third) == {2: {"card_number.card_exists"}}
     assert stocked.job(third)["settings"]["slash_dates"] == "day_first"
 
@@ -337,9 +337,9 @@ def test_x09_a_first_column_that_only_begins_like_job_is_the_sender_s(stocked: S
 
 def test_x09_a_sender_s_own_line_column_stays_in_the_file_and_comes_back(stocked: Site):
     first = stocked.cards("A-1,1,nowhere,10", header=f"_line,{CARD_HEADER}")
-    given = rejected_file(first)
-    assert given.startswith(b"_job,_line,_rules,_reasons,_line,card_number")
-    second = stocked.load("gift_cards", given.replace(b"nowhere", b"neither"))
+    rejects_content = rejected_file(first)
+    assert rejects_content.startswith(b"_job,_line,_rules,_reasons,_line,card_number")
+    second = stocked.load("gift_cards", rejects_content.replace(b"nowhere", b"neither"))
     assert without_ours(rejected_file(second)) == f"_line,{CARD_HEADER}\nA-1,1,neither,10\n".encode()
     third = stocked.load("gift_cards", rejected_file(second).replace(b"neither", b"flexible_gift"))
     assert counts(third) == {"read": 1, "inserted": 1}
@@ -424,7 +424,7 @@ def test_x09_a_header_in_the_sender_s_words_that_looks_like_a_formula_is_still_m
     assert counts(second) == {"read": 1, "inserted": 1}
 
 
-def test_x09_pools_are_mended_and_reimported_alike(site: Site):
+def test_x09_pools_are_corrected_and_reimported_alike(site: Site):
     content = SAMPLE_POOLS.read_bytes().replace(b"Acme,false", b"Acne,false")
     first = site.load("gift_card_pools", content)
     assert rejects(first) == {3: {"brand.known"}}

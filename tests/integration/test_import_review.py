@@ -98,7 +98,7 @@ def everything(site: Site) -> list[object]:
     return [site.loyalty(), *(site.query(f"SELECT * FROM ledger.{name} AS t ORDER BY t::text") for name in names)]
 
 
-def test_x06_the_question_tells_exactly_what_the_load_would_do_and_touches_nothing(stocked: Site):
+def test_x06_the_question_says_exactly_what_the_load_would_do_and_touches_nothing(stocked: Site):
     waiting = reviewed(stocked)
     before = everything(stocked)
     question = waiting.ask().question
@@ -111,12 +111,12 @@ def test_x06_the_question_tells_exactly_what_the_load_would_do_and_touches_nothi
     result = waiting.end()
     assert (result.state, counts(result)) == ("completed_with_rejects", COUNTS)
     assert waiting.asked() == [(1, "launch", "ada", False)]
-    (told,) = summary(result)["reviews"]
-    assert (told["answered_by"], told["reasons"][0]["rule"], told["mapping"]) == ("ada", "review.setting", None)
-    assert told["counts"]["rejected"] == 3
+    (review,) = summary(result)["reviews"]
+    assert (review["answered_by"], review["reasons"][0]["rule"], review["mapping"]) == ("ada", "review.setting", None)
+    assert review["counts"]["rejected"] == 3
 
 
-def test_x06_the_form_has_a_dropdown_a_field_with_the_match_preselected_and_suggestions_only_told(stocked: Site):
+def test_x06_the_form_has_a_dropdown_a_field_with_the_match_preselected_and_suggestions_only_shown(stocked: Site):
     content = CONTENT.replace("balance", "balance,statsu").replace(",flexible_gift,1", ",flexible_gift,1,Blocked")
     question = reviewed(stocked, content).put()
     choices = {choice.field: choice for choice in question.form.choices}
@@ -168,20 +168,20 @@ EXCHANGED = {"card_number": "balance (column 2)", "balance": "card_number (colum
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "expected_text"),
     [
         (WRONG, "column 1 (card_number) is read as card balance"),
         (EXCHANGED, "200 of 200 rows would be rejected"),
     ],
 )
 def test_x18_columns_chosen_in_an_answer_are_looked_at_again_and_asked_about(
-    stocked: Site, columns: dict[str, str], told: str
+    stocked: Site, columns: dict[str, str], expected_text: str
 ):
     waiting = reviewed(stocked, WITH_EXTRA)
     waiting.put()
     assert waiting.answer(**columns) == Step(Turn.PASS)
     question = waiting.put(2)
-    assert told in " ".join(reason["message"] for reason in question.reasons).lower()
+    assert expected_text in " ".join(reason["message"] for reason in question.reasons).lower()
     assert "The settings ask for a review" not in question.form.body
     assert stocked.card_numbers() == []
     assert (
@@ -237,7 +237,7 @@ def test_gc01_a_file_whose_headers_nobody_knows_is_mapped_in_its_review(stocked:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "expected_text"),
     [
         ({"balance": "card_number (column 1)"}, "Card number and Card balance are read from column 1."),
         ({"balance": "(skip)"}, "Card balance is required"),
@@ -246,14 +246,14 @@ def test_gc01_a_file_whose_headers_nobody_knows_is_mapped_in_its_review(stocked:
     ],
 )
 def test_x06_a_mapping_that_cannot_be_used_comes_back_with_the_reason(
-    stocked: Site, columns: dict[str, str], told: str
+    stocked: Site, columns: dict[str, str], expected_text: str
 ):
     waiting = reviewed(stocked)
     waiting.put()
     assert waiting.answer(**columns) == Step(Turn.PASS)
     assert waiting.state == "running"
     question = waiting.put(2)
-    assert told in question.reasons[0]["message"]
+    assert expected_text in question.reasons[0]["message"]
     assert stocked.card_numbers() == []
     assert waiting.answer(number=2, balance="balance (column 3)") == Step(Turn.LOAD)
     assert counts(waiting.end()) == COUNTS
@@ -314,7 +314,7 @@ def test_a_header_that_may_be_data_is_forgotten_with_the_cancelled_file(stocked:
 HEADERLESS = "4929333344445555,Maria,12\n4929333344445556,Berta,13\n"
 
 
-def told_anywhere(site: Site, waiting: Reviewed, *further: object) -> str:
+def visible_text(site: Site, waiting: Reviewed, *further: object) -> str:
     """Everything that people are shown of a job, and that Airflow or a mail would keep."""
     job = site.job(waiting.job)
     kept = (job["warnings"], job["refusal_message"], site.query("SELECT t::text FROM ledger.import_review AS t"))
@@ -331,10 +331,10 @@ def test_x20_answers_that_cannot_be_used_quote_no_first_row_that_is_data(stocked
         waiting.answer(number=number, card_number=first, pool_system_name=second, balance="(skip)")
     result = waiting.end()
     assert result.reason["rule"] == "review.no_mapping"
-    told = told_anywhere(stocked, waiting, seen, result.to_json())
-    assert "Card balance" in told
+    shown = visible_text(stocked, waiting, seen, result.to_json())
+    assert "Card balance" in shown
     for value in ("4929333344445555", "Maria"):
-        assert value not in told
+        assert value not in shown
 
 
 def test_x20_a_headerless_file_shows_no_data_as_new_columns(stocked: Site):
@@ -344,11 +344,11 @@ def test_x20_a_headerless_file_shows_no_data_as_new_columns(stocked: Site):
     question = waiting.put()
     assert "Columns that differ" in question.form.body
     assert "card\\_number" in question.form.body or "card_number" in question.form.body
-    told = told_anywhere(stocked, waiting, question.form, question.reasons)
+    shown = visible_text(stocked, waiting, question.form, question.reasons)
     for value in ("4929333344445555", "Maria", "12"):
-        assert f" {value} " not in told
-        assert f'"{value}"' not in told
-    assert "Maria" not in told
+        assert f" {value} " not in shown
+        assert f'"{value}"' not in shown
+    assert "Maria" not in shown
 
 
 @pytest.mark.parametrize("state", ["running", "failed"])
@@ -366,7 +366,7 @@ def test_x06_nothing_is_loaded_that_nobody_has_approved_whatever_state_the_job_w
 
 
 def test_x05_an_upload_is_compared_with_what_was_dropped_into_the_folder(stocked: Site):
-    """An upload lies in a folder of its own."""
+    """An upload is stored in a folder of its own."""
     stocked.run("gift_cards", stocked.drop("gift_cards", "good.csv", CONTENT))
     folder = stocked.folder / "work" / files.UPLOADS / "gift_cards" / "ada" / "1"
     folder.mkdir(parents=True)
@@ -403,14 +403,14 @@ def test_x20_the_form_that_asks_about_exchanged_columns_does_not_show_what_was_e
     rows = [row.replace("{0}", str(number)) for number in range(40, 70)]
     import_type = "customers" if header.startswith("Email") else "gift_cards"
     path = stocked.drop(import_type, "rows.csv", "\n".join([header, *rows, ""]))
-    told = preview_file(stocked.runtime, import_type, area(path)).as_text()
+    preview = preview_file(stocked.runtime, import_type, area(path)).as_text()
     question = Reviewed(stocked, stocked.request(import_type, path)).put()
     assert [reason["rule"] for reason in question.reasons] == ["review.columns"]
     first_rows = question.form.body.partition("### First rows")[2]
     assert "| 2 |" in first_rows
     for value in private.replace("{0}", "40").split():
         assert value not in first_rows
-        assert value not in told.partition("line")[2].replace("dates before 1995", "")
+        assert value not in preview.partition("line")[2].replace("dates before 1995", "")
 
 
 def test_x20_the_form_shows_no_value_where_most_rows_would_be_rejected(stocked: Site):
@@ -420,14 +420,14 @@ def test_x20_the_form_shows_no_value_where_most_rows_would_be_rejected(stocked: 
     assert "K7QW" not in f"{question.form}"
 
 
-def test_x20_a_row_of_a_file_without_headers_stands_in_no_sentence(stocked: Site):
+def test_x20_a_row_of_a_file_without_headers_is_in_no_sentence(stocked: Site):
     content = 'anna.secret@example.com,Annabel\n"b@example.com"x,Bert\nc@example.com,Carl\n'
     mapping = {"anna.secret@example.com": "email", "Annabel": "first_name"}
     path = stocked.drop("customers", "rows.csv", content, {"review": True, "mapping": mapping})
     previewed = preview_file(stocked.runtime, "customers", area(path)).as_text()
-    told = f"{previewed} {Reviewed(stocked, stocked.request('customers', path)).put().form}"
-    assert "In column 1 (ann…) more text comes after" in told.replace("\\", "")
-    assert "secret" not in told
+    shown = f"{previewed} {Reviewed(stocked, stocked.request('customers', path)).put().form}"
+    assert "In column 1 (ann…) more text comes after" in shown.replace("\\", "")
+    assert "secret" not in shown
 
 
 # -- repeats
@@ -558,7 +558,7 @@ def test_x14_a_cleared_run_asks_again_after_a_rejection_or_an_expiry_of_the_load
     assert waiting.end().reason["message"].startswith("4 questions have been asked about this file")
 
 
-def test_x14_a_run_cleared_with_other_settings_asks_anew(stocked: Site):
+def test_x14_a_run_cleared_with_other_settings_asks_again(stocked: Site):
     waiting = reviewed(stocked)
     waiting.put()
     folder = stocked.folder / "landing" / "gift_cards"
@@ -772,8 +772,8 @@ def test_x18_columns_that_look_exchanged_are_refused_and_the_setting_is_named(st
 def test_x06_the_preview_says_what_would_be_asked(stocked: Site):
     rows = [f"{n}.50,flexible_gift,6030{n:012}" for n in range(20)]
     path = stocked.drop("gift_cards", "cards.csv", "\n".join([CARD_HEADER, *rows, ""]))
-    told = preview_file(stocked.runtime, "gift_cards", area(path)).as_text()
-    assert "A person is asked before the load: Column 1 (card_number) is read as Card number, but" in told
+    preview = preview_file(stocked.runtime, "gift_cards", area(path)).as_text()
+    assert "A person is asked before the load: Column 1 (card_number) is read as Card number, but" in preview
 
 
 def test_x18_a_file_in_another_encoding_is_looked_at_too(stocked: Site):
@@ -841,7 +841,7 @@ def test_the_last_good_file_of_a_folder_is_found_by_an_index(stocked: Site):
     stocked.query("ANALYZE ledger.import_job")
     seen = []
     with stocked.runtime.engine.begin() as connection:
-        sa.event.listen(connection, "before_cursor_execute", lambda c, cursor, *told: seen.append(told[:2]))
+        sa.event.listen(connection, "before_cursor_execute", lambda c, cursor, *arguments: seen.append(arguments[:2]))
         job = jobs.get(connection, connection.scalar(sa.text("SELECT max(id) FROM ledger.import_job")))
         assert jobs.last_good_header(connection, job, job.source_url) == ["a"]
         query, values = seen[-1]
@@ -885,7 +885,7 @@ def test_the_command_line_refuses_what_a_person_is_to_look_at(stocked: Site, set
     assert stocked.load("gift_cards", CONTENT, settings=setting, review=False, review_reject_share=1).state != "refused"
 
 
-def test_a_refusal_of_the_rehearsal_is_told_and_leaves_the_job_as_it_was(stocked: Site):
+def test_a_refusal_of_the_rehearsal_is_reported_and_leaves_the_job_as_it_was(stocked: Site):
     waiting = reviewed(stocked, max_reject_share=0.1)
     question = waiting.put()
     assert "It would be refused: 3 of 5 rows were rejected" in question.form.body.replace("\\", "")

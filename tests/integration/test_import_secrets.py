@@ -1,4 +1,4 @@
-"""Where values may stand and where not. Source: X-20."""
+"""Where values may be written and where not. Source: X-20."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAY_HOLD_VALUES = {"reject.reasons"}
 """Columns of the ledger that quote what the sender wrote, kept as long as the rejected-rows file."""
 
 
-def told_columns(site: Site) -> Iterator[tuple[str, str]]:
+def column_texts(site: Site) -> Iterator[tuple[str, str]]:
     """Return (table.column, everything in it) for the whole ledger."""
     columns = site.query(
         "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'ledger' ORDER BY 1, 2"
@@ -39,10 +39,10 @@ def told_columns(site: Site) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def imported(stocked: Site, caplog: pytest.LogCaptureFixture) -> tuple[Site, str]:
-    """A site after imports of every outcome, and all that was told about them."""
+    """A site after imports of every outcome, and all that was reported about them."""
     caplog.set_level(logging.DEBUG)
     row = f"{NUMBER},holiday_50,50,{CVV},"
-    told: list[object] = [
+    results: list[object] = [
         stocked.cards(row, f"{OTHER},holiday_50,50,{OTHER_CVV},", header=HEADER),
         stocked.cards(row, row, f"{NUMBER},holiday_50,50,{OTHER_CVV},Blocked", header=HEADER),  # exists, repeated
         stocked.cards(f"{THIRD},nowhere,fifty,{CVV},{NUMBER}", f"{THIRD},holiday_50,5,{CVV}", header=HEADER),
@@ -55,17 +55,17 @@ def imported(stocked: Site, caplog: pytest.LogCaptureFixture) -> tuple[Site, str
         stocked.changed(cvv_key=None).cards(row, f"{THIRD},holiday_50,50,{CVV},", header=HEADER),
         stocked.load("gift_card_pools", f"{row}\n"),
     ]
-    assert [result.state for result in told] == [  # type: ignore[attr-defined]
+    assert [result.state for result in results] == [  # type: ignore[attr-defined]
         "completed", "completed_with_rejects", "completed_with_rejects", "completed", *["refused"] * 5, "failed",
         "refused",
     ]  # fmt: skip
-    return stocked, "\n".join([*map(repr, told), caplog.text])
+    return stocked, "\n".join([*map(repr, results), caplog.text])
 
 
 def test_no_result_and_no_log_line_holds_a_card_number_or_a_cvv(imported: tuple[Site, str]):
-    _, told = imported
+    _, output = imported
     for canary in (NUMBER, OTHER, THIRD, CVV, OTHER_CVV):
-        assert canary not in told
+        assert canary not in output
 
 
 def test_summaries_and_evidence_hold_no_values(imported: tuple[Site, str]):
@@ -79,12 +79,12 @@ def test_summaries_and_evidence_hold_no_values(imported: tuple[Site, str]):
 
 def test_the_ledger_holds_no_cvv_anywhere_and_values_only_in_the_reasons(imported: tuple[Site, str]):
     site, _ = imported
-    for column, told in told_columns(site):
-        assert CVV not in told, column
-        assert OTHER_CVV not in told, column
+    for column, text in column_texts(site):
+        assert CVV not in text, column
+        assert OTHER_CVV not in text, column
         if column not in MAY_HOLD_VALUES:
             for canary in (NUMBER, OTHER, THIRD):
-                assert canary not in told, column
+                assert canary not in text, column
 
 
 def test_cvvs_are_stored_as_keyed_hashes_alone(imported: tuple[Site, str]):
@@ -181,7 +181,7 @@ def test_not_even_a_suite_that_quotes_a_cvv_makes_it_known(stocked: Site, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("header", "row", "told"),
+    ("header", "row", "quoted_parts"),
     [
         ("card_number,pool_system_name,balance,cvv,status", "{n},flexible_gift,777,,Lost", ["'Lost'"]),
         ("card_number,pool_system_name,balance,cvv,status", "{n},777,50,,", ["'...'"]),  # shifted
@@ -193,14 +193,14 @@ def test_not_even_a_suite_that_quotes_a_cvv_makes_it_known(stocked: Site, tmp_pa
         ("card_number,pool_system_name,balance,cvv", "{n},\uff17\uff17\uff17,5,", ["'...'"]),
     ],
 )
-def test_a_cvv_in_another_column_is_in_no_sentence(stocked: Site, header: str, row: str, told: list[str]):
+def test_a_cvv_in_another_column_is_in_no_sentence(stocked: Site, header: str, row: str, quoted_parts: list[str]):
     """X-20: columns shifted by one, or swapped, put CVVs where a rule quotes the cell."""
     result = stocked.cards(row.format(n=NUMBER), header=header)
     assert result.rows.rejected == 1
     code = re.compile(r"(?<![0-9a-f.])77[789](?![0-9a-f])|\uff17")  # not as a part of a hash or of a time
-    assert [(column, text) for column, text in told_columns(stocked) if code.search(text)] == []
+    assert [(column, text) for column, text in column_texts(stocked) if code.search(text)] == []
     (sentence,) = reasons(result).values()
-    assert [part for part in told if part not in sentence] == []
+    assert [part for part in quoted_parts if part not in sentence] == []
 
 
 def test_without_a_column_of_cvvs_sentences_quote_numbers_as_they_are(stocked: Site):
@@ -227,7 +227,7 @@ def test_without_a_column_of_cvvs_sentences_quote_numbers_as_they_are(stocked: S
         f"a: [{NUMBER}",
     ],
 )
-def test_what_looks_like_data_in_a_settings_file_is_masked_wherever_it_is_told(
+def test_what_looks_like_data_in_a_settings_file_is_masked_wherever_it_is_shown(
     stocked: Site, caplog: pytest.LogCaptureFixture, settings: str
 ):
     """X-20: ledger, result (XCom, note, OpenLineage), log. A job's parameters and settings are the file's own."""
@@ -238,8 +238,8 @@ def test_what_looks_like_data_in_a_settings_file_is_masked_wherever_it_is_told(
     for canary in (NUMBER, "4929333", "ann."):
         assert canary not in repr(result)
         assert canary not in caplog.text
-        for column, told in told_columns(stocked):
-            assert canary not in told or column in ("import_job.parameters", "import_job.settings"), column
+        for column, text in column_texts(stocked):
+            assert canary not in text or column in ("import_job.parameters", "import_job.settings"), column
 
 
 def test_a_preview_masks_card_numbers_and_hides_cvvs(stocked: Site):

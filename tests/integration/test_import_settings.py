@@ -23,8 +23,8 @@ ONE = "1,flexible_gift,10"
 
 
 def given_by(site: Site, job: int) -> dict[str, str]:
-    found: dict[str, str] = site.job(job)["settings"]["given_by"]
-    return found
+    origins: dict[str, str] = site.job(job)["settings"]["given_by"]
+    return origins
 
 
 def test_x11_defaults_folder_sidecar_and_parameters_in_rising_precedence(stocked: Site, tmp_path: Path):
@@ -143,9 +143,9 @@ def test_x18_above_the_share_of_rejects_nothing_is_loaded_and_all_of_them_are_re
 
     loaded = stocked.cards(*rows, max_reject_share=0.29)
     assert counts(loaded) == {"read": 100, "inserted": 71, "rejected": 29}
-    # Even the refused file's rejects can be mended and dropped again.
-    mended = rejected_file(refused).replace(b"nowhere", b"flexible_gift")
-    assert counts(stocked.load("gift_cards", mended)) == {"read": 30, "inserted": 29, "unchanged": 1}
+    # Even the refused file's rejects can be corrected and dropped again.
+    corrected = rejected_file(refused).replace(b"nowhere", b"flexible_gift")
+    assert counts(stocked.load("gift_cards", corrected)) == {"read": 30, "inserted": 29, "unchanged": 1}
 
 
 @pytest.mark.parametrize("share", [0, 1])
@@ -157,16 +157,18 @@ def test_x18_the_ends_of_the_share(stocked: Site, share: int):
     assert stocked.cards(max_reject_share=share).state == "completed"
 
 
-@pytest.mark.parametrize(("bad", "other", "told"), [(100, 0, True), (99, 0, False), (91, 9, True), (90, 10, False)])
-def test_x18_a_rule_that_explains_most_rejects_is_told_as_a_probable_mapping_slip(
-    stocked: Site, bad: int, other: int, told: bool
+@pytest.mark.parametrize(
+    ("bad", "other", "has_warning"), [(100, 0, True), (99, 0, False), (91, 9, True), (90, 10, False)]
+)
+def test_x18_a_rule_that_explains_most_rejects_is_reported_as_a_probable_mapping_slip(
+    stocked: Site, bad: int, other: int, has_warning: bool
 ):
     rows = [f"{number},nowhere,10" for number in range(bad)] + [
         f"x{number},flexible_gift,ten" for number in range(other)
     ]
     result = stocked.cards(*rows, ONE, review_reject_share=1)
     slips = [warning["message"] for warning in result.warnings if warning["rule"] == "file.probable_mapping_slip"]
-    assert len(slips) == told
+    assert len(slips) == has_warning
     assert all("pool_system_name.known" in message for message in slips)
     assert summary(result)["warnings"] == result.warnings
 
@@ -179,8 +181,8 @@ def test_x19_a_dry_run_counts_exactly_changes_nothing_and_its_file_can_be_launch
     dry = stocked.cards(*rows, name="dry.csv", settings={"dry_run": True, "delimiter": ","})
     expected = {"read": 6, "inserted": 1, "unchanged": 1, "rejected": 4}
     assert (dry.state, counts(dry)) == ("completed_with_rejects", expected)
-    told = rejects(dry)
-    assert told == {
+    rejected_rules = rejects(dry)
+    assert rejected_rules == {
         3: {"card_number.card_exists"},
         5: {"card_number.duplicate_in_file"},
         6: {"pool_system_name.known"},
@@ -193,7 +195,7 @@ def test_x19_a_dry_run_counts_exactly_changes_nothing_and_its_file_can_be_launch
 
     assert job["archive_url"] == str(stocked.folder / "archive" / "imported" / "gift_cards" / str(dry.job) / "dry.csv")
     real = stocked.run("gift_cards", job["archive_url"])
-    assert (counts(real), rejects(real)) == (expected, told)
+    assert (counts(real), rejects(real)) == (expected, rejected_rules)
     assert stocked.card_numbers() == ["1", "2", "3"]
     assert Path(job["archive_url"]).exists()
 
@@ -276,9 +278,13 @@ def test_x10_the_history_says_who_what_and_with_which_outcome(stocked: Site):
     failed = {entry["expectation_config"]["meta"]["rule"] for entry in evidence["results"] if not entry["success"]}
     assert (failed, evidence["success"]) == ({"balance.not_decimal", "pool_system_name.known"}, False)
 
-    told = summary(result)
-    assert (told["launched_by"], told["sha256"], told["action"]) == ("anna", job["sha256"], "add_gift_cards")
-    assert told["rows"] == vars(result.rows)
+    job_summary = summary(result)
+    assert (job_summary["launched_by"], job_summary["sha256"], job_summary["action"]) == (
+        "anna",
+        job["sha256"],
+        "add_gift_cards",
+    )
+    assert job_summary["rows"] == vars(result.rows)
     with stocked.runtime.engine.connect() as connection:
         history = jobs.history(connection)
         assert [entry.id for entry in history] == [result.job, 1]
@@ -297,8 +303,8 @@ def test_x10_a_refused_file_has_its_history_too(stocked: Site):
     )
     assert job["sha256"] == hashlib.sha256(content.encode()).hexdigest()
     assert (job["size_bytes"], job["settings"]["retention_days"]) == (len(content), 3)
-    told = summary(result)
-    assert (told["state"], told["reason"]) == ("refused", result.reason)
+    job_summary = summary(result)
+    assert (job_summary["state"], job_summary["reason"]) == ("refused", result.reason)
     unread = stocked.load("gift_cards", b"\xff\xfe\n")
     assert stocked.job(unread)["sha256"] == hashlib.sha256(b"\xff\xfe\n").hexdigest()
 
@@ -309,8 +315,8 @@ def test_x10_a_job_that_fails_says_so_in_history_and_summary_and_goes_on_when_as
     failed = import_file(stocked.changed(cvv_key=None).runtime, request)
     assert (failed.state, (failed.reason or {})["rule"]) == ("failed", "job.failed")
     assert "CVV_KEY" in (failed.reason or {})["message"]
-    told = summary(failed)
-    assert (told["state"], told["reason"]) == ("failed", failed.reason)
+    job_summary = summary(failed)
+    assert (job_summary["state"], job_summary["reason"]) == ("failed", failed.reason)
     copy, taken = contents(stocked.folder / "work")
     assert copy == f"{failed.job}/cards.csv"
     assert taken.startswith(f"{failed.job}/taken-")
@@ -325,7 +331,7 @@ GUARDED = "review: true\nmax_reject_share: 0.1\nlocked: [review, max_reject_shar
 
 
 @pytest.mark.parametrize(
-    ("sidecar", "parameters", "told"),
+    ("sidecar", "parameters", "message"),
     [
         ({"review": False}, {}, "a.csv.settings.yaml: line 1, review: is locked by _settings.yaml and stays true"),
         ({}, {"review": False}, "the run's parameters: review: is locked by _settings.yaml and stays true"),
@@ -338,12 +344,12 @@ GUARDED = "review: true\nmax_reject_share: 0.1\nlocked: [review, max_reject_shar
     ],
 )
 def test_x21_a_sender_or_starter_who_loosens_a_lock_is_refused_with_a_sentence(
-    stocked: Site, sidecar: dict[str, object], parameters: dict[str, object], told: str
+    stocked: Site, sidecar: dict[str, object], parameters: dict[str, object], message: str
 ):
     stocked.drop("gift_cards", "_settings.yaml", GUARDED)
     result = stocked.cards(ONE, name="a.csv", settings=sidecar, **parameters)
     assert (result.state, result.reason["rule"]) == ("refused", "file.settings")
-    assert result.reason["message"].startswith(told)
+    assert result.reason["message"].startswith(message)
     assert stocked.card_numbers() == []
 
 

@@ -71,13 +71,13 @@ def test_two_files_with_overlapping_numbers_load_each_card_once(stocked: Site):
     assert of_a.items() <= rows["a"].items()
     assert of_b.items() <= rows["b"].items()
     differing = sum(number % 5 == 0 for number in shared)
-    told = [counts(result) for result in results]
-    assert [count["read"] for count in told] == [2_500, 2_500]
-    assert sum(count["inserted"] for count in told) == 3_000
-    assert sum(count.get("rejected", 0) for count in told) == differing
-    assert sum(count.get("unchanged", 0) for count in told) == 2_000 - differing
-    found = [rule["rule"] for result in results for rule in result.rules]
-    assert set(found) == {"card_number.card_exists"}
+    row_counts = [counts(result) for result in results]
+    assert [count["read"] for count in row_counts] == [2_500, 2_500]
+    assert sum(count["inserted"] for count in row_counts) == 3_000
+    assert sum(count.get("rejected", 0) for count in row_counts) == differing
+    assert sum(count.get("unchanged", 0) for count in row_counts) == 2_000 - differing
+    rule_names = [rule["rule"] for result in results for rule in result.rules]
+    assert set(rule_names) == {"card_number.card_exists"}
 
 
 def test_the_same_rows_in_two_files_are_inserted_by_one_and_unchanged_in_the_other(stocked: Site):
@@ -96,8 +96,8 @@ def test_pool_files_that_cross_end_as_if_one_came_after_the_other(site: Site):
     results = importing(
         site, "gift_card_pools", "\n".join([POOL_HEADER, *rows, ""]), "\n".join([POOL_HEADER, *reversed(swapped), ""])
     )
-    told = sorted((counts(result) for result in results), key=lambda count: -count.get("inserted", 0))
-    assert told == [{"read": 30, "inserted": 30}, {"read": 30, "unchanged": 20, "rejected": 10}]
+    row_counts = sorted((counts(result) for result in results), key=lambda count: -count.get("inserted", 0))
+    assert row_counts == [{"read": 30, "inserted": 30}, {"read": 30, "unchanged": 20, "rejected": 10}]
     assert site.query("SELECT count(*) FROM loyalty.technical_product") == [(30,)]
 
 

@@ -310,7 +310,7 @@ def test_entries_of_hidden_folders_are_not_even_looked_at(stocked: Site):
 
 
 def test_x12_a_writer_that_comes_while_a_lease_is_held_ends_nobody(tmp_path: Path):
-    """The kernel tells the holder by a signal, which would end the process unless another one is chosen."""
+    """The kernel informs the holder by a signal, which would end the process unless another one is chosen."""
     path = tmp_path / "a.csv"
     path.write_text("1")
     script = (

@@ -96,7 +96,7 @@ def content(chance: random.Random) -> tuple[bytes, str]:
 
 
 def is_data(relative: str) -> bool:
-    """Tell by the rules of X-12, written down once more, whether a path is a data file's.
+    """Decide by the rules of X-12, written down once more, whether a path is a data file's.
 
     What only resembles settings is among them: it is no file of rows, but it never vanishes either (X-11).
     """
@@ -109,7 +109,7 @@ def is_data(relative: str) -> bool:
 
 
 def is_settings_of(path: str, name: str) -> bool:
-    """Tell whether a name, relative like the path, is the path's settings file, whatever its letters' case and form."""
+    """Return whether a name, relative like the path, is the path's settings file, in letters of any case and form."""
     folded, wanted = (unicodedata.normalize("NFC", text).casefold() for text in (name, path))
     return folded in (f"{wanted}.settings.yaml", f"{wanted}.settings.yml")
 
@@ -174,14 +174,14 @@ def plant(path: Path, chance: random.Random, there: list[Path], root: Path) -> N
 
 def state(root: Path) -> dict[str, tuple[Any, ...]]:
     """Return what must not change of what is not taken."""
-    found: dict[str, tuple[Any, ...]] = {}
+    states: dict[str, tuple[Any, ...]] = {}
     for path in root.rglob("*"):
         held = path.lstat()
         target = os.readlink(path) if modes.S_ISLNK(held.st_mode) else ""
         is_folder = modes.S_ISDIR(held.st_mode)
         size, changed = (0, 0) if is_folder else (held.st_size, held.st_mtime_ns)
-        found[str(path.relative_to(root))] = (held.st_ino, held.st_mode, size, changed, target)
-    return found
+        states[str(path.relative_to(root))] = (held.st_ino, held.st_mode, size, changed, target)
+    return states
 
 
 def take(runtime: Runtime, arrival: landing.Arrival, *, whole: bool) -> dict[str, Any]:
@@ -323,6 +323,6 @@ def test_random_landing_areas_in_a_bucket(stocked: Site):
 
 
 def is_data_key(key: str) -> bool:
-    """Tell whether an object is a data file's: as on a disk, but that `.` and `..` are no names there."""
+    """Return whether an object is a data file's: as on a disk, but that `.` and `..` are no names there."""
     parts = [part for part in key.split("/") if part not in (".", "..")]
     return not key.endswith("/") and is_data("/".join([*parts[:-1], key.split("/")[-1]]))

@@ -35,10 +35,10 @@ def load_with(stocked: Site, tmp_path: Path) -> Fault:
 
 def failure(site: Site, *cards: str, **parameters: object) -> str:
     """Import cards, which fails and loads nothing; return the reason."""
-    known = site.card_numbers()
+    before = site.card_numbers()
     result = site.cards(*cards, **parameters)
     assert (result.state, (result.reason or {})["rule"]) == ("failed", "job.failed")
-    assert site.card_numbers() == known
+    assert site.card_numbers() == before
     return str((result.reason or {})["message"])
 
 

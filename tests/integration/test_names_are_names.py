@@ -1,6 +1,6 @@
 """No name of a file is taken for a pattern or an address, on a disk or in a bucket. Source: X-01, X-12, X-14, X-20.
 
-Every file stands beside what its name would match, if anybody took it for a pattern; nothing may happen to those.
+Every file is beside what its name would match, if it were taken for a pattern; nothing may happen to those.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def test_names_beside_what_they_would_match_are_imported_each_once(stocked: Site
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_a_name_that_stands_alone_is_imported_refused_and_forgotten(stocked: Site, bucket: Runtime, name: str):
+def test_a_name_that_is_alone_is_imported_refused_and_forgotten(stocked: Site, bucket: Runtime, name: str):
     content, number = card_file()
     put(below(bucket.landing, name), content)
     (arrival,) = look(bucket)
@@ -195,7 +195,7 @@ def test_reports_and_sidecars_of_such_names_touch_no_others(stocked: Site, bucke
     rows = f"{CARD_HEADER}\n{number},flexible_gift,10\n{number}9,nowhere,10\n"
     put(below(bucket.landing, name), rows.encode())
     before = snapshot(bucket.landing)
-    arrival = next(found for found in look(bucket) if found.file_name == name)
+    arrival = next(arrival for arrival in look(bucket) if arrival.file_name == name)
     result = import_file(bucket, request(arrival))
     assert result.state == "completed_with_rejects"
     assert snapshot(bucket.landing) == {

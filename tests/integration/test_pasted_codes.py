@@ -35,9 +35,9 @@ def paste(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(raw)))
         capsys.readouterr()
         code = run_command(["import", import_type, "-", "--json", *map(str, options)])
-        told = capsys.readouterr()
-        assert told.err == ""
-        return {"code": code, **json.loads(told.out)}
+        output = capsys.readouterr()
+        assert output.err == ""
+        return {"code": code, **json.loads(output.out)}
 
     return call
 
@@ -47,10 +47,10 @@ def codes(site: Site) -> dict[Any, Any]:
 
 
 def test_pc01_codes_typed_one_a_line_load_into_the_pool_of_the_settings(site: Site, paste: Paste):
-    told = paste("A1\r\n  A2\n\n0003", "--set", "pool=a")
-    assert (told["code"], told["state"], told["rows"]["inserted"]) == (0, "completed", 3)
+    result = paste("A1\r\n  A2\n\n0003", "--set", "pool=a")
+    assert (result["code"], result["state"], result["rows"]["inserted"]) == (0, "completed", 3)
     assert codes(site) == {"A1": "a", "A2": "a", "0003": "a"}
-    job = site.job(told["job"])
+    job = site.job(result["job"])
     assert job["source_url"].startswith(str(site.folder / "landing" / "promo_codes" / "pasted-"))
     assert Path(job["archive_url"]).read_bytes() == b"Code\nA1\r\n  A2\n\n0003\n"
     assert (job["settings"]["pool"], job["launched_by"].startswith("command line (")) == ("a", True)
@@ -58,8 +58,8 @@ def test_pc01_codes_typed_one_a_line_load_into_the_pool_of_the_settings(site: Si
 
 
 def test_pc01_a_text_with_a_header_is_taken_as_it_is(site: Site, paste: Paste):
-    told = paste("pool;Code;expired-at\na;A1;31.12.2030\nb;A2;\n")
-    assert told["rows"]["inserted"] == 2
+    result = paste("pool;Code;expired-at\na;A1;31.12.2030\nb;A2;\n")
+    assert result["rows"]["inserted"] == 2
     assert codes(site) == {"A1": "a", "A2": "b"}
 
 
@@ -90,8 +90,8 @@ def test_pc01_the_same_text_again_is_a_duplicate_and_for_another_pool_it_is_not(
     ],
 )
 def test_pc02_what_is_pasted_is_refused_like_a_file(site: Site, paste: Paste, text, options, rule):
-    told = paste(text, *options)
-    assert (told["code"], told["state"], told["reason"]["rule"]) == (3, "refused", rule)
+    result = paste(text, *options)
+    assert (result["code"], result["state"], result["reason"]["rule"]) == (3, "refused", rule)
     assert codes(site) == {}
     assert contents(site.folder / "landing" / "promo_codes") == {}
 
@@ -103,17 +103,17 @@ def test_x03_the_text_is_in_the_encoding_that_is_set_for_it_whatever_files_of_th
     (site.folder / "landing" / "promo_codes").mkdir()
     (site.folder / "landing" / "promo_codes" / "_settings.yaml").write_text("encoding: latin-1")
     options = () if encoding is None else ("--set", f"encoding={encoding}")
-    told = paste("ВЕСНА\n".encode(encoding or "utf-8"), "--set", "pool=a", *options)
-    assert told["rows"]["inserted"] == 1
+    result = paste("ВЕСНА\n".encode(encoding or "utf-8"), "--set", "pool=a", *options)
+    assert result["rows"]["inserted"] == 1
     assert codes(site) == {"ВЕСНА": "a"}
 
 
 def test_pc01_settings_from_a_file_hold_for_a_pasted_text(site: Site, paste: Paste, tmp_path: Path):
     (tmp_path / "s.yaml").write_text("pool: a\nmapping: {Gutschein: code}")
-    told = paste("Gutschein\nA1\n", "--settings", tmp_path / "s.yaml", "--dry-run")
-    assert (told["state"], told["rows"]["inserted"], codes(site)) == ("completed", 1, {})
-    told = paste("Gutschein\nA1\n", "--settings", tmp_path / "s.yaml", "--set", "mapping={Gutschein: code, x: null}")
-    assert told["reason"]["rule"] == "file.settings"
+    result = paste("Gutschein\nA1\n", "--settings", tmp_path / "s.yaml", "--dry-run")
+    assert (result["state"], result["rows"]["inserted"], codes(site)) == ("completed", 1, {})
+    result = paste("Gutschein\nA1\n", "--settings", tmp_path / "s.yaml", "--set", "mapping={Gutschein: code, x: null}")
+    assert result["reason"]["rule"] == "file.settings"
 
 
 def test_pc01_a_paste_that_is_killed_before_its_import_is_picked_up_with_its_settings(
@@ -133,16 +133,16 @@ def test_pc01_a_paste_that_is_killed_before_its_import_is_picked_up_with_its_set
 
 
 def test_other_types_are_pasted_with_their_header(site: Site, paste: Paste):
-    told = paste("system_id,name\nc,C\n", import_type="promo_code_pools")
-    assert told["rows"]["inserted"] == 1
+    result = paste("system_id,name\nc,C\n", import_type="promo_code_pools")
+    assert result["rows"]["inserted"] == 1
     assert paste("c\n", import_type="promo_code_pools")["reason"]["rule"] == "file.missing_header"
 
 
-def test_x20_pasted_codes_stand_in_no_run_parameter_log_or_ledger(
+def test_x20_pasted_codes_are_in_no_run_parameter_log_or_ledger(
     site: Site, paste: Paste, caplog: pytest.LogCaptureFixture
 ):
     caplog.set_level(logging.DEBUG)
-    told = [paste("C4N4RY1\nC4N4RY2\n", "--set", "pool=a"), paste("C4N4RY1\nC4N4RY2\n"), paste(b"C4N4RY3,x\n\xff")]
-    assert [line["state"] for line in told] == ["completed", "refused", "refused"]
+    results = [paste("C4N4RY1\nC4N4RY2\n", "--set", "pool=a"), paste("C4N4RY1\nC4N4RY2\n"), paste(b"C4N4RY3,x\n\xff")]
+    assert [result["state"] for result in results] == ["completed", "refused", "refused"]
     ledger = site.query("SELECT to_jsonb(job)::text FROM ledger.import_job AS job")
-    assert "C4N4RY" not in f"{told} {caplog.text} {ledger}"
+    assert "C4N4RY" not in f"{results} {caplog.text} {ledger}"

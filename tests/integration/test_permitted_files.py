@@ -125,7 +125,7 @@ def fill(root: Path, name: str) -> None:
 
 
 def state(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return what tells one state of a tree from another."""
+    """Return what distinguishes one state of a tree from another."""
     return {
         str(path): (held.st_ino, held.st_size, held.st_mtime_ns)
         for path in folder.rglob("*")
@@ -232,8 +232,8 @@ def test_x21_no_value_of_file_opens_anything_that_is_not_the_types_own(place: Si
             assert addresses == set(), value
             if refusal is not None:
                 refused += 1
-                told = f"{refusal}"
-                assert (SECRET in told, refusal.rule in ("file.place", "file.missing")) == (False, True), value
+                message = f"{refusal}"
+                assert (SECRET in message, refusal.rule in ("file.place", "file.missing")) == (False, True), value
                 assert paths <= own, (value, paths - own)
                 if len(since) < 100:
                     continue
@@ -370,7 +370,7 @@ def test_x21_a_root_may_be_in_a_store_though_the_areas_are_on_a_disk(place: Site
     ],
 )  # fmt: skip
 def test_x21_addresses_are_shown_without_what_may_be_secret(address: str, shown: str):
-    found = places.shown(address)
-    assert found.startswith(shown)
+    shown_address = places.shown(address)
+    assert shown_address.startswith(shown)
     for secret in ("pw", "sig", "secret", "Signature", "u:p", "user"):
-        assert secret not in found
+        assert secret not in shown_address

@@ -64,7 +64,7 @@ def shipped(warehouse):
     return warehouse
 
 
-def test_every_entry_stands_in_its_table(shipped):
+def test_every_entry_is_in_its_table(shipped):
     assert contents(shipped) == {
         "brand": [("Acme",), ("Demo",)],
         "external_system": [("pos",), ("website",)],
@@ -96,8 +96,8 @@ def test_doing_it_again_changes_nothing(shipped):
             connection.scalar(text(f"SELECT string_agg(xmin::text, ',') FROM loyalty.{name}")) for name in TABLES
         ]
     counts = apply(shipped, SHIPPED)
-    assert {(each.added, each.changed, each.removed) for each in counts.values()} == {(0, 0, 0)}
-    assert sum(each.unchanged for each in counts.values()) == sum(len(rows) for rows in before.values())
+    assert {(table.added, table.changed, table.removed) for table in counts.values()} == {(0, 0, 0)}
+    assert sum(table.unchanged for table in counts.values()) == sum(len(rows) for rows in before.values())
     assert contents(shipped) == before
     with shipped.owner.connect() as connection:
         assert versions == [
@@ -156,11 +156,11 @@ def test_a_brand_in_use_is_not_removed_and_its_users_are_named(shipped):
     assert contents(shipped) == before, "everything is one transaction: the new topic must not stay"
 
 
-def test_all_entries_in_use_are_told_at_once(shipped):
+def test_all_entries_in_use_are_reported_at_once(shipped):
     for name in ("a", "b"):
         run(shipped, POOL, name=name, system="website", brand="Demo")
-    told = refusal(shipped, shipped_with(brands=("Acme",), external_systems=("pos",)))
-    assert told == [
+    messages = refusal(shipped, shipped_with(brands=("Acme",), external_systems=("pos",)))
+    assert messages == [
         "The external system 'website' can't be removed from the project settings: it is used by 2 gift card pools "
         "('a' for one), 2 technical products ('a' for one).",
         "The brand 'Demo' can't be removed from the project settings: it is used by 2 gift card pools ('a' for one), "
@@ -172,8 +172,8 @@ def test_x20_cards_are_counted_never_named(shipped):
     run(shipped, POOL, name="pool", system="website", brand="Acme")
     for number in ("6030000000000001", "6030000000000002"):
         run(shipped, CARD, number=number, pool="pool", point="site-main")
-    (told,) = refusal(shipped, shipped_with(points_of_contact=(), data_sources=()))
-    assert told == (
+    (message,) = refusal(shipped, shipped_with(points_of_contact=(), data_sources=()))
+    assert message == (
         "The point of contact 'site-main' can't be removed from the project settings: it is used by 2 gift cards."
     )
 
@@ -218,16 +218,16 @@ def test_two_at_once_go_one_after_the_other(shipped):
 
 
 def test_a_use_that_is_not_committed_yet_is_waited_for(shipped):
-    told: list[list[str]] = []
+    refusals: list[list[str]] = []
     with shipped.owner.connect() as user:
         user.execute(text(POOL), {"name": "late", "system": "website", "brand": "Demo"})
-        syncing = threading.Thread(target=lambda: told.append(refusal(shipped, shipped_with(brands=("Acme",)))))
+        syncing = threading.Thread(target=lambda: refusals.append(refusal(shipped, shipped_with(brands=("Acme",)))))
         syncing.start()
         wait_for_lock(shipped)
         user.commit()
         syncing.join(30)
-    assert len(told) == 1
-    assert told[0][0].startswith(
+    assert len(refusals) == 1
+    assert refusals[0][0].startswith(
         "The brand 'Demo' can't be removed from the project settings: it is used by 1 gift card"
     )
 
@@ -285,17 +285,19 @@ def test_pp03_uploaded_codes_in_its_space_do_not_hold_a_format(shipped):
 
 
 def test_pp03_a_generation_that_is_going_on_is_waited_for(shipped):
-    told: list[list[str]] = []
+    refusals: list[list[str]] = []
     with shipped.owner.connect() as generation:
         generation.execute(text(GENERATED))
         changed = shipped_with(promo_code_formats=(NARROW,))
-        syncing = threading.Thread(target=lambda: told.append(refusal(shipped, changed)))
+        syncing = threading.Thread(target=lambda: refusals.append(refusal(shipped, changed)))
         syncing.start()
         wait_for_lock(shipped)
         generation.commit()
         syncing.join(30)
-    assert len(told) == 1
-    assert told[0][0].startswith("The promo code format 'summer' can't be changed in the project settings: 1,200 codes")
+    assert len(refusals) == 1
+    assert refusals[0][0].startswith(
+        "The promo code format 'summer' can't be changed in the project settings: 1,200 codes"
+    )
 
 
 # -- custom fields (CU-08), and what rows of customers refer to
@@ -336,15 +338,15 @@ def test_an_enumeration_loses_only_values_that_no_customer_has(shipped):
 
 
 def test_a_custom_field_whose_first_value_is_not_committed_yet_is_waited_for(shipped):
-    told: list[list[str]] = []
+    refusals: list[list[str]] = []
     with shipped.owner.connect() as user:
         user.execute(text(CUSTOMER), {"id": 1, "fields": '{"FavoriteColor": "red"}'})
-        syncing = threading.Thread(target=lambda: told.append(refusal(shipped, shipped_with(custom_fields=()))))
+        syncing = threading.Thread(target=lambda: refusals.append(refusal(shipped, shipped_with(custom_fields=()))))
         syncing.start()
         wait_for_lock(shipped)
         user.commit()
         syncing.join(30)
-    assert told == [
+    assert refusals == [
         ["The custom field 'FavoriteColor' can't be removed from the project settings: it is used by 1 customer."]
     ]
 
@@ -367,19 +369,19 @@ def test_custom_fields_are_waited_for_before_any_row_is_locked(shipped):
 def test_a_deadlock_with_another_is_tried_again(shipped):
     """The other one holds an entry that the settings remove, and wants one that they have just removed."""
     changed = shipped_with(external_systems=("pos",), topics=("News",))
-    told: list[SyncCounts] = []
+    counts: list[SyncCounts] = []
     with shipped.admin.connect() as other:
         other.execute(text("SET LOCAL deadlock_timeout = '1h'"))  # the sync is the one that notices
         other.execute(text("SELECT FROM loyalty.external_system WHERE name = 'website' FOR KEY SHARE"))
         syncing = threading.Thread(
-            target=lambda: told.append(sync_in_turn(shipped.owner, changed)["subscription_topic"])
+            target=lambda: counts.append(sync_in_turn(shipped.owner, changed)["subscription_topic"])
         )
         syncing.start()
         wait_for_lock(shipped)
         other.execute(text("SELECT FROM loyalty.subscription_topic WHERE name = 'Offers' FOR KEY SHARE"))
         other.rollback()
         syncing.join(30)
-    assert told == [SyncCounts(removed=1, unchanged=1)]
+    assert counts == [SyncCounts(removed=1, unchanged=1)]
 
 
 def test_x20_what_customers_refer_to_is_not_removed_and_customers_are_counted_never_named(shipped):

@@ -19,33 +19,33 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def bench(warehouse_server: EmbeddedServer, tmp_path: Path) -> Iterator[Bench]:
     """The session's server, with the benchmark's pools."""
-    found = Bench(warehouse_server, tmp_path / "files")
-    found.folder.mkdir()
-    write_pools(found.folder / "pools.csv")
-    found.prepare(found.folder / "pools.csv")
-    yield found
+    benchmark = Bench(warehouse_server, tmp_path / "files")
+    benchmark.folder.mkdir()
+    write_pools(benchmark.folder / "pools.csv")
+    benchmark.prepare(benchmark.folder / "pools.csv")
+    yield benchmark
     warehouse_server.drop_database("bench_template")
 
 
 def test_files_of_two_sizes_are_measured_with_one_worker_and_two(bench: Bench, tmp_path: Path):
-    """It ends by itself when rows are lost: here it is enough that it gets through, and tells of every step."""
+    """It ends by itself when rows are lost: here it is enough that it gets through, and reports every step."""
     results = tmp_path / "RESULTS.md"
-    found = scale.run(bench, ["cards", "customers"], [400, 1_200], [1, 2], results, chunk_bytes=20_000)
-    assert {name: [each.rows for each in files] for name, files in found.items()} == {
+    measurements = scale.run(bench, ["cards", "customers"], [400, 1_200], [1, 2], results, chunk_bytes=20_000)
+    assert {name: [measurement.rows for measurement in files] for name, files in measurements.items()} == {
         "cards": [400, 1_200],
         "customers": [400, 1_200],
     }
-    for measured in (each for files in found.values() for each in files):
+    for measured in (measurement for files in measurements.values() for measurement in files):
         assert measured.chunks == -(-measured.file_bytes // 20_000)
         assert all(seconds > 0 for seconds in measured.seconds.values())
         assert set(measured.peak_mib) == {
             "take_file", "inspect_file", "validate_chunk", "load_rows", "write_report", "close_job",
         }  # fmt: skip
-    told = results.read_text()
-    assert told.count("| 400 rows | 1,200 rows |") == 2
-    assert f"{os.cpu_count()} cores (" in told
+    report = results.read_text()
+    assert report.count("| 400 rows | 1,200 rows |") == 2
+    assert f"{os.cpu_count()} cores (" in report
     for step in ("`validate_chunk`, 1 worker |", "`validate_chunk`, 2 workers, database idle |", "`load_rows` |"):
-        assert told.count(f"| {step}") == 2
+        assert report.count(f"| {step}") == 2
     assert not list(bench.folder.glob("*_*.csv"))  # the files are large
 
 

@@ -310,11 +310,11 @@ def test_x21_a_lock_in_the_type_s_folder_holds_whatever_the_case_of_its_name(sto
 def test_x16_a_pool_s_folder_and_setting_are_the_pool_in_any_unicode_form(site: Site, of_folder: str, of_setting: str):
     site.load("promo_code_pools", POOLS)
     folder = f"promo_codes/{unicodedata.normalize(of_folder, 'café')}"
-    given = {"pool": unicodedata.normalize(of_setting, "caf\u00e9")}
-    done = site.run("promo_codes", site.drop(folder, "a.csv", "Code\nA1\n", given))
+    settings = {"pool": unicodedata.normalize(of_setting, "caf\u00e9")}
+    done = site.run("promo_codes", site.drop(folder, "a.csv", "Code\nA1\n", settings))
     assert done.state == "completed"
     assert site.query("SELECT pool_system_id FROM loyalty.promo_code") == [("caf\u00e9",)]
-    path = site.drop("promo_codes", "b.csv", "Code\nB1\n", given)
+    path = site.drop("promo_codes", "b.csv", "Code\nB1\n", settings)
     assert site.run("promo_codes", path).state == "completed"
 
 

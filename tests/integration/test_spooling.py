@@ -1,4 +1,4 @@
-"""A full disk of temporary files is told of as such, not as the report's."""
+"""A full disk of temporary files is reported as such, not as the report's."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_full_disk_of_temporary_files_is_named_and_not_the_report(stocked: Site, full_disk: None) -> None:
-    with pytest.raises(StorageError) as told:
+    with pytest.raises(StorageError) as caught:
         stocked.cards("2,flexible_gift,5", "1,nowhere,5")
-    assert str(told.value) == FULL
+    assert str(caught.value) == FULL
     assert [name for name in stocked.reports() if "rejected" in name] == []
 
 

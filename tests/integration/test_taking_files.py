@@ -122,7 +122,7 @@ def test_x12_a_file_that_is_written_on_before_the_load_loads_nothing_and_comes_a
     assert_ledger_has_the_archives_hash(stocked)
 
 
-def test_x12_the_same_run_tried_again_reads_a_changed_file_anew(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+def test_x12_the_same_run_tried_again_reads_a_changed_file_again(stocked: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(locations, "has_writer", lambda _: None)
     path = stocked.drop("gift_cards", "slow.csv", FIRST)
     asked = request(ready(stocked)[0])
@@ -194,7 +194,7 @@ def test_x12_a_hard_link_that_is_written_into_changes_nothing_that_was_read(stoc
 def test_x12_a_bucket_object_that_is_replaced_while_it_is_copied_comes_again(
     stocked: Site, monkeypatch: pytest.MonkeyPatch
 ):
-    """In a store that copies an object as it is at that moment. `memory` stands in for it."""
+    """In a store that copies an object as it is at that moment. `memory` replaces it here."""
     areas = {name: locations.locate(f"memory://{stocked.folder.name}/{name}") for name in ("landing", "work")}
     runtime = replace(stocked.runtime, **areas)
     path = runtime.landing / "gift_cards" / "cards.csv"
@@ -234,7 +234,7 @@ def test_x12_a_stale_file_in_work_is_never_taken_for_the_dropped_one(stocked: Si
     assert_ledger_has_the_archives_hash(stocked)
 
 
-def test_x12_a_stale_file_does_not_stand_in_for_one_that_is_gone(stocked: Site):
+def test_x12_a_stale_file_does_not_replace_one_that_is_gone(stocked: Site):
     path = stocked.drop("gift_cards", "cards.csv", FIRST)
     real = landing._bring
 
@@ -342,12 +342,12 @@ def test_x20_retention_walks_the_folders_as_well_as_the_ledger(stocked: Site):
 def test_x20_values_that_pages_quote_go_with_the_files_and_the_counts_stay(stocked: Site):
     rows = "".join(f"{number},nowhere,1\n" for number in range(3))
     result = stocked.load("gift_cards", f"{CARD_HEADER}\n{rows}")
-    told = "SELECT evidence -> 'pool_system_name.known critical' FROM ledger.import_chunk WHERE job_id = :job"
-    ((before,),) = stocked.query(told, job=result.job)
+    query = "SELECT evidence -> 'pool_system_name.known critical' FROM ledger.import_chunk WHERE job_id = :job"
+    ((before,),) = stocked.query(query, job=result.job)
     assert list(before["sentences"].values()) == [3]
     assert "Pool 'nowhere' does not exist." in str(before)
     reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
-    ((after,),) = stocked.query(told, job=result.job)
+    ((after,),) = stocked.query(query, job=result.job)
     assert after == before | {"sentences": {}}
 
 

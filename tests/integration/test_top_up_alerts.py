@@ -1,4 +1,4 @@
-"""Telling the staff that pools of promo codes run low. Source: TU-02, TU-03, TU-05."""
+"""Alerts to the staff that pools of promo codes run low. Source: TU-02, TU-03, TU-05."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def uploads(engine):
     return name
 
 
-def test_tu03_a_crossing_is_told_once_and_again_only_after_recovery(engine, runtime, uploads):
+def test_tu03_a_crossing_is_reported_once_and_again_only_after_recovery(engine, runtime, uploads):
     assert needs(runtime.engine) == {}
     with engine.begin() as connection:
         issue(connection, uploads, 5)
@@ -96,7 +96,7 @@ def test_tu03_uploaded_codes_are_never_generated(engine, runtime, uploads):
 
 
 @pytest.mark.parametrize("changes", [{"notify_below": None}, {"state": "draft"}, {"notify_below": 0}])
-def test_tu03_without_a_level_or_a_launch_nothing_is_told(engine, runtime, changes):
+def test_tu03_without_a_level_or_a_launch_nothing_is_reported(engine, runtime, changes):
     with engine.begin() as connection:
         name = add_pool(connection, "quiet", **UPLOAD | {"notify_below": 5} | changes)
         add_codes(connection, name, 1)
@@ -195,7 +195,7 @@ def test_tu03_a_mail_that_could_not_be_sent_is_sent_the_next_time(engine, runtim
         assert connection.execute(text("SELECT sent_at FROM ledger.promo_code_alert")).scalars().all() == [NOW]
 
 
-def test_what_is_over_before_it_was_told_is_told_no_more(engine, runtime, uploads):
+def test_what_is_over_before_it_was_reported_is_reported_no_more(engine, runtime, uploads):
     with engine.begin() as connection:
         issue(connection, uploads, 6)
     top_up_pool(runtime, uploads)
@@ -232,7 +232,7 @@ def test_tu03_a_crossing_that_many_see_at_once_is_one_alert(engine, runtime, upl
         issue(connection, uploads, 6)
     with ThreadPoolExecutor(4) as threads:
         done = list(threads.map(lambda _: top_up_pool(runtime, uploads), range(4)))
-    assert sorted(each.raised for each in done) == [(), (), (), ("low_stock",)]
+    assert sorted(result.raised for result in done) == [(), (), (), ("low_stock",)]
 
 
 # -- forecast
@@ -260,7 +260,7 @@ def test_tu05_a_pool_that_can_not_be_topped_up_is_announced_before_it_runs_out(e
 
 
 @pytest.mark.parametrize(("there", "kinds"), [(100, []), (30, ["runs_out_soon"]), (4, ["low_stock", "runs_out_soon"])])
-def test_level_and_forecast_are_told_apart(engine, there, kinds):
+def test_level_and_forecast_are_distinguished(engine, there, kinds):
     """Source: TU-03, TU-05."""
     pool = Pool("p", "P", "active", False, "upload", None, None, False, 5, 72, level=5)
     stock = stock_of(engine, there, 10, NOW)

@@ -178,7 +178,7 @@ def test_tu01_a_pool_below_its_threshold_is_filled_to_it(engine, runtime):
     assert top_up_pool(runtime, name).available == 13
 
 
-def test_tu04_the_reason_stands_in_the_history_of_the_pool(engine, runtime):
+def test_tu04_the_reason_is_in_the_history_of_the_pool(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, quantity=4, top_up_threshold=3)
     top_up_pool(runtime, name, dag_id="top_up_promo_pools", dag_run_id="run 1")
@@ -186,19 +186,17 @@ def test_tu04_the_reason_stands_in_the_history_of_the_pool(engine, runtime):
         issue(connection, name, 2)
     top_up_pool(runtime, name)
     with engine.connect() as connection:
-        found = generations(connection, name)
-        assert [
-            (each["state"], each["requested"], each["added"], each["reason"], each["launched_by"]) for each in found
-        ] == [
+        rows = generations(connection, name)
+        assert [(row["state"], row["requested"], row["added"], row["reason"], row["launched_by"]) for row in rows] == [
             ("completed", 4, 4, "no code is available", "top-up"),
             ("completed", 4, 4, "2 available, below 3", "top-up"),
         ]
-        assert (found[0]["dag_id"], found[0]["dag_run_id"]) == ("top_up_promo_pools", "run 1")
-        assert found[0]["started_at"] <= found[0]["finished_at"]
+        assert (rows[0]["dag_id"], rows[0]["dag_run_id"]) == ("top_up_promo_pools", "run 1")
+        assert rows[0]["started_at"] <= rows[0]["finished_at"]
         of_codes = connection.execute(
             text("SELECT generation_id, count(*) FROM loyalty.promo_code GROUP BY 1 ORDER BY 1")
         )
-        assert of_codes.all() == [(found[0]["id"], 4), (found[1]["id"], 4)]
+        assert of_codes.all() == [(rows[0]["id"], 4), (rows[1]["id"], 4)]
 
 
 def test_a_pool_that_needs_nothing_is_not_named_by_the_review(engine, runtime):
@@ -232,7 +230,7 @@ def test_a_review_counts_pools_that_signal_and_leaves_settled_ones_alone(engine,
 
 
 def test_tu01_a_take_that_is_not_committed_yet_counts_as_gone(engine, runtime):
-    """Its own signal may have come before: nobody would tell of the last code again."""
+    """Its own signal may have come before: nothing would report the last code again."""
     with engine.begin() as connection:
         name = add_pool(connection, quantity=2)
     top_up_pool(runtime, name)
@@ -248,7 +246,7 @@ def test_tu01_a_take_that_is_not_committed_yet_counts_as_gone(engine, runtime):
 # -- the end of a format
 
 
-def test_tu02_what_is_left_of_a_format_is_added_and_its_end_told(engine, runtime):
+def test_tu02_what_is_left_of_a_format_is_added_and_its_end_reported(engine, runtime):
     with engine.begin() as connection:
         name = add_pool(connection, format=add_format(connection), quantity=12)
     assert top_up_pool(runtime, name).raised == ()
@@ -257,11 +255,11 @@ def test_tu02_what_is_left_of_a_format_is_added_and_its_end_told(engine, runtime
     done = top_up_pool(runtime, name)
     assert (done.requested, done.added, done.available, done.raised) == (12, 4, 4, ("format_exhausted",))
     with engine.begin() as connection:
-        assert [(each["requested"], each["added"]) for each in generations(connection, name)] == [(12, 12), (12, 4)]
+        assert [(row["requested"], row["added"]) for row in generations(connection, name)] == [(12, 12), (12, 4)]
         issue(connection, name, 4)
         assert alerts(connection, name) == [("format_exhausted", False, False)]
     send_alerts(runtime.engine, name, lambda alert: True, lambda: NOW)
-    assert needs(runtime.engine) == {}  # nothing can be added, and everybody knows
+    assert needs(runtime.engine) == {}  # nothing can be added, and the users know
     done = top_up_pool(runtime, name)
     assert (done.added, done.raised, done.recovered) == (0, (), ())
     with engine.begin() as connection:
@@ -314,8 +312,8 @@ def test_two_pools_that_share_a_format_share_its_end(engine, runtime):
             add_pool(connection, name, format="tiny", quantity=10)
     with ThreadPoolExecutor(2) as threads:
         done = list(threads.map(lambda name: top_up_pool(runtime, name), ("a", "b")))
-    assert sorted(each.added for each in done) == [6, 10]
-    assert sorted(each.raised for each in done) == [(), ("format_exhausted",)]
+    assert sorted(result.added for result in done) == [6, 10]
+    assert sorted(result.raised for result in done) == [(), ("format_exhausted",)]
 
 
 # -- side by side
@@ -332,7 +330,7 @@ def test_tu02_two_top_ups_at_once_make_one_batch(engine, runtime):
 
     with ThreadPoolExecutor(4) as threads:
         done = list(threads.map(run, range(4)))
-    assert sorted(each.added for each in done) == [0, 0, 0, 50]
+    assert sorted(result.added for result in done) == [0, 0, 0, 50]
     with engine.connect() as connection:
         assert available(connection, name) == 50
         assert len(generations(connection, name)) == 1
@@ -345,16 +343,16 @@ def test_tu02_a_top_up_waits_for_one_that_is_not_committed_and_then_adds_nothing
     generate = filling.generate_into
 
     def generate_slowly(*arguments, **named):
-        made = generate(*arguments, **named)
+        added = generate(*arguments, **named)
         has_filled.set()
         assert may_commit.wait(20)
-        return made
+        return added
 
     monkeypatch.setattr(filling, "generate_into", generate_slowly)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(top_up_pool, runtime, name)
         assert has_filled.wait(10)
-        assert needs(runtime.engine) == {}  # somebody is at it; its commit signals the pool
+        assert needs(runtime.engine) == {}  # another top-up is at it; its commit signals the pool
         second = threads.submit(top_up_pool, runtime, name)
         with pytest.raises(TimeoutError):
             second.result(0.5)
@@ -362,7 +360,7 @@ def test_tu02_a_top_up_waits_for_one_that_is_not_committed_and_then_adds_nothing
         assert (first.result(20).added, second.result(20).added) == (5, 0)
 
 
-def test_a_top_up_waits_for_a_generation_that_somebody_has_started_and_then_adds_nothing(engine, runtime, monkeypatch):
+def test_a_top_up_waits_for_a_generation_that_a_user_has_started_and_then_adds_nothing(engine, runtime, monkeypatch):
     """Source: TU-02, PG-01: the form's codes and settings count."""
     with engine.begin() as connection:
         name = add_pool(connection, quantity=5)
@@ -372,10 +370,10 @@ def test_a_top_up_waits_for_a_generation_that_somebody_has_started_and_then_adds
     generate = generation.generate_into
 
     def generate_slowly(*arguments, **named):
-        made = generate(*arguments, **named)
+        added = generate(*arguments, **named)
         has_filled.set()
         assert may_commit.wait(20)
-        return made
+        return added
 
     monkeypatch.setattr(generation, "generate_into", generate_slowly)
     with ThreadPoolExecutor(2) as threads:
@@ -399,11 +397,11 @@ def test_codes_are_handed_out_while_a_top_up_goes_on(engine, runtime, monkeypatc
     results = []
 
     def generate_and_issue(*arguments, **named):
-        made = generate(*arguments, **named)
+        added = generate(*arguments, **named)
         with engine.begin() as other:
             other.execute(text("SET LOCAL lock_timeout = '2s'"))
             results.extend(issue(other, name, 5))
-        return made
+        return added
 
     monkeypatch.setattr(filling, "generate_into", generate_and_issue)
     assert top_up_pool(runtime, name).added == 5
@@ -425,16 +423,16 @@ def test_pg04_a_top_up_is_shown_as_running_before_its_codes_are_made(engine, run
 
     def look_and_generate(*arguments, **named):
         with engine.begin() as other:
-            seen.extend((each["state"], each["reason"], each["requested"]) for each in generations(other, name))
+            seen.extend((row["state"], row["reason"], row["requested"]) for row in generations(other, name))
             seen.extend(history(other, name))
-        ledger.settle_interrupted(runtime.engine)  # whoever settles leaves it alone
+        ledger.settle_interrupted(runtime.engine)  # settling leaves it alone
         return generate(*arguments, **named)
 
     monkeypatch.setattr(filling, "generate_into", look_and_generate)
     assert top_up_pool(runtime, name).added == 5
     assert seen == [("running", "no code is available", 5), "running"]
     with engine.connect() as connection:
-        assert [(each["state"], each["added"]) for each in generations(connection, name)] == [("completed", 5)]
+        assert [(row["state"], row["added"]) for row in generations(connection, name)] == [("completed", 5)]
 
 
 def test_pg04_a_top_up_whose_process_is_gone_is_shown_as_failed_settled_and_made_good_once(
@@ -451,13 +449,12 @@ def test_pg04_a_top_up_whose_process_is_gone_is_shown_as_failed_settled_and_made
         with pytest.raises(KeyboardInterrupt):
             top_up_pool(runtime, name)
     with engine.connect() as connection:
-        assert [each["state"] for each in generations(connection, name)] == ["running"]
+        assert [row["state"] for row in generations(connection, name)] == ["running"]
         assert history(connection, name) == ["failed"]
     assert needs(runtime.engine) == {name: "no code is available"}
     with engine.connect() as connection:
         ((state, rule, is_over),) = [
-            (each["state"], each["refusal_rule"], each["finished_at"] is not None)
-            for each in generations(connection, name)
+            (row["state"], row["refusal_rule"], row["finished_at"] is not None) for row in generations(connection, name)
         ]
         assert (state, rule, is_over) == ("failed", "generation.interrupted", True)
     assert [top_up_pool(runtime, name).added for _ in range(2)] == [5, 0]
@@ -501,7 +498,7 @@ def test_a_top_up_that_a_deadlock_ends_is_repeated_and_adds_once(warehouse, engi
         connection.commit()
         assert running.result(30).added == 14
     with engine.connect() as connection:
-        assert [(each["state"], each["added"]) for each in generations(connection, name)] == [
+        assert [(row["state"], row["added"]) for row in generations(connection, name)] == [
             ("failed", None),
             ("completed", 14),
         ]
@@ -531,7 +528,7 @@ def test_tu02_codes_that_uploads_take_in_the_midst_of_a_top_up_end_it(engine, ru
     done = top_up_pool(runtime, name)
     assert (done.added, done.raised, done.refusal) == (0, ("format_exhausted",), None)
     with engine.connect() as connection:
-        assert [(each["state"], each["added"]) for each in generations(connection, name)] == [("completed", 0)]
+        assert [(row["state"], row["added"]) for row in generations(connection, name)] == [("completed", 0)]
 
 
 def test_a_top_up_that_is_refused_again_and_again_in_its_midst_is_one_refused_generation(engine, runtime, monkeypatch):
@@ -544,7 +541,7 @@ def test_a_top_up_that_is_refused_again_and_again_in_its_midst_is_one_refused_ge
     monkeypatch.setattr(filling, "generate_into", refuse)
     assert top_up_pool(runtime, name).refusal == ("generation.not_enough_codes", "Others were faster.")
     with engine.connect() as connection:
-        assert [(each["state"], each["refusal_message"]) for each in generations(connection, name)] == [
+        assert [(row["state"], row["refusal_message"]) for row in generations(connection, name)] == [
             ("refused", "Others were faster.")
         ]
 
@@ -564,13 +561,13 @@ def test_a_top_up_that_fails_half_way_leaves_no_code_and_the_next_one_adds_once(
         top_up_pool(runtime, name)
     with engine.connect() as connection:
         assert available(connection, name) == 0
-        ((state, told),) = [(each["state"], each["refusal_message"]) for each in generations(connection, name)]
-        assert (state, told) == ("failed", "ConnectionError")
+        ((state, message),) = [(row["state"], row["refusal_message"]) for row in generations(connection, name)]
+        assert (state, message) == ("failed", "ConnectionError")
     monkeypatch.undo()
     assert top_up_pool(runtime, name).added == 5
     with engine.connect() as connection:
         assert available(connection, name) == 5
-        assert [each["state"] for each in generations(connection, name)] == ["failed", "completed"]
+        assert [row["state"] for row in generations(connection, name)] == ["failed", "completed"]
 
 
 # -- what can't be
@@ -584,7 +581,7 @@ def test_a_top_up_that_fails_half_way_leaves_no_code_and_the_next_one_adds_once(
         ({}, b"another key", "generation.wrong_key"),
     ],
 )
-def test_a_refusal_is_told_recorded_once_and_alerts_are_judged_anyway(engine, runtime, changes, key, rule):
+def test_a_refusal_is_reported_recorded_once_and_alerts_are_judged_anyway(engine, runtime, changes, key, rule):
     """Source: TU-03, PG-03, PG-04."""
     with engine.begin() as connection:
         add_pool(connection, "first")
@@ -596,9 +593,9 @@ def test_a_refusal_is_told_recorded_once_and_alerts_are_judged_anyway(engine, ru
     assert (done.added, done.raised) == (0, ("low_stock",))
     top_up_pool(other, name)
     with engine.connect() as connection:
-        ((state, recorded),) = [(each["state"], each["refusal_rule"]) for each in generations(connection, name)]
+        ((state, recorded),) = [(row["state"], row["refusal_rule"]) for row in generations(connection, name)]
         assert (state, recorded) == ("refused", rule)
-    assert name in needs(runtime.engine)  # until it is mended
+    assert name in needs(runtime.engine)  # until it is fixed
 
 
 @pytest.fixture
@@ -628,10 +625,10 @@ def test_pp02_no_transaction_of_a_top_up_adds_more_codes_than_the_project_allows
     done = top_up_pool(limited, name)
     assert (done.added, done.requested, done.available, done.raised) == (sum(parts), sum(parts), sum(parts), ())
     with engine.begin() as connection:
-        found = connection.execute(
+        rows = connection.execute(
             text("SELECT requested, added, state FROM ledger.promo_code_generation ORDER BY id")
         ).all()
-    assert [tuple(row) for row in found] == [(part, part, "completed") for part in parts]
+    assert [tuple(row) for row in rows] == [(part, part, "completed") for part in parts]
     assert needs(engine) == {}
 
 
@@ -720,7 +717,7 @@ def test_reviews_and_top_ups_side_by_side_never_stop_each_other(engine, runtime)
     with ThreadPoolExecutor(5) as threads:
         running = [threads.submit(drain_and_fill, name) for name in names]
         running += [threads.submit(review, number) for number in range(3)]
-        for each in running:
-            each.result(60)
+        for future in running:
+            future.result(60)
     with engine.connect() as connection:
         assert all(available(connection, name) >= 3 for name in names)

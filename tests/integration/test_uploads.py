@@ -65,8 +65,8 @@ def receive(site: Site, content: bytes = CARDS, name: str = "cards.csv", user: s
     return arriving.complete(Choices(settings))
 
 
-def lying(site: Site) -> list[str]:
-    """Return the names of what lies in the work area."""
+def work_files(site: Site) -> list[str]:
+    """Return the names of the files in the work area."""
     return sorted(path.name for path, _ in files_below(site.runtime.work))
 
 
@@ -77,10 +77,10 @@ def test_an_upload_is_kept_for_its_user_and_not_picked_up(place: Site) -> None:
     assert uploads.find(place.runtime, "gift_cards", "ann", upload.id) == upload
     assert uploads.find(place.runtime, "gift_cards", "bob", upload.id) is None
     assert uploads.find(place.runtime, "customers", "ann", upload.id) is None
-    assert [each.id for each in uploads.waiting(place.runtime, "gift_cards", "ann")] == [upload.id]
+    assert [waiting_upload.id for waiting_upload in uploads.waiting(place.runtime, "gift_cards", "ann")] == [upload.id]
     assert uploads.waiting(place.runtime, "gift_cards", "Ann") == [], "another user, though the name looks alike"
-    found = list_landing(place.runtime, datetime.now(UTC) + timedelta(days=1))
-    assert (found.ready, found.waiting) == ([], [])
+    listing = list_landing(place.runtime, datetime.now(UTC) + timedelta(days=1))
+    assert (listing.ready, listing.waiting) == ([], [])
 
 
 @pytest.mark.parametrize("upload_id", ["", "..", "../x", "0" * 31, "0" * 32 + "/..", "G" * 32])
@@ -101,7 +101,7 @@ def test_nothing_stays_of_a_file_that_does_not_arrive(place: Site) -> None:
     with pytest.raises(FileRefused, match="empty"):
         empty.complete(Choices())
     empty.abandon()
-    assert lying(place) == []
+    assert work_files(place) == []
 
 
 def defaults(site: Site, line: str) -> Any:
@@ -168,7 +168,7 @@ def test_uploads_go_a_day_after_their_last_use(place: Site) -> None:
     cut_off.write(b"x")
     assert uploads.delete_expired(place.runtime, now + timedelta(days=3)) == {"gift_cards": 2}
     cut_off.abandon()
-    assert lying(place) == []
+    assert work_files(place) == []
 
 
 def test_a_launched_upload_is_kept_until_its_run_has_taken_it(stocked: Site) -> None:
@@ -179,7 +179,7 @@ def test_a_launched_upload_is_kept_until_its_run_has_taken_it(stocked: Site) -> 
     take_file(stocked.runtime, Request("gift_cards", str(upload.path(stocked.runtime)), key, "ann"))
     assert uploads.delete_expired(stocked.runtime, upload.received_at + timedelta(hours=2)) == {}
     assert uploads.delete_expired(stocked.runtime, a_week_on) == {"gift_cards": 1}
-    assert lying(stocked) == ["cards.csv"], "the job's own"
+    assert work_files(stocked) == ["cards.csv"], "the job's own"
     forgotten = uploads.save(stocked.runtime, receive(stocked), is_launched=True)
     assert uploads.delete_expired(stocked.runtime, forgotten.used_at + timedelta(days=31)) == {"gift_cards": 1}
 
@@ -263,11 +263,11 @@ def test_a_user_has_so_many_uploads_of_all_types_that_were_not_launched(
     other_type = Reception(place.runtime, import_types.get("customers"), "ann", "c.csv")
     other_type.write(b"Email\n")
     other_type.complete(Choices())
-    before = lying(place)
+    before = work_files(place)
     with pytest.raises(FileRefused, match="You have 2 uploads that were not launched, and may have 2") as refused:
         reception(place)
     assert refused.value.rule == "upload.quota"
-    assert lying(place) == before, "nothing stays of it"
+    assert work_files(place) == before, "nothing stays of it"
     receive(place, user="bob")
     uploads.save(place.runtime, first, is_launched=True)
     second = receive(place)
@@ -283,14 +283,14 @@ def test_a_users_uploads_have_so_many_bytes_but_one_alone_as_many_as_a_file_may(
     monkeypatch.setattr(upload_quota, "MOST_BYTES_OF_ONE_USER", 1000)
     uploads.delete(place.runtime, receive(place, b"x" * 1500))
     receive(place, b"x" * 600)
-    before = lying(place)
+    before = work_files(place)
     arriving = reception(place)
     arriving.write(b"x" * 400)
     with pytest.raises(FileRefused, match=r"Your uploads .* have 600 bytes; .* more than 1,000: launch") as refused:
         arriving.write(b"x")
     assert refused.value.rule == "upload.quota"
     arriving.abandon()
-    assert lying(place) == before
+    assert work_files(place) == before
     receive(place, b"x" * 400)
 
 
@@ -316,14 +316,14 @@ def test_files_that_arrive_side_by_side_are_not_more_than_one_user_may_have(
     """None of them sees another before it has begun: they are counted again when they are whole."""
     monkeypatch.setattr(upload_quota, "MOST_BYTES_OF_ONE_USER", 1000)
     arriving = [reception(place, f"{number}.csv") for number in range(6)]
-    for each in arriving:
-        each.write(b"x" * 400)
+    for upload_reception in arriving:
+        upload_reception.write(b"x" * 400)
 
-    def end(each: Reception) -> bool:
+    def end(upload_reception: Reception) -> bool:
         try:
-            each.complete(Choices())
+            upload_reception.complete(Choices())
         except FileRefused:
-            each.abandon()
+            upload_reception.abandon()
             return False
         return True
 
@@ -331,7 +331,7 @@ def test_files_that_arrive_side_by_side_are_not_more_than_one_user_may_have(
         kept = sum(threads.map(end, arriving))
     waiting = uploads.waiting(place.runtime, "gift_cards", "ann")
     assert sum(upload.size_bytes for upload in waiting) == 400 * kept <= 1000
-    assert kept + len([None for name in lying(place) if name.endswith(".csv")]) == 2 * kept
+    assert kept + len([None for name in work_files(place) if name.endswith(".csv")]) == 2 * kept
     if not kept:  # all saw each other: the next one has room
         receive(place, b"x" * 400)
 
@@ -347,4 +347,4 @@ def test_a_disk_keeps_some_room_while_a_file_arrives(stocked: Site, monkeypatch:
         arriving.write(b"x" * 1000)
     assert refused.value.rule == "upload.no_room"
     arriving.abandon()
-    assert (free, lying(stocked)) == ([], [])
+    assert (free, work_files(stocked)) == ([], [])

@@ -124,7 +124,7 @@ def test_x22_a_start_takes_an_older_server_over(old_server: EmbeddedServer, tmp_
             assert connection.scalar(text("SELECT pg_sequence_last_value('loyalty.promo_code_take_1')")) is None
             assert connection.scalar(text("SELECT available FROM loyalty.promo_code_stock")) == 0
     left = {("staging", "importer"), ("public", "warehouse_owner")}  # the chunk, and the table of the revision
-    assert run(admin, OWNERS) == [each for each in owned if each not in left]
+    assert run(admin, OWNERS) == [entry for entry in owned if entry not in left]
     assert (old_server.stop(), old_server.start()) == (True, True)
     assert run(admin, superusers) == [("postgres", True)]
 
@@ -171,8 +171,8 @@ def test_x22_repeating_it_strips_what_a_login_has_got_meanwhile(server: Embedded
     run(server.admin_url(), "GRANT ALL ON DATABASE ours TO PUBLIC")
     prepare_server(server.admin_url(), logins(), {"ours": Role.OWNER})
     attributes = "rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls"
-    found = run(server.admin_url(), f"SELECT {attributes} FROM pg_roles WHERE rolname = 'our_pages'")
-    assert found == [(False,) * 5]
+    rows = run(server.admin_url(), f"SELECT {attributes} FROM pg_roles WHERE rolname = 'our_pages'")
+    assert rows == [(False,) * 5]
     groups = "SELECT pg_get_userbyid(roleid) FROM pg_auth_members WHERE pg_get_userbyid(member) = 'our_pages'"
     assert run(server.admin_url(), groups) == [("loyalty_pages",)]
     public = "SELECT count(*) FROM pg_database, aclexplode(datacl) AS acl WHERE datname = 'ours' AND acl.grantee = 0"
@@ -180,7 +180,7 @@ def test_x22_repeating_it_strips_what_a_login_has_got_meanwhile(server: Embedded
 
 
 def test_x22_an_administrator_who_is_no_superuser_is_enough(server: EmbeddedServer) -> None:
-    """As with a PostgreSQL that somebody else runs."""
+    """As with a PostgreSQL that another person runs."""
     run(server.admin_url(), "CREATE ROLE boss LOGIN CREATEROLE CREATEDB PASSWORD 'of boss'")
     run(server.admin_url(), "REASSIGN OWNED BY warehouse_owner TO boss")
     for group in rights.GROUPS.values():  # roles that he has not made himself he could not give away

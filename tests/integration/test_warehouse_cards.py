@@ -197,7 +197,7 @@ def test_gc06_an_unknown_card_does_not_pay(connection):
     assert redeem(connection, 1, "unknown") == ("not_found", None, None, None)
 
 
-def test_gc06_a_pool_that_requires_a_cvv_pays_for_the_right_one_alone_and_tells_nothing_to_others(connection):
+def test_gc06_a_pool_that_requires_a_cvv_pays_for_the_right_one_alone_and_shows_nothing_to_others(connection):
     add_pool(connection, "guarded", cvv_required=True)
     right = hash_cvv(b"key", "0042", "007")
     add_card(connection, pool_system_name="guarded", cvv_hash=right, **SOLD)
@@ -426,11 +426,11 @@ def test_gp02_the_history_of_a_card_has_the_technical_product_of_sales_and_payme
     sell(connection)
     redeem(connection, 10)
     connection.execute(text("SELECT loyalty.block_gift_card('0042')"))
-    found = connection.execute(text(f"SELECT kind, {PRODUCT} FROM loyalty.gift_card_change ORDER BY number")).all()
+    changes = connection.execute(text(f"SELECT kind, {PRODUCT} FROM loyalty.gift_card_change ORDER BY number")).all()
     product = connection.execute(
         text(
             "SELECT external_system, external_id, brand FROM loyalty.technical_product WHERE pool_system_name = 'gifts'"
         )
     ).one()
     assert None not in product
-    assert found == [("sale", *product), ("payment", *product), ("block", None, None, None)]
+    assert changes == [("sale", *product), ("payment", *product), ("block", None, None, None)]

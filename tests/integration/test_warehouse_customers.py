@@ -117,7 +117,7 @@ def test_a_customer_s_values_are_checked(database, column, good, bad, constraint
 
 
 def test_cu03_an_email_is_one_customer_s_whatever_the_case_of_its_ascii_letters(database):
-    """X-16: the case of other letters tells addresses apart."""
+    """X-16: the case of other letters distinguishes addresses."""
     add_customer(database, ", email", ", 'Ärger@x.com'")
     statement = "INSERT INTO loyalty.customer (email) VALUES ('ÄRGER@X.COM')"
     assert refused(database, statement) == (errors.UniqueViolation, "customer_email_key")
@@ -130,7 +130,7 @@ def test_cu03_a_phone_is_one_customer_s(database):
     assert refused(database, statement) == (errors.UniqueViolation, "customer_mobile_phone_key")
 
 
-def test_cu02_customers_without_email_and_phone_and_with_one_discount_card_stand_side_by_side(database):
+def test_cu02_customers_without_email_and_phone_and_with_one_discount_card_are_stored_side_by_side(database):
     for _ in range(2):
         add_customer(database, ", discount_card", ", '4711'")
 
@@ -236,12 +236,12 @@ def test_a_row_that_refers_to_nothing_is_refused_without_a_word_of_the_key(datab
 
 @pytest.mark.parametrize("table", CHILDREN)
 def test_a_row_of_a_customer_that_is_not_there_is_refused(database, table):
-    known, unknown = add_customer(database), next(_numbers)
+    existing, unknown = add_customer(database), next(_numbers)
     name = table.split(".")[1]
     assert refused(database, CHILDREN[table].format(unknown)) == (
         errors.ForeignKeyViolation, f"{name}_customer_id_fkey",
     )  # fmt: skip
-    run(database, CHILDREN[table].format(known))
+    run(database, CHILDREN[table].format(existing))
 
 
 @pytest.mark.parametrize(
@@ -422,10 +422,10 @@ def run_schedule(database, levels: tuple[int, int], order: str, statements: dict
                     outcome, session.connection, statements.get(step, "SELECT count(*) FROM loyalty.customer")
                 )
             settle(database, sessions)
-    found = [session.finish() for session in sessions]
+    outcomes = [session.finish() for session in sessions]
     taken = [step for step in order.split() if step in owners]
     skipped = 1 if order.startswith("snapshots") else 0
-    return {step: found[owners[step]][skipped + [s for s in taken if owners[s] == owners[step]].index(step)]
+    return {step: outcomes[owners[step]][skipped + [s for s in taken if owners[s] == owners[step]].index(step)]
             for step in taken}  # fmt: skip
 
 
@@ -434,17 +434,17 @@ def run_schedule(database, levels: tuple[int, int], order: str, statements: dict
 @pytest.mark.parametrize("order", ORDERS)
 def test_using_and_erasing_a_customer_at_once_leaves_no_row_of_nobody(database, table, level, order):
     number = add_customer(database)
-    found = run_schedule(
+    outcomes = run_schedule(
         database, (LEVELS[level], ISOLATION_LEVEL_READ_COMMITTED), order,
         {"use": CHILDREN[table].format(number), "erase": f"DELETE FROM loyalty.customer WHERE id = {number}"},
     )  # fmt: skip
-    assert found["erase"] == 1
+    assert outcomes["erase"] == 1
     assert run(database, f"SELECT count(*) FROM loyalty.customer WHERE id = {number}") == [(0,)]
     assert count(database, f"SELECT {ORPHANS}") == 0
     if order.replace("snapshots ", "").startswith("use"):
-        assert found["use"] == 1, "the row was there before the customer was erased with it"
+        assert outcomes["use"] == 1, "the row was there before the customer was erased with it"
     else:
-        assert found["use"] in (errors.ForeignKeyViolation, errors.SerializationFailure)
+        assert outcomes["use"] in (errors.ForeignKeyViolation, errors.SerializationFailure)
 
 
 DEFINITIONS = {
@@ -462,7 +462,7 @@ def test_using_and_changing_a_custom_field_at_once_leaves_no_value_that_does_not
 ):
     name = f"Mood{next(_numbers)}"
     run(database, f"INSERT INTO loyalty.custom_field VALUES ('{name}', 'enum', '{{good,bad}}')")
-    found = run_schedule(
+    outcomes = run_schedule(
         database, (LEVELS[level], ISOLATION_LEVEL_READ_COMMITTED), order,
         {
             "use": f"INSERT INTO loyalty.customer (custom_fields) VALUES ('{{\"{name}\": \"good\"}}')",
@@ -472,11 +472,11 @@ def test_using_and_changing_a_custom_field_at_once_leaves_no_value_that_does_not
     used = run(database, f"SELECT count(*) FROM loyalty.customer WHERE custom_fields ? '{name}'")[0][0]
     values = run(database, f"SELECT enum_values FROM loyalty.custom_field WHERE name = '{name}'")
     if order.replace("snapshots ", "").startswith("use"):
-        assert (found["use"], found["erase"], used) == (1, errors.RestrictViolation, 1)
+        assert (outcomes["use"], outcomes["erase"], used) == (1, errors.RestrictViolation, 1)
         assert values == [(["good", "bad"],)]
     else:
-        assert found["use"] in (errors.CheckViolation, errors.SerializationFailure)
-        assert (found["erase"], used) == (1, 0)
+        assert outcomes["use"] in (errors.CheckViolation, errors.SerializationFailure)
+        assert (outcomes["erase"], used) == (1, 0)
 
 
 @pytest.mark.parametrize("level", ["rr", "ser"])
@@ -492,7 +492,7 @@ def test_custom_fields_are_changed_at_read_committed_only(database, level):
 def test_using_and_deleting_a_topic_at_once_leaves_no_subscription_to_nothing(database, level, order):
     number, topic = add_customer(database), f"Topic{next(_numbers)}"
     run(database, f"INSERT INTO loyalty.subscription_topic VALUES ('{topic}')")
-    found = run_schedule(
+    outcomes = run_schedule(
         database, (LEVELS[level], ISOLATION_LEVEL_READ_COMMITTED), order,
         {
             "use": CHILDREN["loyalty.customer_subscription"].replace("'News'", f"'{topic}'").format(number),
@@ -502,10 +502,10 @@ def test_using_and_deleting_a_topic_at_once_leaves_no_subscription_to_nothing(da
     topics = run(database, f"SELECT count(*) FROM loyalty.subscription_topic WHERE name = '{topic}'")
     rows = run(database, f"SELECT count(*) FROM loyalty.customer_subscription WHERE topic = '{topic}'")
     if order.replace("snapshots ", "").startswith("use"):
-        assert (found["use"], found["erase"], topics, rows) == (1, errors.ForeignKeyViolation, [(1,)], [(1,)])
+        assert (outcomes["use"], outcomes["erase"], topics, rows) == (1, errors.ForeignKeyViolation, [(1,)], [(1,)])
     else:
-        assert found["use"] in (errors.ForeignKeyViolation, errors.SerializationFailure)
-        assert (found["erase"], topics, rows) == (1, [(0,)], [(0,)])
+        assert outcomes["use"] in (errors.ForeignKeyViolation, errors.SerializationFailure)
+        assert (outcomes["erase"], topics, rows) == (1, [(0,)], [(0,)])
 
 
 # -- Custom fields in use

@@ -41,9 +41,9 @@ def rows(url, statement):
     connection = psycopg2.connect(url)
     with connection, connection.cursor() as cursor:
         cursor.execute(statement)
-        found = cursor.fetchall() if cursor.description else []
+        records = cursor.fetchall() if cursor.description else []
     connection.close()
-    return found
+    return records
 
 
 def test_a_started_server_has_both_databases_and_sensible_settings(warehouse_server):
@@ -65,7 +65,7 @@ def test_a_started_server_has_both_databases_and_sensible_settings(warehouse_ser
     ]
 
 
-def test_the_password_is_asked_for_and_lies_in_a_file_for_its_owner_alone(warehouse_server):
+def test_the_password_is_asked_for_and_is_stored_in_a_file_for_its_owner_alone(warehouse_server):
     assert stat.S_IMODE(warehouse_server.password_file.stat().st_mode) == 0o600
     assert warehouse_server.password_file.parent == warehouse_server.data.parent
     password = warehouse_server.password_file.read_text().strip()
@@ -106,7 +106,7 @@ def test_data_survive_a_stop_and_a_crash(home):
     assert server.stop() is False
 
 
-def test_a_busy_port_is_told_and_nothing_is_made(home):
+def test_a_busy_port_is_reported_and_nothing_is_made(home):
     with socket.socket() as squatter:
         squatter.bind(("127.0.0.1", 0))
         squatter.listen()
@@ -116,7 +116,7 @@ def test_a_busy_port_is_told_and_nothing_is_made(home):
     assert not (home / "data").exists()
 
 
-def test_a_server_that_runs_on_another_port_is_told(warehouse_server):
+def test_a_server_that_runs_on_another_port_is_reported(warehouse_server):
     other = EmbeddedServer(warehouse_server.data, free_port())
     with pytest.raises(EmbeddedServerError, match=f"already runs on port {warehouse_server.port}, not {other.port}"):
         other.start()
@@ -131,7 +131,7 @@ def test_a_server_that_was_never_started_has_no_address(home):
         EmbeddedServer(home / "data", 5432).url("warehouse")
 
 
-def test_an_interrupted_initialisation_is_made_anew(home):
+def test_an_interrupted_initialisation_is_repeated(home):
     (home / "data.unfinished").mkdir()
     (home / "data.unfinished" / "PG_VERSION").write_text("18")
     server = start_on_a_free_port(home / "data")
@@ -166,7 +166,7 @@ def test_programs_out_of_the_servers_reach_are_copied(home, monkeypatch):
 
 
 @only_root
-def test_a_folder_out_of_the_servers_reach_is_told(home):
+def test_a_folder_out_of_the_servers_reach_is_reported(home):
     closed = home / "closed"
     closed.mkdir(mode=0o700)
     with pytest.raises(EmbeddedServerError, match=r"may not enter .*closed.*EMBEDDED_POSTGRES_DATA"):
@@ -211,7 +211,7 @@ def test_an_ordinary_user_runs_it_as_himself(home):
     assert (mine / "data" / "PG_VERSION").exists()
 
 
-def test_the_shell_command_starts_and_stops_and_tells_errors_without_a_traceback(home):
+def test_the_shell_command_starts_and_stops_and_reports_errors_without_a_traceback(home):
     port = str(free_port())
     assert run_launcher("status", data=home / "data") == (3, "PostgreSQL is not running\n", "")
     assert run_launcher("start", "--port", port, data=home / "data")[0] == 0

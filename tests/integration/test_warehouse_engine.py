@@ -38,7 +38,7 @@ def secrets(warehouse):
     return warehouse
 
 
-def everything_told(error):
+def error_text(error):
     return "".join(traceback.format_exception(error)) + repr(error) + str(error)
 
 
@@ -54,7 +54,7 @@ def everything_told(error):
 def test_x20_a_failed_statement_quotes_no_values(secrets, statement, kept):
     with secrets.engine.connect() as connection, pytest.raises(DBAPIError) as caught:
         connection.execute(text(statement), {"card": SECRET})
-    assert SECRET not in everything_told(caught.value)
+    assert SECRET not in error_text(caught.value)
     assert kept in str(caught.value)
 
 
@@ -64,13 +64,13 @@ def test_x20_a_failed_copy_on_the_drivers_cursor_quotes_no_values(secrets, line)
     with connection.cursor() as cursor, pytest.raises(psycopg2.Error) as caught:
         cursor.copy_expert("COPY secrets FROM STDIN WITH (FORMAT csv)", io.StringIO(line))
     connection.close()
-    assert SECRET not in everything_told(caught.value)
+    assert SECRET not in error_text(caught.value)
 
 
 def test_x20_a_failed_commit_quotes_no_values(secrets):
     with pytest.raises(IntegrityError) as caught, secrets.engine.begin() as connection:
         connection.execute(text("INSERT INTO secrets VALUES ('a', 1, :card)"), {"card": SECRET + "9"})
-    assert SECRET not in everything_told(caught.value)
+    assert SECRET not in error_text(caught.value)
     assert "partner_fkey" in str(caught.value)
 
 

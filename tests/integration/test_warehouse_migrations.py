@@ -225,7 +225,7 @@ def test_objects_whose_statements_left_the_files_are_dropped_and_those_of_others
     assert "loyalty.gift_card_pool refuse_truncate" not in upgraded["triggers"]
 
 
-def test_what_others_built_on_a_view_that_must_be_made_anew_refuses_the_migration_by_name(
+def test_what_others_built_on_a_view_that_must_be_rebuilt_refuses_the_migration_by_name(
     warehouse: Warehouse, schema: SchemaFiles
 ):
     with warehouse.owner.begin() as connection:
@@ -243,7 +243,7 @@ def test_what_others_built_on_a_view_that_must_be_made_anew_refuses_the_migratio
 def test_objects_need_no_other_order_than_their_headers_say(
     empty_database: Warehouse, warehouse: Warehouse, tmp_path: Path
 ):
-    """By name they would run in one order for ever, and a header that misses a file would not be noticed."""
+    """By name they would always run in one order, and a header that misses a file would not be noticed."""
     files = {file.name: file for file in read_objects(SHIPPED.objects)}
     sorter = TopologicalSorter({file.name: file.after for file in files.values()})
     sorter.prepare()

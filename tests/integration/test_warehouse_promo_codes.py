@@ -124,7 +124,7 @@ def test_the_history_of_uses_never_changes(connection):
 
 
 def test_x20_an_unknown_pool_is_refused_for_copy_too_and_not_named(connection):
-    """In a file whose columns are mixed up a code stands where the pool is expected."""
+    """In a file whose columns are mixed up a code is where the pool is expected."""
     cursor = connection.connection.cursor()
     with pytest.raises(psycopg2.errors.ForeignKeyViolation, match=r"refer to 1 unknown pool value\(s\)") as caught:
         cursor.copy_expert(
@@ -273,7 +273,7 @@ def test_pg02_codes_of_any_origin_in_a_formats_space_are_counted(
     assert space(connection, "tiny") == (len(inside), capacity - len(inside))
 
 
-def test_pg02_a_code_counts_in_every_format_whose_space_it_lies_in_once(connection):
+def test_pg02_a_code_counts_in_every_format_whose_space_it_is_in_once(connection):
     add_format(connection, "all", "AB", 4)
     add_format(connection, "some", "AB", 4, prefix="A")
     add_codes(connection, "AABB", "BBBB")
@@ -294,7 +294,7 @@ def test_pg02_max_codes_bounds_what_is_generated_and_the_space_what_is_present(c
     assert space(connection, "tiny") == (15, 1)
 
 
-def test_pg02_a_format_that_changes_or_goes_is_counted_anew(connection):
+def test_pg02_a_format_that_changes_or_goes_is_counted_again(connection):
     add_format(connection, "tiny", "AB", 4)
     add_codes(connection, "ABAB", "XXXX", "XXXXX")
     run(connection, "UPDATE loyalty.promo_code_format SET alphabet = 'XY' WHERE name = 'tiny'")

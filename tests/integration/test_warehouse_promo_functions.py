@@ -35,9 +35,9 @@ def connection(warehouse_of_module):
         yield connection
 
 
-def left(connection, found):
+def left(connection, promo_code):
     """Return what is set of issue and use."""
-    row = code(connection, found)
+    row = code(connection, promo_code)
     return {name for name in ("issued_at", "issued_to", "used_at", "used_by") if row[name] is not None}
 
 
@@ -52,13 +52,13 @@ def uses(connection):
 def test_pg05_a_code_is_issued_once(connection):
     add_codes(connection, "A", "B")
     before = from_now()
-    found = [issue(connection, customer=customer) for customer in ("Ann", None, "Cid")]
-    assert sorted(result[:2] for result in found[:2]) == [("issued", "A"), ("issued", "B")]
-    assert found[2] == ("no_available_codes", None, None, None)
-    first = code(connection, found[0][1])
+    results = [issue(connection, customer=customer) for customer in ("Ann", None, "Cid")]
+    assert sorted(result[:2] for result in results[:2]) == [("issued", "A"), ("issued", "B")]
+    assert results[2] == ("no_available_codes", None, None, None)
+    first = code(connection, results[0][1])
     assert (first["issued_to"], first["used_at"]) == ("Ann", None)
     assert before - timedelta(seconds=5) < first["issued_at"] < from_now(seconds=5)
-    assert left(connection, found[1][1]) == {"issued_at"}
+    assert left(connection, results[1][1]) == {"issued_at"}
 
 
 def test_pg05_a_code_that_can_no_longer_be_activated_is_neither_issued_nor_in_stock(connection):
@@ -176,11 +176,11 @@ def test_codes_go_out_by_the_end_of_their_window_whatever_is_scheduled_before_th
     }
     expected = sorted(end for end in ends.values() if end > now)
     issued = []
-    while (found := issue(connection))[0] == "issued":
-        issued.append(found[1])
+    while (result := issue(connection))[0] == "issued":
+        issued.append(result[1])
     assert [ends[code] for code in issued] == expected
     assert len(set(issued)) == len(expected) > 20
-    assert found[0] == "outside_issue_window"
+    assert result[0] == "outside_issue_window"
 
 
 def test_a_code_without_a_start_goes_out_though_others_that_close_with_it_are_scheduled(connection):
@@ -200,10 +200,10 @@ def test_a_scheduled_code_goes_out_from_its_start_on_and_then_before_those_that_
 def test_a_code_whose_window_is_changed_goes_out_by_the_new_one(connection):
     add_windows(connection, [(f"C{day}", from_now(days=day), from_now(days=day + 1), None) for day in range(1, 5)])
     assert issue(connection)[0] == "outside_issue_window"
-    for change, found in (("issue_start = NULL", "C3"), ("issue_start = NULL, issue_end = NULL", "C4"),
-                          ("issue_start = now(), issue_end = now() + interval '400 days'", "C1")):  # fmt: skip
-        connection.execute(text(f"UPDATE loyalty.promo_code SET {change} WHERE code = :code"), {"code": found})
-        assert issue(connection)[:2] == ("issued", found)
+    for change, promo_code in (("issue_start = NULL", "C3"), ("issue_start = NULL, issue_end = NULL", "C4"),
+                               ("issue_start = now(), issue_end = now() + interval '400 days'", "C1")):  # fmt: skip
+        connection.execute(text(f"UPDATE loyalty.promo_code SET {change} WHERE code = :code"), {"code": promo_code})
+        assert issue(connection)[:2] == ("issued", promo_code)
         assert issue(connection)[0] == "outside_issue_window"
 
 
@@ -257,7 +257,7 @@ def test_codes_that_others_have_marked_or_used_are_not_issued(connection):
 
 @pytest.mark.parametrize("days", [None, 10])
 @pytest.mark.parametrize("available_till", [None, FUTURE, from_now(days=5)])
-def test_pg05_issue_tells_when_the_code_can_be_activated(connection, days, available_till):
+def test_pg05_issue_says_when_the_code_can_be_activated(connection, days, available_till):
     add_pool(connection, "dated", assigned_validity_days=days)
     add_codes(connection, "A", pool="dated", available_from=PAST, available_till=available_till)
     result, issued, start, end = issue(connection, "dated")
@@ -278,7 +278,7 @@ def test_a_validity_of_days_is_that_many_times_24_hours_in_any_time_zone(connect
 
 
 @pytest.mark.parametrize(
-    ("before", "found", "result"),
+    ("before", "promo_code", "result"),
     [
         ({}, "A", "issued"),
         ({"issue_start": PAST, "issue_end": FUTURE}, "A", "issued"),
@@ -293,14 +293,14 @@ def test_a_validity_of_days_is_that_many_times_24_hours_in_any_time_zone(connect
         ({"issue_end": PAST}, "A", "outside_issue_window"),
     ],
 )
-def test_pg05_marking_a_code(connection, before, found, result):
+def test_pg05_marking_a_code(connection, before, promo_code, result):
     add_pool(connection, "draft", state="draft")
     add_codes(connection, "A", **before)
     unchanged = code(connection, "A")
-    assert mark(connection, found, "Bob") == result
+    assert mark(connection, promo_code, "Bob") == result
     if result == "issued":
         assert code(connection, "A")["issued_to"] == "Bob"
-        assert mark(connection, found, "Cid") == "already_issued"
+        assert mark(connection, promo_code, "Cid") == "already_issued"
         assert code(connection, "A")["issued_to"] == "Bob"
     else:
         assert code(connection, "A") == unchanged
@@ -349,10 +349,10 @@ def test_pg05_activating_a_code_of_one_use(connection, settings, before, result)
     assert uses(connection) == []
 
 
-@pytest.mark.parametrize("found", ["unknown", "a", None])
-def test_pg05_an_unknown_code_is_not_activated(connection, found):
+@pytest.mark.parametrize("promo_code", ["unknown", "a", None])
+def test_pg05_an_unknown_code_is_not_activated(connection, promo_code):
     add_codes(connection, "A")
-    assert activate(connection, found) == "code_not_found"
+    assert activate(connection, promo_code) == "code_not_found"
 
 
 def test_pc03_availability_windows_are_half_open(connection):
@@ -393,8 +393,8 @@ def test_pg05_a_code_for_multiple_use_is_issued_and_activated_again_and_again(we
     }
     assert [activate(welcome, "HELLO", customer) for customer in ("Ann", "Bob", "Ann")] == ["activated"] * 3
     assert uses(welcome) == [("HELLO", "Ann"), ("HELLO", "Bob"), ("HELLO", "Ann")]
-    found = code(welcome, "HELLO")
-    assert (found["issued_to"], found["used_at"]) == ("Ann", None)
+    row = code(welcome, "HELLO")
+    assert (row["issued_to"], row["used_at"]) == ("Ann", None)
     assert issue(welcome, "welcome")[0] == "issued"
 
 

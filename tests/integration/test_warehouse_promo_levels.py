@@ -59,14 +59,14 @@ def test_tu05_the_forecast_looks_14_days_back(call):
 def test_tu05_consumption_is_the_mean_of_14_days_or_since_the_first_take_or_of_what_was_counted(
     call, takes, first_days_ago, counted_days, daily
 ):
-    found = call(
+    consumption = call(
         "promo_code_daily_consumption(:takes, :first_at, :counted_since, :now)",
         takes=takes,
         first_at=NOW - timedelta(days=first_days_ago),
         counted_since=counted_days and NOW - timedelta(days=counted_days),
         now=NOW,
     )
-    assert (None if found is None else float(found)) == daily
+    assert (None if consumption is None else float(consumption)) == daily
 
 
 def test_tu05_a_pool_that_nobody_has_used_has_no_consumption(call):

@@ -1,4 +1,4 @@
-"""The signals of a pool's stock: repeated perhaps, never lost, whoever takes codes side by side. PG-05, TU-01."""
+"""The signals of a pool's stock: repeated perhaps, never lost, however many take codes side by side. PG-05, TU-01."""
 
 import itertools
 import random
@@ -34,7 +34,7 @@ def listener(warehouse):
 
 @pytest.fixture
 def other(warehouse):
-    """Another connection, that commits when told."""
+    """Another connection, that commits on request."""
     with Client(warehouse.owner_url, autocommit=False) as other:
         yield other
 
@@ -78,13 +78,13 @@ TAKES = {
 def test_pg05_each_level_is_signalled_when_the_stock_falls_below_it(client, listener, take):
     set_up(client, 7, top_up_threshold=5, notify_below=3)
     listener.signals()
-    told = {}
+    signalled_counts = {}
     for left in range(6, -1, -1):
         TAKES[take](client)
         if signals := listener.signals():
             assert signals == ["summer"]
-            told[left] = client.count()
-    assert told == {4: 4, 2: 2, 0: 0}
+            signalled_counts[left] = client.count()
+    assert signalled_counts == {4: 4, 2: 2, 0: 0}
 
 
 def test_pg05_without_a_recount_every_take_below_a_level_signals_again(client, listener):
@@ -174,7 +174,7 @@ AROUND = [
 def test_pg05_an_issue_that_finds_no_code_against_the_count_signals_once_and_the_pool_is_counted(
     warehouse, client, listener, change
 ):
-    """Somebody has changed the codes, or the count, around the triggers."""
+    """A user has changed the codes, or the count, around the triggers."""
     set_up(client, 5, top_up_threshold=3)
     with warehouse.admin.begin() as connection:
         connection.exec_driver_sql(change)
@@ -228,7 +228,7 @@ def test_pg05_an_issue_against_the_count_waits_for_nobody_who_counts(warehouse, 
     assert client.issue()[0] == "no_available_codes"
 
 
-def test_pg05_a_pool_that_never_had_codes_signals_when_somebody_asks_for_one(client, listener):
+def test_pg05_a_pool_that_never_had_codes_signals_when_a_user_asks_for_one(client, listener):
     client.run("INSERT INTO loyalty.promo_code_pool (system_id, name, description) VALUES ('empty', 'E', 'd')")
     assert (client.issue("empty"), listener.signals()) == (("not_active", None), [])
     client.run("UPDATE loyalty.promo_code_pool SET state = 'active'")
@@ -403,7 +403,7 @@ def test_pg05_an_open_take_counts_as_gone_in_savepoints_too(client, other, take,
 def test_pg05_an_open_take_counts_as_gone_beside_other_locks_of_its_row(warehouse, client, other, take):
     """Several lockers, or a lock before a savepoint and a change after it, share one number in the row's xmax."""
     set_up(client, 3)
-    shop = Client(warehouse.owner_url, autocommit=False)  # as a foreign key of somebody's own table locks
+    shop = Client(warehouse.owner_url, autocommit=False)  # as a foreign key of a user's own table locks
     shop.run("SELECT FROM loyalty.promo_code FOR KEY SHARE")
     TAKES[take](other)
     assert client.count() == 0  # a lone lock could be a take: it errs towards codes that are gone
@@ -454,7 +454,7 @@ def test_a_lock_counts_as_gone_while_it_is_held_and_not_afterwards(client, other
 
 
 def test_what_cannot_be_marked_or_activated_is_not_even_locked(client, other):
-    """Whoever tries out codes must not make the stock look smaller."""
+    """A client that tries out codes must not make the stock look smaller."""
     set_up(client, 1, issue_check=True, assigned_validity_days=3)
     client.run("UPDATE loyalty.promo_code SET issue_start = '2999-01-01Z'")
     other.run(
@@ -586,7 +586,7 @@ def test_pg05_a_code_for_multiple_use_is_issued_while_another_transaction_notes_
         (2**32 - 8, f"{2**33 - 7}:{2**33 - 6}:", True),
     ],
 )
-def test_ids_of_transactions_that_go_round_are_told_apart(client, row_xmax, snapshot, over):
+def test_ids_of_transactions_that_go_round_are_distinguished(client, row_xmax, snapshot, over):
     statement = "SELECT loyalty.is_transaction_over(%s::text::xid, %s::pg_snapshot)"
     assert client.run(statement, str(row_xmax), snapshot) == [(over,)]
 

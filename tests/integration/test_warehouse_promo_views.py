@@ -34,10 +34,10 @@ def test_tu01_the_stock_of_a_pool(connection):
     add_codes(connection, "issued", "issued and over", issued_at=PAST, issue_end=PAST.replace(year=2021))
     add_codes(connection, "issued and used", issued_at=PAST, used_at=PAST)
     add_codes(connection, "used", "used too", used_at=PAST)
-    found = stock(connection)
-    assert tuple(found[name] for name in COUNTS) == (4, 1, 3, 3, 3)
-    assert {name: found[name] for name in ("pool_name", "state", "fill_method", "format", "quantity", "auto_generate",
-                                           "multi_use", "lead_hours")} == {
+    row = stock(connection)
+    assert tuple(row[name] for name in COUNTS) == (4, 1, 3, 3, 3)
+    assert {name: row[name] for name in ("pool_name", "state", "fill_method", "format", "quantity", "auto_generate",
+                                         "multi_use", "lead_hours")} == {
         "pool_name": "Summer sale", "state": "active", "fill_method": "upload", "format": "summer", "quantity": 9,
         "auto_generate": True, "multi_use": False, "lead_hours": 5,
     }  # fmt: skip
@@ -55,9 +55,9 @@ def test_codes_for_multiple_use_stay_in_stock(connection):
     code = issue(connection)[1]
     for _ in range(3):
         assert activate(connection, code) == "activated"
-    found = stock(connection)
-    assert tuple(found[name] for name in COUNTS) == (3, 1, 1, 1, 1)
-    assert found["runs_out_at"] is None
+    row = stock(connection)
+    assert tuple(row[name] for name in COUNTS) == (3, 1, 1, 1, 1)
+    assert row["runs_out_at"] is None
 
 
 @pytest.mark.parametrize(
@@ -96,15 +96,15 @@ def test_tu05_daily_consumption_is_the_mean_of_the_last_14_days_once_there_are_3
     add_pool(connection)
     number_codes(connection, 4)
     now = take_over_days(connection, days)
-    found = stock(connection)
+    row = stock(connection)
     if daily is None:
-        assert found["daily_consumption"] is None
+        assert row["daily_consumption"] is None
     else:
-        assert float(found["daily_consumption"]) == pytest.approx(daily)
+        assert float(row["daily_consumption"]) == pytest.approx(daily)
     if not daily:
-        assert found["runs_out_at"] is None
+        assert row["runs_out_at"] is None
     else:
-        assert abs(found["runs_out_at"] - (now + timedelta(days=4 / daily))) < timedelta(seconds=1)
+        assert abs(row["runs_out_at"] - (now + timedelta(days=4 / daily))) < timedelta(seconds=1)
 
 
 def test_tu05_a_pool_without_codes_has_run_out_now_and_one_for_centuries_has_no_date(connection):

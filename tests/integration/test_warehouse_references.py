@@ -140,7 +140,7 @@ def sell_by_raw_update(card: str, point: str) -> Statement:
 
 sales = st.builds(sell, card_numbers, points) | st.builds(sell_by_raw_update, card_numbers, points)
 
-# What races most: they stand more often in the schedules of two sessions.
+# What races most: they are more often in the schedules of two sessions.
 SNAPSHOT = Statement("SELECT count(*) FROM SCHEMA.gift_card")
 DELETE = Statement("DELETE FROM SCHEMA.point_of_contact WHERE external_id = '@a'")
 racers = st.sampled_from([SNAPSHOT, DELETE]) | st.builds(
@@ -191,11 +191,11 @@ def count(connection, statement: str) -> int:
 
 def contents(connection, schema: str, example: int) -> list[Any]:
     with connection.cursor() as cursor:
-        found = []
+        tables = []
         for table in ("gift_card_pool", "point_of_contact", "gift_card"):
             cursor.execute(f"SELECT * FROM {schema}.{table} AS t WHERE t::text LIKE '%({example}-%' ORDER BY 1")
-            found.append([[value for value in row if not hasattr(value, "tzinfo")] for row in cursor])
-        return found
+            tables.append([[value for value in row if not hasattr(value, "tzinfo")] for row in cursor])
+        return tables
 
 
 slow = settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
@@ -253,10 +253,10 @@ class Session:
         return all(future.done() for future in self.outcomes)
 
     def finish(self) -> list[Any]:
-        found = [future.result(60) for future in self.outcomes]
+        results = [future.result(60) for future in self.outcomes]
         self.connection.close()
         self.thread.shutdown()
-        return found
+        return results
 
 
 def settle(database, sessions: list[Session]) -> None:
@@ -273,9 +273,9 @@ def in_savepoint(connection, sql: str, fate: str) -> Any:
     """Run a statement in a savepoint that is kept or rolled back; an error leaves the transaction usable."""
     if (begun := outcome(connection, "SAVEPOINT one")) is errors.InFailedSqlTransaction:
         return begun
-    found = outcome(connection, sql)
-    outcome(connection, f"{'ROLLBACK TO' if fate == 'rolled back' or isinstance(found, type) else 'RELEASE'} one")
-    return found
+    result = outcome(connection, sql)
+    outcome(connection, f"{'ROLLBACK TO' if fate == 'rolled back' or isinstance(result, type) else 'RELEASE'} one")
+    return result
 
 
 def end(connection, how: str) -> Any:
@@ -317,8 +317,8 @@ def schedules(statements):
 def test_two_sessions_at_once_never_leave_a_dangling_reference(database, schedule, levels):
     example = next(_examples)
     prepare(database, example)
-    for found in itertools.chain(*run_schedule(database, "loyalty", example, levels, schedule)):
-        event(f"{found if isinstance(found, type | str) else 'done'}")
+    for result in itertools.chain(*run_schedule(database, "loyalty", example, levels, schedule)):
+        event(f"{result if isinstance(result, type | str) else 'done'}")
     assert count(database, ORPHANS.format(schema="loyalty")) == 0
     assert count(database, WITHOUT_PRODUCT) == 0
 
@@ -332,7 +332,7 @@ def test_two_sessions_at_read_committed_see_the_outcomes_of_a_real_foreign_key(d
     in_loyalty = run_schedule(database, "loyalty", example, levels, schedule)
     in_twin = run_schedule(database, "twin", example, levels, schedule)
     # Which of two deadlocked sessions gives way is chance.
-    assume(not any(errors.DeadlockDetected in found for found in (*in_loyalty, *in_twin)))
+    assume(not any(errors.DeadlockDetected in outcomes for outcomes in (*in_loyalty, *in_twin)))
     assert in_loyalty == in_twin
     assert contents(database, "loyalty", example) == contents(database, "twin", example)
 
@@ -371,9 +371,9 @@ def test_using_and_deleting_a_point_of_contact_at_once_leaves_no_orphan(
         "commit-delete": [(1, "commit", "")],
     }
     schedule = [step for name in order.split() for step in steps[name]]
-    found = run_schedule(database_of_module, "loyalty", example, (user, deleter), schedule)
+    outcomes = run_schedule(database_of_module, "loyalty", example, (user, deleter), schedule)
     assert count(database_of_module, ORPHANS.format(schema="loyalty")) == 0
-    deletes = found[1][1 if order.startswith("snapshots") else 0]
+    deletes = outcomes[1][1 if order.startswith("snapshots") else 0]
     if deleter != ISOLATION_LEVEL_READ_COMMITTED:
         assert deletes in (errors.RestrictViolation, errors.SerializationFailure)
     elif order.replace("snapshots ", "").startswith("use"):

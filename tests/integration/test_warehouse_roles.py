@@ -147,27 +147,27 @@ def functions(connection: Connection) -> list[dict[str, Any]]:
 def test_x22_no_function_looks_names_up_where_its_caller_says(warehouse: Warehouse) -> None:
     """Each has a search path of its own, or a body whose names were looked up when it was made."""
     with warehouse.owner.connect() as connection:
-        found = functions(connection)
-    assert len(found) > 45
+        rows = functions(connection)
+    assert len(rows) > 45
     fixed = "search_path=pg_catalog, pg_temp"
-    assert [each["name"] for each in found if fixed not in each["settings"] and not each["is_parsed"]] == []
-    assert [each["name"] for each in found if each["is_definer"] and fixed not in each["settings"]] == []
-    assert {each["owner"] for each in found} == {LOGINS[Role.OWNER]}
-    assert len({each["name"] for each in found}) == len(found), "rights are declared by the name alone"
+    assert [row["name"] for row in rows if fixed not in row["settings"] and not row["is_parsed"]] == []
+    assert [row["name"] for row in rows if row["is_definer"] and fixed not in row["settings"]] == []
+    assert {row["owner"] for row in rows} == {LOGINS[Role.OWNER]}
+    assert len({row["name"] for row in rows}) == len(rows), "rights are declared by the name alone"
 
 
-def test_x22_everybody_may_call_nothing_and_shops_the_public_functions_alone(warehouse: Warehouse) -> None:
+def test_x22_public_may_call_nothing_and_shops_the_public_functions_alone(warehouse: Warehouse) -> None:
     with warehouse.owner.connect() as connection:
-        found = functions(connection)
+        rows = functions(connection)
         callable_ = text("SELECT has_function_privilege(:login, :function, 'EXECUTE')")
         shop = {
-            each["name"]
-            for each in found
-            if connection.scalar(callable_, {"login": LOGINS[Role.SHOP], "function": each["oid"]})
+            row["name"]
+            for row in rows
+            if connection.scalar(callable_, {"login": LOGINS[Role.SHOP], "function": row["oid"]})
         }
-    assert [each["name"] for each in found if each["is_public"]] == []
+    assert [row["name"] for row in rows if row["is_public"]] == []
     assert shop == PUBLIC_FUNCTIONS
-    assert {each["name"] for each in found if each["name"] in PUBLIC_FUNCTIONS and not each["is_definer"]} == set()
+    assert {row["name"] for row in rows if row["name"] in PUBLIC_FUNCTIONS and not row["is_definer"]} == set()
 
 
 def test_x22_a_function_that_is_made_later_is_nobody_else_s(warehouse: Warehouse) -> None:
@@ -428,7 +428,7 @@ def test_x22_tables_and_functions_of_the_session_s_own_blind_no_guard(warehouse:
 
 
 def test_x22_a_trigger_of_the_session_s_own_gets_round_no_guard_by_its_depth(stocked: Warehouse) -> None:
-    """History may be deleted within triggers, those that erase a customer: not within anybody's."""
+    """History may be deleted within triggers, those that erase a customer: not within those of a user."""
     with stocked.engine.connect() as connection:
         connection.exec_driver_sql("CREATE TEMP TABLE lever (x int)")
         connection.exec_driver_sql(

@@ -81,19 +81,19 @@ def test_the_comparison_sees_a_difference_of_every_kind(warehouse: Warehouse):
 def test_an_upgrade_keeps_every_row(former: Warehouse, schema: str):
     before = rows(former.owner)
     assert {"loyalty.gift_card", "loyalty.promo_code", "loyalty.customer", "ledger.reject"} <= {
-        table for table, known in before.items() if known
+        table for table, former_rows in before.items() if former_rows
     }
     migrate(former.owner)
     after = rows(former.owner)
     if schema == "revision_0007":  # domains became A-labels
         for customer in before["loyalty.customer"]:
             customer["email"] = customer["email"] and customer["email"].replace("@münchen.", "@xn--mnchen-3ya.")
-    for table, known in before.items():
-        columns = known[0].keys() if known else ()
+    for table, former_rows in before.items():
+        columns = former_rows[0].keys() if former_rows else ()
         kept = [{column: row[column] for column in columns} for row in after[table]]
-        assert sorted(kept, key=str) == sorted(known, key=str), table
+        assert sorted(kept, key=str) == sorted(former_rows, key=str), table
         added = [{column: value for column, value in row.items() if column not in columns} for row in after[table]]
-        assert not any(value for row in added for value in row.values()) or not known, table
+        assert not any(value for row in added for value in row.values()) or not former_rows, table
     assert {row["card_number"]: row["plain_number"] for row in after["loyalty.gift_card_plain_number"]} == {
         "12 34-a": "1234A"
     }

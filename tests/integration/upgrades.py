@@ -30,7 +30,7 @@ def restore(url: str, schema: str, *, has_rows: bool = True) -> None:
     """Make an empty database what a former version left.
 
     Args:
-        url: of whoever shall own it.
+        url: of the login that shall own it.
         schema: `revision_0007`, as of before the roles; `revision_0010`, the last before the baseline; or `baseline`.
         has_rows: with rows of every import type; else with the stamp of its revision alone.
     """

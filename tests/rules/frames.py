@@ -67,7 +67,7 @@ def read_rows(
 ) -> pd.DataFrame:
     """Read rows (field → cell text; what is left out is blank) into a frame; lookups are name → key → facts.
 
-    `fields` stands in for the declared fields, where those of the project settings are wanted too; `max_card_value` is
+    `fields` replaces the declared fields, where those of the project settings are wanted too; `max_card_value` is
     the project's.
     """
     import_type = import_types.get(type_name)
@@ -87,8 +87,8 @@ def read_rows(
         columns[f"setting__{name}"] = pa.repeat(value, len(rows))
     for lookup in import_type.lookups:
         table, keys = lookups[lookup.name], columns[lookup.field].to_pylist()
-        found = [None if key is None else key in table for key in keys]
-        columns[f"{lookup.name}__found"] = pa.array(found, pa.bool_())
+        is_found = [None if key is None else key in table for key in keys]
+        columns[f"{lookup.name}__found"] = pa.array(is_found, pa.bool_())
         for name, kind in lookup.columns.items():
             facts = [table.get(key, {}).get(name) for key in keys]
             columns[f"{lookup.name}__{name}"] = pa.array(facts, _FACT_TYPES[kind])

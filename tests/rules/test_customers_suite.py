@@ -65,11 +65,11 @@ def suite() -> Suite:
 
 def broken(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     frame = read_rows("customers", rows, LOOKUPS, fields=FIELDS)
-    found: list[dict[str, str]] = [{} for _ in rows]
+    sentences_by_row: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(suite()).check(frame):
         for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
-            found[row][result.rule.id] = sentence
-    return found
+            sentences_by_row[row][result.rule.id] = sentence
+    return sentences_by_row
 
 
 @pytest.mark.parametrize(
@@ -91,15 +91,15 @@ def test_cu02_a_good_customer_breaks_no_rule(row: dict[str, str]) -> None:
     ids=["a discount card", "erased ones", "blank ones"],
 )
 def test_cu02_a_row_without_identifier_is_rejected(row: dict[str, str]) -> None:
-    (found,) = broken([row])
-    assert found == {
+    (sentence_by_rule,) = broken([row])
+    assert sentence_by_rule == {
         "row.no_identifier": "The row has no e-mail, mobile phone or external identifier: one of them must say whose "
         "it is. A discount card does not count."
     }
 
 
-def test_cu02_an_identifier_that_cannot_be_read_is_told_as_such_alone() -> None:
-    assert [set(found) for found in broken([{"email": "ann"}, {"mobile_phone": "12"}])] == [
+def test_cu02_an_identifier_that_cannot_be_read_is_reported_as_such_alone() -> None:
+    assert [set(rules) for rules in broken([{"email": "ann"}, {"mobile_phone": "12"}])] == [
         {"email.not_email"},
         {"mobile_phone.invalid_phone"},
     ]
@@ -142,7 +142,7 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("rule", "row", "sentence"), REJECTED, ids=[rule for rule, _, _ in REJECTED])
-def test_cu08_a_customer_that_breaks_one_rule_is_told_that_and_nothing_else(
+def test_cu08_a_customer_that_breaks_one_rule_gets_its_sentence_and_no_other(
     rule: str, row: dict[str, str], sentence: str
 ) -> None:
     assert broken([ANN, ANN | row, FULL]) == [{}, {rule: sentence}, {}]

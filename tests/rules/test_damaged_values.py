@@ -118,13 +118,13 @@ def broken_rules(name: str, field: Field, cells: list[str]) -> Iterator[dict[str
     rows = [beside | {field.name: cell} for cell in cells]
     lookups = {lookup.name: {cell: {} for cell in cells} for lookup in declared.lookups}
     frame = read_rows(name, rows, lookups, fields=declared.all_fields(PROJECT))
-    found: list[dict[str, str]] = [{} for _ in cells]
+    sentences_by_row: list[dict[str, str]] = [{} for _ in cells]
     for result in Checker(suite_of(name)).check(frame):
         if result.rule.field == field.name:
             hidden = [field.name] if field.is_secret else []
             for row, sentence in zip(result.rows, sentences(result, frame, hidden=hidden), strict=True):
-                found[row][result.rule.id] = sentence
-    yield from found
+                sentences_by_row[row][result.rule.id] = sentence
+    yield from sentences_by_row
 
 
 def as_a_name(field: Field, problem: str) -> str:
@@ -136,9 +136,9 @@ def as_a_name(field: Field, problem: str) -> str:
 @pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field.name}" for name, field in FIELDS])
 def test_x16_every_field_of_a_kind_names_all_damage_of_its_kind(name: str, field: Field) -> None:
     for problem, cells in BY_KIND[field.kind].items():
-        for cell, found in zip(cells, broken_rules(name, field, cells), strict=True):
+        for cell, rules in zip(cells, broken_rules(name, field, cells), strict=True):
             others = {"lifetime_years.ignored"}
-            assert set(found) - others == {f"{field.name}.{as_a_name(field, problem)}"}, ascii(cell)
+            assert set(rules) - others == {f"{field.name}.{as_a_name(field, problem)}"}, ascii(cell)
 
 
 @pytest.mark.parametrize(("name", "field"), FIELDS, ids=[f"{name}.{field.name}" for name, field in FIELDS])
@@ -159,8 +159,8 @@ def test_x16_what_is_whole_breaks_none_of_these_rules(name: str, field: Field) -
                      "06.12345678", "030.901820", "0049.30901820", "202555.0123", "202.5550123"],
     }[field.kind]  # fmt: skip
     problems = {f"{field.name}.{problem}" for problem in BY_KIND[field.kind]} | {f"{field.name}.not_boolean"}
-    for cell, found in zip(whole, broken_rules(name, field, whole), strict=True):
-        assert not set(found) & problems, ascii(cell)
+    for cell, rules in zip(whole, broken_rules(name, field, whole), strict=True):
+        assert not set(rules) & problems, ascii(cell)
 
 
 def test_x16_single_quotes_damage_where_most_of_a_column_has_them() -> None:
@@ -175,11 +175,11 @@ def test_x16_single_quotes_damage_where_most_of_a_column_has_them() -> None:
         (["'a' or 'b'", "'c' or 'd'"], [False, False]),
         (["'it''s'", "'it\\'s'"], [True, True]),
     ]:
-        rules = [set(found) & {"code.single_quotes", "code.leading_apostrophe"}
-                 for found in broken_rules("promo_codes", code, cells)]  # fmt: skip
-        assert [found == {"code.single_quotes"} for found in rules] == rejected, cells
-        for cell, is_rejected, found in zip(cells, rejected, rules, strict=True):
-            assert is_rejected or found == ({"code.leading_apostrophe"} if cell[0] == "'" else set()), cell
+        rules_by_cell = [set(rules) & {"code.single_quotes", "code.leading_apostrophe"}
+                         for rules in broken_rules("promo_codes", code, cells)]  # fmt: skip
+        assert [rules == {"code.single_quotes"} for rules in rules_by_cell] == rejected, cells
+        for cell, is_rejected, rules in zip(cells, rejected, rules_by_cell, strict=True):
+            assert is_rejected or rules == ({"code.leading_apostrophe"} if cell[0] == "'" else set()), cell
 
 
 @pytest.mark.parametrize("name", ["gift_card_pools", "promo_code_pools"])
@@ -191,10 +191,10 @@ def test_x16_a_name_may_have_the_joiners_of_its_script_and_quotes(name: str) -> 
         "a\u200cb",
         "\u0645\u200d\u0645\u200c\u0645",
     ]
-    found = list(broken_rules(name, field, cells))
-    assert found[:2] == [{}, {}]
-    assert "U+200C ZERO WIDTH NON-JOINER as its 2nd character" in found[2]["name.invisible_character"]
-    assert "U+200D ZERO WIDTH JOINER as its 2nd character" in found[3]["name.invisible_character"]
+    sentences_by_cell = list(broken_rules(name, field, cells))
+    assert sentences_by_cell[:2] == [{}, {}]
+    assert "U+200C ZERO WIDTH NON-JOINER as its 2nd character" in sentences_by_cell[2]["name.invisible_character"]
+    assert "U+200D ZERO WIDTH JOINER as its 2nd character" in sentences_by_cell[3]["name.invisible_character"]
     quoted = ["'Buy one' or 'get one'", "'Summer'"]
     assert [set(rules) for rules in broken_rules(name, field, quoted)] == [{"name.leading_apostrophe"}] * 2
 
@@ -212,8 +212,8 @@ def test_x16_a_name_may_have_the_joiners_of_its_script_and_quotes(name: str) -> 
 )
 def test_x16_a_sentence_names_the_character_and_its_place_and_shows_the_value_safely(cell: str, said: str) -> None:
     field = import_types.get("gift_cards").fields[0]
-    (found,) = broken_rules("gift_cards", field, [cell])
-    assert found == {
+    (sentence_by_rule,) = broken_rules("gift_cards", field, [cell])
+    assert sentence_by_rule == {
         "card_number.invisible_character": f"Card number {said}, which nobody can see or type. Remove it, and send the "
         "row again."
     }
@@ -222,15 +222,15 @@ def test_x16_a_sentence_names_the_character_and_its_place_and_shows_the_value_sa
 def test_x20_a_sentence_about_a_cvv_does_not_quote_it() -> None:
     cvv = next(field for field in import_types.get("gift_cards").fields if field.is_secret)
     for cells in IDENTIFIER.values():
-        for found in broken_rules("gift_cards", cvv, ["987" + cell for cell in cells] + cells):
-            assert not any("987" in sentence or "0077" in sentence for sentence in found.values())
+        for sentence_by_rule in broken_rules("gift_cards", cvv, ["987" + cell for cell in cells] + cells):
+            assert not any("987" in sentence or "0077" in sentence for sentence in sentence_by_rule.values())
 
 
 @pytest.mark.parametrize("code", ["----", "(!)", "...", "\u2500\u2500", "\u2022"])
 def test_pc04a_a_code_without_letter_or_digit_rejects(code: str) -> None:
     field = import_types.get("promo_codes").fields[0]
-    (found,) = broken_rules("promo_codes", field, [code])
-    assert set(found) == {"code.no_letter_or_digit"}
+    (rules,) = broken_rules("promo_codes", field, [code])
+    assert set(rules) == {"code.no_letter_or_digit"}
 
 
 @pytest.mark.parametrize("code", ["\U0001f389", "-1-", "\u00e9", "\u0416", "\u2764\ufe0f\u2764\ufe0f", "\u4e2d"])
@@ -242,8 +242,8 @@ def test_pc04a_a_code_of_one_letter_digit_or_emoji_loads(code: str) -> None:
 @pytest.mark.parametrize("code", ["A B", "SUMMER 20", "A\u00a0B", "A\u3000B"])
 def test_pc04a_a_blank_inside_a_code_warns(code: str) -> None:
     field = import_types.get("promo_codes").fields[0]
-    (found,) = broken_rules("promo_codes", field, [code])
-    assert set(found) == {"code.blank_inside"}
+    (rules,) = broken_rules("promo_codes", field, [code])
+    assert set(rules) == {"code.blank_inside"}
     (rule,) = [rule for rule in suite_of("promo_codes").rules if rule.id == "code.blank_inside"]
     assert rule.severity == "warning"
 

@@ -47,14 +47,14 @@ def evidence(import_type: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("import_type", IMPORT_TYPES)
 def test_the_page_has_every_expectation_and_nothing_that_is_loaded_or_run(import_type: str) -> None:
-    told = evidence(import_type)
-    page = render(told, LAUNCHED_AT)
+    validation_result = evidence(import_type)
+    page = render(validation_result, LAUNCHED_AT)
     text = unescape(re.sub(r"<[^>]+>", "", page))
-    judged = [result for result in told["results"] if "type" in result["expectation_config"]]
+    judged = [result for result in validation_result["results"] if "type" in result["expectation_config"]]
     kinds = {result["expectation_config"]["type"] for result in judged}
     assert {kind for kind in kinds if kind not in text} == set()
     rules = {result["expectation_config"]["meta"]["rule"] for result in judged}
-    assert {rule for rule in rules if f"{rule}: " not in text} == set()  # told by name, not as a call of Python
+    assert {rule for rule in rules if f"{rule}: " not in text} == set()  # by its name, not as a call of Python
     assert "(**{" not in text
     assert page.count("fa-times text-danger") >= sum(not result["success"] for result in judged)
     assert "job 17" in text

@@ -30,12 +30,12 @@ HOLIDAY, FLEXIBLE = (dict(zip(FIELDS, [*cells, ""], strict=True)) for cells in c
 
 def broken(rows: Sequence[Mapping[str, str]], severity: str = "critical") -> list[dict[str, str]]:
     frame = read_rows("gift_card_pools", rows, LOOKUPS, max_card_value=Decimal(1000))
-    found: list[dict[str, str]] = [{} for _ in rows]
+    sentences_by_row: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(load_suite(SUITE, columns=set(frame.columns), settings={})).check(frame):
         if result.rule.severity == severity:
             for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
-                found[row][result.rule.id] = sentence
-    return found
+                sentences_by_row[row][result.rule.id] = sentence
+    return sentences_by_row
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("rule", "pool", "sentence"), REJECTED, ids=[rule for rule, _, _ in REJECTED])
-def test_a_pool_that_breaks_one_rule_is_told_that_and_nothing_else(
+def test_a_pool_that_breaks_one_rule_gets_its_sentence_and_no_other(
     rule: str, pool: dict[str, str], sentence: str
 ) -> None:
     assert broken([FLEXIBLE, pool, HOLIDAY]) == [{}, {rule: sentence}, {}]
@@ -133,20 +133,20 @@ def test_every_critical_rule_that_is_written_by_hand_has_a_pool_above() -> None:
 @pytest.mark.parametrize("field", ["card_value", "max_card_value"])
 def test_x18_a_value_of_twelve_digits_is_a_warning(field: str) -> None:
     pool = HOLIDAY | {"max_card_value": "100000000000"} | {field: "100000000000"}
-    (found,) = broken([pool], "warning")
-    assert f"{field}.many_digits" in found
+    (rules,) = broken([pool], "warning")
+    assert f"{field}.many_digits" in rules
     assert broken([pool | {"card_value": "5", "max_card_value": "99999999999.99"}], "warning") == [{}]
 
 
 @pytest.mark.parametrize("lifetime", ["0", "-1", "11", "9" * 19, "9" * 30])
 def test_a_lifetime_outside_of_1_to_10_rejects(lifetime: str) -> None:
-    assert [set(found) for found in broken([HOLIDAY | {"lifetime_years": lifetime}])] == [
+    assert [set(rules) for rules in broken([HOLIDAY | {"lifetime_years": lifetime}])] == [
         {"lifetime_years.out_of_range"}
     ]
 
 
 def test_a_value_below_zero_is_read_and_fails_the_range() -> None:
-    assert [set(found) for found in broken([HOLIDAY | {"card_value": "-5"}])] == [{"card_value.not_positive"}]
+    assert [set(rules) for rules in broken([HOLIDAY | {"card_value": "-5"}])] == [{"card_value.not_positive"}]
 
 
 @pytest.mark.parametrize("lifetime", ["5", "0", "abc"])
@@ -162,7 +162,7 @@ def test_a_lifetime_without_expiration_is_a_warning_whatever_it_says(lifetime: s
 
 
 def test_x08_a_pool_gets_all_its_reasons() -> None:
-    assert [set(found) for found in broken([dict.fromkeys(FIELDS, "")])] == [
+    assert [set(rules) for rules in broken([dict.fromkeys(FIELDS, "")])] == [
         {
             "name.required",
             "system_name.required",

@@ -44,12 +44,12 @@ def warnings(rows: Sequence[Mapping[str, str]], *, strict: bool = False) -> list
 def _broken(rows: Sequence[Mapping[str, str]], severity: str, strict: bool, **options: Any) -> list[dict[str, str]]:
     frame = read_rows("gift_cards", rows, LOOKUPS, max_card_value=PROJECT_LIMIT, **options)
     suite = load_suite(SUITE, columns=set(frame.columns), settings={"strict_sold_cards": strict})
-    found: list[dict[str, str]] = [{} for _ in rows]
+    sentences_by_row: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(suite).check(frame):
         if result.rule.severity == severity:
             for row, sentence in zip(result.rows, sentences(result, frame, hidden=["cvv"]), strict=True):
-                found[row][result.rule.id] = sentence
-    return found
+                sentences_by_row[row][result.rule.id] = sentence
+    return sentences_by_row
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("rule", "card", "sentence"), REJECTED, ids=[rule for rule, _, _ in REJECTED])
-def test_a_card_that_breaks_one_rule_is_told_that_and_nothing_else(
+def test_a_card_that_breaks_one_rule_gets_its_sentence_and_no_other(
     rule: str, card: dict[str, str], sentence: str
 ) -> None:
     assert reasons([SOLD, card, CARD], strict=True) == [{}, {rule: sentence}, {}]
@@ -153,7 +153,7 @@ def test_x18_a_balance_of_twelve_digits_is_a_warning() -> None:
 
 def test_x08_a_card_gets_all_its_reasons() -> None:
     card = {"card_number": "", "pool_system_name": "", "balance": "1.234", "status": "?", "purchased_at": "?"}
-    assert [set(found) for found in reasons([card])] == [
+    assert [set(rules) for rules in reasons([card])] == [
         {
             "card_number.required",
             "pool_system_name.required",
@@ -182,16 +182,16 @@ def test_x18_the_limit_of_a_pool_goes_before_the_projects_and_without_both_there
 
 
 def test_a_negative_balance_in_a_fixed_pool_breaks_both_rules() -> None:
-    assert [set(found) for found in reasons([CARD | {"balance": "-50"}])] == [
+    assert [set(rules) for rules in reasons([CARD | {"balance": "-50"}])] == [
         {"balance.negative", "balance.equals_pool_value"}
     ]
 
 
 @pytest.mark.parametrize("pool", ["", "nowhere", "1E+15"])
 def test_a_card_of_no_pool_is_not_blamed_for_what_the_pool_would_say(pool: str) -> None:
-    (found,) = reasons([CARD | {"pool_system_name": pool, "balance": "7"}])
-    assert len(found) == 1
-    assert all(rule.startswith("pool_system_name.") for rule in found)
+    (rules,) = reasons([CARD | {"pool_system_name": pool, "balance": "7"}])
+    assert len(rules) == 1
+    assert all(rule.startswith("pool_system_name.") for rule in rules)
 
 
 @pytest.mark.parametrize(("order", "day"), [("month_first", "02/29/2024"), ("day_first", "29/02/2024")])
@@ -214,8 +214,8 @@ INCOMPLETE = [
 def test_gc04_a_sold_card_that_lacks_something_is_a_warning_and_with_the_setting_a_reject(card: dict[str, str]) -> None:
     rule = {"status.sold_card_incomplete"}
     assert reasons([card]) == [{}]
-    assert [set(found) for found in warnings([card])] == [rule]
-    assert [set(found) for found in reasons([card], strict=True)] == [rule]
+    assert [set(rules) for rules in warnings([card])] == [rule]
+    assert [set(rules) for rules in reasons([card], strict=True)] == [rule]
     assert warnings([card], strict=True) == [{}]
 
 
@@ -228,11 +228,11 @@ def test_gc04_the_warning_names_what_there_is() -> None:
 
 def test_gc04_a_card_with_an_unreadable_date_is_not_called_incomplete() -> None:
     card = CARD | {"purchased_at": "?"}
-    assert [set(found) for found in reasons([card], strict=True)] == [{"purchased_at.not_date"}]
+    assert [set(rules) for rules in reasons([card], strict=True)] == [{"purchased_at.not_date"}]
 
 
 def test_x20_no_sentence_quotes_a_cvv() -> None:
     card = {"card_number": "", "pool_system_name": "?", "cvv": "4711" * 300, "balance": "?", "point_of_contact": "?"}
-    (found,) = reasons([card], strict=True)
-    assert len(found) >= 5
-    assert not [sentence for sentence in found.values() if "4711" in sentence]
+    (sentence_by_rule,) = reasons([card], strict=True)
+    assert len(sentence_by_rule) >= 5
+    assert not [sentence for sentence in sentence_by_rule.values() if "4711" in sentence]

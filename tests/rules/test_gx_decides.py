@@ -56,9 +56,9 @@ def frame() -> pd.DataFrame:
 
 
 def numbers(is_broken: Callable[[int], bool]) -> list[int]:
-    found = [number for number in range(ROWS) if is_broken(number)]
-    assert len(found) > 1_000
-    return found
+    row_numbers = [number for number in range(ROWS) if is_broken(number)]
+    assert len(row_numbers) > 1_000
+    return row_numbers
 
 
 def declared() -> dict[str, Any]:
@@ -85,9 +85,9 @@ def added(type_: str, **kwargs: Any) -> dict[str, Any]:
 
 
 def rule(suite: dict[str, Any], rule_id: str) -> dict[str, Any]:
-    (found,) = [each for each in suite["expectations"] if each["meta"]["rule"] == rule_id]
-    assert isinstance(found, dict)
-    return found
+    (entry,) = [entry for entry in suite["expectations"] if entry["meta"]["rule"] == rule_id]
+    assert isinstance(entry, dict)
+    return entry
 
 
 def test_the_shipped_suite_rejects_none_of_these_cards(frame: pd.DataFrame, tmp_path: Path) -> None:

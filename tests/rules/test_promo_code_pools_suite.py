@@ -28,14 +28,14 @@ CLEARED = {name: "%CLEAR%" for name in FIELDS if name not in ("system_id", "name
 
 def broken(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     frame = read_rows("promo_code_pools", rows, LOOKUPS)
-    found: list[dict[str, str]] = [{} for _ in rows]
+    sentences_by_row: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(load_suite(SUITE, columns=set(frame.columns), settings={})).check(frame):
         if result.rule.severity == "warning":
             assert result.rule.id.endswith(".leading_apostrophe")
             continue
         for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
-            found[row][result.rule.id] = sentence
-    return found
+            sentences_by_row[row][result.rule.id] = sentence
+    return sentences_by_row
 
 
 @pytest.mark.parametrize("pool", [BARE, FULL, BARE | CLEARED, FULL | CLEARED], ids=["bare", "full", "cleared", "both"])
@@ -84,7 +84,7 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("rule", "cells", "sentence"), REJECTED, ids=[rule for rule, _, _ in REJECTED])
-def test_a_pool_that_breaks_one_rule_is_told_that_and_nothing_else(
+def test_a_pool_that_breaks_one_rule_gets_its_sentence_and_no_other(
     rule: str, cells: dict[str, str], sentence: str
 ) -> None:
     assert broken([BARE, FULL | cells, BARE]) == [{}, {rule: sentence}, {}]
@@ -98,4 +98,4 @@ def test_every_rule_that_is_written_by_hand_has_a_pool_above() -> None:
 
 
 def test_section_4_a_blank_row_lacks_its_name_alone() -> None:
-    assert [set(found) for found in broken([dict.fromkeys(FIELDS, "")])] == [{"name.required"}]
+    assert [set(rules) for rules in broken([dict.fromkeys(FIELDS, "")])] == [{"name.required"}]

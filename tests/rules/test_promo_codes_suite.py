@@ -28,22 +28,22 @@ DATED = CODE | {
 
 def broken(rows: Sequence[Mapping[str, str]], **settings: str) -> list[dict[str, str]]:
     frame = read_rows("promo_codes", rows, LOOKUPS, settings=settings)
-    found: list[dict[str, str]] = [{} for _ in rows]
+    sentences_by_row: list[dict[str, str]] = [{} for _ in rows]
     for result in Checker(load_suite(SUITE, columns=set(frame.columns), settings={})).check(frame):
         if result.rule.severity == "warning":
             assert result.rule.id.endswith((".leading_apostrophe", ".blank_inside"))
             continue
         for row, sentence in zip(result.rows, sentences(result, frame), strict=True):
-            found[row][result.rule.id] = sentence
-    return found
+            sentences_by_row[row][result.rule.id] = sentence
+    return sentences_by_row
 
 
 def test_pc04a_codes_match_the_patterns_of_their_pool_and_of_the_setting() -> None:
     rows = [{"code": code, "pool": pool} for code in ("AB1", "ab1", "AB1\u00e9") for pool in ("strict", "a")]
-    assert [set(found) for found in broken(rows)] == [set(), set(), {"code.pattern"}, set(), {"code.pattern"}, set()]
+    assert [set(rules) for rules in broken(rows)] == [set(), set(), {"code.pattern"}, set(), {"code.pattern"}, set()]
     by_setting = broken(rows, code_pattern="(?i)ab.*")
-    assert [set(found) for found in by_setting] == [set(), set(), {"code.pattern"}, set(), {"code.pattern"}, set()]
-    assert [set(found) for found in broken(rows, code_pattern="B|A")] == [{"code.pattern"}] * 6
+    assert [set(rules) for rules in by_setting] == [set(), set(), {"code.pattern"}, set(), {"code.pattern"}, set()]
+    assert [set(rules) for rules in broken(rows, code_pattern="B|A")] == [{"code.pattern"}] * 6
 
 
 @pytest.mark.parametrize("row", [CODE, DATED, CODE | {"pool": "b"}, CODE | {"code": "x" * 1000}])
@@ -51,9 +51,9 @@ def test_pc02_a_good_code_breaks_no_rule(row: dict[str, str]) -> None:
     assert broken([row]) == [{}]
 
 
-def test_pc02_the_setting_stands_in_for_a_blank_pool() -> None:
+def test_pc02_the_setting_replaces_a_blank_pool() -> None:
     assert broken([{"code": "1"}, CODE], pool="a") == [{}, {}]
-    assert [set(found) for found in broken([{"code": "1"}, CODE])] == [{"pool.required"}, set()]
+    assert [set(rules) for rules in broken([{"code": "1"}, CODE])] == [{"pool.required"}, set()]
 
 
 REJECTED = [
@@ -88,13 +88,13 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("rule", "row", "sentence"), REJECTED, ids=[rule for rule, _, _ in REJECTED])
-def test_a_code_that_breaks_one_rule_is_told_that_and_nothing_else(
+def test_a_code_that_breaks_one_rule_gets_its_sentence_and_no_other(
     rule: str, row: dict[str, str], sentence: str
 ) -> None:
     assert broken([CODE, row, DATED]) == [{}, {rule: sentence}, {}]
 
 
-def test_pc02_a_column_that_disagrees_with_the_setting_is_told_both() -> None:
+def test_pc02_the_reason_of_a_column_that_disagrees_with_the_setting_names_both() -> None:
     sentence = "Promo code pool 'b' is not the one that the settings or the folder name: 'a'."
     assert broken([CODE, CODE | {"pool": "b"}, {"code": "1"}], pool="a") == [{}, {"pool.disagrees": sentence}, {}]
 

@@ -65,7 +65,7 @@ def test_absent_wants_a_blank_cell_and_takes_an_unreadable_one_as_filled() -> No
     assert broken(frame, "expect_column_values_to_be_absent", **kwargs) == [0, 1]
 
 
-def test_readable_tells_the_problems_apart() -> None:
+def test_readable_distinguishes_the_problems() -> None:
     frame = frame_of(
         balance=pa.nulls(5, DECIMAL), balance__problem=texts("not_decimal", "too_many_decimals", "new_code", None, None)
     )

@@ -52,7 +52,7 @@ def test_every_required_field_has_a_rule_for_its_blank_cells(path: Path) -> None
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
 def test_a_message_begins_with_a_word_and_is_ascii(path: Path) -> None:
-    # It stands in the sender's encoding, in a cell that a spreadsheet must not take for a formula.
+    # It is written in the sender's encoding, in a cell that a spreadsheet must not take for a formula.
     for rule in rules_of(path):
         message = rule["meta"]["message"]
         begins_with_label = message.startswith("{label}") and "*" in rule["meta"]["rule"]

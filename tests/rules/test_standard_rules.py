@@ -182,7 +182,7 @@ def broken_rules(name: str, rows: Sequence[Mapping[str, str]]) -> list[dict[str,
 
 def judged_row(declared: ImportType, field: Field) -> dict[str, str]:
     """Return the first row of a type's sample so that the field's standard rules apply to it."""
-    names = {each.name for each in declared.all_fields(PROJECT)}
+    names = {declared_field.name for declared_field in declared.all_fields(PROJECT)}
     row = {name: cell for name, cell in sample_row(declared).items() if name in names}
     for name in field.rule_condition.get("unless_present", []):
         row[name] = ""
@@ -202,7 +202,7 @@ def breaking_cells(declared: ImportType, field: Field) -> dict[str, BROKEN]:
         cells.pop("single_quotes", None)
     if f"{field.name}.not_integer" in left_to_range(declared):
         cells["not_integer"] = DIGITS_ONLY
-    if field.kind in (Kind.TEXT, Kind.IDENTIFIER) and field.name not in {each.field for each in declared.lookups}:
+    if field.kind in (Kind.TEXT, Kind.IDENTIFIER) and field.name not in {lookup.field for lookup in declared.lookups}:
         most = field.max_characters
         cells["too_long"] = ("ä" * (most + 1), f"<label> has more than {most} characters: <value>.")
     if field.is_indexed:
@@ -284,7 +284,7 @@ def test_a_key_that_is_an_identifier_is_indexed(name: str) -> None:
 @pytest.mark.parametrize("name", IMPORT_TYPES)
 def test_every_problem_that_a_rule_names_is_one_of_reading(name: str) -> None:
     arguments = [entry["kwargs"] for entry in standard_entries(IMPORT_TYPES[name])]
-    named = {code for each in arguments for key in ("problems", "other_than") for code in each.get(key, [])}
+    named = {code for kwargs in arguments for key in ("problems", "other_than") for code in kwargs.get(key, [])}
     assert named <= set(REASONS)
 
 
@@ -347,8 +347,8 @@ def test_a_number_of_too_many_digits_is_left_to_a_range_that_rejects_it_and_to_n
     others = [entry for entry in entries if entry is not limit]
 
     def is_left(*ranges: Mapping[str, Any]) -> bool:
-        made = {rule_of(entry): entry for entry in standard_entries(pools, [*others, *ranges])}
-        return "left_to_range" in made["lead_hours.not_integer"]["kwargs"]
+        entry_by_rule = {rule_of(entry): entry for entry in standard_entries(pools, [*others, *ranges])}
+        return "left_to_range" in entry_by_rule["lead_hours.not_integer"]["kwargs"]
 
     assert is_left(limit)
     assert not is_left()

@@ -165,7 +165,7 @@ def test_gc04_a_setting_turns_a_warning_into_a_reject(tmp_path: Path, setting: b
     warning = changed(PRESENT | {"severity": "warning"}, critical_if="strict")
     suite = suite_of(tmp_path, warning, settings={"strict": setting})
     assert [rule.severity for rule in suite.rules] == [severity]
-    assert [each.severity.value for each in suite.expectations.expectations] == [severity]
+    assert [expectation.severity.value for expectation in suite.expectations.expectations] == [severity]
 
 
 # --- running ---------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ def test_every_rule_has_a_result_with_counts_and_no_values(tmp_path: Path) -> No
     assert all(result.rows.dtype == np.int64 for result in results)
 
 
-def test_a_rule_that_raises_stops_the_import_and_tells_no_values(
+def test_a_rule_that_raises_stops_the_import_and_shows_no_values(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     regex = expectation("expect_column_values_to_be_in_range", "name.range", column="name", min_value=1)
@@ -284,7 +284,7 @@ def test_x08_a_sentence_quotes_the_value_as_it_was_sent(tmp_path: Path) -> None:
     assert said_of_rows == ["Line 2: '1,5' of 'Ann', balance.", "Line 3: 'abc' of 'Bob', balance."]
 
 
-def test_x08_other_columns_stand_as_they_read_and_stay_on_one_line(tmp_path: Path) -> None:
+def test_x08_other_columns_are_shown_as_they_read_and_stay_on_one_line(tmp_path: Path) -> None:
     assert said(tmp_path, "{{{pool}}} {value} {balance}", BALANCES) == [
         "{(blank)} '1,5' 1.50",
         "{'o'Neill Ltd'} 'abc' (blank)",
@@ -327,7 +327,7 @@ def common_amounts(folder: Path, sent: list[str], **kwargs: Any) -> dict[str, in
     return common.count()
 
 
-def test_x08_the_common_values_of_a_rule_are_told_with_their_rows(tmp_path: Path) -> None:
+def test_x08_the_common_values_of_a_rule_are_shown_with_their_rows(tmp_path: Path) -> None:
     names = ["xmas"] * 4 + ["easter"] * 3 + ["summer", "winter"]
     assert commonly_said(tmp_path, "No pool {value}.", names) == {"No pool 'xmas'.": 4, "No pool 'easter'.": 3}
 
@@ -342,12 +342,12 @@ def test_x08_the_common_values_of_a_rule_are_told_with_their_rows(tmp_path: Path
     ],
     ids=["one row", "twice", "less than half of the rows", "CVVs, each in five rows"],
 )
-def test_x20_values_that_differ_from_row_to_row_are_not_told(tmp_path: Path, names: list[str]) -> None:
+def test_x20_values_that_differ_from_row_to_row_are_not_shown(tmp_path: Path, names: list[str]) -> None:
     """Under swapped columns every row has another name, code or card number."""
     assert commonly_said(tmp_path, "No pool {value}.", names) == {}
 
 
-def test_x20_amounts_of_few_digits_are_told_beside_texts_that_are_not(tmp_path: Path) -> None:
+def test_x20_amounts_of_few_digits_are_shown_beside_texts_that_are_not(tmp_path: Path) -> None:
     names = ["Anna", "Bert"]
     assert commonly_said(tmp_path, "{balance__sent} of {value}.", names) == {"'0' of '...'.": 1, "'1' of '...'.": 1}
     sent = ["50", "12345678", "1.5", "-5", "123456789", "1,2,3", "abc", "4929333344445555"]
@@ -357,7 +357,7 @@ def test_x20_amounts_of_few_digits_are_told_beside_texts_that_are_not(tmp_path: 
     assert common_amounts(tmp_path, [*[str(number) for number in range(20)], "7"]) == {"Is '7'.": 2}
 
 
-def test_x20_numbers_that_may_be_cvvs_are_not_told_beside_cvvs(tmp_path: Path) -> None:
+def test_x20_numbers_that_may_be_cvvs_are_not_shown_beside_cvvs(tmp_path: Path) -> None:
     assert common_amounts(tmp_path, ["737", "7371", "73712", "50", "123456"], masks_codes=True) == {
         "Is '50'.": 1,
         "Is '123456'.": 1,
@@ -365,7 +365,7 @@ def test_x20_numbers_that_may_be_cvvs_are_not_told_beside_cvvs(tmp_path: Path) -
     assert commonly_said(tmp_path, "No {value}.", ["73712"] * 3, masks_codes=True) == {}
 
 
-def test_x20_a_date_is_told_beside_cvvs(tmp_path: Path) -> None:
+def test_x20_a_date_is_shown_beside_cvvs(tmp_path: Path) -> None:
     """Its year looks like one."""
     for date in ("03/04/2026", "2026-02-30", "30.02.2026"):
         assert commonly_said(tmp_path, "No {value}.", [date] * 3, masks_codes=True) == {f"No '{date}'.": 3}

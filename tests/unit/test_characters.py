@@ -18,8 +18,8 @@ EVERY = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <
 
 
 def test_x16_controls_formats_private_use_and_noncharacters_are_all_among_the_invisible_and_no_letter_is() -> None:
-    found = damage.has_invisible(pa.array([f"a{character}b" for character in EVERY]))
-    invisible = {character for character, is_invisible in zip(EVERY, found.tolist(), strict=True) if is_invisible}
+    verdicts = damage.has_invisible(pa.array([f"a{character}b" for character in EVERY]))
+    invisible = {character for character, is_invisible in zip(EVERY, verdicts.tolist(), strict=True) if is_invisible}
     categories = {character: unicodedata.category(character) for character in EVERY}
     wanted = {character for character, category in categories.items() if category in ("Cc", "Cf", "Co", "Zl", "Zp")}
     assert wanted <= invisible
@@ -43,7 +43,7 @@ def test_x16_the_verdict_in_python_is_that_over_a_column() -> None:
     ]
     in_python = [characters.describe_invisible(text) for text in texts]
     assert damage.describe_invisible(pa.array(texts)).to_pylist() == in_python
-    assert damage.has_invisible(pa.array(texts)).tolist() == [told is not None for told in in_python]
+    assert damage.has_invisible(pa.array(texts)).tolist() == [description is not None for description in in_python]
 
 
 def test_x16_every_control_has_its_name_and_places_are_counted_in_words() -> None:

@@ -76,8 +76,8 @@ def places(inspection: Inspection) -> list[tuple[int, int, int]]:
 def test_the_nasty_files_hold_what_they_are_named_for():
     files = {name: whole(name) for name in NASTY}
     assert {name: len(file.rows) for name, file in files.items()} == EXPECTED_ROWS
-    found = {name: set().union(*(row.problems for row in file.rows)) for name, file in files.items()}
-    assert {name: problems for name, problems in found.items() if problems} == {
+    problems_by_file = {name: set().union(*(row.problems for row in file.rows)) for name, file in files.items()}
+    assert {name: problems for name, problems in problems_by_file.items() if problems} == {
         "text after quotes": {TEXT_AFTER_QUOTE, RAGGED},
         "byte order marks": {RAGGED},
         "NUL": {NUL, RAGGED, TEXT_AFTER_QUOTE},
@@ -114,7 +114,7 @@ def test_each_record_can_begin_a_chunk_and_is_read_by_itself_from_there(name):
 
 
 def rows_between(source: bytes, chunk: Chunk, dialect: Dialect, columns: int) -> list[Row]:
-    """Read one chunk from a text that holds nothing else: what lies outside is overwritten with quotes."""
+    """Read one chunk from a text that holds nothing else: what is outside is overwritten with quotes."""
     text = bytearray(b'"' * len(source))
     text[chunk.byte_start : chunk.byte_end] = source[chunk.byte_start : chunk.byte_end]
     blocks = read_blocks(io.BytesIO(bytes(text)), chunk, dialect, columns)
@@ -215,7 +215,7 @@ def test_a_record_over_the_limit_refuses_the_file_naming_its_line_wherever_the_f
 
 
 @pytest.mark.parametrize("name", UNCLOSED)
-def test_a_quote_that_is_never_closed_is_told_as_that_however_long_its_record_is(name, monkeypatch):
+def test_a_quote_that_is_never_closed_is_reported_as_that_however_long_its_record_is(name, monkeypatch):
     text, line = UNCLOSED[name]
     monkeypatch.setattr(chunk_plan, "MAX_RECORD_BYTES", 2)
     for size in range(4, len(text) + 1):

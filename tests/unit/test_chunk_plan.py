@@ -49,7 +49,7 @@ def test_memory_stays_bounded_when_a_quote_is_never_closed():
 @pytest.mark.parametrize("piece", [b'""', b'"', b"\r", b"\r\n", b"x", b",", b'x,"', b'",'])
 @pytest.mark.parametrize("repeats", [40, 41])
 def test_a_record_that_outgrows_the_buffer_ends_where_it_ends(piece, repeats):
-    """The stand-in for a long record leaves the scan where the record leaves it."""
+    """The replacement of a long record leaves the scan where the record leaves it."""
     text = 'h,i\n"' + piece.decode() * repeats + 'z",2\n3,4\n'
     expected, unclosed = naive_records(text, ",")
     if unclosed is not None:
@@ -140,7 +140,7 @@ def test_an_unclosed_quote_names_the_line_on_which_it_opened():
         ("a|b,c|d\n1|2|3\n", "|"),
         ("a|b,c|d\n\n", "|"),  # no rows: a blank line is none
         ("code\nA,B\n", ","),  # one column: the rows don't decide
-        ('"a,b,c";d\n1;2\n', ";"),  # only what stands outside quotes counts
+        ('"a,b,c";d\n1;2\n', ";"),  # only what is outside quotes counts
         ("price;weight (kg, gross)\n1,5;2,5\n3;4\n", ";"),
         ("one|two,two|three\nfour|five,five|six\n", "|"),
     ],
@@ -245,7 +245,7 @@ def test_undecodable_bytes_far_behind_the_head_name_offset_and_line():
     assert f"at byte offset {place}, on line 800000." in refused.message
 
 
-def test_a_utf16_file_without_declaration_is_told_so():
+def test_a_utf16_file_without_declaration_is_reported_as_one():
     """Never guessed. Source: X-03."""
     assert "begins like a UTF-16 file" in refusal("a,b\n".encode("utf-16")).message
 

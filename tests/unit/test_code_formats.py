@@ -28,17 +28,17 @@ def codes(code_format: CodeFormat, start: int, stop: int, key: bytes = KEY) -> l
 
 
 def test_a_code_is_prefix_free_characters_and_suffix():
-    found = codes(replace(SUMMER, suffix="!", length=11), 0, 1_000)
-    assert {len(code) for code in found} == {11}
-    assert {(code[:2], code[-1]) for code in found} == {("S-", "!")}
-    assert set("".join(code[2:-1] for code in found)) == set(SUMMER.alphabet)
+    generated_codes = codes(replace(SUMMER, suffix="!", length=11), 0, 1_000)
+    assert {len(code) for code in generated_codes} == {11}
+    assert {(code[:2], code[-1]) for code in generated_codes} == {("S-", "!")}
+    assert set("".join(code[2:-1] for code in generated_codes)) == set(SUMMER.alphabet)
 
 
 def test_pg03_a_whole_space_gives_every_code_once():
     small = CodeFormat("small", "cab", 7, prefix="x", suffix="yz")
-    expected = {f"x{''.join(each)}yz" for each in itertools.product("abc", repeat=4)}
-    found = codes(small, 0, 81)
-    assert (len(found), set(found)) == (81, expected)
+    expected = {f"x{''.join(letters)}yz" for letters in itertools.product("abc", repeat=4)}
+    generated_codes = codes(small, 0, 81)
+    assert (len(generated_codes), set(generated_codes)) == (81, expected)
 
 
 def test_numbers_are_written_with_the_highest_place_first_in_code_point_order():
@@ -95,16 +95,16 @@ def test_braces_in_a_prefix_are_characters():
 )
 def test_pg03_places_beyond_the_permutation_are_as_unpredictable_and_codes_differ(alphabet: str, free: int):
     code_format = CodeFormat("long", alphabet, free)
-    found = codes(code_format, 0, 5_000)
-    assert len(set(found)) == 5_000
+    generated_codes = codes(code_format, 0, 5_000)
+    assert len(set(generated_codes)) == 5_000
     for place in range(free):
-        counts = [sum(code[place] == letter for code in found) for letter in alphabet]
+        counts = [sum(code[place] == letter for code in generated_codes) for letter in alphabet]
         expected = 5_000 / len(alphabet)
         chi_squared = sum((count - expected) ** 2 / expected for count in counts)
         assert chi_squared < len(alphabet) - 1 + 5.5 * (2 * (len(alphabet) - 1)) ** 0.5 + 8
-    columns = {tuple(code[place] for code in found[:200]) for place in range(free)}
+    columns = {tuple(code[place] for code in generated_codes[:200]) for place in range(free)}
     assert len(columns) == free  # no place repeats another
-    assert codes(code_format, 0, 100, bytes(32)) != found[:100]
+    assert codes(code_format, 0, 100, bytes(32)) != generated_codes[:100]
 
 
 def test_a_code_stays_the_same_in_every_release():
@@ -120,7 +120,7 @@ def test_pg03_each_format_has_a_key_of_its_own_and_each_master_key_others():
         replace(SUMMER, prefix="W-"),
         replace(SUMMER, prefix="", suffix="S-"),
     ]
-    keys = [each.key(MASTER) for each in changed] + [SUMMER.key(b"another master key")]
+    keys = [code_format.key(MASTER) for code_format in changed] + [SUMMER.key(b"another master key")]
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}
 
@@ -130,7 +130,7 @@ def test_the_order_of_an_alphabet_and_the_limit_change_no_code():
     assert codes(same, 0, 10, same.key(MASTER)) == codes(SUMMER, 0, 10, SUMMER.key(MASTER))
 
 
-def test_pg03_the_fingerprint_tells_keys_apart_and_holds_none():
+def test_pg03_the_fingerprint_distinguishes_keys_and_holds_none():
     key = SUMMER.key(MASTER)
     assert len(fingerprint(key)) == 32
     assert fingerprint(key) != fingerprint(SUMMER.key(b"another master key"))

@@ -1,9 +1,9 @@
 """Files nobody here wrote, through the reader. Source: X-02, X-03, X-15.
 
-The corpora lie beside the repository (`../shared/corpora`), with an index that says what a correct importer does with
-each file. Where the index and the specification differ, the specification wins; every such file stands in a table below
-with the reason. What headers must be called, and whether one may be blank or stand twice, is decided behind the reader
-(X-04, X-05): those files stand in `NAMED_WRONGLY` and must pass the reader unchanged.
+The corpora are stored beside the repository (`../shared/corpora`), with an index that says what a correct importer does
+with each file. Where the index and the specification differ, the specification wins; every such file is in a table
+below with the reason. What headers must be called, and whether one may be blank or be there twice, is decided behind
+the reader (X-04, X-05): those files are in `NAMED_WRONGLY` and must pass the reader unchanged.
 """
 
 import csv
@@ -24,7 +24,7 @@ if not CORPORA.is_dir():
     pytest.skip(f"The public corpora are not at {CORPORA}.", allow_module_level=True)
 
 INDEX = [entry for entry in json.loads((CORPORA / "index.json").read_text()) if not entry["file"].endswith(".json")]
-# Some files stand in the index more than once, with the same cells under another purpose.
+# Some files are in the index more than once, with the same cells under another purpose.
 IDS = [f"{number}-{entry['file']}" for number, entry in enumerate(INDEX)]
 
 # The index asks for something else than the specification: file → (why, header, [(line, cells, problems)]).
@@ -257,7 +257,7 @@ def test_papa_parse_reads_the_same_rows(number):
 
 
 def papa_delimiter(case: dict) -> str:
-    """Sniff the delimiter of a case that can stand as a file."""
+    """Sniff the delimiter of a case that can be a file."""
     try:
         return read(case["input"].encode()).inspection.dialect.delimiter
     except FileRefused:
@@ -265,7 +265,7 @@ def papa_delimiter(case: dict) -> str:
 
 
 @pytest.mark.parametrize("number", [20, 21, 22, 23, 67, 68, 69, 144, 145])
-def test_what_papa_parse_mends_after_a_closing_quote_is_rejected(number):
+def test_what_papa_parse_corrects_after_a_closing_quote_is_rejected(number):
     """Source: X-15."""
     file = read(("h0,h1,h2,h3\n" + PAPA[number]["input"]).encode())
     assert any(TEXT_AFTER_QUOTE in row.problems for row in file.rows)

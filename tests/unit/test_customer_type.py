@@ -30,11 +30,11 @@ def field_of(header: str, project: Project = SHIPPED, **settings: object) -> str
 
 
 def declared(name: str, project: Project = SHIPPED) -> Field:
-    return next(each for each in CUSTOMERS.all_fields(project) if each.name == name)
+    return next(field for field in CUSTOMERS.all_fields(project) if field.name == name)
 
 
 def test_the_fields_of_customers():
-    assert {each.name: each.kind for each in CUSTOMERS.fields} == {
+    assert {field.name: field.kind for field in CUSTOMERS.fields} == {
         "email": Kind.EMAIL,
         "is_email_confirmed": Kind.BOOLEAN,
         "mobile_phone": Kind.PHONE,
@@ -55,20 +55,20 @@ def test_the_fields_of_customers():
         "source_action_template": Kind.IDENTIFIER,
         "source_date_time": Kind.DATETIME,
     }
-    of_the_action = {each.name for each in CUSTOMERS.fields if each.name.startswith(("last_update_", "source_"))}
-    assert {each.name for each in CUSTOMERS.all_fields(SHIPPED) if not each.clearable} == of_the_action
+    of_the_action = {field.name for field in CUSTOMERS.fields if field.name.startswith(("last_update_", "source_"))}
+    assert {field.name for field in CUSTOMERS.all_fields(SHIPPED) if not field.clearable} == of_the_action
     assert CUSTOMERS.edits
 
 
 def test_x20_personal_values_are_masked():
-    assert {each.name for each in CUSTOMERS.all_fields(SHIPPED) if each.sensitive} == {
+    assert {field.name for field in CUSTOMERS.all_fields(SHIPPED) if field.sensitive} == {
         "email", "mobile_phone", "discount_card", "last_name", "first_name", "middle_name", "full_name", "birth_date",
         "external_identity_website", "custom_field_favorite_color",
     }  # fmt: skip
 
 
 def test_cu14_every_field_but_identifiers_and_what_an_action_needs_can_be_dropped():
-    assert {each.name for each in CUSTOMERS.all_fields(SHIPPED) if not each.is_droppable} == {
+    assert {field.name for field in CUSTOMERS.all_fields(SHIPPED) if not field.is_droppable} == {
         "email", "mobile_phone", "external_identity_website", "last_update_point_of_contact",
         "last_update_action_template", "source_point_of_contact", "source_action_template",
     }  # fmt: skip
@@ -106,16 +106,18 @@ def test_fields_of_the_project_settings_are_packed_into_columns_of_the_staging_t
     assert declared("is_subscribed_by_sms_on_offers").packed == ("subscriptions", "Sms/Offers")
     assert declared("external_identity_website").packed == ("external_ids", "website")
     assert declared("custom_field_favorite_color").packed == ("custom_fields", "FavoriteColor")
-    assert {each.packed[0] for each in CUSTOMERS.all_fields(SHIPPED) if each.packed} == set(
+    assert {field.packed[0] for field in CUSTOMERS.all_fields(SHIPPED) if field.packed} == set(
         CUSTOMERS.dynamic.packed_columns
     )
 
 
 def test_a_custom_field_is_read_as_its_type():
     types = ("string", "boolean", "integer", "decimal", "date", "datetime")
-    fields = [CustomField(name=each, type=each) for each in types]
+    fields = [CustomField(name=name, type=name) for name in types]
     project = Project(custom_fields=(*fields, CustomField(name="size", type="enum", values=("S", "M"))))
-    kinds = {each.name: (each.kind, each.choices) for each in CUSTOMERS.all_fields(project) if "custom" in each.name}
+    kinds = {
+        field.name: (field.kind, field.choices) for field in CUSTOMERS.all_fields(project) if "custom" in field.name
+    }
     assert kinds == {
         "custom_field_string": (Kind.TEXT, ()),
         "custom_field_boolean": (Kind.BOOLEAN, ()),
@@ -146,11 +148,11 @@ def test_a_header_of_a_built_in_field_is_never_that_of_a_custom_one():
 
 
 @pytest.mark.parametrize(
-    ("name", "made"),
+    ("name", "expected"),
     [("website", "website"), ("WebPush", "web_push"), ("SMS", "sms"), ("C# 2x", "c_2x"), ("a--B", "a_b")],
 )
-def test_the_name_of_a_field_is_made_of_the_words_of_its_entry(name: str, made: str):
-    assert slug(name) == made
+def test_the_name_of_a_field_is_made_of_the_words_of_its_entry(name: str, expected: str):
+    assert slug(name) == expected
 
 
 def test_names_that_differ_as_headers_have_different_fields():
@@ -260,12 +262,12 @@ class TestUnknownEntries:
     ):
         mapping = mapped("Email", header)
         assert mapping.field_indexes == {"email": 0}
-        ((told, message),) = mapping.skipped_messages(lambda name: explain_unmatched(name, SHIPPED))
-        assert told == rule
+        ((rule_id, message),) = mapping.skipped_messages(lambda name: explain_unmatched(name, SHIPPED))
+        assert rule_id == rule
         assert message.startswith(f"Column 2 ({header}) is not imported: it {sentence}")
 
     @pytest.mark.parametrize("header", ["Comment", "IsSubscriber", "External", "Custom"])
-    def test_other_unmatched_columns_are_told_as_ever(self, header: str):
+    def test_other_unmatched_columns_are_reported_as_usual(self, header: str):
         assert explain_unmatched(header, SHIPPED) is None
 
     def test_external_id_is_explained_when_it_says_too_little(self):
@@ -285,9 +287,9 @@ class TestEffectiveSettings:
         named = resolve("customers", parameters={"data_source": "panel"}).model_copy(update={"derived": DERIVED})
         elsewhere = plain.model_copy(update={"derived": {**DERIVED, "brand": "Demo"}})
         assert fingerprint_settings(by_default) == fingerprint_settings(named)
-        assert len({fingerprint_settings(each) for each in (plain, by_default, elsewhere)}) == 3
+        assert len({fingerprint_settings(settings) for settings in (plain, by_default, elsewhere)}) == 3
 
-    def test_x09_a_corrected_file_takes_it_over_and_jobs_that_differ_in_it_are_told_apart(self):
+    def test_x09_a_corrected_file_takes_it_over_and_jobs_that_differ_in_it_are_distinguished(self):
         first = inheritable(resolve("customers").model_dump(mode="json") | {"derived": DERIVED})
         second = inheritable(resolve("customers").model_dump(mode="json") | {"derived": {}})
         assert first != second
@@ -297,15 +299,15 @@ class TestEffectiveSettings:
 
 def test_cu03_rules_of_the_load_on_external_identities_are_there_for_each_system():
     rules = expand_load_rules(CUSTOMERS.load_rules, CUSTOMERS.all_fields(Project(external_identities=("a", "b"))))
-    found = {rule.id: rule.message for rule in rules if rule.id.endswith(".belongs_to_another")}
-    assert list(found) == [f"{name}.belongs_to_another" for name in
-                           ("external_identity_a", "external_identity_b", "email", "mobile_phone")]  # fmt: skip
-    assert found["external_identity_b.belongs_to_another"].startswith("External identity b of this row belongs to")
+    messages = {rule.id: rule.message for rule in rules if rule.id.endswith(".belongs_to_another")}
+    assert list(messages) == [f"{name}.belongs_to_another" for name in
+                              ("external_identity_a", "external_identity_b", "email", "mobile_phone")]  # fmt: skip
+    assert messages["external_identity_b.belongs_to_another"].startswith("External identity b of this row belongs to")
 
 
 def test_only_fields_with_a_column_are_read_beside_the_declared_ones():
     mapping = mapped("Email", "IsSubscribedBySms", "FavoriteColor")
-    assert [each.name for each in CUSTOMERS.read_fields(SHIPPED, mapping.field_indexes)[len(CUSTOMERS.fields) :]] == [
+    assert [field.name for field in CUSTOMERS.read_fields(SHIPPED, mapping.field_indexes)[len(CUSTOMERS.fields) :]] == [
         "is_subscribed_by_sms",
         "custom_field_favorite_color",
     ]

@@ -90,7 +90,7 @@ def test_a_secret_that_is_left_blank_stops_the_start_and_is_named(tmp_path: Path
     assert "CVV_KEY is missing in .env" in completed.stderr
 
 
-def test_no_secret_stands_in_the_files_and_none_has_a_default() -> None:
+def test_no_secret_is_written_in_the_files_and_none_has_a_default() -> None:
     lines = (PROJECT / ".env.example").read_text().splitlines()
     assert {line[:-1] for line in lines if line.endswith("=")} == SECRETS
     text = (PROJECT / "docker-compose.yaml").read_text()
@@ -101,7 +101,7 @@ def test_no_secret_stands_in_the_files_and_none_has_a_default() -> None:
 
 
 def test_the_file_with_the_secrets_is_made_readable_by_its_owner_alone() -> None:
-    """X-20: `cp` would leave it to everybody on the machine."""
+    """X-20: `cp` would leave it readable by every user of the machine."""
     places = ("docs/operate/deploy-compose.md", "docker-compose.yaml", ".env.example")
     texts = {name: (PROJECT / name).read_text() for name in places}
     assert [name for name, text in texts.items() if "install -m 600 .env.example .env" not in text] == []
@@ -135,11 +135,11 @@ def test_a_container_has_the_secrets_that_it_works_with_and_no_others(tmp_path: 
     values = {secret: f"value of {secret.lower()}" for secret in SECRETS}
     completed = compose(filled(tmp_path, **values))
     services = yaml.safe_load(completed.stdout)["services"]
-    given = {
+    secrets_by_service = {
         name: {secret for secret, value in values.items() if value in json.dumps(service)}
         for name, service in services.items()
     }
-    assert given == NEEDED
+    assert secrets_by_service == NEEDED
     connections = {
         name: {key.removeprefix("AIRFLOW_CONN_").lower() for key in environment if key.startswith("AIRFLOW_CONN_")}
         for name in CONNECTIONS
@@ -180,12 +180,12 @@ def test_the_store_lets_others_reach_s3_alone_and_the_importer_its_bucket_alone(
 ) -> None:
     """X-22: master, volumes and filer ask nobody for a password."""
     (script,) = deployment["services"]["storage"]["command"]
-    told = tmp_path / "told"
+    options_path = tmp_path / "told"
     script = script.replace("$$", "$").replace("/tmp/s3.json", str(tmp_path / "s3.json"))
-    script = script.replace("exec weed ", f"printf '%s\\n' > {told} ")
+    script = script.replace("exec weed ", f"printf '%s\\n' > {options_path} ")
     keys = {"S3_ACCESS_KEY": "access", "S3_SECRET_KEY": "a secret%s", "S3_ADMIN_SECRET_KEY": "b$(secret)"}
     subprocess.run(["/bin/sh", "-ec", script], env=keys, check=True)
-    options = told.read_text().split()
+    options = options_path.read_text().split()
     assert {"-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3.ip.bind=0.0.0.0", "-s3"} <= set(options)
     assert [option for option in options if "0.0.0.0" in option] == ["-s3.ip.bind=0.0.0.0"]
     assert (tmp_path / "s3.json").stat().st_mode & 0o077 == 0
@@ -228,14 +228,14 @@ PINNED_ACTION = r"[\w-]+/[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+"
 def named_in(path: Path) -> Iterator[tuple[str, str]]:
     """Yield what a file takes from elsewhere: "image" or "action", and its name to the end of the line."""
     for line in path.read_text().splitlines():
-        if found := re.match(r"\s*(?:- )?(image|container|uses):\s*(\S.*)$", line):
-            yield ("action" if found[1] == "uses" else "image"), found[2]
-        elif found := re.match(r"(?i)\s*(?:FROM\s+|COPY\s+--from=|RUN\s+--mount=\S*from=)(\S+)", line):
-            yield "image", found[1]
+        if match := re.match(r"\s*(?:- )?(image|container|uses):\s*(\S.*)$", line):
+            yield ("action" if match[1] == "uses" else "image"), match[2]
+        elif match := re.match(r"(?i)\s*(?:FROM\s+|COPY\s+--from=|RUN\s+--mount=\S*from=)(\S+)", line):
+            yield "image", match[1]
 
 
 def test_what_others_make_is_pinned_by_digest() -> None:
-    """X-22: a tag or a branch can be moved to something else, a digest can't. The version stands beside it, for people.
+    """X-22: a tag or a branch can be moved to something else, a digest can't. Beside it is the version, for people.
 
     All files that can name an image or an action are read, also those that come later.
     """
@@ -261,8 +261,8 @@ def test_what_others_make_is_pinned_by_digest() -> None:
 )
 def test_what_is_not_pinned_is_noticed(tmp_path: Path, line: str, kind: str) -> None:
     (tmp_path / "some.yaml").write_text(f"{line}\n")
-    ((found, name),) = named_in(tmp_path / "some.yaml")
-    assert found == kind
+    ((kind_in_file, name),) = named_in(tmp_path / "some.yaml")
+    assert kind_in_file == kind
     assert not re.fullmatch(PINNED_IMAGE if kind == "image" else PINNED_ACTION, name)
 
 

@@ -179,8 +179,8 @@ def test_every_field_and_rule_of_a_type_is_on_its_page() -> None:
 
 def test_every_rule_about_a_whole_file_is_explained_and_each_explained_one_is_in_the_code() -> None:
     pattern = re.compile(r"""["']((?:file|job|review|generation|upload)\.[a-z_]+)["']""")
-    made = {f"file.{each.folder_setting}_{end}" for each in IMPORT_TYPES.values() if each.folder_setting
-            for end in ("changed", "disagrees")}  # fmt: skip
+    folder_rules = {f"file.{import_type.folder_setting}_{end}" for import_type in IMPORT_TYPES.values()
+                    if import_type.folder_setting for end in ("changed", "disagrees")}  # fmt: skip
     in_code = {
         rule
         for folder in ("include", "plugins")
@@ -190,11 +190,11 @@ def test_every_rule_about_a_whole_file_is_explained_and_each_explained_one_is_in
     }
     entries = yaml.safe_load((ROOT / "docs" / "file_rules.yaml").read_text(encoding="utf-8"))
     explained = {entry["id"] for group in entries for entry in group["entries"] if not entry["id"].startswith("row.")}
-    assert explained == in_code | made
+    assert explained == in_code | folder_rules
 
 
 def test_every_rule_that_a_page_names_exists() -> None:
-    ids = {rule for each in IMPORT_TYPES.values() for rule, _, _, _ in generate._rules_of(each)}
+    ids = {rule for import_type in IMPORT_TYPES.values() for rule, _, _, _ in generate._rules_of(import_type)}
     ids |= set(headings_of(PAGES[f"docs/reference/rules/{EVERY_FILE}.md"]))
     first = {rule.partition(".")[0] for rule in ids} - {"project", "summary", "name"}
     named = {span for span in spans() if re.fullmatch(r"[a-z_]+\.[a-z_]+", span) and span.partition(".")[0] in first}
@@ -233,8 +233,8 @@ def test_every_import_setting_is_on_its_page_and_every_one_in_an_example_exists(
         assert set(yaml.safe_load(block.removeprefix("```yaml").removesuffix("```"))) <= set(SETTINGS), block
     set_on_command_line = {name for text in PAGES.values() for name in re.findall(r"--set ([a-z_]+)=", text)}
     assert set_on_command_line <= set(SETTINGS)
-    given = {span.partition(":")[0] for span in spans() if re.fullmatch(r"[a-z_]+: [\w\[\], .…]+", span)}
-    assert given - set(SETTINGS) == set()
+    shown_settings = {span.partition(":")[0] for span in spans() if re.fullmatch(r"[a-z_]+: [\w\[\], .…]+", span)}
+    assert shown_settings - set(SETTINGS) == set()
 
 
 def test_every_project_setting_is_on_its_page() -> None:

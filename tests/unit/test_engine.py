@@ -1,4 +1,4 @@
-"""The engine knows no import type: what a type needs, its declaration says."""
+"""The engine names no import type: what a type needs, its declaration says."""
 
 from __future__ import annotations
 
@@ -57,21 +57,23 @@ def named(source: str, names: set[str]) -> list[str]:
         and node.body
         and isinstance(node.body[0], ast.Expr)
     }
-    found = []
+    uses = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in names:
-            found.append(node.attr)
+            uses.append(node.attr)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
-            found += sorted(names & set(re.findall(r"[\w.]+", node.value)))
-    return found
+            uses += sorted(names & set(re.findall(r"[\w.]+", node.value)))
+    return uses
 
 
 @pytest.mark.parametrize("package", ENGINE)
 def test_no_module_of_the_engine_names_a_type_or_what_is_a_types_own(package: str):
     files = sorted((INCLUDE / package).rglob("*.py"))
     assert files
-    found = {str(path.relative_to(INCLUDE)): named(path.read_text(encoding="utf-8"), own_names()) for path in files}
-    assert {path: names for path, names in found.items() if names} == {}
+    names_by_module = {
+        str(path.relative_to(INCLUDE)): named(path.read_text(encoding="utf-8"), own_names()) for path in files
+    }
+    assert {path: names for path, names in names_by_module.items() if names} == {}
 
 
 def test_the_search_sees_such_names():

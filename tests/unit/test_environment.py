@@ -1,4 +1,4 @@
-"""The environment a fresh machine gets: locks, Make targets, and what Airflow's processes are told."""
+"""The environment a fresh machine gets: locks, Make targets, and what Airflow's processes get."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def test_every_wanted_package_is_in_the_lock(lock: str) -> None:
 def test_development_and_production_run_the_same_versions() -> None:
     production, development = locked_versions("requirements"), locked_versions("requirements-dev")
     assert {
-        name: (each, development.get(name)) for name, each in production.items() if development.get(name) != each
+        name: (versions, development.get(name))
+        for name, versions in production.items()
+        if development.get(name) != versions
     } == {}
 
 
@@ -176,7 +178,7 @@ def test_a_damaged_key_file_is_not_overwritten(text: str, tmp_path: Path) -> Non
 # -- environment
 
 
-def test_airflow_is_told_ports_folders_and_secrets(tmp_path: Path) -> None:
+def test_airflow_gets_ports_folders_and_secrets(tmp_path: Path) -> None:
     environment = some_environment(tmp_path, port=9001)
     assert environment["AIRFLOW_HOME"] == str(tmp_path / "airflow")
     assert environment["AIRFLOW__API__PORT"] == "9001"

@@ -190,7 +190,7 @@ def test_x11_settings_without_their_file_hold_the_file_that_may_be_meant(sidecar
     assert bool(names.file_obstacle("cards.csv", {sidecar})) is is_held
 
 
-def test_x11_numbers_tell_files_apart():
+def test_x11_numbers_distinguish_files():
     """Yesterday's settings, whose file never came, don't hold today's file."""
     names = SettingsNames(["cards_2026-11-30.csv", "cards_2026-11-29.csv.settings.yaml"])
     assert names.file_obstacle("cards_2026-11-30.csv", set(names.orphans)) is None
@@ -201,7 +201,7 @@ def test_x11_numbers_tell_files_apart():
                         ("\u0915\u093f.csv", "\u0915\u0941.csv"), ("cards_may.csv", "cards.csv")],
 )  # fmt: skip
 @pytest.mark.parametrize("ending", [".settings.yaml", ".setting.yaml", ".settings (1).yaml"])
-def test_x11_what_tells_files_apart_tells_their_settings_apart(file: str, other: str, ending: str):
+def test_x11_what_distinguishes_files_distinguishes_their_settings(file: str, other: str, ending: str):
     for name, sidecar in ((file, f"{other}{ending}"), (other, f"{file}{ending}")):
         names = SettingsNames([name, sidecar])
         assert (names.file_obstacle(name, set(names.orphans)), names.folder_obstacle) == (None, None)

@@ -155,18 +155,18 @@ def test_the_ledgers_records_survive_json(review: Review | None):
 
 
 @pytest.mark.parametrize(
-    "given", [SettingsSources(), SettingsSources({"force": True}, {"folder": "a: 1", "sidecar": None}, True)]
+    "sources", [SettingsSources(), SettingsSources({"force": True}, {"folder": "a: 1", "sidecar": None}, True)]
 )
-def test_what_a_job_was_given_survives_json(given: SettingsSources):
-    assert SettingsSources.from_json(given.to_json()) == given
+def test_what_a_job_was_given_survives_json(sources: SettingsSources):
+    assert SettingsSources.from_json(sources.to_json()) == sources
 
 
 def test_x11_later_settings_differ_only_where_they_say_something_else():
-    given = SettingsSources({"force": True}, {"folder": "review: true", "sidecar": "a: 1"}, is_removed=True)
-    assert not given.differs(SettingsSources({"force": True}, {"folder": "review: true", "sidecar": None}))
-    assert given.differs(SettingsSources({}, {}))
-    assert given.differs(SettingsSources({"force": True}, {"sidecar": "a: 2"}))
-    later = given.updated(SettingsSources({}, {"sidecar": "a: 2", "folder": None}))
+    sources = SettingsSources({"force": True}, {"folder": "review: true", "sidecar": "a: 1"}, is_removed=True)
+    assert not sources.differs(SettingsSources({"force": True}, {"folder": "review: true", "sidecar": None}))
+    assert sources.differs(SettingsSources({}, {}))
+    assert sources.differs(SettingsSources({"force": True}, {"sidecar": "a: 2"}))
+    later = sources.updated(SettingsSources({}, {"sidecar": "a: 2", "folder": None}))
     assert later == SettingsSources({}, {"folder": "review: true", "sidecar": "a: 2"}, is_removed=True)
 
 

@@ -40,7 +40,7 @@ NAMES = st.lists(st.text("abcd \u00e9_", max_size=4), max_size=8)
 
 
 @given(NAMES, NAMES)
-def test_every_column_that_only_one_header_has_is_told_once(before: list[str], now: list[str]):
+def test_every_column_that_only_one_header_has_is_reported_once(before: list[str], now: list[str]):
     change = compare_headers(before, now)
     lost = [*change.lost, *(old for old, _ in change.renamed)]
     new = [*change.new, *(name for _, name in change.renamed)]

@@ -36,43 +36,43 @@ def header_of(text: str) -> list[str]:
 @pytest.mark.parametrize("import_type", IMPORT_TYPES.values(), ids=IMPORT_TYPES)
 class TestEveryType:
     def test_the_template_is_the_header_of_all_fields_and_maps_completely(self, import_type):
-        names = [each.name for each in import_type.fields]
+        names = [field.name for field in import_type.fields]
         assert fields_of(header_of(import_type.template), import_type) == names
 
     def test_the_header_of_the_sample_maps_completely(self, import_type):
         mapped = set(fields_of(header_of(import_type.sample.read_text()), import_type))
-        declared = {each.name for each in import_type.fields}
+        declared = {field.name for field in import_type.fields}
         newer = {"max_card_value"}  # than the source, whose example ships byte for byte (GP-01)
         assert declared - newer <= mapped
         assert bool(mapped - declared) == (import_type.dynamic is not None)
 
     def test_every_name_label_and_alias_is_the_header_of_its_field(self, import_type):
-        required = {each.name for each in import_type.fields if each.required}
-        identifying = [each.name for each in import_type.fields if each.identifies]
-        for each in import_type.fields:
-            for header in (each.name, each.label, *each.aliases):
-                others = sorted({*required, *identifying[:1]} - {each.name})
-                assert fields_of([header, *others], import_type) == [each.name, *others]
+        required = {field.name for field in import_type.fields if field.required}
+        identifying = [field.name for field in import_type.fields if field.identifies]
+        for field in import_type.fields:
+            for header in (field.name, field.label, *field.aliases):
+                others = sorted({*required, *identifying[:1]} - {field.name})
+                assert fields_of([header, *others], import_type) == [field.name, *others]
 
     def test_keys_lookups_and_defaults_name_what_is_declared(self, import_type):
-        fields = {each.name: each for each in import_type.fields}
+        fields = {field.name: field for field in import_type.fields}
         assert import_type.key in fields
         assert {lookup.field for lookup in import_type.lookups} <= set(fields)
-        for each in fields.values():
-            assert (each.kind is Kind.ENUM) == bool(each.choices)
-            assert each.default is None or each.default in each.choices
-            assert each.description.endswith(".")
-            assert not each.is_secret or each.sensitive
+        for field in fields.values():
+            assert (field.kind is Kind.ENUM) == bool(field.choices)
+            assert field.default is None or field.default in field.choices
+            assert field.description.endswith(".")
+            assert not field.is_secret or field.sensitive
 
     def test_rules_of_the_load_are_of_fields_and_their_sentences_have_known_places(self, import_type):
-        fields = {each.name: each for each in import_type.all_fields(load_project())}
+        fields = {field.name: field for field in import_type.all_fields(load_project())}
         for rule in import_type.load_rules:
             pattern = rule.id.split(".")[0]
-            meant = [each for name, each in fields.items() if fnmatchcase(name, pattern)]
+            meant = [field for name, field in fields.items() if fnmatchcase(name, pattern)]
             assert meant or pattern in ("row", "external_id")
             places = {name for _, name, _, _ in Formatter().parse(rule.message) if name is not None}
             assert places <= {"value", "line", "fields"} | ({"label"} if "*" in pattern else set())
-            assert not (any(each.sensitive for each in meant) and "value" in places)
+            assert not (any(field.sensitive for field in meant) and "value" in places)
             assert rule.source
 
 
@@ -82,7 +82,7 @@ def test_gp01_the_sample_of_pools_is_the_example_of_the_source_byte_for_byte():
 
 def test_the_fields_of_pools_and_which_need_a_column():
     pools = IMPORT_TYPES["gift_card_pools"]
-    assert {each.name: (each.kind, each.required) for each in pools.fields} == {
+    assert {field.name: (field.kind, field.required) for field in pools.fields} == {
         "name": (Kind.IDENTIFIER, True),
         "system_name": (Kind.IDENTIFIER, True),
         "supports_arbitrary_value": (Kind.BOOLEAN, True),
@@ -112,13 +112,13 @@ def test_the_fields_of_pools_and_which_need_a_column():
 )  # fmt: skip
 def test_further_names_of_the_columns_of_pools(header, field):
     pools = IMPORT_TYPES["gift_card_pools"]
-    declared = next(each for each in pools.fields if each.name == field)
+    declared = next(pool_field for pool_field in pools.fields if pool_field.name == field)
     assert header in declared.aliases
 
 
 def test_the_fields_of_gift_cards_and_which_need_a_column():
     cards = IMPORT_TYPES["gift_cards"]
-    assert {each.name: (each.kind, each.required) for each in cards.fields} == {
+    assert {field.name: (field.kind, field.required) for field in cards.fields} == {
         "card_number": (Kind.IDENTIFIER, True),
         "pool_system_name": (Kind.IDENTIFIER, True),
         "cvv": (Kind.IDENTIFIER, False),
@@ -127,6 +127,6 @@ def test_the_fields_of_gift_cards_and_which_need_a_column():
         "purchased_at": (Kind.DATETIME, False),
         "status": (Kind.ENUM, False),
     }
-    assert [each.name for each in cards.fields if each.is_secret] == ["cvv"]
-    assert [each.name for each in cards.fields if each.sensitive] == ["card_number", "cvv"]
-    assert next(each.default for each in cards.fields if each.name == "status") == "Inactive"
+    assert [field.name for field in cards.fields if field.is_secret] == ["cvv"]
+    assert [field.name for field in cards.fields if field.sensitive] == ["card_number", "cvv"]
+    assert next(field.default for field in cards.fields if field.name == "status") == "Inactive"

@@ -112,9 +112,9 @@ def test_every_key_that_the_chart_is_said_to_know_is_used_or_belongs_to_a_probe(
 
 def test_settings_are_those_of_docker_compose(values: dict[str, Any], services: dict[str, Any]) -> None:
     environment = airflow_environment(services)
-    stated = {each["name"]: each["value"] for each in values["env"]}
+    stated = {variable["name"]: variable["value"] for variable in values["env"]}
     assert stated == {name: environment[name] for name in stated}
-    secrets = {each["name"] for pod in ("workers", "apiServer") for each in connections_of(values[pod])}
+    secrets = {variable["name"] for pod in ("workers", "apiServer") for variable in connections_of(values[pod])}
     assert environment.keys() == stated.keys() | secrets | FROM_THE_CHART.keys() | OF_COMPOSE_ALONE
     assert set(FROM_THE_CHART.values()) <= values.keys()
     assert values["config"]["api"]["base_url"] == environment["AIRFLOW__API__BASE_URL"]
@@ -130,7 +130,7 @@ def test_the_chart_s_variables_of_services_that_are_not_there_are_off(values: di
 
 
 def connections_of(component: dict[str, Any]) -> list[dict[str, Any]]:
-    return [each for each in component.get("env", ()) if each["name"].startswith("AIRFLOW_CONN_")]
+    return [variable for variable in component.get("env", ()) if variable["name"].startswith("AIRFLOW_CONN_")]
 
 
 def test_a_pod_has_the_connections_of_its_container_in_docker_compose_and_no_others(
@@ -140,18 +140,19 @@ def test_a_pod_has_the_connections_of_its_container_in_docker_compose_and_no_oth
     pods = COMPONENTS | {"workers": "worker"}
     for pod, service in pods.items():
         connections = {name for name in services[service]["environment"] if name.startswith("AIRFLOW_CONN_")}
-        assert {each["name"] for each in connections_of(values[pod])} == connections, pod
-        for each in connections_of(values[pod]):
-            key = each["name"].removeprefix("AIRFLOW_CONN_").lower()
-            assert each["valueFrom"] == {"secretKeyRef": {"name": "importer-connections", "key": key}}
+        assert {variable["name"] for variable in connections_of(values[pod])} == connections, pod
+        for variable in connections_of(values[pod]):
+            key = variable["name"].removeprefix("AIRFLOW_CONN_").lower()
+            assert variable["valueFrom"] == {"secretKeyRef": {"name": "importer-connections", "key": key}}
     # Only the owner changes the schema; roles and databases an administrator has made.
     job = {
-        each["name"]: each["valueFrom"]["secretKeyRef"]["name"] for each in connections_of(values["migrateDatabaseJob"])
+        variable["name"]: variable["valueFrom"]["secretKeyRef"]["name"]
+        for variable in connections_of(values["migrateDatabaseJob"])
     }
     assert job == {
         "AIRFLOW_CONN_WAREHOUSE_OWNER": "importer-owner", "AIRFLOW_CONN_LANDING_STORAGE": "importer-connections",
     }  # fmt: skip
-    assert [each["name"] for each in values["env"] if each["name"].startswith("AIRFLOW_CONN_")] == []
+    assert [variable["name"] for variable in values["env"] if variable["name"].startswith("AIRFLOW_CONN_")] == []
 
 
 def test_no_pod_runs_as_root_gains_rights_or_changes_its_own_files(values: dict[str, Any]) -> None:
@@ -172,8 +173,8 @@ def test_no_pod_runs_as_root_gains_rights_or_changes_its_own_files(values: dict[
         assert of_pod["runAsNonRoot"] is True
         assert of_pod["runAsUser"] > 0
         assert of_pod["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert {each["mountPath"] for each in values["volumeMounts"]} == {home, "/tmp"}
-    assert {each["name"] for each in values["volumeMounts"]} == {each["name"] for each in values["volumes"]}
+    assert {mount["mountPath"] for mount in values["volumeMounts"]} == {home, "/tmp"}
+    assert {mount["name"] for mount in values["volumeMounts"]} == {volume["name"] for volume in values["volumes"]}
 
 
 def test_only_who_asks_kubernetes_has_a_token_for_it(values: dict[str, Any]) -> None:
@@ -194,34 +195,34 @@ def test_pods_are_reached_by_the_pods_of_their_namespace_alone(values: dict[str,
 
 def test_the_documentation_makes_every_secret_that_the_values_name(values: dict[str, Any]) -> None:
     page = (PROJECT / "docs" / "operate" / "deploy-kubernetes.md").read_text()
-    made = {
+    documented = {
         (secret, key)
         for secret, body in re.findall(r"kubectl create secret generic (\S+)((?:.*\\\n)*.*)", page)
         for key in re.findall(r"--from-(?:literal|file)=([a-z_-]+)=", body)
     }
     used = {
-        (each["valueFrom"]["secretKeyRef"]["name"], each["valueFrom"]["secretKeyRef"]["key"])
+        (variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"])
         for component in ("workers", "migrateDatabaseJob", "apiServer")
-        for each in connections_of(values[component])
+        for variable in connections_of(values[component])
     }
     used |= {("importer-airflow", key) for key in ("connection", "fernet-key", "api-secret-key", "jwt-secret")}
     (login,) = values["apiServer"]["extraInitContainers"]
     used |= {
-        (each["valueFrom"]["secretKeyRef"]["name"], each["valueFrom"]["secretKeyRef"]["key"])
-        for each in login["env"]
-        if "valueFrom" in each
+        (variable["valueFrom"]["secretKeyRef"]["name"], variable["valueFrom"]["secretKeyRef"]["key"])
+        for variable in login["env"]
+        if "valueFrom" in variable
     }
-    assert made == used
+    assert documented == used
 
 
 def keys_of(value: Any) -> set[str]:
     """Return every key at any depth."""
     if isinstance(value, dict):
-        return set(value) | {key for each in value.values() for key in keys_of(each)}
-    return {key for each in value for key in keys_of(each)} if isinstance(value, list) else set()
+        return set(value) | {key for item in value.values() for key in keys_of(item)}
+    return {key for item in value for key in keys_of(item)} if isinstance(value, list) else set()
 
 
-def test_no_secret_stands_in_the_values(values: dict[str, Any]) -> None:
+def test_no_secret_is_written_in_the_values(values: dict[str, Any]) -> None:
     """The chart takes secrets themselves under these keys, and makes some up on each upgrade where it is given none."""
     themselves = {"fernetKey", "apiSecretKey", "jwtSecret", "metadataConnection", "brokerUrl", "password", "pass",
                   "extraSecrets", "stringData"}  # fmt: skip
@@ -236,7 +237,7 @@ def test_the_image_is_the_one_of_docker_compose(values: dict[str, Any], services
     image = f"{images['repository']}:{images['tag']}"
     assert {image} == {services[name]["image"] for name in (*COMPONENTS.values(), "worker", "init")}
     assert f"{values['defaultAirflowRepository']}:{values['defaultAirflowTag']}" == image
-    assert [each["image"] for each in values["apiServer"]["extraInitContainers"]] == [image]
+    assert [container["image"] for container in values["apiServer"]["extraInitContainers"]] == [image]
     locked = locked_versions("requirements")
     assert {values["airflowVersion"]} == locked["apache-airflow"]
     # What the executor and the metrics of the values need beside docker-compose's.
@@ -284,12 +285,12 @@ def test_the_scheduler_of_pods_does_not_load_what_tasks_need(values: dict[str, A
 def test_airflow_knows_every_option_of_the_config(values: dict[str, Any]) -> None:
     from airflow.configuration import retrieve_configuration_description
 
-    known = retrieve_configuration_description()
+    sections = retrieve_configuration_description()
     unknown = [
         f"{section}.{option}"
         for section, options in values["config"].items()
         for option in options
-        if option not in known.get(section, {}).get("options", {})
+        if option not in sections.get(section, {}).get("options", {})
     ]
     assert unknown == []
 
@@ -303,7 +304,7 @@ def database(login: str, name: str = "warehouse") -> str:
 def done(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     """What a preparation does to databases and buckets, instead of doing it."""
     steps: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(containers.bootstrap, "prepare_server", lambda *given: steps.append(("roles", *given)))
+    monkeypatch.setattr(containers.bootstrap, "prepare_server", lambda *args: steps.append(("roles", *args)))
     monkeypatch.setattr(containers, "prepare_databases", lambda url, *_: steps.append(("schemas", url)))
     monkeypatch.setattr(containers, "create_buckets", lambda _: steps.append(("buckets",)))
     return steps
@@ -335,10 +336,10 @@ def test_a_job_without_a_password_prepares_databases_and_leaves_the_login_alone(
 def test_a_job_with_an_administrator_first_makes_each_role_by_the_name_of_its_connection(
     environ: dict[str, str], done: list[tuple[Any, ...]]
 ) -> None:
-    """Source: X-22: the names that programs sign in with are anybody's choice."""
+    """Source: X-22: the names that programs sign in with are the user's choice."""
     names = {Role.OWNER: "proprietor", Role.IMPORTER: "loader", Role.PAGES: "reader", Role.SHOP: "till"}
-    given = {f"AIRFLOW_CONN_{containers.CONNECTIONS[role]}": database(name) for role, name in names.items()}
-    containers.prepare(environ | given | {"AIRFLOW_CONN_DATABASE_ADMIN": database("boss", "postgres")})
+    role_connections = {f"AIRFLOW_CONN_{containers.CONNECTIONS[role]}": database(name) for role, name in names.items()}
+    containers.prepare(environ | role_connections | {"AIRFLOW_CONN_DATABASE_ADMIN": database("boss", "postgres")})
     logins = {role: Login(name, f"of-{name}") for role, name in {**names, Role.AIRFLOW: "airflow"}.items()}
     databases = {"metadata": Role.AIRFLOW, "warehouse": Role.OWNER}
     assert done[0] == ("roles", "postgresql://boss:of-boss@c:5432/postgres", logins, databases)

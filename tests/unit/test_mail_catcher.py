@@ -63,7 +63,7 @@ def test_each_mail_becomes_one_file_with_its_recipients_that_only_the_owner_read
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_it_ends_when_it_is_told_to(catcher) -> None:
+def test_it_ends_when_it_is_asked_to(catcher) -> None:
     _, _, process = catcher
     started_at = time.monotonic()
     process.send_signal(signal.SIGTERM)

@@ -193,7 +193,7 @@ def test_x05_switching_off_a_required_field_refuses_the_file():
     assert refused.message == "Card balance is required, and the settings switch its column Amount off."
 
 
-def test_x04_at_least_one_of_a_group_needs_a_column_and_patterns_stand_for_names_of_the_project():
+def test_x04_at_least_one_of_a_group_needs_a_column_and_patterns_mean_names_of_the_project():
     customers = replace(
         CARDS,
         fields=(
@@ -292,13 +292,13 @@ def test_normalising_twice_changes_nothing(name):
 
 
 @pytest.mark.parametrize(
-    ("key", "found"),
+    ("key", "indexes"),
     [("twin [1]", [1]), ("twin [2]", [3]), ("twin [3]", []), ("twin [0]", []), ("twin", [1, 3]), ("one [1]", []),
      ("a [1]", [4])],
 )  # fmt: skip
-def test_of_columns_with_one_header_each_can_be_named(key, found):
+def test_of_columns_with_one_header_each_can_be_named(key, indexes):
     """Source: X-06."""
-    assert columns_named(key, ["_job", "twin", "one", "twin", "a [1]"]) == found
+    assert columns_named(key, ["_job", "twin", "one", "twin", "a [1]"]) == indexes
 
 
 def test_the_key_of_a_column_names_it_and_no_other():
@@ -321,7 +321,7 @@ def test_what_can_be_matched_of_an_unusable_file_is_proposed():
 
 def test_x20_headers_beside_a_known_one_are_named_unless_any_looks_like_data():
     """A first row of data may hold a word that is a field's name: one long number betrays it."""
-    told = refusal("Card number", "Betrag", "Bemerkung").message
-    assert told.endswith("Found: Card number, Betrag, Bemerkung.")
-    told = refusal("4929333344445555", "c4n4ry", "Card number").message
-    assert told.endswith("Found: column 1 (492…), column 2 (c4…), Card number.")
+    message = refusal("Card number", "Betrag", "Bemerkung").message
+    assert message.endswith("Found: Card number, Betrag, Bemerkung.")
+    message = refusal("4929333344445555", "c4n4ry", "Card number").message
+    assert message.endswith("Found: column 1 (492…), column 2 (c4…), Card number.")

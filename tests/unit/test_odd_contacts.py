@@ -1,7 +1,7 @@
 """Over 100,000 odd e-mail addresses and as many odd phone numbers: verdict and value are the libraries' own.
 
-Odd is what lies near the border between accepted and denied: good values with one, two or three things changed, in
-every form that people write them in. The values are drawn anew by a fixed seed; another one is a change of `SEED`.
+Odd is what is near the border between accepted and denied: good values with one, two or three things changed, in
+every form that people write them in. Each run draws the values by a fixed seed; another one is a change of `SEED`.
 """
 
 import random
@@ -82,13 +82,13 @@ def test_odd_addresses_get_the_librarys_verdict_and_value() -> None:
     """Source: value formats."""
     chance = random.Random(SEED)
     texts = [odd_address(chance) for _ in range(VALUES)]
-    found = verdicts(Kind.EMAIL, texts)
+    actual = verdicts(Kind.EMAIL, texts)
     expected = [library_email(text) for text in texts]
-    assert differing(texts, found, expected) == []
-    told = Counter(problem for _, problem in expected)
-    assert told[None] > VALUES / 5
-    assert told["not_email"] > VALUES / 5
-    assert told["email_too_long"] > 100
+    assert differing(texts, actual, expected) == []
+    problem_counts = Counter(problem for _, problem in expected)
+    assert problem_counts[None] > VALUES / 5
+    assert problem_counts["not_email"] > VALUES / 5
+    assert problem_counts["email_too_long"] > 100
     assert len(set(texts)) > 0.6 * VALUES
 
 
@@ -152,23 +152,23 @@ def test_odd_numbers_get_the_librarys_verdict_and_value(share: int) -> None:
     """Source: value formats. Each sixth of all regions as the default, a third of the numbers from abroad."""
     chance = random.Random(SEED + share)
     regions = REGIONS[share::6]
-    told: Counter[str | None] = Counter()
-    each = VALUES // 6 // len(regions) + 1
+    problem_counts: Counter[str | None] = Counter()
+    numbers_per_region = VALUES // 6 // len(regions) + 1
     own = {region: [number for home, number in EXAMPLES if home == region] for region in regions}
     for region in regions:
         texts = [
             odd_number(region, chance.choice(own[region]), chance)
             if chance.random() < 0.7
             else odd_number(*chance.choice(EXAMPLES), chance)
-            for _ in range(each)
+            for _ in range(numbers_per_region)
         ]
         expected = [library_phone(text, region) for text in texts]
         assert differing(texts, verdicts(Kind.PHONE, texts, region), expected) == [], region
-        told.update(problem for _, problem in expected)
-    assert told.total() * 6 >= 100_000
-    assert told[None] > told.total() / 4
-    assert told["invalid_phone"] > told.total() / 4
-    assert told["not_phone"] > 100
+        problem_counts.update(problem for _, problem in expected)
+    assert problem_counts.total() * 6 >= 100_000
+    assert problem_counts[None] > problem_counts.total() / 4
+    assert problem_counts["invalid_phone"] > problem_counts.total() / 4
+    assert problem_counts["not_phone"] > 100
 
 
 def test_much_of_the_odd_is_decided_without_the_libraries(
@@ -186,7 +186,7 @@ def test_much_of_the_odd_is_decided_without_the_libraries(
     assert len(asked) < 1_200
 
 
-def differing(texts: list[str], found: list[Verdict], expected: list[Verdict]) -> list[tuple[str, Verdict, Verdict]]:
+def differing(texts: list[str], actual: list[Verdict], expected: list[Verdict]) -> list[tuple[str, Verdict, Verdict]]:
     """Return the first texts whose verdicts differ."""
-    rows = zip(texts, found, expected, strict=True)
+    rows = zip(texts, actual, expected, strict=True)
     return [(ascii(text), one, other) for text, one, other in rows if one != other][:20]

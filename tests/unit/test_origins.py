@@ -57,9 +57,9 @@ def origins(text: str) -> tuple[list[int | None], list[int | None]]:
     jobs, lines = [], []
     for chunk in inspection.chunks:
         for block in read_blocks(io.BytesIO(data), chunk, inspection.dialect, len(inspection.header)):
-            found = read_origins(block, inspection.dialect, inspection.header)
-            jobs += found.job.to_pylist()
-            lines += found.line.to_pylist()
+            block_origins = read_origins(block, inspection.dialect, inspection.header)
+            jobs += block_origins.job.to_pylist()
+            lines += block_origins.line.to_pylist()
     return jobs, lines
 
 
@@ -71,7 +71,7 @@ def test_every_record_has_its_origin_malformed_ones_too():
     )
 
 
-def test_the_columns_are_found_wherever_they_stand_and_only_together_with_job():
+def test_the_columns_are_found_wherever_they_are_and_only_together_with_job():
     assert origins("x,_line, _job \na,2,1\n") == ([1], [2])
     assert origins("_job,x\n1,a\n") == ([1], [None])
     assert origins("_line,x\n1,a\n") == ([None], [None])

@@ -1,4 +1,4 @@
-"""What became of a file, told by its state and its rows. Source: X-10."""
+"""What became of a file, by its state and its rows. Source: X-10."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def completed(read: int, rejected: int = 0, not_found: int = 0) -> tuple[str, Jo
         (20_000, 19_800, 0, "mostly_rejected"),
     ],
 )
-def test_x10_3_of_3_000_000_and_all_of_5_000_are_told_apart(read: int, rejected: int, not_found: int, outcome: str):
+def test_x10_3_of_3_000_000_and_all_of_5_000_are_distinguished(read: int, rejected: int, not_found: int, outcome: str):
     state, rows = completed(read, rejected, not_found)
     assert outcome_of(state, rows) == outcome
 
@@ -109,5 +109,5 @@ def test_x19_a_dry_run_has_loaded_nothing(outcome: str, rehearsed: str):
 
 def test_x10_the_json_of_a_job_has_its_outcome():
     state, rows = completed(4, 3)
-    told = JobResult(7, "gift_cards", "a.csv", state, rows).to_json()
-    assert (told["state"], told["outcome"]) == ("completed_with_rejects", Outcome.MOSTLY_REJECTED)
+    job_json = JobResult(7, "gift_cards", "a.csv", state, rows).to_json()
+    assert (job_json["state"], job_json["outcome"]) == ("completed_with_rejects", Outcome.MOSTLY_REJECTED)

@@ -29,10 +29,10 @@ TYPES = {
 def packed(kind: Kind, *values: object, key: str = "k", cleared: tuple[int, ...] = ()) -> list[str | None]:
     field = Field("f", "F", kind, packed=("column", key), clearable=True)
     is_clear = pa.array([row in cleared for row in range(len(values))], pa.bool_())
-    found: list[str | None] = pack(
+    texts: list[str | None] = pack(
         [field], {"f": pa.array(values, TYPES[kind]), "f__clear": is_clear}, len(values)
     ).to_pylist()
-    return found
+    return texts
 
 
 @pytest.mark.parametrize(
@@ -91,8 +91,8 @@ def test_several_fields_are_one_object_and_a_row_without_any_has_none():
 
 @given(st.lists(st.none() | st.text(st.characters(exclude_categories=["Cs"]))), st.text(max_size=5))
 def test_any_text_comes_back_as_it_was(values: list[str | None], key: str):
-    found = packed(Kind.TEXT, *values, key=key)
-    assert [None if text is None else json.loads(text) for text in found] == [
+    texts = packed(Kind.TEXT, *values, key=key)
+    assert [None if text is None else json.loads(text) for text in texts] == [
         None if value is None else {key: value} for value in values
     ]
 

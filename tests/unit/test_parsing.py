@@ -237,9 +237,9 @@ def test_booleans_read_as_each_one_alone_would(texts: list[str]) -> None:
         yes, no = (
             dict.fromkeys(words.split(), value) for words, value in (("true yes y t on 1", True), ("false no 0", False))
         )
-        known = (yes | no).get(text.lower())
-        assert value is known
-        assert problem == (None if known is not None or not text else "not_boolean")
+        expected = (yes | no).get(text.lower())
+        assert value is expected
+        assert problem == (None if expected is not None or not text else "not_boolean")
 
 
 def test_x16_enumerations_are_read_in_any_case_and_stored_in_the_declared_spelling() -> None:

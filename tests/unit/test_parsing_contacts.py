@@ -263,9 +263,9 @@ def test_the_library_is_asked_about_odd_numbers_only_and_once_each(monkeypatch: 
     monkeypatch.setattr(phones, "_verdict", note)
     usual = ["+12125550100", "(212) 555-0101", "12125550102", "+4930123456", "+1 211 111 1111", "+447911123456"]
     odd = ["011 1 212 555 0100", "011 49 30 123456"]
-    found = read_contacts(Kind.PHONE, [*usual, "", *odd, odd[0], "1E+15"])
+    results = read_contacts(Kind.PHONE, [*usual, "", *odd, odd[0], "1E+15"])
     assert asked == odd
-    assert found == [
+    assert results == [
         *[("+12125550100", None), ("+12125550101", None), ("+12125550102", None), ("+4930123456", None)],
         *[(None, "invalid_phone"), ("+447911123456", None), (None, None), ("+US", None), ("+US", None), ("+US", None)],
         (None, "spreadsheet_number"),

@@ -194,10 +194,10 @@ _TIME_FORM = (
 
 
 def _reference(text: str, kind: Kind, slash_dates: str, two_digit_years: bool) -> object:
-    found = next(filter(None, (re.fullmatch(form + _TIME_FORM, text) for form in _DAY_FORMS)), None)
-    if not found:
+    match = next(filter(None, (re.fullmatch(form + _TIME_FORM, text) for form in _DAY_FORMS)), None)
+    if not match:
         return "not_date"
-    part = found.groupdict()
+    part = match.groupdict()
     zone = (part["z"] or "").lstrip(" ").replace("UTC", "Z")
     if zone and not re.fullmatch(r"Z|[+-][0-9]{2}(:?[0-9]{2})?", zone):
         return "not_date"

@@ -157,7 +157,7 @@ def test_pg03_the_ranks_of_adjacent_codes_are_not_correlated(radix: int, places:
     sigma = 1 / math.sqrt(SAMPLE - 1)
     assert abs(np.mean(correlations) + 1 / SAMPLE) < 3 * sigma / math.sqrt(100)  # of a random order it is -1/n
     assert 0.75 * sigma < np.std(correlations) < 1.25 * sigma
-    assert max(abs(each) for each in correlations) < 4.5 * sigma
+    assert max(abs(correlation) for correlation in correlations) < 4.5 * sigma
 
 
 @pytest.mark.parametrize(("radix", "places"), [(2, 21), (31, 8), (36, 12), (10, 6)])

@@ -24,12 +24,12 @@ from include.rules.plausibility import (
     form_of,
     look_of,
 )
-from tests.exchanged_columns import MADE_TYPES, Table, made, repeat, sample, shift
+from tests.exchanged_columns import MADE_TYPES, Table, make_table, repeat, sample, shift
 
 pytestmark = pytest.mark.unit
 
 SWITCHES = {"take_point_of_contact_from_file": True, "take_action_template_from_file": True}
-KNOWN = {
+LOOKUP_VALUES = {
     "gift_cards": {"pool_system_name": {"holiday_50", "flexible_gift"}, "point_of_contact": {"site-main"}},
     "gift_card_pools": {"product_external_system": {"website", "pos"}, "brand": {"Acme", "Demo"}},
     "promo_codes": {"pool": {"spring_sale", "partner_shop", "friends"}},
@@ -48,7 +48,7 @@ def oddities(import_type: str, table: Table, *, fewest: int = FEWEST) -> list[st
     rows = [row for row in table[1 : 1 + MOST_ROWS] if len(row) == len(table[0])]
     columns = {name: pa.array([row[index] for row in rows]) for name, index in mapping.field_indexes.items()}
     fields = declared.read_fields(project, mapping.field_indexes)
-    return describe_oddities(declared, fields, mapping, columns, KNOWN.get(import_type, {}), fewest=fewest)
+    return describe_oddities(declared, fields, mapping, columns, LOOKUP_VALUES.get(import_type, {}), fewest=fewest)
 
 
 def cards(*rows: str, header: str = "Card number,Pool system name,Gift card CVV,Card balance") -> list[str]:
@@ -78,7 +78,7 @@ def test_x18_an_honest_sample_is_not_asked_about(import_type: str):
 
 @pytest.mark.parametrize("import_type", MADE_TYPES)
 def test_x18_an_honest_file_is_not_asked_about(import_type: str):
-    assert oddities(import_type, made(import_type)) == []
+    assert oddities(import_type, make_table(import_type)) == []
 
 
 def test_x18_amounts_as_card_numbers_and_card_numbers_as_balances_are_named_without_a_value():
@@ -92,17 +92,17 @@ def test_x18_amounts_as_card_numbers_and_card_numbers_as_balances_are_named_with
     ]
 
 
-def test_x18_dates_are_told_by_what_tells_fields_of_dates_apart():
+def test_x18_dates_are_recognised_by_what_distinguishes_fields_of_dates():
     births = [[f"u{n}@example.com", f"2024-01-{n % 9 + 1:02} 10:30", f"19{60 + n}-03-04"] for n in range(ENOUGH)]
-    told = " ".join(oddities("customers", [["Email", "BirthDate", "SourceDateTime"], *births]))
-    assert "dates before 1995, as expected of Birth date" in told
-    assert "dates with a time of day, as expected of " in told
+    message = " ".join(oddities("customers", [["Email", "BirthDate", "SourceDateTime"], *births]))
+    assert "dates before 1995, as expected of Birth date" in message
+    assert "dates with a time of day, as expected of " in message
 
 
 def test_x18_of_two_columns_the_second_is_named_in_mid_sentence():
     rows = [[f"u{n}@example.com", "Maria Li", "Maria"] for n in range(ENOUGH)]
-    (told,) = oddities("customers", [["Email", "First name", "Full name"], *rows])
-    assert told.startswith("Column 2 (First name) and column 3 (Full name) seem to be exchanged: ")
+    (sentence,) = oddities("customers", [["Email", "First name", "Full name"], *rows])
+    assert sentence.startswith("Column 2 (First name) and column 3 (Full name) seem to be exchanged: ")
 
 
 def test_x18_two_amounts_are_too_few_to_say_something_and_three_are_enough():
@@ -134,12 +134,12 @@ def test_cu13_a_customer_may_have_many_rows():
     assert oddities("customers", [["Email", "LastName"], *([f"a{n % 2}@example.com", "Lee"] for n in range(50))]) == []
 
 
-def test_x18_pools_as_card_numbers_are_told_by_the_names_that_are_known():
+def test_x18_pools_as_card_numbers_are_recognised_by_the_names_that_are_known():
     rows = [f"flexible_gift,6030{number:012},,10" for number in range(FEWEST)]
     assert "names that Pool system name may have, as expected of Pool system name." in " ".join(cards(*rows))
 
 
-def test_x18_amounts_of_the_length_of_cvvs_are_told_by_leading_zeros():
+def test_x18_amounts_of_the_length_of_cvvs_are_recognised_by_leading_zeros():
     rows = [f"6030{number:012},flexible_gift,{100 + number},{number * 7 % 1000:03}" for number in range(ENOUGH)]
     assert len(cards(*rows)) == 1
 
@@ -169,9 +169,9 @@ def test_x20_a_header_that_may_be_data_is_masked():
     mapping = map_columns(header, declared.fields, chosen, declared)
     cells = [[f"6030{n:012}" for n in range(5)], ["flexible_gift"] * 5, [f"{n}.50" for n in range(5)]]
     columns = {name: pa.array(cells[index]) for name, index in mapping.field_indexes.items()}
-    told = describe_oddities(declared, declared.fields, mapping, columns, KNOWN["gift_cards"])
-    assert [sentence[:18] for sentence in told] == ["Column 1 (603…) is", "Column 3 (5…) is r"]
-    assert not re.search(r"6030|5\.00|flexible_gift", " ".join(told))
+    sentences = describe_oddities(declared, declared.fields, mapping, columns, LOOKUP_VALUES["gift_cards"])
+    assert [sentence[:18] for sentence in sentences] == ["Column 1 (603…) is", "Column 3 (5…) is r"]
+    assert not re.search(r"6030|5\.00|flexible_gift", " ".join(sentences))
 
 
 ALIKE = {
@@ -187,27 +187,27 @@ ALIKE = {
 """Looks of which a type has several fields, with the reason why nothing can see an exchange between them."""
 
 
-def test_x18_the_fields_that_look_alike_are_those_that_nothing_can_tell_apart():
+def test_x18_the_fields_that_look_alike_are_those_that_nothing_can_distinguish():
     project = load_project()
-    found = {
+    looks = {
         look_of(one)
         for declared in map(IMPORT_TYPES.of, MADE_TYPES)
         for one, other in combinations(declared.all_fields(project), 2)
         if look_of(one) is look_of(other)
     }
     by_their_rules = {Look.AMOUNT}  # a value is at most its limit
-    assert found == set(ALIKE) | by_their_rules
+    assert looks == set(ALIKE) | by_their_rules
 
 
 @pytest.mark.parametrize("import_type", MADE_TYPES)
 def test_x18_columns_shifted_by_any_number_are_asked_about(import_type: str):
-    table = made(import_type)
+    table = make_table(import_type)
     assert [by for by in range(1, len(table[0])) if not oddities(import_type, shift(table, by))] == []
 
 
 @pytest.mark.parametrize("import_type", MADE_TYPES)
 def test_x18_a_column_that_repeats_another_ones_values_is_asked_about_unless_both_may_hold_the_same(import_type: str):
-    table, declared, project = made(import_type, 100), IMPORT_TYPES[import_type], load_project()
+    table, declared, project = make_table(import_type, 100), IMPORT_TYPES[import_type], load_project()
     fields = {field.name: field for field in declared.all_fields(project)}
     mapping = map_columns(table[0], tuple(fields.values()), {}, declared, SWITCHES)
     looks = [look_of(fields[str(column.field)]) for column in mapping.columns]
@@ -220,7 +220,7 @@ def test_x18_a_column_that_repeats_another_ones_values_is_asked_about_unless_bot
 
 
 def test_x18_the_first_rows_of_customers_are_looked_at_in_a_moment():
-    table = made("customers")
+    table = make_table("customers")
     started = time.process_time()
     for _ in range(5):
         oddities("customers", table)

@@ -1,4 +1,4 @@
-"""project.yaml: what is accepted, and mistakes told with key and line. Source: spec section 9."""
+"""project.yaml: what is accepted, and mistakes reported with key and line. Source: spec section 9."""
 
 import pytest
 
@@ -105,14 +105,14 @@ def test_cu07_the_default_data_source_is_the_one_marked():
         ("ops@example.com", "a@b.com, A@B.com", "alert_subscribers[1]", "is there already, as entry 1"),
     ],
 )
-def test_a_mistake_is_told_with_file_line_and_key(old, new, key, sentence):
+def test_a_mistake_is_reported_with_file_line_and_key(old, new, key, sentence):
     text = shipped_with(old, new)
-    (told,) = mistakes(text)
-    assert told.startswith(f"project.yaml: line {line_of(text, new)}, {key}: ")
-    assert sentence in told
+    (message,) = mistakes(text)
+    assert message.startswith(f"project.yaml: line {line_of(text, new)}, {key}: ")
+    assert sentence in message
 
 
-def test_several_mistakes_are_told_at_once_in_the_order_of_their_lines():
+def test_several_mistakes_are_reported_at_once_in_the_order_of_their_lines():
     text = shipped_with("region: US", "region: XX").replace("[vip-2024]", "vip").replace("topics:", "topic:")
     assert [line.split(": ")[1].split(", ")[1] for line in mistakes(text)] == [
         "topic",
@@ -125,14 +125,14 @@ def test_a_second_default_data_source_is_refused_and_the_first_one_named():
     text = shipped_with(
         "default: true}", "default: true}\n  - {name: Shop, point_of_contact: site-main, default: true}"
     )
-    (told,) = mistakes(text)
-    assert told == (
+    (message,) = mistakes(text)
+    assert message == (
         f"project.yaml: line {line_of(text, 'name: Shop')}, data_sources[1].default: only one data source can be the "
         "default, and 'Maestra Platform admin panel' is it already"
     )
 
 
-def test_a_duplicate_key_is_told_with_its_line():
+def test_a_duplicate_key_is_reported_with_its_line():
     assert mistakes("brands: [Acme]\nbrands: [Demo]\n") == [
         "project.yaml: line 2: 'brands' is written twice, first on line 1"
     ]
@@ -143,7 +143,7 @@ def test_a_file_without_keys_is_refused(text):
     assert mistakes(text) == ["project.yaml: expected keys such as `brands:`, found none"]
 
 
-def test_files_that_can_not_be_read_are_told(tmp_path):
+def test_files_that_can_not_be_read_are_reported(tmp_path):
     with pytest.raises(ConfigurationError, match=r"^none\.yaml: can't be read: No such file"):
         load_project(tmp_path / "none.yaml")
     (tmp_path / "latin.yaml").write_bytes("brands: [Café]".encode("latin-1"))

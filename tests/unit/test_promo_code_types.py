@@ -28,7 +28,7 @@ def read(field: Field, *cells: str) -> dict[str, list[object]]:
 
 
 def test_section_4_the_fields_of_pools():
-    assert {each.name: each.kind for each in POOLS.fields} == {
+    assert {field.name: field.kind for field in POOLS.fields} == {
         "system_id": Kind.IDENTIFIER, "name": Kind.IDENTIFIER, "description": Kind.TEXT, "campaign": Kind.TEXT,
         "parameter_name": Kind.IDENTIFIER, "fill_method": Kind.ENUM, "format": Kind.IDENTIFIER,
         "quantity": Kind.INTEGER,
@@ -37,20 +37,20 @@ def test_section_4_the_fields_of_pools():
         "processing": Kind.ENUM, "multi_use": Kind.BOOLEAN, "code_pattern": Kind.TEXT,
         "launch": Kind.BOOLEAN,
     }  # fmt: skip
-    assert [each.name for each in POOLS.fields if each.required] == ["name"]
-    assert [each.name for each in POOLS.fields if not each.clearable] == ["launch"]
-    assert [each.name for each in POOLS.fields if each.default is not None] == []  # a blank cell keeps
+    assert [field.name for field in POOLS.fields if field.required] == ["name"]
+    assert [field.name for field in POOLS.fields if not field.clearable] == ["launch"]
+    assert [field.name for field in POOLS.fields if field.default is not None] == []  # a blank cell keeps
     assert POOLS.edits
 
 
 def test_section_5_the_fields_of_codes_and_which_of_them_is_masked():
-    assert {each.name: each.kind for each in CODES.fields} == {
+    assert {field.name: field.kind for field in CODES.fields} == {
         "code": Kind.IDENTIFIER, "pool": Kind.IDENTIFIER, "issue_start": Kind.DATETIME, "issue_end": Kind.DATETIME,
         "available_from": Kind.DATETIME, "available_till": Kind.DATETIME,
     }  # fmt: skip
-    assert [each.name for each in CODES.fields if each.required] == ["code"]
-    assert [each.name for each in CODES.fields if each.is_end] == ["issue_end", "available_till"]
-    assert [each.name for each in CODES.fields if each.sensitive] == ["code"]
+    assert [field.name for field in CODES.fields if field.required] == ["code"]
+    assert [field.name for field in CODES.fields if field.is_end] == ["issue_end", "available_till"]
+    assert [field.name for field in CODES.fields if field.sensitive] == ["code"]
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_section_5_the_fields_of_codes_and_which_of_them_is_masked():
     ],
 )  # fmt: skip
 def test_section_5_further_names_of_the_columns_of_codes(header: str, field: str):
-    assert header in next(each for each in CODES.fields if each.name == field).aliases
+    assert header in next(code_field for code_field in CODES.fields if code_field.name == field).aliases
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_section_4_the_id_is_made_of_the_letters_and_digits_of_any_script(name: 
                                   Kind.DECIMAL, Kind.EMAIL, Kind.PHONE, Kind.DATE])  # fmt: skip
 def test_pp02_clear_gives_null_and_no_problem_where_a_field_can_be_erased(kind: Kind):
     field = Field("f", "F", kind, clearable=True, choices=("x",) if kind is Kind.ENUM else ())
-    found = read(field, " %CLEAR% ", "", "%CLEAR")
-    assert found["f__clear"] == [True, False, False]
-    assert found["f"][:2] == [None, None]
-    assert found.get("f__problem", [None, None])[:2] == [None, None]
-    assert found.get("f__sent", ["%CLEAR%"])[0] == "%CLEAR%"
+    columns = read(field, " %CLEAR% ", "", "%CLEAR")
+    assert columns["f__clear"] == [True, False, False]
+    assert columns["f"][:2] == [None, None]
+    assert columns.get("f__problem", [None, None])[:2] == [None, None]
+    assert columns.get("f__sent", ["%CLEAR%"])[0] == "%CLEAR%"
     kept = read(replace(field, clearable=False), "%CLEAR%")
     assert "f__clear" not in kept
     assert kept["f"] == ["%CLEAR%"] or kept["f__problem"] != [None]
@@ -107,18 +107,18 @@ def test_pc03_a_day_alone_ends_with_the_next_midnight_and_a_time_is_taken_as_it_
     end = Field("f", "F", Kind.DATETIME, is_end=True)
     cells = ("2024-02-28", "31.12.2024", "2024-02-28 00:00", "2024-02-28T23:30+01:00", "", "2024-02-30", "9999-12-31",
              "9999-12-30", "9999-12-31 00:00")  # fmt: skip
-    found = read(end, *cells)
-    assert found["f"] == [
+    columns = read(end, *cells)
+    assert columns["f"] == [
         datetime(2024, 2, 29, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC), datetime(2024, 2, 28, tzinfo=UTC),
         datetime(2024, 2, 28, 22, 30, tzinfo=UTC), None, None, datetime(9999, 12, 31, 23, 59, 59, 999999, UTC),
         datetime(9999, 12, 31, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC),
     ]  # fmt: skip
-    assert found["f__problem"] == [*[None] * 5, "impossible_date", *[None] * 3]
+    assert columns["f__problem"] == [*[None] * 5, "impossible_date", *[None] * 3]
     assert read(replace(end, is_end=False), "2024-02-28")["f"] == [datetime(2024, 2, 28, tzinfo=UTC)]
 
 
 def test_pc02_a_setting_fills_blank_cells_and_no_unreadable_ones():
-    field = next(each for each in CODES.fields if each.name == "pool")
+    field = next(field for field in CODES.fields if field.name == "pool")
     columns = parsing.read_field(pa.array(["a", " ", "1E+15"]), field, OPTIONS)
     filled = parsing.with_setting(columns, field, "b")
     assert filled["pool"].to_pylist() == ["a", "b", None]
@@ -136,7 +136,7 @@ class TestFolderOfAPool:
         assert resolve("promo_codes").pool is None
 
     @pytest.mark.parametrize("layer", ["type_folder", "folder", "sidecar", "parameters"])
-    def test_pc02_whoever_names_another_pool_disagrees(self, layer: str):
+    def test_pc02_a_layer_that_names_another_pool_disagrees(self, layer: str):
         with pytest.raises(SettingsError) as caught:
             resolve("promo_codes", folder_name="spring", **{layer: {"pool": "autumn"}})
         assert caught.value.rule == "file.pool_disagrees"
@@ -161,7 +161,9 @@ class TestFolderOfAPool:
         assert resolve("promo_codes", inherited=inheritable(stored)).pool == "spring"
 
     def test_other_types_have_no_folders_below_theirs(self):
-        assert [name for name, each in import_types.IMPORT_TYPES.items() if each.folder_setting] == ["promo_codes"]
+        assert [name for name, import_type in import_types.IMPORT_TYPES.items() if import_type.folder_setting] == [
+            "promo_codes"
+        ]
         assert resolve("gift_cards", folder_name="spring") == resolve("gift_cards")
 
 
@@ -181,7 +183,7 @@ def test_pc01_a_pasted_text_begins_with_a_header_when_its_first_line_names_the_c
 
 
 def test_x13_pool_and_on_existing_bear_on_what_is_loaded():
-    prints = {fingerprint_settings(resolve("promo_codes", parameters=given))
-              for given in ({}, {"pool": "a"}, {"pool": "b"}, {"on_existing": "update_dates"})}  # fmt: skip
+    prints = {fingerprint_settings(resolve("promo_codes", parameters=parameters))
+              for parameters in ({}, {"pool": "a"}, {"pool": "b"}, {"on_existing": "update_dates"})}  # fmt: skip
     assert len(prints) == 4
     assert fingerprint_settings(resolve("promo_codes", folder_name="a")) in prints

@@ -34,9 +34,9 @@ def writer(header: str = "x,y", dialect: Dialect = PLAIN, *, was_escaped=False, 
     return Writer(job_id=12, dialect=dialect, header=cells, was_escaped=was_escaped, is_verbatim=is_verbatim)
 
 
-def record(made: Writer, reject: Reject, raw: bytes) -> bytes:
+def record(file_writer: Writer, reject: Reject, raw: bytes) -> bytes:
     columns = ([reject.line], [reject.rules], [reject.reasons], [raw.decode()])
-    return made.records(*map(pa.array, columns))
+    return file_writer.records(*map(pa.array, columns))
 
 
 def sent(raw: bytes, **options) -> bytes:
@@ -72,7 +72,7 @@ def test_a_very_long_name_is_cut_between_letters(letter: str):
     assert re.fullmatch(rf"{letter}+\.rejected\.csv", name)
 
 
-def test_our_columns_stand_before_the_sender_s():
+def test_our_columns_are_before_the_sender_s():
     assert writer().header(b'"x", y ') == b'_job,_line,_rules,_reasons,"x", y \n'
     assert record(writer(), Reject(), b'1,"a\nb"') == (
         b'12,7,"a.b row.ragged","It is ""wrong"". | Very.",1,"a\nb"\n'
@@ -81,12 +81,14 @@ def test_our_columns_stand_before_the_sender_s():
 
 def test_the_file_is_written_as_the_sender_writes():
     dialect = Dialect("utf-16-le", codecs.BOM_UTF16_LE, ";", "\r\n")
-    made = writer("ж;y", dialect)
-    assert made.header("ж;y".encode()) == codecs.BOM_UTF16_LE + "_job;_line;_rules;_reasons;ж;y\r\n".encode("utf-16-le")
-    written = record(made, replace(Reject(), reasons="№"), "1;ы".encode())
+    file_writer = writer("ж;y", dialect)
+    assert file_writer.header("ж;y".encode()) == codecs.BOM_UTF16_LE + "_job;_line;_rules;_reasons;ж;y\r\n".encode(
+        "utf-16-le"
+    )
+    written = record(file_writer, replace(Reject(), reasons="№"), "1;ы".encode())
     assert written == '12;7;"a.b row.ragged";"№";1;ы\r\n'.encode("utf-16-le")
-    made = writer("x", Dialect("cp1251", b"", ",", "\r"))
-    assert record(made, replace(Reject(), reasons="日"), "ы".encode()) == '12,7,"a.b row.ragged","?",ы\r'.encode(
+    file_writer = writer("x", Dialect("cp1251", b"", ",", "\r"))
+    assert record(file_writer, replace(Reject(), reasons="日"), "ы".encode()) == '12,7,"a.b row.ragged","?",ы\r'.encode(
         "cp1251"
     )
 
@@ -118,7 +120,7 @@ def test_a_header_that_looks_like_a_formula_gets_one_too():
     assert writer("=x,y", is_verbatim=True).header(b"=x,y") == b"_job,_line,_rules,_reasons,=x,y\n"
 
 
-def test_columns_of_an_earlier_rejection_are_replaced_wherever_they_stand():
+def test_columns_of_an_earlier_rejection_are_replaced_wherever_they_are():
     header = "_line,x,_job,_reasons,y,_rules"
     assert writer(header).header(header.encode()) == b"_job,_line,_rules,_reasons,x,y\n"
     assert sent(b'3,1,4,"old, very",2,a.b', header=header) == b"1,2"

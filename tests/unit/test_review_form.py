@@ -49,14 +49,14 @@ def mapping_of(*header: str) -> ColumnMapping:
 
 def texts_of(markdown: str) -> list[tuple[str, str]]:
     """Return the kind and the text of everything that a browser would be given."""
-    return [(each.type, each.content) for token in MARKDOWN.parse(markdown) for each in token.children or ()]
+    return [(child.type, child.content) for token in MARKDOWN.parse(markdown) for child in token.children or ()]
 
 
 @given(st.text() | st.sampled_from(NAUGHTY))
 def test_any_text_is_one_code_span_and_nothing_else(text: str):
     shown = plain(text)
-    found = texts_of(as_code(text))
-    assert found == ([("code_inline", shown.replace("|", "\\|"))] if shown else [])
+    texts = texts_of(as_code(text))
+    assert texts == ([("code_inline", shown.replace("|", "\\|"))] if shown else [])
 
 
 @given(st.lists(st.text() | st.sampled_from(NAUGHTY), min_size=2, max_size=4))
@@ -71,11 +71,13 @@ def test_any_texts_stay_in_the_cells_of_their_table(texts: list[str]):
 
 @given(st.text() | st.sampled_from(NAUGHTY))
 def test_a_sentence_that_quotes_any_text_is_text(text: str):
-    expected = " ".join("".join(each if each.isprintable() else " " for each in f"Column {text} is odd.").split())
-    found = texts_of(f"- {form._sentence(f'Column {text} is odd.')}")
+    expected = " ".join(
+        "".join(character if character.isprintable() else " " for character in f"Column {text} is odd.").split()
+    )
+    texts = texts_of(f"- {form._sentence(f'Column {text} is odd.')}")
     is_code = any(mark in text.lower() for mark in ("www.", "://", "@"))
-    assert {kind for kind, _ in found} <= ({"code_inline"} if is_code else {"text", "text_special"})
-    assert "".join(content for _, content in found) == (expected.replace("|", "\\|") if is_code else expected)
+    assert {kind for kind, _ in texts} <= ({"code_inline"} if is_code else {"text", "text_special"})
+    assert "".join(content for _, content in texts) == (expected.replace("|", "\\|") if is_code else expected)
 
 
 def test_labels_are_unlike_short_and_printable():
@@ -107,11 +109,11 @@ def test_an_answer_names_columns_and_what_it_leaves_out_stays():
     assert read_choices({"balance": SKIP}, mapping, selected) == selected | {"balance": None}
 
 
-@pytest.mark.parametrize("given_", [{"balance": "Worth"}, {"worth": SKIP}, {"balance": 3}, {"balance": ["a"]}])
-def test_an_answer_that_names_no_column_is_told(given_: dict[str, object]):
+@pytest.mark.parametrize("answers", [{"balance": "Worth"}, {"worth": SKIP}, {"balance": 3}, {"balance": ["a"]}])
+def test_an_answer_that_names_no_column_is_reported(answers: dict[str, object]):
     mapping = mapping_of("card_number", "balance")
-    told = read_choices(given_, mapping, {"card_number": 0, "balance": 1})
-    assert told == f"The answer for {next(iter(given_))} is no column of the file."
+    message = read_choices(answers, mapping, {"card_number": 0, "balance": 1})
+    assert message == f"The answer for {next(iter(answers))} is no column of the file."
 
 
 def test_a_field_whose_setting_is_off_is_not_offered():

@@ -31,7 +31,7 @@ def test_every_rule_of_a_type_has_a_sentence_without_places(name: str) -> None:
     assert [sentence for sentence in sentences.values() if not sentence or "{" in sentence] == []
 
 
-def test_values_are_left_out_and_what_the_rule_asks_for_is_told() -> None:
+def test_values_are_left_out_and_what_the_rule_asks_for_is_shown() -> None:
     cards = masked_sentences(RUNTIME, IMPORT_TYPES["gift_cards"])
     assert cards["balance.negative"] == "Card balance … is below 0."
     assert cards["balance.equals_pool_value"] == ("Card balance … differs from the fixed value of pool …, which is ….")

@@ -69,7 +69,7 @@ def test_every_key_of_the_specification_is_a_setting_and_no_other():
 
 
 def test_the_shipped_defaults():
-    assert {name: given.values for name, given in load_defaults().items()} == {
+    assert {name: settings.values for name, settings in load_defaults().items()} == {
         "gift_cards": {"after": {"gift_card_pools": 30}},
         "promo_codes": {"after": {"promo_code_pools": 30}},
         "customers": {"action": "add_and_edit"},
@@ -149,13 +149,13 @@ class TestInherited:
         assert resolve("gift_cards", inherited=job, **{layer: {"slash_dates": "day_first"}}).slash_dates == "day_first"
 
     @pytest.mark.parametrize("layer", ["sidecar", "parameters"])
-    def test_what_the_job_was_told_for_itself_wins_over_the_folder_as_it_did_then(self, layer):
+    def test_what_was_set_for_the_job_itself_wins_over_the_folder_as_it_did_then(self, layer):
         folder = {"mapping": {"Number": "card_number"}}
         job = self.job(folder=folder, **{layer: {"mapping": {"Nr": "card_number"}}})
         assert resolve("gift_cards", folder=folder, inherited=job).mapping == {"Nr": "card_number"}
 
     @pytest.mark.parametrize("then", [{}, {"slash_dates": "month_first"}])
-    def test_a_folder_that_was_mended_since_is_heard(self, then):
+    def test_a_folder_that_was_corrected_since_counts(self, then):
         job = self.job(folder=then)
         assert resolve("gift_cards", folder={"slash_dates": "day_first"}, inherited=job).slash_dates == "day_first"
 
@@ -186,8 +186,8 @@ class TestInherited:
 
 
 def test_an_unknown_key_is_named_with_source_line_and_close_match():
-    given = read_settings("dry_run: true\ndelimeter: ';'\n", "cards.csv.settings.yaml")
-    assert wrong(sidecar=given) == (
+    sidecar = read_settings("dry_run: true\ndelimeter: ';'\n", "cards.csv.settings.yaml")
+    assert wrong(sidecar=sidecar) == (
         "cards.csv.settings.yaml: line 2, delimeter: there is no such setting (did you mean delimiter?)."
     )
     assert wrong(folder={"given_by": {}}).startswith("the folder's settings: given_by: there is no such setting")
@@ -236,7 +236,7 @@ def test_a_wrong_value_is_named_with_its_source_and_what_was_expected(values, se
     assert wrong(folder=values).startswith(f"the folder's settings: {sentence}")
 
 
-def test_all_mistakes_of_a_file_are_told_at_once():
+def test_all_mistakes_of_a_file_are_reported_at_once():
     message = wrong(sidecar=read_settings("pool: x\nforce: 1\nzzz: 2\n", "s.yaml"))
     assert [part.split(":")[0] for part in message.split("s.yaml: ")[1:]] == [
         "line 1, pool",
@@ -246,7 +246,7 @@ def test_all_mistakes_of_a_file_are_told_at_once():
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
+    ("values", "stored"),
     [
         ({"delimiter": "Tab"}, {"delimiter": "\t"}),
         ({"delimiter": "semicolon"}, {"delimiter": ";"}),
@@ -261,8 +261,8 @@ def test_all_mistakes_of_a_file_are_told_at_once():
         ({"settle_seconds": 0.5}, {"settle_seconds": 0.5}),
     ],
 )
-def test_values_are_stored_in_one_spelling(given, stored):
-    assert resolve("gift_cards", folder=given).model_dump(include=set(stored)) == stored
+def test_values_are_stored_in_one_spelling(values, stored):
+    assert resolve("gift_cards", folder=values).model_dump(include=set(stored)) == stored
 
 
 def test_x03_pools_are_utf_8_or_refused():
@@ -282,8 +282,8 @@ def test_settings_that_fit_one_type_are_errors_for_others(other_types):
 def test_without_an_action_a_type_with_several_is_refused(other_types, tmp_path):
     silent = tmp_path / "imports.yaml"
     silent.write_text("gift_cards: {defaults: {retention_days: 1}}\n")
-    told = wrong("customers", defaults_file=silent)
-    assert told == "action: must be stated for customers, one of edit_existing, add_and_edit."
+    message = wrong("customers", defaults_file=silent)
+    assert message == "action: must be stated for customers, one of edit_existing, add_and_edit."
     assert resolve("promo_codes").action == "add_promo_codes"
 
 
@@ -297,8 +297,8 @@ def test_a_folder_of_no_import_type_is_refused_with_a_close_match():
 
 
 def test_settings_files_are_read_with_lines():
-    given = read_settings(b"\xef\xbb\xbfreview: true\n\nmapping: {No: card_number, Off: null}\n", "_settings.yaml")
-    assert given == GivenSettings(
+    settings = read_settings(b"\xef\xbb\xbfreview: true\n\nmapping: {No: card_number, Off: null}\n", "_settings.yaml")
+    assert settings == GivenSettings(
         "_settings.yaml",
         {"review": True, "mapping": {"No": "card_number", "Off": None}},
         {"review": 1, "mapping": 3},
@@ -340,8 +340,8 @@ def test_x11_a_settings_file_of_more_than_64_kib_refuses_its_file(text):
 
 def test_x11_a_settings_file_of_64_kib_is_read():
     text = b"review: true\n#"
-    given = read_settings(text.ljust(LARGEST_SETTINGS_BYTES, b"#"), "s.yaml")
-    assert (LARGEST_SETTINGS_BYTES, given.values) == (65_536, {"review": True})
+    settings = read_settings(text.ljust(LARGEST_SETTINGS_BYTES, b"#"), "s.yaml")
+    assert (LARGEST_SETTINGS_BYTES, settings.values) == (65_536, {"review": True})
 
 
 @pytest.mark.parametrize(
@@ -456,18 +456,20 @@ def test_x22_any_settings_text_gives_settings_or_a_short_refusal(text):
     try:
         chosen = resolve("customers", folder=read_settings(text, "s.yaml"))
     except SettingsError as error:
-        told = error.message
+        message = error.message
     else:
-        told = ""
+        message = ""
         assert type(chosen).from_stored(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
-    assert len(told.encode()) <= LONGEST_MESSAGE_BYTES
+    assert len(message.encode()) <= LONGEST_MESSAGE_BYTES
 
 
 def test_x22_a_text_is_read_and_checked_once_however_often_it_is_listed(monkeypatch):
     reads, checked = [], []
     read_yaml, check = files.read_yaml, checks._check
     monkeypatch.setattr(files, "read_yaml", lambda text: reads.append(text) or read_yaml(text))
-    monkeypatch.setattr(checks, "_check", lambda given, *types: checked.append(given.values) or check(given, *types))
+    monkeypatch.setattr(
+        checks, "_check", lambda settings, *types: checked.append(settings.values) or check(settings, *types)
+    )
     good, bad = "mapping: {read once: null}\n", "read_once: 1\n"
     for number in range(5):
         assert resolve("gift_cards", sidecar=read_settings(good, f"{number}.yaml")).mapping == {"read once": None}
@@ -501,7 +503,7 @@ class TestLocked:
         return read_settings(text, source)
 
     @pytest.mark.parametrize(
-        ("layer", "given", "who"),
+        ("layer", "settings", "who"),
         [
             ("sidecar", read_settings("force: true\nreview: false\n", "a.settings.yaml"), "a.settings.yaml: line 2"),
             ("sidecar", {"review": False}, "the file's settings:"),
@@ -509,8 +511,8 @@ class TestLocked:
             ("parameters", read_assignments(["review=false"]), "--set:"),
         ],
     )  # fmt: skip
-    def test_who_gives_it_another_value_is_refused_and_told_who_locked_it(self, layer, given, who):
-        message = wrong(folder=self.folder(), **{layer: given})
+    def test_who_gives_it_another_value_is_refused_and_the_message_names_who_locked_it(self, layer, settings, who):
+        message = wrong(folder=self.folder(), **{layer: settings})
         assert message.startswith(who)
         assert message.endswith("review: is locked by _settings.yaml and stays true; found false.")
 
@@ -550,9 +552,9 @@ class TestLocked:
     def test_the_lock_of_a_types_folder_holds_in_the_folders_below_it(self):
         above = self.folder("retention_days: 5\nlocked: [retention_days]\n", "_settings.yaml of the folder above")
         layers = {"type_folder": above, "folder_name": "spring"}
-        told = "retention_days: is locked by _settings.yaml of the folder above and stays 5; found 6."
-        assert told in wrong("promo_codes", folder={"retention_days": 6}, **layers)
-        assert told in wrong("promo_codes", folder={"locked": []}, sidecar={"retention_days": 6}, **layers)
+        sentence = "retention_days: is locked by _settings.yaml of the folder above and stays 5; found 6."
+        assert sentence in wrong("promo_codes", folder={"retention_days": 6}, **layers)
+        assert sentence in wrong("promo_codes", folder={"locked": []}, sidecar={"retention_days": 6}, **layers)
         chosen = resolve("promo_codes", folder={"locked": ["force"]}, sidecar={"retention_days": 5}, **layers)
         assert chosen.locked == ["retention_days", "force"]
 
@@ -595,8 +597,8 @@ class TestLocked:
         landing = read_settings("review: true\nencoding: cp1251\nlocked: [review, force]\n", "_settings.yaml there")
         chosen = resolve("gift_cards", landing_folder=landing)
         assert (chosen.review, chosen.encoding, chosen.locked) == (True, "utf-8", ["review", "force"])
-        for given in ({"review": False}, {"force": True}):
-            assert "is locked by _settings.yaml there" in wrong(landing_folder=landing, parameters=given)
+        for parameters in ({"review": False}, {"force": True}):
+            assert "is locked by _settings.yaml there" in wrong(landing_folder=landing, parameters=parameters)
 
     def test_of_a_mapping_no_header_is_quoted(self):
         message = wrong(
@@ -621,11 +623,11 @@ class TestLocked:
 
 
 def test_assignments_of_the_command_line():
-    given = read_assignments(
+    settings = read_assignments(
         ["pool=0123", "encoding=utf-16", "dry_run=true", "mapping={No: card_number, PIN: null}", "delimiter==",
          "max_reject_share=0.5", "release=0 2 * * *"]
     )  # fmt: skip
-    assert given.values == {
+    assert settings.values == {
         "pool": "0123",
         "encoding": "utf-16",
         "dry_run": True,
@@ -663,14 +665,14 @@ def test_assignments_that_can_not_be_read_are_refused(assignments):
         ),
     ],
 )
-def test_mistakes_of_the_defaults_file_are_told_with_key_and_line(tmp_path, text, mistakes):
+def test_mistakes_of_the_defaults_file_are_reported_with_key_and_line(tmp_path, text, mistakes):
     path = tmp_path / "imports.yaml"
     path.write_text(text)
     with pytest.raises(ConfigurationError) as caught:
         load_defaults(path)
-    told = str(caught.value).splitlines()
-    assert len(told) == len(mistakes)
-    for line, mistake in zip(told, mistakes, strict=True):
+    lines = str(caught.value).splitlines()
+    assert len(lines) == len(mistakes)
+    for line, mistake in zip(lines, mistakes, strict=True):
         assert line.startswith(f"imports.yaml: {mistake}")
 
 
@@ -752,10 +754,10 @@ def test_pc02_a_folders_name_is_compared_composed():
     assert resolve("promo_codes", folder={"pool": "Caf\u00e9"}, folder_name="Cafe\u0301").pool == "Caf\u00e9"
 
 
-@pytest.mark.parametrize(("given", "region"), [("DE", "DE"), (" gb ", "GB")])
-def test_a_phone_region_is_one_that_numbers_are_known_for(given, region):
+@pytest.mark.parametrize(("value", "region"), [("DE", "DE"), (" gb ", "GB")])
+def test_a_phone_region_is_one_that_numbers_are_known_for(value, region):
     """Source: value formats."""
-    assert resolve("customers", folder={"phone_region": given}).phone_region == region
+    assert resolve("customers", folder={"phone_region": value}).phone_region == region
     assert "phone_region: 'XX' is no region" in wrong("customers", folder={"phone_region": "XX"})
     assert "only customers have this setting" in wrong("gift_cards", folder={"phone_region": "DE"})
 
@@ -774,7 +776,7 @@ def test_settings_survive_the_ledger():
     assert type(chosen).from_stored(json.loads(json.dumps(chosen.model_dump(mode="json")))) == chosen
 
 
-def test_x06_a_review_is_asked_for_by_anybody_and_meant_for_one_file_alone():
+def test_x06_any_user_may_ask_for_a_review_and_it_is_meant_for_one_file_alone():
     assert resolve("gift_cards").review is False
     assert resolve("gift_cards", folder={"review": True}).review is True
     assert resolve("gift_cards", folder={"review": True}, parameters={"review": False}).review is False

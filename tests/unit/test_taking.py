@@ -32,10 +32,10 @@ def test_x14_without_new_settings_a_job_goes_on_or_is_left_or_has_ended_without_
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.AWAITING_REVIEW])
-def test_x14_asked_otherwise_a_job_that_has_loaded_nothing_is_opened_anew(state):
+def test_x14_asked_otherwise_a_job_that_has_loaded_nothing_is_opened_again(state):
     assert choose_taking(TakingFacts(state, False, True)) is Taking.REOPEN
 
 
-def test_x14_a_question_stands_until_the_settings_are_others():
+def test_x14_a_question_remains_until_the_settings_are_others():
     assert choose_taking(TakingFacts(State.AWAITING_REVIEW, False, False, False)) is Taking.LEAVE
     assert choose_taking(TakingFacts(State.AWAITING_REVIEW, False, False, True)) is Taking.REOPEN

@@ -50,17 +50,17 @@ def test_settings_of_a_form_become_values() -> None:
         "slash_dates": "",
         "delimiter": "tab",
     }
-    given, problems = read_form(IMPORT_TYPES, IMPORT_TYPES["gift_cards"], texts)
-    assert given == {"encoding": "WINDOWS-1251", "force": True, "max_reject_share": 0.25, "delimiter": "tab"}
+    settings, problems = read_form(IMPORT_TYPES, IMPORT_TYPES["gift_cards"], texts)
+    assert settings == {"encoding": "WINDOWS-1251", "force": True, "max_reject_share": 0.25, "delimiter": "tab"}
     assert problems == {}
-    assert sidecar_text(given) == "delimiter: tab\nencoding: WINDOWS-1251\nforce: true\nmax_reject_share: 0.25\n"
+    assert sidecar_text(settings) == "delimiter: tab\nencoding: WINDOWS-1251\nforce: true\nmax_reject_share: 0.25\n"
     assert sidecar_text({}) == ""
 
 
 def test_each_wrong_setting_has_its_own_reason() -> None:
     texts = {"force": "perhaps", "max_reject_share": "2", "encoding": "none", "pool": "p", "delimiter": "||", "x": "1"}
-    given, problems = read_form(IMPORT_TYPES, IMPORT_TYPES["gift_cards"], texts)
-    assert given == {}
+    settings, problems = read_form(IMPORT_TYPES, IMPORT_TYPES["gift_cards"], texts)
+    assert settings == {}
     assert problems.keys() == texts.keys()
     assert problems["pool"] == "Only promo_codes have this setting, not gift_cards."
 

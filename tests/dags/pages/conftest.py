@@ -106,8 +106,8 @@ def carry_out(known_dags: None, connected: Any, monkeypatch: pytest.MonkeyPatch)
 
     def carry_out_run(dag_id: str, run_id: str) -> Run:
         with create_session() as session:
-            found = session.query(dagrun.DagRun).filter_by(dag_id=dag_id, run_id=run_id).one()
-            found.set_state(DagRunState.RUNNING)
+            dag_run = session.query(dagrun.DagRun).filter_by(dag_id=dag_id, run_id=run_id).one()
+            dag_run.set_state(DagRunState.RUNNING)
         run = Run(dag_id, run_id, "running", {}, None)
         # dag.test() makes or takes up a run: here it must take up this one.
         with monkeypatch.context() as patched:

@@ -23,19 +23,21 @@ def main() -> None:
     from airflow.api_fastapi.app import create_app, get_auth_manager
     from fastapi.testclient import TestClient
 
-    told = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     app = create_app(apps="core")
     manager = get_auth_manager()
     answers: dict[str, Any] = {"manager": type(manager).__name__}
     with manager.flask_app.app_context():
-        tokens = {name: manager.generate_jwt(add_user(manager, name, rights)) for name, rights in told["users"].items()}
+        tokens = {
+            name: manager.generate_jwt(add_user(manager, name, rights)) for name, rights in request["users"].items()
+        }
     for name, token in tokens.items():
         browser = TestClient(app, base_url="http://airflow.example.com", follow_redirects=False)
         browser.cookies.set("_token", token)
-        answers[name] = {address: ask(browser, address) for address in told["addresses"]}
+        answers[name] = {address: ask(browser, address) for address in request["addresses"]}
         answers[name]["launches"] = launchable(manager, token)
         answers[name]["posts"] = {
-            address: browser.post(address, data={"token": "0" * 16}).status_code for address in told["posts"]
+            address: browser.post(address, data={"token": "0" * 16}).status_code for address in request["posts"]
         }
     print(f"\n{json.dumps(answers)}")
 
@@ -60,7 +62,7 @@ def launchable(manager: Any, token: str) -> list[str]:
     from loyalty_airflow.pages.access import can_launch, dag_of
 
     user = asyncio.run(manager.get_user_from_token(token))
-    return [each for each in IMPORT_TYPES if can_launch(user, dag_of(each))]
+    return [import_type for import_type in IMPORT_TYPES if can_launch(user, dag_of(import_type))]
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ class SomeUser:
         self.name = name
 
     def get_id(self) -> str:
-        """Return what Airflow's users are told apart by."""
+        """Return what distinguishes Airflow's users."""
         return self.name
 
 

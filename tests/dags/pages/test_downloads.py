@@ -106,7 +106,7 @@ def test_a_download_from_a_bucket_is_read_once_in_ranges(
     assert [start for start, _ in ranges] == [0, *(end for _, end in ranges[:-1])]
 
 
-def test_what_is_not_in_the_bucket_is_told_before_anything_is_sent(storage: dict[str, Any]) -> None:
+def test_what_is_not_in_the_bucket_is_reported_before_anything_is_sent(storage: dict[str, Any]) -> None:
     from loyalty_airflow.pages import downloads
 
     with pytest.raises(FileNotFoundError):

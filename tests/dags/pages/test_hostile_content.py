@@ -1,8 +1,8 @@
 """Naughty strings and injection payloads as cells, headers and file names, through real jobs. Source: X-09, X-20.
 
 On pages they are text and nothing else; in files that people open in spreadsheets no cell begins a formula; the
-original comes back byte for byte. The corpora lie beside the repository (`../shared/corpora`); where they don't, a
-handful of the worst stands for them.
+original comes back byte for byte. The corpora are beside the repository (`../shared/corpora`); where they aren't, a
+handful of the worst replaces them.
 """
 
 from __future__ import annotations
@@ -95,11 +95,11 @@ def parse(text: str) -> _Page:
 
 def payloads() -> list[str]:
     """Every naughty string and payload once."""
-    found: dict[str, None] = dict.fromkeys(WORST)
+    texts: dict[str, None] = dict.fromkeys(WORST)
     for name in FILES if CORPORA.is_dir() else ():
         with (CORPORA / name).open(encoding="utf-8-sig", newline="") as stream:
-            found |= dict.fromkeys(row["FirstName"] for row in csv.DictReader(stream))
-    return [text for text in found if text and "\0" not in text]
+            texts |= dict.fromkeys(row["FirstName"] for row in csv.DictReader(stream))
+    return [text for text in texts if text and "\0" not in text]
 
 
 def as_csv(rows: list[list[str]]) -> str:
@@ -110,8 +110,10 @@ def as_csv(rows: list[list[str]]) -> str:
 
 def harmless(load: Load, browse: Browse) -> _Page:
     """The page of a job whose columns and rejected rows are nothing special, to compare elements with."""
-    told = load("customers", "plain.csv", as_csv([["Email", "Other"], *([f"no address {n}", "x"] for n in range(20))]))
-    return parse(browse("viewer").get(f"/imports/jobs/{told.job}").text)
+    result = load(
+        "customers", "plain.csv", as_csv([["Email", "Other"], *([f"no address {n}", "x"] for n in range(20))])
+    )
+    return parse(browse("viewer").get(f"/imports/jobs/{result.job}").text)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -121,11 +123,11 @@ def test_the_corpora_as_they_are_make_harmless_pages_and_come_back_unchanged(
     if not CORPORA.is_dir():
         pytest.skip(f"The public corpora are not at {CORPORA}.")
     content = (CORPORA / name).read_bytes()
-    told = load("customers", name, content)
+    result = load("customers", name, content)
     browser = browse("viewer")
-    assert browse("user").get(f"/imports/jobs/{told.job}/files/original").content == content
+    assert browse("user").get(f"/imports/jobs/{result.job}/files/original").content == content
     plain = harmless(load, browse)
-    page = parse(browser.get(f"/imports/jobs/{told.job}").text)
+    page = parse(browser.get(f"/imports/jobs/{result.job}").text)
     assert page.tags <= plain.tags
     assert page.attributes <= plain.attributes
 
@@ -133,24 +135,24 @@ def test_the_corpora_as_they_are_make_harmless_pages_and_come_back_unchanged(
 def test_hostile_cells_are_rejected_masked_on_pages_and_harmless_in_spreadsheets(browse: Browse, load: Load) -> None:
     texts = [text for text in payloads() if len(text.strip()) > 3]
     content = as_csv([["Email", "FirstName"], *([f"{text} is no address", text] for text in texts)])
-    told = load("customers", "cells.csv", content, review_reject_share=1)  # over half would be asked about (X-18)
-    assert told.rows.rejected == told.rows.read == len(texts)
+    result = load("customers", "cells.csv", content, review_reject_share=1)  # over half would be asked about (X-18)
+    assert result.rows.rejected == result.rows.read == len(texts)
     plain, browser = harmless(load, browse), browse("viewer")
 
-    for text in all_rejects(browser, told.job):
+    for text in all_rejects(browser, result.job):
         page = parse(text)
         assert page.tags <= plain.tags | {"form", "input", "label", "button", "nav", "br"}
         assert "is no address" not in text  # the cells, as sent or escaped
-    assert parse(browser.get(f"/imports/jobs/{told.job}").text).tags == plain.tags | {"h3"}
+    assert parse(browser.get(f"/imports/jobs/{result.job}").text).tags == plain.tags | {"h3"}
 
     rows = list(
-        csv.reader(io.StringIO(browse("user").get(f"/imports/jobs/{told.job}/files/rejected").text, newline=""))
+        csv.reader(io.StringIO(browse("user").get(f"/imports/jobs/{result.job}/files/rejected").text, newline=""))
     )
     assert rows[0] == ["_job", "_line", "_rules", "_reasons", "Email", "FirstName"]
     cells = [cell for row in rows[1:] for cell in row[3:]]
     assert [cell for cell in cells if STARTS_FORMULA.match(cell)] == []
     assert [plainly_sent(row[5]) for row in rows[1:]] == texts
-    assert browse("user").get(f"/imports/jobs/{told.job}/files/original").content == content.encode()
+    assert browse("user").get(f"/imports/jobs/{result.job}/files/original").content == content.encode()
 
 
 def plainly_sent(cell: str) -> str:
@@ -172,9 +174,9 @@ def test_hostile_headers_are_text(browse: Browse, load: Load) -> None:
     texts, shown = payloads(), []
     plain = harmless(load, browse)
     for number, headers in enumerate(cut(texts)):
-        told = load("customers", f"headers{number}.csv", as_csv([["Email", *headers], ["", *("x" for _ in headers)]]))
-        assert told.state in ("completed", "completed_with_rejects"), told.reason
-        page = parse(browse("viewer").get(f"/imports/jobs/{told.job}").text)
+        result = load("customers", f"headers{number}.csv", as_csv([["Email", *headers], ["", *("x" for _ in headers)]]))
+        assert result.state in ("completed", "completed_with_rejects"), result.reason
+        page = parse(browse("viewer").get(f"/imports/jobs/{result.job}").text)
         assert page.tags <= plain.tags
         assert page.attributes <= plain.attributes
         start = page.chosen.index("Email")
@@ -198,18 +200,18 @@ def file_names() -> list[str]:
         odd = sum(unicodedata.category(character) in ("Cf", "Cc") for character in text)
         return sum(character in "<>\"'&;\\%{}" for character in text) + 5 * odd + 5 * bool(STARTS_FORMULA.match(text))
 
-    found = sorted(filter(usable, payloads()), key=hostility, reverse=True)
-    markup = [text for text in found if "<" in text][: NAMES // 2]
-    return [f"{text}.csv" for text in dict.fromkeys([*markup, *found[: NAMES - len(markup)]])]
+    candidates = sorted(filter(usable, payloads()), key=hostility, reverse=True)
+    markup = [text for text in candidates if "<" in text][: NAMES // 2]
+    return [f"{text}.csv" for text in dict.fromkeys([*markup, *candidates[: NAMES - len(markup)]])]
 
 
 def test_hostile_file_names_are_text_and_downloads_have_safe_ones(browse: Browse, load: Load) -> None:
     names = file_names()
     jobs = {}
     for number, name in enumerate(names):
-        told = load("customers", name, f"Email\nnobody{number}@example.com\nno address\n")
-        assert told.state == "completed_with_rejects", told.reason
-        jobs[told.job] = name
+        result = load("customers", name, f"Email\nnobody{number}@example.com\nno address\n")
+        assert result.state == "completed_with_rejects", result.reason
+        jobs[result.job] = name
     browser = browse("viewer")
     listed = parse(browser.get("/imports/").text)
     assert [text for text in listed.chosen if text != "somebody"] == [jobs[job] for job in sorted(jobs, reverse=True)]
@@ -235,12 +237,14 @@ def test_hostile_file_names_are_text_and_downloads_have_safe_ones(browse: Browse
         }
         for kind in ("original", "rejected"):
             sent: Any = browse("user").get(f"/imports/jobs/{job}/files/{kind}").headers["content-disposition"]
-            told_name = re.fullmatch(r"attachment; filename=\"([^\"]+)\"; filename\*=UTF-8''([A-Za-z0-9._~%-]+)", sent)
-            assert told_name, sent
-            full = unquote(told_name[2])
+            disposition = re.fullmatch(
+                r"attachment; filename=\"([^\"]+)\"; filename\*=UTF-8''([A-Za-z0-9._~%-]+)", sent
+            )
+            assert disposition, sent
+            full = unquote(disposition[2])
             assert not re.search(r'[\\/:*?"<>|\x00-\x1f\x7f\u202a-\u202e\u2066-\u2069]', full)
             assert full.endswith(".csv")
-            assert told_name[1].isascii()
+            assert disposition[1].isascii()
     for name in names[:5]:
-        found = parse(browser.get("/imports/", params={"name": name}).text)
-        assert [text for text in found.chosen if text != "somebody"] == [name]
+        filtered = parse(browser.get("/imports/", params={"name": name}).text)
+        assert [text for text in filtered.chosen if text != "somebody"] == [name]

@@ -87,7 +87,7 @@ def test_a_page_follows_a_job_until_its_reports_are_written(browse: Browse, reje
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected_jobs"),
     [
         ({"type": "gift_cards"}, {2}),
         ({"type": "nonsense"}, set()),
@@ -101,16 +101,16 @@ def test_a_page_follows_a_job_until_its_reports_are_written(browse: Browse, reje
         ({"after": "1"}, {2}),
     ],
 )
-def test_the_list_is_filtered(browse: Browse, rejected: None, query: dict[str, str], found: set[int]) -> None:
+def test_the_list_is_filtered(browse: Browse, rejected: None, query: dict[str, str], expected_jobs: set[int]) -> None:
     page = parse(browse("viewer").get("/imports/", params=query).text)
     links = [attributes["href"] for tag, attributes in page.elements if tag == "a" and attributes.get("id")]
-    assert {link for link in links if "/jobs/" in str(link)} == {f"/imports/jobs/{job}" for job in found}
+    assert {link for link in links if "/jobs/" in str(link)} == {f"/imports/jobs/{job}" for job in expected_jobs}
 
 
 @pytest.mark.parametrize(
     "query", ["since=yesterday", "before=x", f"before={2**63}", "name=" + "x" * 201, "name=%00", "state=a%00"]
 )
-def test_what_cannot_be_meant_is_told_not_failed(browse: Browse, connected: Any, query: str) -> None:
+def test_an_invalid_query_is_answered_with_a_page(browse: Browse, connected: Any, query: str) -> None:
     answer = browse("viewer").get(f"/imports/?{query}")
     assert answer.status_code == 422
     assert answer.headers["content-type"].startswith("text/html")
@@ -211,7 +211,7 @@ def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected
     assert browser.get("/imports/jobs/2").status_code == 200
 
 
-def test_a_report_that_somebody_deleted_is_gone(browse: Browse, rejected: None, folders: Any) -> None:
+def test_a_report_that_a_person_deleted_is_gone(browse: Browse, rejected: None, folders: Any) -> None:
     (file,) = folders.reports.rglob("*.rejected.csv")
     file.unlink()
     assert browse("user").get("/imports/jobs/2/files/rejected").status_code == 410
@@ -302,7 +302,7 @@ def test_a_header_alone_makes_a_page_without_rows(browse: Browse, load: Load) ->
 
 def polled(page: str) -> str | None:
     """Return how often a page asks for itself, None when it doesn't."""
-    (moving,) = [each for _, each in parse(page).elements if each.get("id") in ("job", "jobs")]
+    (moving,) = [attributes for _, attributes in parse(page).elements if attributes.get("id") in ("job", "jobs")]
     return moving.get("hx-trigger")
 
 
@@ -329,11 +329,11 @@ def test_paging_keeps_the_filter(browse: Browse, rejected: None, load: Load, mon
     browser = browse("viewer")
     asked = {"type": "gift_cards", "name": "cards", "since": "2000-01-01", "until": "2999-12-31"}
     page = parse(browser.get("/imports/", params=asked).text)
-    (older,) = [each["href"] for _, each in page.elements if each.get("id") == "older"]
+    (older,) = [attributes["href"] for _, attributes in page.elements if attributes.get("id") == "older"]
     assert str(older).startswith("/imports/?type=gift_cards&name=cards&since=2000-01-01&until=2999-12-31&before=3")
     page = parse(browser.get(str(older)).text)
     assert {"cards.csv"} == {"cards.csv", "cards2.csv", "p.csv"} & set(page.texts)
-    (newer,) = [each["href"] for _, each in page.elements if each.get("id") == "newer"]
+    (newer,) = [attributes["href"] for _, attributes in page.elements if attributes.get("id") == "newer"]
     assert "type=gift_cards" in str(newer)
     assert "cards2.csv" in parse(browser.get(str(newer)).text).texts
     last = browser.get("/imports/?before=1").text
@@ -370,7 +370,7 @@ def test_rejected_rows_of_a_rule_stay_those_of_the_rule_when_one_pages_on(
     assert '<input type="hidden" name="rule" value="balance.not_decimal">' in text
 
 
-def test_somebody_who_is_not_signed_in_is_led_to_where_to(browse: Browse, connected: Any) -> None:
+def test_a_person_who_is_not_signed_in_is_led_to_the_sign_in(browse: Browse, connected: Any) -> None:
     answer = browse(None).get("/imports/jobs/1")
     assert answer.status_code == 401
     assert "You are not signed in." in answer.text
@@ -397,13 +397,13 @@ def test_a_dry_run_is_imported_for_real_with_its_settings_and_columns(
     """Source: X-10, X-19."""
     load("gift_card_pools", "p.csv", POOLS)
     rows = "Nummer;pool_system_name;balance\n4000000000000001;fifty;50\n"
-    told = load("gift_cards", "cards.csv", rows, dry_run=True, delimiter=";", mapping={"Nummer": "card_number"})
-    assert (told.state, told.rows.inserted) == ("completed", 1)
+    result = load("gift_cards", "cards.csv", rows, dry_run=True, delimiter=";", mapping={"Nummer": "card_number"})
+    assert (result.state, result.rows.inserted) == ("completed", 1)
     browser = browse("user")
-    page = browser.get(f"/imports/jobs/{told.job}").text
+    page = browser.get(f"/imports/jobs/{result.job}").text
     assert "Import it for real" in page
-    assert "Import it" not in browse("viewer").get(f"/imports/jobs/{told.job}").text
-    answer = browser.post(f"/imports/jobs/{told.job}/upload")
+    assert "Import it" not in browse("viewer").get(f"/imports/jobs/{result.job}").text
+    answer = browser.post(f"/imports/jobs/{result.job}/upload")
     assert answer.status_code == 303
     address = answer.headers["location"]
     page = browser.get(address).text
@@ -431,16 +431,16 @@ def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
 
     from loyalty_airflow.runtime import open_runtime
 
-    told = load("gift_cards", "cards.csv", "balance\n1\n")
-    assert told.state == "refused"
+    result = load("gift_cards", "cards.csv", "balance\n1\n")
+    assert result.state == "refused"
     browser = browse("user")
-    assert "Import it again" in browser.get(f"/imports/jobs/{told.job}").text
-    address = browser.post(f"/imports/jobs/{told.job}/upload").headers["location"]
+    assert "Import it again" in browser.get(f"/imports/jobs/{result.job}").text
+    address = browser.post(f"/imports/jobs/{result.job}/upload").headers["location"]
     assert "Not ready to launch" in browser.get(address).text
     with open_runtime() as runtime:  # as the DAG of retention does
         reporting.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
-    assert "Import it again" not in browser.get(f"/imports/jobs/{told.job}").text
-    assert browser.post(f"/imports/jobs/{told.job}/upload").status_code == 410
+    assert "Import it again" not in browser.get(f"/imports/jobs/{result.job}").text
+    assert browser.post(f"/imports/jobs/{result.job}/upload").status_code == 410
     assert browser.post("/imports/jobs/99/upload").status_code == 404
 
 
@@ -484,7 +484,7 @@ def outcomes(load: Load) -> dict[str, int]:
     """A job of every outcome of a completed one, and a dry run: outcome → job."""
     load("gift_card_pools", "p.csv", POOLS)
     bad, *more = (f"400000000000000{number},nowhere,50\n" for number in (9, 8, 7))
-    made = {
+    results = {
         "loaded": load("gift_cards", "loaded.csv", CARDS),
         "some_rejected": load("gift_cards", "some.csv", CARDS + bad),
         "mostly_rejected": load("gift_cards", "most.csv", CARDS + bad + "".join(more)),
@@ -492,13 +492,13 @@ def outcomes(load: Load) -> dict[str, int]:
         "empty": load("gift_cards", "empty.csv", HEADER),
         "rehearsal": load("gift_cards", "tried.csv", HEADER + bad, dry_run=True),
     }
-    assert {name: told.outcome for name, told in made.items() if name != "rehearsal"} == {
-        name: name for name in made if name != "rehearsal"
+    assert {name: result.outcome for name, result in results.items() if name != "rehearsal"} == {
+        name: name for name in results if name != "rehearsal"
     }
-    return {name: told.job for name, told in made.items()}
+    return {name: result.job for name, result in results.items()}
 
 
-def test_x10_the_list_and_the_page_tell_outcomes_apart(browse: Browse, outcomes: dict[str, int]) -> None:
+def test_x10_the_list_and_the_page_distinguish_outcomes(browse: Browse, outcomes: dict[str, int]) -> None:
     browser = browse("viewer")
     for outcome in ("loaded", "some_rejected", "mostly_rejected", "nothing_loaded", "empty"):
         page = parse(browser.get("/imports/", params={"state": outcome}).text)
@@ -578,12 +578,12 @@ def test_x01_a_file_of_no_types_folder_is_listed_and_its_page_says_why(browse: B
     assert browser.get(f"/imports/jobs/{stray}/rejects").status_code == 200
 
 
-def test_x08_the_values_of_a_rule_are_told_with_their_rows(browse: Browse, load: Load) -> None:
-    """1,500 rows of one missing pool are one line; the rows of a swapped column are not told one by one (X-20)."""
+def test_x08_the_values_of_a_rule_are_shown_with_their_rows(browse: Browse, load: Load) -> None:
+    """1,500 rows of one missing pool are one line; the rows of a swapped column are not shown one by one (X-20)."""
     load("gift_card_pools", "p.csv", POOLS)
     rows = [f"{5_000_000_000_000_000 + number},{'xmas' if number % 3 else 'easter'},50" for number in range(30)]
-    told = load("gift_cards", "late.csv", "\n".join([HEADER.strip(), *rows, ""]))
-    page = parse(browse("viewer").get(f"/imports/jobs/{told.job}").text)
+    result = load("gift_cards", "late.csv", "\n".join([HEADER.strip(), *rows, ""]))
+    page = parse(browse("viewer").get(f"/imports/jobs/{result.job}").text)
     texts = "".join(page.texts)
     assert "20 rows: Pool 'xmas' does not exist." in texts
     assert "10 rows: Pool 'easter' does not exist." in texts
@@ -593,13 +593,13 @@ def test_x20_swapped_columns_show_no_card_number_and_no_name(browse: Browse, loa
     load("gift_card_pools", "p.csv", POOLS)
     swapped = "pool_system_name,card_number,balance\n"
     rows = "".join(f"{CANARY[:-2]}{number:02d},fifty,50\n" for number in range(10, 40))
-    told = load("gift_cards", "swapped.csv", f"{swapped}{rows}")
-    page = browse("viewer").get(f"/imports/jobs/{told.job}").text
+    result = load("gift_cards", "swapped.csv", f"{swapped}{rows}")
+    page = browse("viewer").get(f"/imports/jobs/{result.job}").text
     assert CANARY[:-2] not in page
     names = "".join(f"ann{number}@example.com,Anna-{number},Q{number}\n" for number in range(30))
-    told = load("customers", "names.csv", f"email,sex,first_name\n{names}")
-    page = browse("viewer").get(f"/imports/jobs/{told.job}").text
-    assert told.rows.rejected == 30
+    result = load("customers", "names.csv", f"email,sex,first_name\n{names}")
+    page = browse("viewer").get(f"/imports/jobs/{result.job}").text
+    assert result.rows.rejected == 30
     assert "Anna-" not in page
 
 

@@ -70,9 +70,9 @@ def test_pasted_codes_are_previewed_and_imported_in_the_name_of_who_pasted_them(
     run = carry_out("import_promo_codes", f"upload__{address.rsplit('/', 1)[1]}")
     assert run.state == "success"
     with connected.owner.connect() as connection:
-        found = connection.execute(text("SELECT code, pool_system_id FROM loyalty.promo_code ORDER BY 1")).all()
+        stored_codes = connection.execute(text("SELECT code, pool_system_id FROM loyalty.promo_code ORDER BY 1")).all()
         launched_by = connection.execute(text("SELECT launched_by FROM ledger.import_job")).scalar_one()
-    assert [tuple(row) for row in found] == [("=3+4", "summer"), ("A1", "summer"), ("A2", "summer")]
+    assert [tuple(row) for row in stored_codes] == [("=3+4", "summer"), ("A1", "summer"), ("A2", "summer")]
     assert launched_by == f"the {role}"
 
 

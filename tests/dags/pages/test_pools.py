@@ -33,8 +33,8 @@ HOSTILE = (
 
 def query(warehouse: Any, statement: str, **values: object) -> list[tuple[Any, ...]]:
     with warehouse.owner.begin() as connection:
-        found = connection.execute(text(statement), values)
-        return [tuple(row) for row in found] if found.returns_rows else []
+        result = connection.execute(text(statement), values)
+        return [tuple(row) for row in result] if result.returns_rows else []
 
 
 def pool_page(client: TestClient, system_id: str = "summer_pool") -> str:
@@ -52,14 +52,15 @@ def words(page: str) -> str:
 
 def rows(page: str) -> list[list[str]]:
     """Return the cells of all rows of all tables."""
-    found = re.findall("<tr>(.*?)</tr>", page, re.DOTALL)
-    return [[words(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)] for row in found]
+    table_rows = re.findall("<tr>(.*?)</tr>", page, re.DOTALL)
+    return [[words(cell) for cell in re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.DOTALL)] for row in table_rows]
 
 
 def figures(page: str) -> dict[str, str]:
     """Return the terms of all lists of terms."""
     return {
-        words(term): words(told) for term, told in re.findall(r"<dt>(.*?)</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL)
+        words(term): words(definition)
+        for term, definition in re.findall(r"<dt>(.*?)</dt><dd[^>]*>(.*?)</dd>", page, re.DOTALL)
     }
 
 
@@ -121,16 +122,16 @@ def run_queued(synced: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[], li
 
     def run_all() -> list[Any]:
         ended = []
-        for found in started_runs():
-            dag = load_dag(found.dag_id)
-            run = Run(found.dag_id, found.run_id, found.state, {}, None)
+        for dag_run in started_runs():
+            dag = load_dag(dag_run.dag_id)
+            run = Run(dag_run.dag_id, dag_run.run_id, dag_run.state, {}, None)
             with create_session() as session:
                 session.scalars(select(dagrun.DagRun).where(dagrun.DagRun.run_id == run.run_id)).one().state = "running"
             with monkeypatch.context() as patched:
                 patched.setattr(
                     dagrun, "get_or_create_dagrun", lambda dag, session, run=run, **_: take_up(dag, session, run)
                 )
-                dag.test(run_conf=found.conf)
+                dag.test(run_conf=dag_run.conf)
             ended.append(read_run(run.dag_id, run.run_id))
         return ended
 
@@ -143,9 +144,9 @@ def started_runs() -> list[Any]:
     from sqlalchemy import select
 
     with create_session() as session:
-        found = list(session.scalars(select(DagRun).order_by(DagRun.id)))
+        runs = list(session.scalars(select(DagRun).order_by(DagRun.id)))
         session.expunge_all()
-        return found
+        return runs
 
 
 # -- rights
@@ -183,7 +184,7 @@ def test_a_page_of_another_site_starts_nothing(browse: Browse, pools: Any, synce
     assert started_runs() == []
 
 
-def test_a_viewer_is_offered_no_action_and_told_who_has_it(browse: Browse, pools: Any) -> None:
+def test_a_viewer_is_offered_no_action_and_sees_who_has_it(browse: Browse, pools: Any) -> None:
     for role in ROLES:
         page = pool_page(browse(role), "draft")
         assert ('<button type="submit">Launch</button>' in page, '<button type="submit">Generate</button>' in page) == (
@@ -228,7 +229,7 @@ def test_the_history_shows_what_the_user_may_read(browse: Browse, pools: Any, mo
 
 
 def may_read_only(patched: pytest.MonkeyPatch, dags: set[str]) -> None:
-    """Replace the rights by those of an auth manager that tells DAGs apart."""
+    """Replace the rights by those of an auth manager that distinguishes DAGs."""
     from airflow.api_fastapi.app import get_auth_manager
 
     patched.setattr(
@@ -293,14 +294,14 @@ def test_codes_for_multiple_use_are_counted_as_the_warehouse_counts_them(browse:
             )
         )
     columns = "available, scheduled, issued, used, expired"
-    ((*known,),) = query(pools, f"SELECT {columns} FROM loyalty.promo_code_stock WHERE pool_system_id = 'again'")
+    ((*counts,),) = query(pools, f"SELECT {columns} FROM loyalty.promo_code_stock WHERE pool_system_id = 'again'")
     shown = figures(pool_page(browse("viewer"), "again"))
-    assert [int(shown[name]) for name in ("Available", "Not valid yet", "Issued", "Used", "Expired")] == known
-    assert (known[0], known[3]) == (8, 5)
+    assert [int(shown[name]) for name in ("Available", "Not valid yet", "Issued", "Used", "Expired")] == counts
+    assert (counts[0], counts[3]) == (8, 5)
     assert (shown["Threshold"], shown["Predicted run-out"]) == ("none: multiple use", "none: multiple use")
 
 
-def test_the_picture_and_its_table_tell_the_course_of_the_stock(browse: Browse, pools: Any) -> None:
+def test_the_picture_and_its_table_show_the_course_of_the_stock(browse: Browse, pools: Any) -> None:
     with pools.owner.begin() as connection:
         top_ups.add_codes(connection, "summer_pool", 30)
         top_ups.issued_in_the_past(connection, "summer_pool", days=3, daily=5)
@@ -333,20 +334,20 @@ def test_pc06_the_history_has_both_kinds_newest_first_in_pages(browse: Browse, p
     client = browse("viewer")
     pages = [client.get(f"/imports/pools/promo-code-history?pool=summer_pool&page={page}").text for page in (1, 2, 3)]
     shown = [row for page in pages for row in rows(page) if row[0].startswith(("upload", "generation"))]
-    known = query(
+    expected_rows = query(
         pools,
         "SELECT kind || ' ' || number, CASE WHEN kind = 'upload' AND state = 'completed' THEN 'loaded' ELSE state END "
         "FROM loyalty.promo_code_pool_history WHERE pool_system_id = 'summer_pool' "
         "ORDER BY launched_at DESC, kind, number DESC",
     )
-    assert [(row[0], row[1].replace(" ", "_")) for row in shown] == known
+    assert [(row[0], row[1].replace(" ", "_")) for row in shown] == expected_rows
     assert [len(rows(page)[1:]) for page in pages] == [20, 5, 0]
     assert ["Older" in page for page in pages] == [True, False, False]
     generation = next(row for row in shown if row[1] == "refused")
     assert (generation[4:7], generation[11]) == (["9", "", ""], "form Too few are left.")
 
 
-def test_pc06_an_upload_that_was_refused_stands_in_the_history_of_the_pool_that_it_was_for(
+def test_pc06_an_upload_that_was_refused_is_in_the_history_of_the_pool_that_it_was_for(
     browse: Browse, pools: Any
 ) -> None:
     query(
@@ -389,7 +390,7 @@ def add_history(warehouse: Any) -> None:
         )
 
 
-def test_tu03_alerts_that_stand_are_told_at_the_top_and_older_ones_are_listed(browse: Browse, pools: Any) -> None:
+def test_tu03_open_alerts_are_shown_at_the_top_and_older_ones_are_listed(browse: Browse, pools: Any) -> None:
     query(
         pools,
         "INSERT INTO ledger.promo_code_alert (pool_system_id, kind, raised_at, available, level, recovered_at) VALUES "
@@ -428,13 +429,13 @@ def test_a_search_finds_names_and_ids_and_takes_no_wildcards(browse: Browse, poo
     with pools.owner.begin() as connection:
         top_ups.add_pool(connection, "a%b", name="Percent")
     client = browse("viewer")
-    found = {
+    matches = {
         wanted: re.findall(
             'class="name"><bdi>([^<]*)</bdi></code>', client.get("/imports/pools", params={"q": wanted}).text
         )
         for wanted in ("SUMMER", "draft", "%", "gift", "nothing", "\0")
     }
-    assert found == {
+    assert matches == {
         "SUMMER": ["summer_pool"], "draft": ["draft"], "%": ["a%b"], "gift": ["gifts", "gifts-product"], "nothing": [],
         "\0": ["a%b", "draft", "summer_pool", "gifts", "gifts-product"],
     }  # fmt: skip
@@ -635,7 +636,7 @@ def test_airflows_audit_log_has_who_started_what(browse: Browse, pools: Any, syn
         ({"quantity": "1", "pool": "filled", "format": "tiny"}, "The pool 'filled' has uploaded codes"),
     ],
 )
-def test_pg02_what_would_be_refused_is_told_on_the_page_and_starts_nothing(
+def test_pg02_what_would_be_refused_is_shown_on_the_page_and_starts_nothing(
     browse: Browse, pools: Any, synced: None, form: dict[str, str], reason: str
 ) -> None:
     with pools.owner.begin() as connection:
@@ -691,7 +692,9 @@ def test_the_address_of_a_form_that_was_refused_leads_to_its_pool(browse: Browse
     assert answer.headers["location"] == "/imports/pools/promo-codes?id=a%2Fb"
 
 
-def test_pg04_a_generation_that_gave_less_than_was_asked_is_told_apart(browse: Browse, pools: Any) -> None:
+def test_pg04_a_generation_that_gave_less_than_was_asked_is_shown_as_partly_generated(
+    browse: Browse, pools: Any
+) -> None:
     query(
         pools,
         "INSERT INTO ledger.promo_code_generation (run_key, pool_system_id, format, requested, generated, added, "
@@ -701,7 +704,7 @@ def test_pg04_a_generation_that_gave_less_than_was_asked_is_told_apart(browse: B
     assert "partly generated" in words(pool_page(browse("viewer")))
 
 
-def test_a_paused_dag_is_told_of(browse: Browse, pools: Any, synced: None) -> None:
+def test_a_paused_dag_is_reported(browse: Browse, pools: Any, synced: None) -> None:
     from airflow.models import DagModel
     from airflow.utils.session import create_session
 

@@ -1,4 +1,4 @@
-"""Private values under any header of small files: what everybody may read holds none of them. Source: X-20."""
+"""Private values under any header of small files: what every user may read holds none of them. Source: X-20."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def files(import_type: str, *, has_cvvs: bool) -> Iterator[tuple[str, list[str]]
 
 
 def _cell(field: Field, value: str, number: int, has_cvvs: bool) -> str:
-    """Return a cell; amounts and counts of up to eight digits are told of, unless they may be CVVs."""
+    """Return a cell; amounts and counts of up to eight digits are shown, unless they may be CVVs."""
     if field.sensitive or field.is_secret:
         return {Kind.EMAIL: f"u{number}@example.com", Kind.PHONE: "", Kind.DATE: ""}.get(field.kind, f"own-{number}")
     is_amount = field.kind in NUMBERS and re.fullmatch("[0-9]{1,8}", value)
@@ -63,7 +63,7 @@ def _cell(field: Field, value: str, number: int, has_cvvs: bool) -> str:
     ("import_type", "has_cvvs"),
     [(name, False) for name in import_types.IMPORT_TYPES] + [("gift_cards", True)],
 )
-def test_x20_no_private_value_of_a_small_file_is_told_to_everybody(
+def test_x20_no_private_value_of_a_small_file_is_shown_to_every_user(
     browse: Callable[[str | None], TestClient],
     load: Callable[..., JobResult],
     connected: Any,
@@ -86,12 +86,12 @@ def test_x20_no_private_value_of_a_small_file_is_told_to_everybody(
             ).scalar_one()
         page = viewer.get(f"/imports/jobs/{result.job}")
         assert page.status_code == 200
-        told = {
+        texts = {
             "evidence": evidence,
             "XCom": json.dumps(digested, ensure_ascii=False),
             "mail": f"{mail.subject} {mail.as_text()} {html.unescape(mail.as_html())}",
             "page": " ".join(parse(page.text).texts),
         }
-        for place, text in told.items():
+        for place, text in texts.items():
             for value in values:
                 assert not re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.])", text), (place, value)

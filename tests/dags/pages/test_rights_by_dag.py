@@ -78,9 +78,9 @@ def answers(
     finally:
         warehouse_server.drop_database("airflow_with_rights")
     assert done.returncode == 0, done.stderr[-4000:]
-    told: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
-    assert told.pop("manager") == "FabAuthManager"
-    return told
+    answers: dict[str, dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    assert answers.pop("manager") == "FabAuthManager"
+    return answers
 
 
 def test_who_may_read_one_dag_sees_its_imports_and_no_others(answers: dict[str, dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Every route of the pages against every kind of user. A route that is added and not told of here fails.
+"""Every route of the pages against every kind of user. A route that is added and not listed here fails.
 
 Rights by DAG, with an auth manager that knows them, are in test_rights_by_dag.py.
 """
@@ -112,7 +112,7 @@ def routes() -> Iterator[tuple[str, APIRoute]]:
 def asks_for_a_user(dependant: Dependant) -> bool:
     from airflow.api_fastapi.core_api.security import get_user
 
-    return dependant.call is get_user or any(asks_for_a_user(each) for each in dependant.dependencies)
+    return dependant.call is get_user or any(asks_for_a_user(dependency) for dependency in dependant.dependencies)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def jobs(load: Callable[..., JobResult]) -> None:
     load("gift_cards", "cards.csv", f"{CARDS}4000000000000003,nowhere,50\n")
 
 
-def test_every_route_is_told_of_here() -> None:
+def test_every_route_is_listed_here() -> None:
     assert {(method, route.path) for method, route in routes()} == set(ROUTES)
 
 
@@ -141,7 +141,10 @@ def test_no_route_lets_the_framework_read_a_body() -> None:
 
 
 def body_params(dependant: Dependant) -> list[Any]:
-    return [*dependant.body_params, *(param for each in dependant.dependencies for param in body_params(each))]
+    return [
+        *dependant.body_params,
+        *(param for dependency in dependant.dependencies for param in body_params(dependency)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -309,7 +312,7 @@ def guard(headers: dict[str, str]) -> None:
     from loyalty_airflow.pages.access import refuse_other_sites
     from loyalty_airflow.pages.app import make_app
 
-    assert refuse_other_sites in [each.dependency for each in make_app().router.dependencies]
+    assert refuse_other_sites in [depends.dependency for depends in make_app().router.dependencies]
     sent = [(name.encode(), value.encode()) for name, value in {"host": "airflow.example.com", **headers}.items()]
     refuse_other_sites(
         Request({"type": "http", "method": "POST", "scheme": "http", "path": "/", "query_string": b"", "headers": sent})

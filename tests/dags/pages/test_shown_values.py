@@ -19,8 +19,8 @@ CANARY, OTHER = "4929333344445555", "4929333344446666"
 def test_times_are_shown_in_utc_for_people_and_programs() -> None:
     from loyalty_airflow.pages.pages import shown_time
 
-    told = datetime(2026, 1, 31, 13, 5, 9, tzinfo=timezone(timedelta(hours=2)))
-    assert shown_time(told) == '<time datetime="2026-01-31T11:05:09Z">2026-01-31 11:05:09 UTC</time>'
+    local_time = datetime(2026, 1, 31, 13, 5, 9, tzinfo=timezone(timedelta(hours=2)))
+    assert shown_time(local_time) == '<time datetime="2026-01-31T11:05:09Z">2026-01-31 11:05:09 UTC</time>'
     assert (
         shown_time(datetime(2026, 1, 31, tzinfo=UTC))
         == '<time datetime="2026-01-31T00:00:00Z">2026-01-31 00:00:00 UTC</time>'
@@ -61,9 +61,9 @@ def test_headers_that_may_be_data_are_masked_wherever_the_page_has_them(
     """Source: X-20: a file without headers has data there; here even the settings name one."""
     load("gift_card_pools", "p.csv", POOLS)
     header = f"{CANARY},pool_system_name,balance,{OTHER}\n"
-    told = load("gift_cards", "c.csv", f"{header}4000000000000001,fifty,50,x\n", mapping={CANARY: "card_number"})
-    assert told.state == "completed"
-    page = browse("viewer").get(f"/imports/jobs/{told.job}").text
+    result = load("gift_cards", "c.csv", f"{header}4000000000000001,fifty,50,x\n", mapping={CANARY: "card_number"})
+    assert result.state == "completed"
+    page = browse("viewer").get(f"/imports/jobs/{result.job}").text
     assert CANARY not in page
     assert OTHER not in page
     assert page.count("<bdi>492…</bdi>") == 2

@@ -35,7 +35,7 @@ def at(days_ahead: float) -> datetime:
     notify=st.none() | st.integers(0, 2**63 - 1),
     ahead=st.none() | st.floats(-5, 40_000),
 )
-def test_everything_lies_within_the_picture(
+def test_everything_is_within_the_picture(
     stock: list[int], threshold: int | None, notify: int | None, ahead: float | None
 ) -> None:
     picture = draw(

@@ -64,7 +64,7 @@ def press(client: TestClient, url: str, button: str, **changes: str) -> Any:
 
 
 def kept(folders: Any) -> list[str]:
-    """Return what lies in the uploads' place."""
+    """Return what is stored in the uploads' place."""
     return sorted(path.name for path in (folders.work / "uploads").rglob("*") if path.is_file())
 
 
@@ -74,8 +74,8 @@ def runs(dag_id: str) -> list[tuple[str, dict[str, Any], str | None]]:
     from sqlalchemy import select
 
     with create_session() as session:
-        found = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id))
-        return [(run.run_id, dict(run.conf), run.triggering_user_name) for run in found]
+        dag_runs = session.scalars(select(DagRun).where(DagRun.dag_id == dag_id).order_by(DagRun.id))
+        return [(run.run_id, dict(run.conf), run.triggering_user_name) for run in dag_runs]
 
 
 def ledger(connected: Any) -> list[Any]:
@@ -91,11 +91,11 @@ def ledger(connected: Any) -> list[Any]:
 
 def columns(page: str) -> dict[str, str]:
     """Return which column each field is read from, by the names shown."""
-    found = {}
+    column_names = {}
     for name, body in re.findall(r'<select id="column-\d+" name="column.([^"]+)"[^>]*>(.*?)</select>', page, re.DOTALL):
         chosen = re.search(r"<option [^>]*selected>([^<]*)<", body)
-        found[name] = chosen[1] if chosen else ""
-    return found
+        column_names[name] = chosen[1] if chosen else ""
+    return column_names
 
 
 @pytest.fixture
@@ -366,7 +366,7 @@ def test_a_wrong_setting_comes_back_with_the_reason_at_the_field(browse: Browse,
     assert runs("import_gift_cards") == []
 
 
-def test_two_columns_of_one_name_are_told(browse: Browse) -> None:
+def test_two_columns_of_one_name_are_reported(browse: Browse) -> None:
     client = browse("user")
     url = upload(client, "card_number,card_number,pool_system_name,balance\n1,2,fifty,50\n")
     assert "Several columns are known by this name: choose one." in client.get(url).text
@@ -392,7 +392,7 @@ def test_a_file_without_headers_shows_none_of_its_data(browse: Browse) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         ("card_number;pool_system_name,balance\n1;2,3\n", "could be separated by"),
         (b"card_number,pool_system_name,balance\n\xff\xfe,fifty,50\n", "not valid UTF-8 at byte offset 37, on line 2"),
@@ -400,12 +400,12 @@ def test_a_file_without_headers_shows_none_of_its_data(browse: Browse) -> None:
         ("\n\n\n", "The file is empty"),
     ],
 )
-def test_a_file_that_would_be_refused_says_why(browse: Browse, known_dags: None, content: Any, told: str) -> None:
+def test_a_file_that_would_be_refused_says_why(browse: Browse, known_dags: None, content: Any, message: str) -> None:
     client = browse("user")
     url = upload(client, content)
     page = client.get(url)
     assert page.status_code == 200
-    assert told in page.text
+    assert message in page.text
     assert client.post(url, data={**form_of(page.text), "do": "launch"}).status_code == 422
     assert runs("import_gift_cards") == []
 
@@ -542,7 +542,7 @@ def test_the_settings_of_the_landing_folder_hold_for_an_upload(browse: Browse, f
     assert "Not ready to launch" not in client.get(url).text
 
 
-def test_wrong_settings_of_the_landing_folder_are_told(browse: Browse, folders: Any) -> None:
+def test_wrong_settings_of_the_landing_folder_are_reported(browse: Browse, folders: Any) -> None:
     put(folders.landing / "gift_cards", "_settings.yaml", "delimitr: ';'\n")
     client = browse("user")
     for answer in (client.get("/imports/upload/gift_cards"), send(client)):
@@ -581,7 +581,7 @@ def test_many_clicks_at_once_start_one_run(browse: Browse, pools: None, known_da
     assert len(runs("import_gift_cards")) == 1
 
 
-def test_a_paused_dag_and_a_lost_run_are_told(browse: Browse, pools: None, known_dags: None) -> None:
+def test_a_paused_dag_and_a_lost_run_are_reported(browse: Browse, pools: None, known_dags: None) -> None:
     from airflow.models import DagModel
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
@@ -670,14 +670,14 @@ def test_an_upload_that_nobody_launches_is_deleted_after_a_day(browse: Browse, f
 
 
 @pytest.mark.parametrize(
-    ("limit", "status", "told"),
+    ("limit", "status", "message"),
     [
         ("MOST_OF_ONE_USER", 429, "You have 1 uploads that were not launched, and may have 1"),
         ("MOST_OF_ALL", 507, "All users together have 1 uploads, and may have 1"),
     ],
 )
-def test_who_has_no_room_for_an_upload_is_told_the_figure_and_what_to_do(
-    browse: Browse, folders: Any, pools: None, monkeypatch: pytest.MonkeyPatch, limit: str, status: int, told: str
+def test_a_user_without_room_for_an_upload_sees_the_figure_and_what_to_do(
+    browse: Browse, folders: Any, pools: None, monkeypatch: pytest.MonkeyPatch, limit: str, status: int, message: str
 ) -> None:
     """X-22."""
     from include.arrivals import upload_quota
@@ -688,8 +688,8 @@ def test_who_has_no_room_for_an_upload_is_told_the_figure_and_what_to_do(
     monkeypatch.setattr(upload_quota, limit, 1)
     answer = send(client)
     assert answer.status_code == status
-    assert told in answer.text
+    assert message in answer.text
     pasted = client.post("/imports/paste", data={"codes": "A1", "pool": "summer"})
     assert pasted.status_code == status
-    assert told in pasted.text
+    assert message in pasted.text
     assert kept(folders) == before

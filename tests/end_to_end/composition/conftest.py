@@ -16,14 +16,14 @@ from tests.imports import make_site
 
 @pytest.fixture(scope="package")
 def composition() -> Iterator[Composition]:
-    with running_composition() as found:
-        yield found
+    with running_composition() as composition:
+        yield composition
 
 
 @pytest.fixture(scope="package")
 def imports(composition: Composition) -> Iterator[Imports]:
-    with watched(composition, composition.folders()) as found:
-        yield found
+    with watched(composition, composition.folders()) as imports:
+        yield imports
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""What docker-compose.yaml and the Dockerfile say of a container, and how a process of this machine stands in for it.
+"""What docker-compose.yaml and the Dockerfile say of a container, and how a process of this machine replaces it.
 
 Everything is read from the two files. Only what a container has to itself is changed: hosts and ports, folders, and the
 name of a worker. `Machine` lists these changes one by one.
@@ -82,7 +82,7 @@ class Machine:
         return ["--celery-hostname", f"{container}@%h"] if container.startswith("worker") else []
 
     def volume(self, name: str) -> Path:
-        """Return the folder that stands for a named volume."""
+        """Return the folder that replaces a named volume."""
         return self.home / "volumes" / name
 
 
@@ -113,14 +113,14 @@ def read_services(env_file: Path) -> dict[str, Service]:
 
 
 def is_airflow(service: Service) -> bool:
-    """Tell whether a service runs one of Airflow's components."""
+    """Return whether a service runs one of Airflow's components."""
     return list(service.command[:1]) == [ENTRY_PROGRAM]
 
 
 def localised(text: str, replacements: Mapping[str, str]) -> str:
     """Return a text of the files as it is on this machine."""
     there = re.compile("|".join(map(re.escape, replacements)))
-    return there.sub(lambda found: replacements[found[0]], text)
+    return there.sub(lambda match: replacements[match[0]], text)
 
 
 def environment_of(service: Service, image: Image, machine: Machine, container: str, path: str) -> dict[str, str]:

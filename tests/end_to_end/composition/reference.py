@@ -70,12 +70,12 @@ def contents(engine: Engine, since: datetime) -> Rows:
                 "WHERE schemaname IN ('loyalty', 'ledger') ORDER BY 1"
             )
         ).scalars()
-        found = {}
+        rows_by_table = {}
         for table in set(tables) - NOT_COMPARED:
             rows = connection.execute(sa.text(f"SELECT to_jsonb(t) FROM {table} AS t")).scalars()
             shown = (_shown(table, row, jobs, customers, since) for row in rows)
-            found[table] = sorted(str(sorted(row.items())) for row in shown)
-    return found
+            rows_by_table[table] = sorted(str(sorted(row.items())) for row in shown)
+    return rows_by_table
 
 
 def _shown(
@@ -103,13 +103,13 @@ def reports(engine: Engine, folder: UPath | Location) -> Reports:
     columns = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
     with engine.connect() as connection:
         jobs = connection.execute(sa.text(f"SELECT id, file_name, {', '.join(columns)} FROM ledger.import_job")).all()
-    found = {}
+    content_by_report = {}
     for job in jobs:
         for url in filter(None, job[2:]):
             path = locate(url, area(folder).options)
             content = re.sub(rb"(?m)^%d," % job.id, b"JOB,", path.open_whole().read())
-            found[job.file_name, path.name] = START.sub(rb"\1now", content)
-    return found
+            content_by_report[job.file_name, path.name] = START.sub(rb"\1now", content)
+    return content_by_report
 
 
 @dataclass
@@ -139,12 +139,14 @@ class Reference:
 def differences(one: Rows, other: Rows) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
     """Return by table the rows that only one of two warehouses has."""
     assert one.keys() == other.keys()
-    found = {}
+    rows_by_table = {}
     for table in one:
         if one[table] != other[table]:
             both = set(one[table]) & set(other[table])
-            found[table] = tuple([row for row in rows if row not in both][:5] for rows in (one[table], other[table]))
-    return found
+            rows_by_table[table] = tuple(
+                [row for row in rows if row not in both][:5] for rows in (one[table], other[table])
+            )
+    return rows_by_table
 
 
 def results(imports: Imports, since: datetime) -> Results:
@@ -158,8 +160,8 @@ def results(imports: Imports, since: datetime) -> Results:
 
 def assert_same(one: Results, other: Results) -> None:
     """Compare what two have imported: all rows of all tables, and the files of rows."""
-    found = differences(one[0], other[0])
-    assert not found, found
+    differing_rows = differences(one[0], other[0])
+    assert not differing_rows, differing_rows
     assert one[1] == other[1]
 
 

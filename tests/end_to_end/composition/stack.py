@@ -165,8 +165,8 @@ class Composition:
     def worker_of(self, pid: int) -> Container:
         """Return the worker whose task has this process."""
         above = {process.pid for process in psutil.Process(pid).parents()}
-        (found,) = (one for one in self.workers if one.process is not None and one.pid in above)
-        return found
+        (worker,) = (one for one in self.workers if one.process is not None and one.pid in above)
+        return worker
 
     def queued_messages(self) -> int:
         """Return how many tasks lie in Redis for a worker to take."""

@@ -1,4 +1,4 @@
-"""An S3 server on this machine that can be told to fail: errors, silence, answers cut short."""
+"""An S3 server on this machine that tests can make fail: errors, silence, answers cut short."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class FaultyStorage:
 
     @contextmanager
     def holding(self, name: str, begins: range) -> Iterator[threading.Event]:
-        """Keep the first reader waiting who asks for a part of a file that begins there; tell of its coming."""
+        """Keep the first reader waiting who asks for a part of a file that begins there; set an event when it comes."""
         hold = self._hold = _Hold(name, begins)
         try:
             yield hold.has_come
@@ -160,7 +160,7 @@ def _slow(perform: Callable[[], Answer]) -> Answer:
 def _cut(perform: Callable[[], Answer]) -> Answer:
     """Announce the whole answer, send half of it, hang up."""
     status, headers, body = perform()
-    if body:  # a call for headers alone has no body, and the length that it tells is not that of the answer
+    if body:  # a call for headers alone has no body, and the length that it reports is not that of the answer
         headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
         headers.append(("Content-Length", str(len(body))))
     return status, headers, body[: len(body) // 2]

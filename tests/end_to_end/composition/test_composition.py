@@ -76,7 +76,7 @@ def test_nothing_but_hosts_ports_and_folders_is_set_otherwise(composition: Compo
 def without_places(value: str) -> Any:
     """Return a setting without its hosts, ports and folders."""
     if value.startswith("{"):
-        return json.loads(value, object_hook=lambda found: {key: found[key] for key in found.keys() - PLACES})
+        return json.loads(value, object_hook=lambda setting: {key: setting[key] for key in setting.keys() - PLACES})
     scheme, _, rest = value.rstrip("/").rpartition("://")
     credentials, _, address = rest.rpartition("@")
     return scheme, credentials, address.rpartition("/")[2]

@@ -41,21 +41,21 @@ def drop_everything(imports: Imports) -> dict[str, dict[str, Any]]:
     imports.drop("gift_cards", "table.xlsx", b"PK\x03\x04\n")
     for import_type in IMPORT_TYPES:
         imports.drop(import_type, *sample(import_type))
-    found = {import_type: imports.wait_for_job(sample(import_type)[0], 180) for import_type in IMPORT_TYPES}
+    jobs = {import_type: imports.wait_for_job(sample(import_type)[0], 180) for import_type in IMPORT_TYPES}
     imports.wait_for_job("table.xlsx")
     stocked(imports, 100)
-    return found
+    return jobs
 
 
 @pytest.fixture(scope="module")
 def jobs(imports: Imports, reference: Reference) -> dict[str, dict[str, Any]]:
     """Everything dropped, here and there."""
-    found = drop_everything(imports)
+    jobs = drop_everything(imports)
     assert reference.load("gift_cards", "table.xlsx", b"PK\x03\x04\n") == "refused"
     for import_type in IMPORT_TYPES:
         assert reference.load(import_type, *sample(import_type)).startswith("completed"), import_type
     assert reference.top_up()[GENERATED] == 100
-    return found
+    return jobs
 
 
 def folders_of(home: Path) -> dict[str, UPath]:
@@ -103,10 +103,10 @@ def test_tables_and_reports_are_those_of_a_local_executor(
     local_jobs = drop_everything(local_imports)
     for job in local_jobs.values():
         assert {task["executor"] or "LocalExecutor" for task in local_imports.task_instances(job)} == {"LocalExecutor"}
-    found = results(imports, composition.began_at)
-    assert_same(found, results(local_imports, composition.began_at))
-    assert_same(found, reference.results())
-    assert {name for name, _ in found[1]} == {
+    imported = results(imports, composition.began_at)
+    assert_same(imported, results(local_imports, composition.began_at))
+    assert_same(imported, reference.results())
+    assert {name for name, _ in imported[1]} == {
         sample(import_type)[0] for import_type, job in jobs.items() if job["rows_rejected"]
     }
 
@@ -125,13 +125,13 @@ def test_a_pool_that_runs_low_is_topped_up(
     assert_same_results(imports, reference)
 
 
-def test_rejected_rows_are_told_by_mail(composition: Composition, jobs: dict[str, Any]) -> None:
-    def told() -> list[str] | None:
+def test_rejected_rows_are_reported_by_mail(composition: Composition, jobs: dict[str, Any]) -> None:
+    def subjects_of_mails() -> list[str] | None:
         mails = [
             email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
             for path in composition.mail.glob("*.eml")
         ]
-        found = [mail["Subject"] for mail in mails if sample("gift_cards")[0] in mail["Subject"]]
-        return found or None
+        subjects = [mail["Subject"] for mail in mails if sample("gift_cards")[0] in mail["Subject"]]
+        return subjects or None
 
-    assert len(wait_for(told, 30, "the mail")) == 1
+    assert len(wait_for(subjects_of_mails, 30, "the mail")) == 1

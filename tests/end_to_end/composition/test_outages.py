@@ -62,8 +62,8 @@ def chunks_of(imports: Imports, size: int) -> Iterator[None]:
 def chunks(imports: Imports, name: str) -> list[dict[str, Any]]:
     """Return the tasks of a file's chunks."""
     jobs = imports.jobs(name)
-    found = imports.task_instances(jobs[0]) if jobs else []
-    return [task for task in found if task["task_id"] == "validate_chunk"]
+    task_instances = imports.task_instances(jobs[0]) if jobs else []
+    return [task for task in task_instances if task["task_id"] == "validate_chunk"]
 
 
 def wide(content: bytes) -> bytes:

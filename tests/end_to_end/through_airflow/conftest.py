@@ -22,11 +22,11 @@ from airflow.sdk import Asset, dag, task
 
 @dag(schedule=[Asset("warehouse://loyalty/gift_card")], catchup=False)
 def follow_gift_cards():
-    """Somebody else's DAG, scheduled on loaded cards."""
+    """Another team's DAG, scheduled on loaded cards."""
     @task
-    def tell(triggering_asset_events=None):
+    def report_events(triggering_asset_events=None):
         return [dict(event.extra) for events in triggering_asset_events.values() for event in events]
-    tell()
+    report_events()
 
 follow_gift_cards()
 '''
@@ -41,8 +41,8 @@ def imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Imports]:
     environment = NOTICES_DEAD_WORKERS_SOON | {"AIRFLOW_VAR_IMPORT_ROOTS": roots}
     with running_stack(dags=dags, extra_environment=environment) as stack:
         folders = {name: UPath(str(stack.settings.home / name)) for name in LOCATIONS}
-        with watched(stack, folders) as found:
-            yield found
+        with watched(stack, folders) as imports:
+            yield imports
 
 
 @pytest.fixture(scope="package")

@@ -16,9 +16,9 @@ from tests.end_to_end.leaks import (
     COMPONENT_LOGS,
     log_files,
     places_of,
+    shown_by_the_api,
     tables,
     task_log,
-    told_by_the_api,
 )
 
 pytestmark = pytest.mark.e2e
@@ -35,7 +35,7 @@ CANARIES = ("c4n4ry", "2122077", "212-207-7", "212) 207-7", "kanarienvogel", "19
 
 def row(number: int, **cells: str) -> str:
     """Return a customer's row, every value of which is personal."""
-    known = {
+    values = {
         "ExternalIdentityWebsite": f"c4n4ry-id-{number:02d}",
         "Email": f"C4n4ry.{number:02d}@Mail.com",
         "MobilePhone": f"(212) 207-70{number:02d}",
@@ -47,8 +47,8 @@ def row(number: int, **cells: str) -> str:
         "FavoriteColor": "kanariengelb",
         **cells,
     }
-    assert set(known) <= set(HEADER.split(","))
-    return ",".join(known.get(name, "") for name in HEADER.split(","))
+    assert set(values) <= set(HEADER.split(","))
+    return ",".join(values.get(name, "") for name in HEADER.split(","))
 
 
 def file_of(*rows: str, header: str = HEADER) -> bytes:
@@ -94,9 +94,9 @@ def customers(imports: Imports) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def jobs(imports: Imports) -> Jobs:
     """The jobs of all files, one after the other, but for those that are refused."""
-    found = {}
+    jobs = {}
     imports.drop("customers", "customers.csv", FIRST, SETTLES_SOON)
-    found["customers.csv"] = imports.wait_for_job("customers.csv")
+    jobs["customers.csv"] = imports.wait_for_job("customers.csv")
 
     by_hand = exports() / "edits.csv"
     by_hand.write_bytes(EDITS)
@@ -109,12 +109,12 @@ def jobs(imports: Imports) -> Jobs:
         "take_action_template_from_file": True,
         "on_invalid_optional": "drop_value",
     }
-    found["edits.csv"] = imports.trigger("customers", **form)
-    assert imports.run(found["edits.csv"])["conf"].items() >= form.items()
+    jobs["edits.csv"] = imports.trigger("customers", **form)
+    assert imports.run(jobs["edits.csv"])["conf"].items() >= form.items()
 
     for name, content in REFUSED.items():
         imports.drop("customers", name, content, SETTLES_SOON)
-    return found | {name: imports.wait_for_job(name) for name in REFUSED}
+    return jobs | {name: imports.wait_for_job(name) for name in REFUSED}
 
 
 @pytest.fixture(scope="module")
@@ -127,8 +127,8 @@ def dropped_back(imports: Imports, jobs: Jobs) -> Jobs:
 
 
 def rules(imports: Imports, job: Mapping[str, Any]) -> dict[int, set[str]]:
-    found = imports.query("SELECT line, rules FROM ledger.reject WHERE job_id = :job", job=job["id"])
-    return {row["line"]: set(row["rules"].split()) for row in found}
+    rejects = imports.query("SELECT line, rules FROM ledger.reject WHERE job_id = :job", job=job["id"])
+    return {row["line"]: set(row["rules"].split()) for row in rejects}
 
 
 def test_a_dropped_file_creates_customers_and_rejects_the_others(imports: Imports, jobs: Jobs) -> None:
@@ -152,10 +152,10 @@ def test_the_form_decides_what_the_import_does(imports: Imports, jobs: Jobs) -> 
     assert (job["state"], job["action"], job["launched_by"]) == ("completed", "edit_existing", "admin")
     assert imports.rows(job) == {"read": 5, "updated": 1, "unchanged": 2, "not_found": 2}
     assert imports.run(job)["note"] == "edits.csv: loaded: 5 read, 1 updated, 2 not found, 2 unchanged"
-    found = {row["name"]: row for row in customers(imports)}
-    assert found["c4n4ry-id-01"]["custom_fields"] == {}
-    assert found["c4n4ry-id-01"]["segments"] == found["c4n4ry-id-02"]["segments"] == ["winter"]
-    assert found["c4n4ry-id-02"]["subscriptions"] == {"Acme/Email": True}
+    customer_by_id = {row["name"]: row for row in customers(imports)}
+    assert customer_by_id["c4n4ry-id-01"]["custom_fields"] == {}
+    assert customer_by_id["c4n4ry-id-01"]["segments"] == customer_by_id["c4n4ry-id-02"]["segments"] == ["winter"]
+    assert customer_by_id["c4n4ry-id-02"]["subscriptions"] == {"Acme/Email": True}
     (action,) = imports.query(
         "SELECT kind, action_template, data_source, point_of_contact, acted_at::text, line "
         "FROM loyalty.customer_action WHERE job_id = :job",
@@ -170,11 +170,11 @@ def test_the_form_decides_what_the_import_does(imports: Imports, jobs: Jobs) -> 
 def test_invalid_values_that_cost_no_row_are_listed(imports: Imports, dropped_back: Jobs) -> None:
     """Source: CU-14. Each by the import that loads the row without it."""
     statement = "SELECT line, field, rules FROM ledger.dropped_value WHERE job_id = :job"
-    found = {
+    dropped_values = {
         name: [tuple(row.values()) for row in imports.query(statement, job=dropped_back[name]["id"])]
         for name in ("edits.csv", "edits.not-found.csv")
     }
-    assert found == {
+    assert dropped_values == {
         "edits.csv": [(6, "birth_date", "birth_date.impossible_date")],
         "edits.not-found.csv": [(3, "birth_date", "birth_date.not_date")],
     }
@@ -193,9 +193,12 @@ def test_customers_that_were_not_found_are_created_when_dropped_back(imports: Im
     job = dropped_back["edits.not-found.csv"]
     assert imports.rows(job) == {"read": 2, "inserted": 2}
     assert (job["settings"]["segment"], job["settings"]["on_invalid_optional"]) == ("winter", "drop_value")
-    found = {row["name"]: row for row in customers(imports)}
-    assert found["c4n4ry-id-09"]["email"] == "C4n4ry.09@Mail.com"
-    assert (found["c4n4ry-id-10"]["mobile_phone"], found["c4n4ry-id-10"]["birth_date"]) == ("+12122077010", None)
+    customer_by_id = {row["name"]: row for row in customers(imports)}
+    assert customer_by_id["c4n4ry-id-09"]["email"] == "C4n4ry.09@Mail.com"
+    assert (customer_by_id["c4n4ry-id-10"]["mobile_phone"], customer_by_id["c4n4ry-id-10"]["birth_date"]) == (
+        "+12122077010",
+        None,
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,25 +226,25 @@ def test_a_broken_constraint_is_named_and_its_values_are_not(imports: Imports, d
     imports.query("ALTER TABLE loyalty.customer DROP CONSTRAINT canary")
 
 
-def test_nothing_of_a_person_stands_where_airflow_shows_or_keeps_things(imports: Imports, dropped_back: Jobs) -> None:
+def test_nothing_of_a_person_is_where_airflow_shows_or_keeps_things(imports: Imports, dropped_back: Jobs) -> None:
     """Source: X-20."""
     assert all(has_canary(file.decode(errors="replace")) for file in (FIRST, EDITS, *REFUSED.values()))
-    looked, found = places_of(told_by_the_api(imports, dropped_back), has_canary)
-    assert found == []
+    looked, leaks = places_of(shown_by_the_api(imports, dropped_back), has_canary)
+    assert leaks == []
     assert {"customers.csv: XCom close_job.result", "customers_violation.csv: log of load_rows"} <= set(looked)
-    looked, found = places_of(tables(imports.stack.url_for(Role.AIRFLOW), "public"), has_canary)
-    assert found == []
+    looked, leaks = places_of(tables(imports.stack.url_for(Role.AIRFLOW), "public"), has_canary)
+    assert leaks == []
     assert set(looked) >= AIRFLOW_TABLES
-    looked, found = places_of(log_files(imports.stack.settings.home), has_canary)
-    assert found == []
+    looked, leaks = places_of(log_files(imports.stack.settings.home), has_canary)
+    assert leaks == []
     assert COMPONENT_LOGS | {"postgres/data/server.log"} <= set(looked)
 
 
-def test_the_ledger_tells_of_persons_in_three_tables_only(imports: Imports, dropped_back: Jobs) -> None:
+def test_the_ledger_holds_personal_data_in_three_tables_only(imports: Imports, dropped_back: Jobs) -> None:
     """Source: X-20: sentences about rejects, dropped values, and who was changed how."""
-    _, found = places_of(tables(imports.stack.url_for(Role.OWNER), "ledger"), has_canary)
-    assert set(found) <= {"ledger.reject", "ledger.dropped_value", "ledger.customer_change"}
-    assert {"ledger.dropped_value", "ledger.customer_change"} <= set(found)
+    _, leaks = places_of(tables(imports.stack.url_for(Role.OWNER), "ledger"), has_canary)
+    assert set(leaks) <= {"ledger.reject", "ledger.dropped_value", "ledger.customer_change"}
+    assert {"ledger.dropped_value", "ledger.customer_change"} <= set(leaks)
     reports = [*imports.reports.rglob("summary.json"), *imports.reports.rglob("validation.json")]
     assert places_of(((str(path), path.read_text()) for path in reports), has_canary)[1] == []
     assert len(reports) >= len(dropped_back)

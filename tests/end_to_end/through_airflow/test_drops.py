@@ -92,7 +92,7 @@ def test_five_files_at_once_are_imported_once_each(imports: Imports, night: Jobs
         assert imports.loaded(*card_numbers(series, 50)) == card_numbers(series, 50)
 
 
-def test_the_note_of_a_run_tells_file_and_counts(imports: Imports, night: Jobs) -> None:
+def test_the_note_of_a_run_shows_file_and_counts(imports: Imports, night: Jobs) -> None:
     notes = {name: imports.run(night[name])["note"] for name in ("early.csv", "broken.csv", "table.xlsx")}
     assert notes == {
         "early.csv": "early.csv: loaded: 30 read, 30 inserted",
@@ -117,8 +117,8 @@ def test_the_rejected_rows_file_repeats_the_senders_records(imports: Imports, ni
     _, unknown_pool, negative, _, ragged = BROKEN.decode().splitlines()[1:]
     kept = (unknown_pool, negative.replace("-1", "'-1"), ragged)  # the apostrophe keeps spreadsheets from computing
     assert [line[-len(record) - 1 :] for line, record in zip(lines[1:], kept, strict=True)] == [f",{r}" for r in kept]
-    found = {row[1]: row[2] for row in csv.reader(io.StringIO("\n".join(lines[1:])))}
-    assert found == {"3": "pool_system_name.known", "4": "balance.negative", "6": "row.ragged"}
+    rules_by_line = {row[1]: row[2] for row in csv.reader(io.StringIO("\n".join(lines[1:])))}
+    assert rules_by_line == {"3": "pool_system_name.known", "4": "balance.negative", "6": "row.ragged"}
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_loaded_file_is_archived_and_work_is_empty(imports: Imports, night: Jo
     assert [path for path in left if path.parts[0] in of_the_night] == []
 
 
-def test_a_load_tells_an_asset_with_its_counts(imports: Imports, night: Jobs) -> None:
+def test_a_load_reports_an_asset_with_its_counts(imports: Imports, night: Jobs) -> None:
     job = night["early.csv"]
     path = f"/api/v2/assets/events?source_dag_id={job['dag_id']}&source_run_id={job['dag_run_id']}"
     (event,) = imports.api.get(path)["asset_events"]
@@ -184,11 +184,11 @@ def test_corrected_rows_close_the_rejects_of_the_first_job(imports: Imports, nig
     assert imports.rows(again) == {"read": 3, "inserted": 2, "rejected": 1}
     first, second, _, fourth, fifth = card_numbers(2, 5)
     assert imports.loaded(*card_numbers(2, 5)) == [first, second, fourth, fifth]
-    found = imports.query(
+    rejects = imports.query(
         "SELECT line, fixed_by_job_id FROM ledger.reject WHERE job_id = :job ORDER BY line",
         job=night["broken.csv"]["id"],
     )
-    assert [(row["line"], row["fixed_by_job_id"]) for row in found] == [(3, again["id"]), (4, None), (6, again["id"])]
+    assert [(row["line"], row["fixed_by_job_id"]) for row in rejects] == [(3, again["id"]), (4, None), (6, again["id"])]
     parents = imports.query("SELECT parent_job_id FROM ledger.import_job_parent WHERE job_id = :job", job=again["id"])
     assert parents == [{"parent_job_id": night["broken.csv"]["id"]}]
 
@@ -207,13 +207,13 @@ def test_a_duplicate_is_green_with_the_middle_skipped(imports: Imports, night: J
 
 
 def test_another_dag_is_scheduled_on_loaded_cards(imports: Imports, morning: Jobs) -> None:
-    def told() -> list[dict[str, Any]] | None:
+    def events_of_the_job() -> list[dict[str, Any]] | None:
         runs = imports.api.get("/api/v2/dags/follow_gift_cards/dagRuns?limit=100")["dag_runs"]
-        found = []
+        events = []
         for run in (run for run in runs if run["state"] == "success"):
             path = f"/api/v2/dags/follow_gift_cards/dagRuns/{run['dag_run_id']}"
-            found += imports.api.get(f"{path}/taskInstances/tell/xcomEntries/return_value")["value"]
-        return [one for one in found if one["job_id"] == morning["broken.rejected.csv"]["id"]] or None
+            events += imports.api.get(f"{path}/taskInstances/report_events/xcomEntries/return_value")["value"]
+        return [one for one in events if one["job_id"] == morning["broken.rejected.csv"]["id"]] or None
 
-    (event,) = wait_for(told, 60, "the run that the loaded cards start")
+    (event,) = wait_for(events_of_the_job, 60, "the run that the loaded cards start")
     assert (event["read"], event["inserted"], event["rejected"]) == (3, 2, 1)

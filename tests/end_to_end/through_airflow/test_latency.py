@@ -20,7 +20,7 @@ MOST_SECONDS = 5.0
 
 
 def wait_until_loaded(imports: Imports, name: str) -> float:
-    """Wait until everybody can see a file's rows; return when."""
+    """Wait until every user can see a file's rows; return when."""
 
     def seen() -> float | None:
         return time.time() if any(job["loaded_at"] for job in imports.jobs(name)) else None
@@ -30,9 +30,9 @@ def wait_until_loaded(imports: Imports, name: str) -> float:
 
 def ends(imports: Imports, job: dict[str, Any], dropped_at: float) -> dict[str, float]:
     """Return how many seconds after the drop each step of an import had ended."""
-    told = {"run created": imports.run(job)["queued_at"]}
-    told |= {task["task_id"]: task["end_date"] for task in imports.task_instances(job)}
-    return {step: datetime.fromisoformat(at).timestamp() - dropped_at for step, at in told.items()}
+    times = {"run created": imports.run(job)["queued_at"]}
+    times |= {task["task_id"]: task["end_date"] for task in imports.task_instances(job)}
+    return {step: datetime.fromisoformat(at).timestamp() - dropped_at for step, at in times.items()}
 
 
 def test_a_thousand_rows_are_loaded_within_five_seconds(
@@ -54,6 +54,6 @@ def test_a_thousand_rows_are_loaded_within_five_seconds(
             f"\n{ROWS:,} rows from drop to loaded, beyond settling: median {median:.2f} s of",
             " ".join(f"{one:.1f}" for one in sorted(latencies)),
             f"(load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores); medians of the steps' ends:",
-            ", ".join(f"{step} {statistics.median(each[step] for each in steps):.2f}" for step in steps[0]),
+            ", ".join(f"{step} {statistics.median(times[step] for times in steps):.2f}" for step in steps[0]),
         )
     assert median <= MOST_SECONDS

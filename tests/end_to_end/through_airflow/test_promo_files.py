@@ -14,8 +14,8 @@ from tests.end_to_end.leaks import (
     COMPONENT_LOGS,
     log_files,
     places_of,
+    shown_by_the_api,
     tables,
-    told_by_the_api,
 )
 
 pytestmark = pytest.mark.e2e
@@ -54,8 +54,8 @@ def codes(*numbers: int) -> list[str]:
 
 
 def in_pool(imports: Imports, pool: str) -> list[str]:
-    found = imports.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id = :pool ORDER BY 1", pool=pool)
-    return [row["code"] for row in found]
+    rows = imports.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id = :pool ORDER BY 1", pool=pool)
+    return [row["code"] for row in rows]
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,14 @@ def jobs(imports: Imports) -> dict[str, dict[str, Any]]:
     return {name: imports.wait_for_job(name, 150) for name in names}
 
 
-def test_pools_are_imported_and_the_run_tells_the_counts(imports: Imports, jobs: Jobs) -> None:
+def test_pools_are_imported_and_the_run_shows_the_counts(imports: Imports, jobs: Jobs) -> None:
     """Source: section 4, PP-01, X-07."""
     job = jobs["promo_pools.csv"]
     assert imports.rows(job) == {"read": 4, "inserted": 3, "rejected": 1}
     assert imports.tasks(job) == dict.fromkeys(STAGES, "success")
     assert imports.run(job)["note"] == "promo_pools.csv: some rejected: 4 read, 3 inserted, 1 rejected"
-    found = imports.query("SELECT system_id, state FROM loyalty.promo_code_pool WHERE system_id LIKE 'files%'")
-    assert {row["system_id"]: row["state"] for row in found} == {
+    pools = imports.query("SELECT system_id, state FROM loyalty.promo_code_pool WHERE system_id LIKE 'files%'")
+    assert {row["system_id"]: row["state"] for row in pools} == {
         "files_a": "active", "files_b": "draft", "files_made": "draft",
     }  # fmt: skip
 
@@ -95,8 +95,8 @@ def test_each_bad_code_is_rejected_with_its_rule(imports: Imports, jobs: Jobs) -
     """Source: PC-02, PC-05, X-08."""
     job = jobs["by_column.csv"]
     assert job["state"] == "completed_with_rejects"
-    found = imports.query("SELECT line, rules FROM ledger.reject WHERE job_id = :job ORDER BY line", job=job["id"])
-    assert [(row["line"], row["rules"]) for row in found] == [
+    rejects = imports.query("SELECT line, rules FROM ledger.reject WHERE job_id = :job ORDER BY line", job=job["id"])
+    assert [(row["line"], row["rules"]) for row in rejects] == [
         (3, "pool.known"), (4, "pool.generated"), (5, "available_till.impossible_date"), (6, "row.ragged"),
     ]  # fmt: skip
     note = "by_column.csv: mostly rejected: 6 read, 2 inserted, 4 rejected"
@@ -133,10 +133,10 @@ def later(imports: Imports, jobs: dict[str, dict[str, Any]]) -> Jobs:
 def test_corrected_codes_close_the_rejects_of_the_first_job(imports: Imports, later: Jobs) -> None:
     """Source: X-09."""
     assert imports.rows(later["by_column.rejected.csv"]) == {"read": 4, "inserted": 4}
-    found = imports.query(
+    rejects = imports.query(
         "SELECT DISTINCT fixed_by_job_id FROM ledger.reject WHERE job_id = :job", job=later["by_column.csv"]["id"]
     )
-    assert found == [{"fixed_by_job_id": later["by_column.rejected.csv"]["id"]}]
+    assert rejects == [{"fixed_by_job_id": later["by_column.rejected.csv"]["id"]}]
     assert in_pool(imports, "files_b") == codes(11, 12, 14, 15, 16)
 
 
@@ -145,8 +145,8 @@ def test_a_file_of_pools_edits_those_that_are_there(imports: Imports, later: Job
     job = later["promo_pools_later.csv"]
     assert imports.rows(job) == {"read": 4, "inserted": 1, "updated": 2, "unchanged": 1}
     assert imports.run(job)["note"].endswith("4 read, 2 updated, 1 inserted, 1 unchanged")
-    found = imports.query("SELECT system_id, description, state FROM loyalty.promo_code_pool ORDER BY system_id")
-    mine = [tuple(row.values()) for row in found if row["system_id"].startswith("files")]
+    pools = imports.query("SELECT system_id, description, state FROM loyalty.promo_code_pool ORDER BY system_id")
+    mine = [tuple(row.values()) for row in pools if row["system_id"].startswith("files")]
     assert mine == [
         ("files_a", "Another text", "active"), ("files_b", None, "draft"), ("files_made", None, "draft"),
         ("files_new", None, "draft"),
@@ -158,27 +158,27 @@ def test_the_form_names_the_pool_and_what_becomes_of_known_codes(imports: Import
     job = later["by_hand.csv"]
     assert (job["state"], job["launched_by"]) == ("completed", "admin")
     assert imports.rows(job) == {"read": 2, "inserted": 1, "updated": 1}
-    found = imports.query("SELECT code, available_till FROM loyalty.promo_code WHERE available_till < '2099-12-31'")
-    mine = {row["code"]: f"{row['available_till']:%Y-%m-%d}" for row in found if row["code"].startswith(CANARY)}
+    rows = imports.query("SELECT code, available_till FROM loyalty.promo_code WHERE available_till < '2099-12-31'")
+    mine = {row["code"]: f"{row['available_till']:%Y-%m-%d}" for row in rows if row["code"].startswith(CANARY)}
     assert mine == {f"{CANARY}01": "2099-07-01", f"{CANARY}06": "2099-07-01", f"{CANARY}14": "2099-03-01"}
 
 
-def test_no_code_stands_where_airflow_shows_or_keeps_things(imports: Imports, later: Jobs) -> None:
+def test_no_code_is_where_airflow_shows_or_keeps_things(imports: Imports, later: Jobs) -> None:
     """Source: X-20."""
 
     def has_code(text: str) -> bool:
         return CANARY in text
 
-    looked, found = places_of(told_by_the_api(imports, later), has_code)
-    assert found == []
+    looked, leaks = places_of(shown_by_the_api(imports, later), has_code)
+    assert leaks == []
     assert {f"{name}: XCom close_job.result" for name in later if name != "generated.csv"} <= set(looked)
-    looked, found = places_of(tables(imports.stack.url_for(Role.AIRFLOW), "public"), has_code)
-    assert found == []
+    looked, leaks = places_of(tables(imports.stack.url_for(Role.AIRFLOW), "public"), has_code)
+    assert leaks == []
     assert set(looked) >= AIRFLOW_TABLES
-    looked, found = places_of(log_files(imports.stack.settings.home), has_code)
-    assert found == []
+    looked, leaks = places_of(log_files(imports.stack.settings.home), has_code)
+    assert leaks == []
     assert COMPONENT_LOGS | {"postgres/data/server.log"} <= set(looked)
-    _, found = places_of(tables(imports.stack.url_for(Role.OWNER), "ledger"), has_code)
-    assert set(found) <= {"ledger.reject"}
+    _, leaks = places_of(tables(imports.stack.url_for(Role.OWNER), "ledger"), has_code)
+    assert set(leaks) <= {"ledger.reject"}
     reports = [*imports.reports.rglob("summary.json"), *imports.reports.rglob("validation.json")]
     assert places_of(((str(path), path.read_text()) for path in reports), has_code)[1] == []

@@ -81,7 +81,7 @@ def test_clearing_a_task_of_a_run_that_has_ended_changes_nothing(
     assert left_behind(imports, ended) == before
 
 
-def test_a_refused_run_is_cleared_when_the_settings_are_mended(imports: Imports, pool: str) -> None:
+def test_a_refused_run_is_cleared_when_the_settings_are_corrected(imports: Imports, pool: str) -> None:
     """Source: X-11, X-14."""
     content = cards(800, 9, pool).replace(b"balance", b"worth")
     imports.drop("gift_cards", "worth.csv", content, SETTLES_SOON)

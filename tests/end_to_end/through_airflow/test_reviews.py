@@ -37,13 +37,11 @@ def file_of(series: int, pool: str, header: str = CARD_HEADER) -> bytes:
 
 
 def reviews(imports: Imports, job: dict[str, Any]) -> list[tuple[Any, ...]]:
-    found = imports.query("SELECT * FROM ledger.import_review WHERE job_id = :job ORDER BY number", job=job["id"])
-    return [(row["number"], row["answer"], row["answered_by"]) for row in found]
+    rows = imports.query("SELECT * FROM ledger.import_review WHERE job_id = :job ORDER BY number", job=job["id"])
+    return [(row["number"], row["answer"], row["answered_by"]) for row in rows]
 
 
-def test_a_file_waits_until_a_person_launches_it_and_is_loaded_as_the_form_has_told(
-    imports: Imports, pool: str
-) -> None:
+def test_a_file_waits_until_a_person_launches_it_and_is_loaded_as_the_form_says(imports: Imports, pool: str) -> None:
     """Source: X-06, X-10."""
     imports.drop("gift_cards", "reviewed.csv", file_of(2001, pool), REVIEW)
     form = imports.wait_for_question("reviewed.csv")
@@ -141,7 +139,7 @@ HOSTILE = (
 
 
 def test_hostile_headers_are_shown_as_text(imports: Imports, pool: str) -> None:
-    header = ",".join([CARD_HEADER, *(f'"{each}"' for each in HOSTILE)])
+    header = ",".join([CARD_HEADER, *(f'"{name}"' for name in HOSTILE)])
     row = ",".join([card_numbers(2006, 1)[0], pool, "", "1", *[""] * len(HOSTILE)])
     imports.drop("gift_cards", "hostile.csv", f"{header}\n{row}\n".encode(), REVIEW)
     form = imports.wait_for_question("hostile.csv")

@@ -15,9 +15,9 @@ from tests.end_to_end.leaks import (
     COMPONENT_LOGS,
     log_files,
     places_of,
+    shown_by_the_api,
     tables,
     task_log,
-    told_by_the_api,
 )
 
 pytestmark = pytest.mark.e2e
@@ -130,8 +130,8 @@ def test_airflow_shows_no_secret(imports: Imports, jobs: Mapping[str, dict[str, 
         assert (conf.keys(), conf["file"]) == (
             {"file", "listed_version"}, str(imports.landing / "gift_cards" / name),
         )  # fmt: skip
-    looked, found = secrets_in(told_by_the_api(imports, jobs), secrets)
-    assert found == []
+    looked, leaks = secrets_in(shown_by_the_api(imports, jobs), secrets)
+    assert leaks == []
     assert "secret_rejects.csv: XCom close_job.result" in looked
     assert "secret_violation.csv: log of load_rows" in looked
 
@@ -139,15 +139,15 @@ def test_airflow_shows_no_secret(imports: Imports, jobs: Mapping[str, dict[str, 
 def test_airflows_database_holds_no_secret(
     imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]
 ) -> None:
-    looked, found = secrets_in(tables(imports.stack.url_for(Role.AIRFLOW), "public"), secrets)
-    assert found == []
+    looked, leaks = secrets_in(tables(imports.stack.url_for(Role.AIRFLOW), "public"), secrets)
+    assert leaks == []
     assert set(looked) >= AIRFLOW_TABLES
 
 
 def test_no_log_file_holds_a_secret(imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]) -> None:
     home = imports.stack.settings.home
-    looked, found = secrets_in(log_files(home), secrets)
-    assert found == []
+    looked, leaks = secrets_in(log_files(home), secrets)
+    assert leaks == []
     assert COMPONENT_LOGS | {"postgres/data/server.log"} <= set(looked)
     for job in jobs.values():
         folder = f"airflow/logs/dag_id={job['dag_id']}/run_id={job['dag_run_id']}/"
@@ -158,8 +158,8 @@ def test_the_ledger_and_the_summaries_hold_no_secret(
     imports: Imports, jobs: Mapping[str, dict[str, Any]], secrets: set[str]
 ) -> None:
     """Only the sentences about a reject may quote what the sender wrote in another column; they go with its file."""
-    looked, found = secrets_in(tables(imports.stack.url_for(Role.OWNER), "ledger"), secrets)
-    assert set(found) <= {"ledger.reject"}
+    looked, leaks = secrets_in(tables(imports.stack.url_for(Role.OWNER), "ledger"), secrets)
+    assert set(leaks) <= {"ledger.reject"}
     assert {"ledger.import_job", "ledger.import_chunk", "ledger.job_rule"} < set(looked)
     own = {NUMBERS[number] for number in (0, 2, 3, 6)} | set(CVVS[:7])
     assert secrets_in(tables(imports.stack.url_for(Role.OWNER), "ledger"), own)[1] == []
@@ -168,7 +168,9 @@ def test_the_ledger_and_the_summaries_hold_no_secret(
     assert len(reports) >= 2 * len(jobs) - 3
 
 
-def test_a_failed_run_goes_on_when_the_database_is_mended(imports: Imports, jobs: Mapping[str, dict[str, Any]]) -> None:
+def test_a_failed_run_goes_on_when_the_database_is_repaired(
+    imports: Imports, jobs: Mapping[str, dict[str, Any]]
+) -> None:
     """Source: X-14."""
     job = jobs["secret_violation.csv"]
     imports.query("ALTER TABLE loyalty.gift_card DROP CONSTRAINT canary")

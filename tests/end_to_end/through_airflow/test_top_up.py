@@ -35,8 +35,8 @@ MOST_SECONDS = 10.0
 def connection(imports: Imports) -> Iterator[Connection]:
     """A connection of its own to the stack's warehouse, whose every statement is committed."""
     engine = create_warehouse_engine(imports.stack.url_for(Role.OWNER))
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as found:
-        yield found
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
     engine.dispose()
 
 
@@ -52,11 +52,11 @@ def wait_for_codes(connection: Connection, pool: str) -> float:
 
 def mails(imports: Imports, pool_name: str) -> list[EmailMessage]:
     """Return the mails about a pool that the stack's mail catcher has taken, oldest first."""
-    found = [
+    messages = [
         email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
         for path in sorted(imports.stack.settings.mail.glob("*.eml"))
     ]
-    return [mail for mail in found if mail["Subject"].startswith(f"{pool_name}: ")]
+    return [mail for mail in messages if mail["Subject"].startswith(f"{pool_name}: ")]
 
 
 def test_a_drained_pool_has_new_codes_within_seconds(
@@ -81,8 +81,10 @@ def test_a_drained_pool_has_new_codes_within_seconds(
         )
     assert statistics.median(after_drains) <= MOST_SECONDS
     history = generations(connection, pool)
-    assert [(each["added"], each["reason"]) for each in history] == [(20, "no code is available")] * (DRAINS + 1)
-    kinds = [imports.wait_for_run(DAG, each["dag_run_id"])["run_type"] for each in history]
+    assert [(generation["added"], generation["reason"]) for generation in history] == [(20, "no code is available")] * (
+        DRAINS + 1
+    )
+    kinds = [imports.wait_for_run(DAG, generation["dag_run_id"])["run_type"] for generation in history]
     assert kinds.count("asset_triggered") >= DRAINS, "the schedule comes once at most meanwhile"
     run = f"/api/v2/dags/{DAG}/dagRuns/{quote(history[-1]['dag_run_id'])}"
     tasks = imports.api.get(f"{run}/taskInstances/top_up_pool/listMapped")["task_instances"]
@@ -90,7 +92,7 @@ def test_a_drained_pool_has_new_codes_within_seconds(
     assert "drained: 20 codes added (no code is available)" in imports.api.get(run)["note"].splitlines()
 
 
-def test_a_low_upload_pool_is_told_once_by_a_real_mail(
+def test_a_low_upload_pool_is_reported_once_by_a_real_mail(
     imports: Imports, connection: Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Source: TU-03."""
@@ -111,7 +113,7 @@ def test_a_low_upload_pool_is_told_once_by_a_real_mail(
     assert len(mails(imports, "Told pool")) == 1
 
 
-def test_no_code_stands_in_a_log_or_a_mail(imports: Imports, connection: Connection) -> None:
+def test_no_code_is_in_a_log_or_a_mail(imports: Imports, connection: Connection) -> None:
     """Source: X-20."""
     rows = imports.query("SELECT code FROM loyalty.promo_code WHERE pool_system_id IN ('drained', 'told')")
     codes = [row["code"].encode() for row in rows]
@@ -129,11 +131,11 @@ def test_the_demonstration_shows_a_pool_topped_up_and_a_mail_sent(
     """Source: TU-01, TU-03. Twice, because `make demo` may be repeated."""
     for filled in ("100", "249"):
         show_demo(imports.stack, timeout_seconds=120)
-        told = capsys.readouterr().out
-        steps = [line.split() for line in told.splitlines() if f" {GENERATED} " in line]
+        output = capsys.readouterr().out
+        steps = [line.split() for line in output.splitlines() if f" {GENERATED} " in line]
         assert [step[0] for step in steps] == [filled, "49", "149"]
-        assert "100 codes added by top_up_promo_pools: 49 available, below 50" in told
-        assert "codes handed out: below its notification level of 10" in told
-        (mail,) = re.findall(r"mail sent: to ops@example\.com, (\S+\.eml)", told)
+        assert "100 codes added by top_up_promo_pools: 49 available, below 50" in output
+        assert "codes handed out: below its notification level of 10" in output
+        (mail,) = re.findall(r"mail sent: to ops@example\.com, (\S+\.eml)", output)
         assert "9 left" in Path(mail).read_text()
-        assert "DEMO-" not in told  # X-20
+        assert "DEMO-" not in output  # X-20

@@ -44,11 +44,11 @@ class Case:
     warnings: Mapping[str, set[int]] = field(default_factory=dict)
 
 
-def cases(*given: Case) -> pytest.MarkDecorator:
+def cases(*all_cases: Case) -> pytest.MarkDecorator:
     """Run a test for each case."""
-    names = [case.name for case in given]
+    names = [case.name for case in all_cases]
     assert len(set(names)) == len(names)
-    return pytest.mark.parametrize("case", given, ids=names)
+    return pytest.mark.parametrize("case", all_cases, ids=names)
 
 
 def check(scene: Scene, case: Case) -> None:

@@ -1,4 +1,4 @@
-"""Imports of customers, told and compared as small tables of text.
+"""Imports of customers, written and compared as small tables of text.
 
 A customer is a line: a key, then what there is of it, `1 email=ann@x.com website=17 Acme/Email=no`. External ids are
 named by their system, custom fields by their name, subscriptions by brand, channel and topic. The key of a customer
@@ -74,7 +74,7 @@ Table = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Loaded:
-    """One import, as the oracle foretold it.
+    """One import, as the oracle predicted it.
 
     Args:
         outcome: of the oracle, equal to the product's.
@@ -109,27 +109,27 @@ class Loaded:
     def actions(self) -> list[str]:
         """Return the actions of this job, by line."""
         return [
-            f"{each.line}: {each.kind} of {self.keys[each.customer]}, {each.template}, {each.data_source}, "
-            f"{each.point_of_contact}, {self._time(each.acted_at)}"
-            for each in sorted(self.outcome.warehouse.actions, key=lambda action: action.line)
-            if each.job == self.result.job
+            f"{action.line}: {action.kind} of {self.keys[action.customer]}, {action.template}, {action.data_source}, "
+            f"{action.point_of_contact}, {self._time(action.acted_at)}"
+            for action in sorted(self.outcome.warehouse.actions, key=lambda action: action.line)
+            if action.job == self.result.job
         ]
 
     def members(self) -> dict[str, str]:
         """Segment → its members' keys."""
-        found: dict[str, list[str]] = {}
+        keys_by_segment: dict[str, list[str]] = {}
         for segment, key in self.outcome.warehouse.members:
-            found.setdefault(segment, []).append(self.keys[key])
-        return {segment: " ".join(sorted(keys)) for segment, keys in found.items()}
+            keys_by_segment.setdefault(segment, []).append(self.keys[key])
+        return {segment: " ".join(sorted(keys)) for segment, keys in keys_by_segment.items()}
 
     def written_subscriptions(self) -> list[str]:
         """Return the subscriptions that this job wrote."""
         return sorted(
-            f"{self.keys[key]} {_short(name)}={_text(each.is_subscribed)}: {each.data_source}, "
-            f"{self._time(each.changed_at)}"
+            f"{self.keys[key]} {_short(name)}={_text(subscription.is_subscribed)}: {subscription.data_source}, "
+            f"{self._time(subscription.changed_at)}"
             for key, customer in self.outcome.warehouse.customers.items()
-            for name, each in customer.subscriptions.items()
-            if each.job == self.result.job
+            for name, subscription in customer.subscriptions.items()
+            if subscription.job == self.result.job
         )
 
     def created_at(self) -> dict[str, str]:
@@ -168,7 +168,7 @@ class Scene:
                 _insert(connection, values)
 
     def _values(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        custom = {each.name: str(each.type) for each in self.project.custom_fields}
+        custom = {custom_field.name: str(custom_field.type) for custom_field in self.project.custom_fields}
         values: dict[str, Any] = {}
         for name, text in texts.items():
             if name in self.project.external_identities:
@@ -191,8 +191,8 @@ class Scene:
         result = self.site.load("customers", text, **({"force": True} | settings))
         assert result.state.startswith("completed"), result
         launched_at = self.site.job(result)["launched_at"]
-        given = {name: settings[name] for name in SETTINGS if name in settings}
-        job = Import(result.job, launched_at, self.project, **given)
+        import_settings = {name: settings[name] for name in SETTINGS if name in settings}
+        job = Import(result.job, launched_at, self.project, **import_settings)
         outcome = oracle.import_rows(before, oracle.read_rows(text, job), job)
         is_dry_run = bool(settings.get("dry_run"))
         self.compare(result, outcome, before if is_dry_run else outcome.warehouse)
@@ -200,13 +200,13 @@ class Scene:
 
     def compare(self, result: JobResult, outcome: Outcome, warehouse: Warehouse) -> None:
         """Compare what an import has left with what it should have left."""
-        found = self.read()
+        stored = self.read()
         assert rejected_by(self.site, result.job) == outcome.rejects
         assert rejects(result) == outcome.rejects
         for name in ("customers", "segments", "members", "actions", "changes"):
-            assert getattr(found, name) == getattr(warehouse, name), name
+            assert getattr(stored, name) == getattr(warehouse, name), name
         assert counts(result) == outcome.counts()
-        not_found = {line for line, each in outcome.lines.items() if each == "not_found"}
+        not_found = {line for line, line_outcome in outcome.lines.items() if line_outcome == "not_found"}
         assert lines_of(self.site, "ledger.not_found", result.job) == not_found
         assert not_found_lines(result) == not_found
         assert warnings_of(self.site, result.job) == {
@@ -218,34 +218,34 @@ class Scene:
         """Return all tables of customers."""
         query = self.site.query
         keys = self._keys()
-        found = Warehouse(segments=dict(query("SELECT name, is_configured FROM loyalty.segment")))
+        warehouse = Warehouse(segments=dict(query("SELECT name, is_configured FROM loyalty.segment")))
         columns = ", ".join(oracle.COLUMNS)
         for number, created_at, custom, *cells in query(
             f"SELECT id, created_at, custom_fields::text, {columns} FROM loyalty.customer"
         ):
             values = {name: cell for name, cell in zip(oracle.COLUMNS, cells, strict=True) if cell is not None}
             values |= {f"custom_field.{name}": value for name, value in parse_json(custom).items()}
-            found.customers[keys[number]] = Customer(created_at, values)
+            warehouse.customers[keys[number]] = Customer(created_at, values)
         for system, value, number in query("SELECT system, value, customer_id FROM loyalty.customer_external_id"):
-            found.customers[keys[number]].values[f"external_id.{system}"] = value
+            warehouse.customers[keys[number]].values[f"external_id.{system}"] = value
         for number, brand, channel, topic, *rest in query(
             "SELECT customer_id, brand, channel, topic, is_subscribed, changed_at, data_source, job_id "
             "FROM loyalty.customer_subscription"
         ):
             name = "/".join(filter(None, (f"subscription.{brand}", channel, topic)))
-            found.customers[keys[number]].subscriptions[name] = Subscription(*rest)
+            warehouse.customers[keys[number]].subscriptions[name] = Subscription(*rest)
         for segment, number, job in query("SELECT segment, customer_id, job_id FROM loyalty.segment_member"):
-            found.members[segment, keys[number]] = job
+            warehouse.members[segment, keys[number]] = job
         for number, *rest in query(
             "SELECT customer_id, kind, action_template, data_source, point_of_contact, acted_at, job_id, line "
             "FROM loyalty.customer_action"
         ):
-            found.actions.add(Action(keys[number], *rest))
+            warehouse.actions.add(Action(keys[number], *rest))
         for job, line, number, fields in query(
             "SELECT job_id, line, customer_id, fields::text FROM ledger.customer_change"
         ):
-            found.changes[job, line] = keys[number], _changes(parse_json(fields))
-        return found
+            warehouse.changes[job, line] = keys[number], _changes(parse_json(fields))
+        return warehouse
 
     def _keys(self) -> dict[int, str]:
         """Return customer's number → the oracle's key."""
@@ -267,12 +267,12 @@ def dedented(text: str) -> str:
 
 def parse(table: str) -> Table:
     """Read customers as text; a backslash at the end of a line joins it with the next one."""
-    found: Table = {}
+    customers: Table = {}
     for line in filter(str.strip, table.replace("\\\n", "").splitlines()):
         key, *cells = shlex.split(line)
-        assert key not in found
-        found[key] = dict(cell.split("=", 1) for cell in cells)
-    return found
+        assert key not in customers
+        customers[key] = dict(cell.split("=", 1) for cell in cells)
+    return customers
 
 
 _YES_OR_NO = {"yes": True, "no": False, "erased": None}
@@ -308,9 +308,9 @@ def _insert(connection: sa.Connection, values: Mapping[str, Any]) -> None:
 
 
 def parse_json(text: str) -> dict[str, Any]:
-    """Read a `jsonb` object with its numbers as they stand there."""
-    found: dict[str, Any] = json.loads(text, parse_float=Decimal)
-    return found
+    """Read a `jsonb` object with its numbers as they are written there."""
+    parsed: dict[str, Any] = json.loads(text, parse_float=Decimal)
+    return parsed
 
 
 def _changes(fields: Mapping[str, list[Any]]) -> dict[str, tuple[Any, Any]]:
@@ -333,7 +333,7 @@ def _text(value: Any) -> str | None:
 def as_text(customer: Customer) -> dict[str, str]:
     """Return a customer as a line of a table has it."""
     texts = {_short(name): str(_text(value)) for name, value in customer.values.items()}
-    answers = {name: each.is_subscribed for name, each in customer.subscriptions.items()}
+    answers = {name: subscription.is_subscribed for name, subscription in customer.subscriptions.items()}
     return texts | {_short(name): _text(answer) or "erased" for name, answer in answers.items()}
 
 
@@ -378,4 +378,4 @@ def _of_dropped(outcome: Outcome) -> dict[str, tuple[int, list[int]]]:
     for (line, _), rules in outcome.dropped.items():
         for rule in rules:
             lines.setdefault(rule, []).append(line)
-    return {rule: (len(found), sorted(found)[:FIRST_LINES]) for rule, found in lines.items()}
+    return {rule: (len(line_numbers), sorted(line_numbers)[:FIRST_LINES]) for rule, line_numbers in lines.items()}

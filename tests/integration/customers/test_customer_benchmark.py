@@ -19,10 +19,10 @@ def test_the_benchmarks_customers_become_what_the_oracle_says_also_again_and_cha
     assert len(COLUMNS) == 20
     files = write_files(tmp_path, rows=ROWS)
     first = scene.load(files.customers.read_text(), **SETTINGS)
-    found = first.outcome.counts()
-    assert found["read"] == ROWS
-    assert found["inserted"] > 0.97 * ROWS
-    assert found["rejected"] > files.broken  # entangled ones among them
+    counts = first.outcome.counts()
+    assert counts["read"] == ROWS
+    assert counts["inserted"] > 0.97 * ROWS
+    assert counts["rejected"] > files.broken  # entangled ones among them
     assert {"row.ambiguous_customer", "email.belongs_to_another"} <= set().union(*first.outcome.rejects.values())
     again = scene.load(files.customers.read_text(), **SETTINGS).outcome.counts()
     assert again["unchanged"] > 0.98 * ROWS

@@ -146,27 +146,27 @@ def essence(scene: Scene, *, is_whole: bool) -> object:
 
     Case twins of an e-mail are equal, and so is an answer that was erased and one that was never given.
     """
-    found = scene.read()
-    last_job = max((job for job, _ in found.changes), default=0)
+    warehouse = scene.read()
+    last_job = max((job for job, _ in warehouse.changes), default=0)
     names = {}
-    told = []
-    for key, customer in found.customers.items():
+    customer_values = []
+    for key, customer in warehouse.customers.items():
         values = customer.all_values()
         values |= {"email": values["email"].lower()} if "email" in values else {}
         identifiers = [values.get(name) for name in IDENTIFIERS]
         names[key] = str((key.partition(":")[2] if is_whole else "", identifiers))
-        told.append((names[key], sorted(values.items())))
-    members = sorted((segment, names[key]) for segment, key in found.members)
+        customer_values.append((names[key], sorted(values.items())))
+    members = sorted((segment, names[key]) for segment, key in warehouse.members)
     if not is_whole:
-        return sorted(told), found.segments, members
+        return sorted(customer_values), warehouse.segments, members
     actions = sorted(
-        (each.line, names[each.customer], each.kind, each.template, each.data_source, each.point_of_contact)
-        for each in found.actions
+        (action.line, names[action.customer], action.kind, action.template, action.data_source, action.point_of_contact)
+        for action in warehouse.actions
     )
     changes = sorted(
-        (line, names[key], fields) for (job, line), (key, fields) in found.changes.items() if job == last_job
+        (line, names[key], fields) for (job, line), (key, fields) in warehouse.changes.items() if job == last_job
     )
-    return sorted(told), found.segments, members, actions, changes
+    return sorted(customer_values), warehouse.segments, members, actions, changes
 
 
 IDENTIFIERS = ("external_id.website", "external_id.pos", "email", "mobile_phone")
@@ -201,14 +201,14 @@ def test_the_order_of_columns_does_not_matter(
     scene_of_module: Scene, before: str, rows: list[tuple[str, ...]], chosen: dict[str, Any], order: list[int]
 ):
     """X-05."""
-    told = []
+    essences = []
     for columns in (range(len(HEADER)), order):
         scene_of_module.erase()
         scene_of_module.add(before)
         turned = [[row[column] for column in columns] for row in rows]
         scene_of_module.load(written(turned, [HEADER[column] for column in columns]), **chosen)
-        told.append(essence(scene_of_module, is_whole=True))
-    assert told[0] == told[1]
+        essences.append(essence(scene_of_module, is_whole=True))
+    assert essences[0] == essences[1]
 
 
 DIALECTS = (
@@ -251,11 +251,11 @@ def test_how_a_file_is_written_does_not_matter(
 def rows_of_persons(draw: st.DrawFn) -> list[tuple[str, ...]]:
     """Draw rows of a few persons, each with one value of each identifier, of which a row gives any."""
     rows = draw(st.lists(st.tuples(st.integers(0, 2), ROWS), min_size=1, max_size=9))
-    given = []
+    identified_rows = []
     for person, row in rows:
         own = [f"w{person}", f"p{person}", f"{'abc'[person]}@x.com", f"+1212555010{person}"]
-        given.append((*(own[n] if row[n] else "" for n in range(4)), *row[4:]))
-    return given
+        identified_rows.append((*(own[n] if row[n] else "" for n in range(4)), *row[4:]))
+    return identified_rows
 
 
 @examples(40)
@@ -278,7 +278,7 @@ def test_importing_twice_changes_nothing_the_second_time_and_records_no_action(
 
 @examples(60)
 @given(customers(), FILES, SETTINGS)
-def test_a_file_whose_second_import_would_not_be_the_same_is_told_of(
+def test_a_file_whose_second_import_would_not_be_the_same_is_reported(
     scene_of_module: Scene, before: str, rows: list[tuple[str, ...]], chosen: dict[str, Any]
 ):
     """CU-13: without that warning the same file changes nothing, wherever its identifiers go."""
@@ -287,7 +287,7 @@ def test_a_file_whose_second_import_would_not_be_the_same_is_told_of(
     scene.add(before)
     first = scene.load(written(rows), **chosen)
     as_it_was = scene.read()
-    event("told" if "row.not_repeatable" in first.outcome.warnings else "silent")
+    event("reported" if "row.not_repeatable" in first.outcome.warnings else "silent")
     assume("row.not_repeatable" not in first.outcome.warnings)
     second = scene.load(written(rows), **chosen)
     assert scene.read() == as_it_was
@@ -352,5 +352,5 @@ def test_a_file_with_all_sorts_of_customers_does_what_its_rows_do_one_after_the_
     loaded = Scene(scene.site.changed(chunk_bytes=20_000, block_bytes=5_000)).load(
         written(rows), action=action, **chosen
     )
-    found = set(loaded.outcome.lines.values())
-    assert found == {"updated", "unchanged", "rejected", "inserted" if action == "add_and_edit" else "not_found"}
+    outcomes = set(loaded.outcome.lines.values())
+    assert outcomes == {"updated", "unchanged", "rejected", "inserted" if action == "add_and_edit" else "not_found"}

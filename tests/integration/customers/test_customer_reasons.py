@@ -1,4 +1,4 @@
-"""What the sender is told of identifiers that are in the way of one another. Source: CU-03, X-08, X-20."""
+"""What the sender reads about identifiers that conflict with one another. Source: CU-03, X-08, X-20."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.integration.customers.scenes import Scene
 pytestmark = pytest.mark.integration
 
 
-def test_cu03_an_ambiguous_row_is_told_which_identifiers_point_to_how_many_customers(scene: Scene):
+def test_cu03_an_ambiguous_row_reports_which_identifiers_point_to_how_many_customers(scene: Scene):
     scene.add("""
         1 website=1 email=ann@x.com mobile_phone=+12125550101
         2 website=2 email=bob@x.com mobile_phone=+12125550102

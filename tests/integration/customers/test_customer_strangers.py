@@ -236,7 +236,7 @@ def test_cu03_rows_of_a_placeholder_count_the_rejected_ones_too(scene: Scene):
 
 
 def test_cu03_a_placeholder_is_one_in_the_files_that_correct_its_rows(scene: Scene):
-    """A few rows alone would not tell. Nor do values stand in the ledger, but keyed digests (X-20)."""
+    """A few rows alone would not show it. The ledger has no values either, but keyed digests (X-20)."""
     loaded = scene.load(with_broken_rows(30, range(5)))
     assert len(loaded.customers()) == 25
     header = "_job,_line,Email,MobilePhone,FirstName,BirthDate\n"
@@ -282,7 +282,7 @@ def test_cu03_the_warnings_name_no_value(scene: Scene):
     """X-20, with lines for each rule."""
     loaded = scene.load(rows_that_share(SHARED["email"], 25))
     assert warnings_of(scene.site, loaded.result.job)["email.placeholder"] == (25, list(range(2, 27)))
-    told = next(each for each in loaded.result.warnings if each["rule"] == "email.placeholder")
-    assert "25 rows, first on line 2" in told["message"]
-    assert "noemail" not in told["message"]
+    warning = next(warning for warning in loaded.result.warnings if warning["rule"] == "email.placeholder")
+    assert "25 rows, first on line 2" in warning["message"]
+    assert "noemail" not in warning["message"]
     assert rejects(loaded.result) == {}

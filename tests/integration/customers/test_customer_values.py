@@ -427,7 +427,7 @@ def test_cu04_each_field_by_itself_is_set_changed_cleared_kept_and_repeated(scen
         ):  # fmt: skip
             key = len(before) + 1
             before.append(f"{key} website={key}" + (f" {name}={had}" if had else ""))
-            rows += [[sent if column == each else "" for each in columns]] * times
+            rows += [[sent if column == header else "" for header in columns]] * times
             changes.append({name: (had, None if has == "erased" else has)} if had != has else None)
     scene.add("\n".join(before))
     keys = ["ExternalIdentityWebsite", *(str(key + 1) for key in range(len(before)) for _ in range(times))]

@@ -56,18 +56,18 @@ class Running:
 
 def assert_one_after_the_other(scene: Scene, before: oracle.Warehouse, *imports: Running) -> None:
     """Compare what imports have left with what they leave when each begins after the one that loaded before it."""
-    jobs = [(each, scene.site.job(each.end())) for each in imports]
+    jobs = [(running, scene.site.job(running.end())) for running in imports]
     warehouse = before
     for running, job in sorted(jobs, key=lambda pair: pair[1]["loaded_at"]):
-        known = Import(job["id"], job["launched_at"], scene.project, action=job["action"])
-        outcome = oracle.import_rows(warehouse, oracle.read_rows(running.text, known), known)
+        oracle_job = Import(job["id"], job["launched_at"], scene.project, action=job["action"])
+        outcome = oracle.import_rows(warehouse, oracle.read_rows(running.text, oracle_job), oracle_job)
         warehouse = outcome.warehouse
         assert rejected_by(scene.site, job["id"]) == outcome.rejects
         counts = {name: job[f"rows_{name}"] for name in ("read", *OUTCOMES) if job[f"rows_{name}"]}
         assert counts == outcome.counts()
-    found = scene.read()
+    stored = scene.read()
     for name in ("customers", "segments", "members", "actions", "changes"):
-        assert getattr(found, name) == getattr(warehouse, name), name
+        assert getattr(stored, name) == getattr(warehouse, name), name
 
 
 OUTCOMES = ("inserted", "updated", "unchanged", "not_found", "rejected")
@@ -103,7 +103,7 @@ def test_three_files_that_each_create_the_same_customers_create_them_once(scene:
         random.Random(name).shuffle(rows)
         texts.append("\n".join(["Email,ExternalIdentityPos,FirstName", *(f"{row},{name}" for row in rows), ""]))
     running = [Running(scene, text, action="add_and_edit") for text in texts]
-    results = [each.end() for each in running]
+    results = [import_run.end() for import_run in running]
     assert sorted(result.rows.inserted for result in results) == [0, 0, 800]
     assert sorted(result.rows.updated for result in results) == [0, 800, 800]
     assert_one_after_the_other(scene, oracle.Warehouse(segments={"vip-2024": True}), *running)
@@ -164,7 +164,7 @@ def test_what_another_system_writes_meanwhile_is_kept(scene: Scene):
     )
 
 
-def test_a_value_that_another_system_writes_meanwhile_is_what_the_change_is_told_from(scene: Scene):
+def test_a_value_that_another_system_writes_meanwhile_is_the_old_value_of_the_change(scene: Scene):
     scene.add("1 email=ann@x.com first_name=Ann website=17")
     result = while_open(scene, "UPDATE loyalty.customer SET first_name = 'Zed'", FILE)
     assert result.rows.updated == 1
@@ -195,8 +195,8 @@ def test_a_value_that_another_system_has_written_already_is_unchanged(scene: Sce
 def test_a_customer_whom_another_system_creates_meanwhile_is_found(scene: Scene, statements: str, is_kept: bool):
     result = while_open(scene, statements, FILE, is_kept=is_kept)
     assert (result.rows.inserted, result.rows.updated) == ((0, 1) if is_kept else (1, 0))
-    found = customers(scene, result)
-    (values,) = found.values()
+    stored_customers = customers(scene, result)
+    (values,) = stored_customers.values()
     assert values | {"email": values["email"].lower()} == {"email": "ann@x.com", "first_name": "Anna", "website": "17"}
 
 
@@ -208,7 +208,7 @@ def test_a_customer_who_is_erased_meanwhile_is_a_new_one(scene: Scene):
 
 
 def test_an_identifier_that_moves_meanwhile_is_not_taken_back(scene: Scene):
-    """The other system's e-mail for the customer stands; the file's row is somebody else by then."""
+    """The customer keeps the other system's e-mail; the file's row is another person by then."""
     scene.add("1 email=ann@x.com first_name=Ann")
     result = while_open(
         scene,
@@ -283,8 +283,10 @@ def test_imports_beside_a_busy_system_neither_fail_nor_hang(scene: Scene, seed: 
             rows = [f"C{n}@x.com,{n},{round_}" for n in range(1, 41)]
             random.Random(seed * 10 + round_).shuffle(rows)
             text = "\n".join(["Email,ExternalIdentityWebsite,FirstName", *rows, ""])
-            results = [each.end() for each in [Running(scene, text, action="add_and_edit", force=True) for _ in "ab"]]
-            assert sorted((each.rows.updated, each.rows.unchanged) for each in results) == [(0, 40), (40, 0)]
+            results = [
+                running.end() for running in [Running(scene, text, action="add_and_edit", force=True) for _ in "ab"]
+            ]
+            assert sorted((result.rows.updated, result.rows.unchanged) for result in results) == [(0, 40), (40, 0)]
     finally:
         stop.set()
         for writer in writers:

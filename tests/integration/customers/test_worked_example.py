@@ -21,8 +21,8 @@ MOST_LINES = 150
 
 def rows_below(heading: str) -> list[dict[str, str]]:
     """Return the rows of the first table below a heading of the page: column → cell."""
-    _, found, text = PAGE.read_text(encoding="utf-8").partition(f"\n### {heading}\n")
-    assert found, heading
+    _, heading_line, text = PAGE.read_text(encoding="utf-8").partition(f"\n### {heading}\n")
+    assert heading_line, heading
     table = re.search(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
     assert table is not None, heading
     header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table[0].splitlines())
