@@ -61,6 +61,7 @@ def pages() -> dict[Path, str]:
         generated[reference / "file-formats" / f"{import_type.name}.md"] = file_format(import_type)
         generated[reference / "rules" / f"{import_type.name}.md"] = rules(import_type)
     return generated | {
+        reference / "index.md": index(),
         reference / "import-settings.md": import_settings(),
         reference / "project-settings.md": project_settings(),
         reference / "dags.md": dags(),
@@ -71,6 +72,29 @@ def pages() -> dict[Path, str]:
         Path("explanation") / "packages.md": packages(),
         Path("benchmarks-scale.md"): scale(),
     }
+
+
+def index() -> str:
+    """Return the first page of the reference: what there is."""
+
+    def links(folder: str, *first: tuple[str, str]) -> str:
+        of_types = [(import_type.label, f"{import_type.name}.md") for import_type in IMPORT_TYPES.values()]
+        return "\n".join(f"- [{label}]({folder}/{page})" for label, page in (*first, *of_types))
+
+    parts = [
+        "## File formats\n",
+        links("file-formats"),
+        "\n## Rules\n",
+        links("rules", ("Every file", f"{EVERY_FILE}.md")),
+        "\nEvery rule has an anchor: its id without the points, such as `rules/gift_cards.md#card_numbertoo_long`.\n",
+        "## Settings and interfaces\n",
+        "[Import settings](import-settings.md), [project settings](project-settings.md), [DAGs](dags.md), "
+        "[command line](cli.md), [metrics](metrics.md), [database](database.md)\n",
+        "## Requirements\n",
+        "[Requirements](requirements.md): what `X-14` or `section 3` means where code, rules and tests cite it.",
+    ]
+    intro = "These pages are generated from the code, so they cannot go out of date."
+    return _page("Reference", intro, "\n".join(parts))
 
 
 def file_format(import_type: ImportType) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from include.declaration.settings import ImportSettings
 from include.import_types import IMPORT_TYPES
 from include.settings import checks, defaults, files, layers
-from include.settings.given import GivenSettings
+from include.settings.raw import RawSettings
 
 load_defaults = partial(defaults.load_defaults, IMPORT_TYPES)
 fingerprint_settings = partial(layers.fingerprint_settings, IMPORT_TYPES)
@@ -17,7 +17,7 @@ def resolve(import_type: str, *settings: Any, **layered: Any) -> Any:
     return layers.resolve(IMPORT_TYPES, IMPORT_TYPES.of(import_type), *settings, **layered)
 
 
-def read_assignments(assignments: Iterable[str], import_type: str = "gift_cards") -> GivenSettings:
+def read_assignments(assignments: Iterable[str], import_type: str = "gift_cards") -> RawSettings:
     return files.read_assignments(IMPORT_TYPES[import_type], assignments)
 
 

@@ -21,8 +21,8 @@ from include.located_yaml import shown
 from include.runtime import Runtime
 from include.settings.checks import MOST_MISTAKES
 from include.settings.files import LARGEST_SETTINGS_BYTES, read_settings
-from include.settings.given import GivenSettings
 from include.settings.layers import resolve
+from include.settings.raw import RawSettings
 from include.storage.file_names import (
     FOLDER_SETTINGS,
     FOLDER_SETTINGS_NAMES,
@@ -199,7 +199,7 @@ def folder_text(runtime: Runtime, import_type: str) -> SettingsText:
     return _folder_text(runtime, import_type, SettingsNames(names_in(runtime.landing / import_type)))
 
 
-def named_folder(runtime: Runtime, import_type: ImportType, name: object) -> GivenSettings | None:
+def named_folder(runtime: Runtime, import_type: ImportType, name: object) -> RawSettings | None:
     """Read the settings file of the folder that a setting names, such as a pool's, for `layers.resolve` (X-21).
 
     Raises:
@@ -214,7 +214,7 @@ def named_folder(runtime: Runtime, import_type: ImportType, name: object) -> Giv
             text = _folder_text(runtime, folder, SettingsNames(names_in(runtime.landing / folder)))
             if text is not None:
                 called = f"{FOLDER_SETTINGS} of the folder {name}"
-                settings: GivenSettings | None = read_layers({"folder": text}, "", {"folder": called})["folder"]
+                settings: RawSettings | None = read_layers({"folder": text}, "", {"folder": called})["folder"]
                 return settings
     return None
 

@@ -22,8 +22,8 @@ from include.ledger import jobs
 from include.ledger.jobs import JobResult, State
 from include.runtime import Runtime
 from include.settings.files import LARGEST_SETTINGS_BYTES, read_assignments, read_settings
-from include.settings.given import GivenSettings
 from include.settings.layers import resolve
+from include.settings.raw import RawSettings
 from include.storage import locations
 from include.storage.locations import Location
 from include.warehouse.roles import Role
@@ -107,7 +107,7 @@ def _command_settings(runtime: Runtime, parsed: argparse.Namespace) -> tuple[str
     except OSError as error:
         raise SettingsError(f"--settings: {sentence_of(error)}") from None
     sidecar = None if raw is None else read_settings(raw, str(parsed.settings))
-    assigned = GivenSettings("--set", parameters)
+    assigned = RawSettings("--set", parameters)
     resolve(
         runtime.import_types, import_type, sidecar=sidecar, parameters=assigned, defaults_file=runtime.defaults_file
     )

@@ -25,8 +25,8 @@ from include.reading.scan import scan
 from include.review.preview import PreviewRow, judge_first_rows
 from include.runtime import Runtime
 from include.settings.form import read_form
-from include.settings.given import GivenSettings
 from include.settings.layers import resolve
+from include.settings.raw import RawSettings
 from include.stages.inspection import describe_oddities, file_text, look_at
 from include.stages.verdict import Looked
 from include.storage import locations
@@ -95,7 +95,7 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
     settings, problems = read_form(types, declared, upload.choices.settings)
     with tempfile.TemporaryDirectory() as name, values_hidden(), runtime.engine.connect() as connection:
         try:
-            layers = folder_layers(runtime, upload) | {"sidecar": GivenSettings("the form", settings)}
+            layers = folder_layers(runtime, upload) | {"sidecar": RawSettings("the form", settings)}
             chosen = resolve(types, declared, **layers, defaults_file=runtime.defaults_file)
             head, is_part = _copy_head(declared, upload.path(runtime), Path(name) / upload.file_name, chosen)
             text_copy = locations.locate(str(Path(name) / "text.utf8"))
@@ -108,7 +108,7 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
         try:
             if columns.is_changed:
                 settings["mapping"] = columns.overrides
-                layers["sidecar"] = GivenSettings("the form", settings)
+                layers["sidecar"] = RawSettings("the form", settings)
                 resolve(types, declared, **layers, defaults_file=runtime.defaults_file)  # it may be locked
             if not columns.problems and not columns.refusal:
                 refuse_unusable(columns.mapping, columns.fields, declared)

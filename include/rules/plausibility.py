@@ -202,7 +202,7 @@ def find_lookup_names(
     texts = sorted({text for column in columns.values() for text in _filled(column) if "\0" not in text})
     lookup_names: dict[str, set[str]] = {}
     for lookup in lookups:
-        query = sa.text(f"SELECT known.key FROM ({lookup.query}) AS known (key) WHERE known.key = ANY(:texts)")
+        query = sa.text(f"SELECT stored.key FROM ({lookup.query}) AS stored (key) WHERE stored.key = ANY(:texts)")
         lookup_names[lookup.field] = set(connection.execute(query, {"texts": texts}).scalars())
     return lookup_names
 

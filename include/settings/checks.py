@@ -1,4 +1,4 @@
-"""Which given settings are wrong, and the sentences that say so. Source: X-11."""
+"""Which raw settings are wrong, and the sentences that say so. Source: X-11."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from include.declaration.settings import ImportSettings
 from include.errors import SettingsError
 from include.located_yaml import explain, quoted, show_key
 from include.names import closest, did_you_mean, normalise_name
-from include.settings.given import Checked, GivenSettings, Mistakes
+from include.settings.raw import Checked, Mistakes, RawSettings
 
 MOST_MISTAKES = 10
 """So many a refusal lists; of the others it says how many there are."""
@@ -21,12 +21,12 @@ _LONGEST_REFUSAL_BYTES = 2000
 
 def find_mistakes(types: ImportTypes, import_type: ImportType, values: Mapping[str, object]) -> dict[str, str]:
     """Return what is wrong with settings, setting by setting, for a form that says so beside each."""
-    mistakes = check(GivenSettings("the form", values), import_type, types).mistakes
+    mistakes = check(RawSettings("the form", values), import_type, types).mistakes
     return {key: f"{sentence[:1].upper()}{sentence[1:]}." for key, sentence in reversed(mistakes.first)}
 
 
-def validated(settings: GivenSettings, import_type: ImportType, types: ImportTypes) -> Mapping[str, Any]:
-    """Return the values of given settings, as the type reads them.
+def validated(settings: RawSettings, import_type: ImportType, types: ImportTypes) -> Mapping[str, Any]:
+    """Return the values of raw settings, as the type reads them.
 
     Raises:
         SettingsError: some are wrong; each is named with its source.
@@ -37,7 +37,7 @@ def validated(settings: GivenSettings, import_type: ImportType, types: ImportTyp
     return checked.values
 
 
-def refusal(settings: GivenSettings, mistakes: Mistakes) -> str:
+def refusal(settings: RawSettings, mistakes: Mistakes) -> str:
     """List the first mistakes, as far as they fit into a message, and say how many others there are."""
     sentences: list[str] = []
     for key, sentence in mistakes.first:
@@ -49,7 +49,7 @@ def refusal(settings: GivenSettings, mistakes: Mistakes) -> str:
     return " ".join([*sentences, f"… and {others:,} more."] if others else sentences)
 
 
-def check(settings: GivenSettings, import_type: ImportType, types: ImportTypes) -> Checked:
+def check(settings: RawSettings, import_type: ImportType, types: ImportTypes) -> Checked:
     """Check the settings that a person gave; a text that is read once is checked once a type as well."""
     if not settings.values:  # most layers of most files
         return Checked(import_type, {}, Mistakes([], 0))
@@ -61,7 +61,7 @@ def check(settings: GivenSettings, import_type: ImportType, types: ImportTypes) 
     return checked
 
 
-def _check(settings: GivenSettings, import_type: ImportType, types: ImportTypes) -> Checked:
+def _check(settings: RawSettings, import_type: ImportType, types: ImportTypes) -> Checked:
     """Check the settings someone gave: unknown keys first, then wrong values, then what the type can't do with them.
 
     Only the first mistakes are put into words: to find out what forty thousand keys may have meant takes seconds.

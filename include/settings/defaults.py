@@ -10,12 +10,12 @@ from include.errors import ConfigurationError
 from include.located_yaml import YamlMistake, read_yaml, show_key
 from include.names import did_you_mean
 from include.settings.checks import check
-from include.settings.given import GivenSettings
+from include.settings.raw import RawSettings
 
 IMPORTS_YAML = Path(__file__).resolve().parents[1] / "config" / "imports.yaml"
 
 
-def load_defaults(types: ImportTypes, path: Path = IMPORTS_YAML) -> dict[str, GivenSettings]:
+def load_defaults(types: ImportTypes, path: Path = IMPORTS_YAML) -> dict[str, RawSettings]:
     """Read the defaults of each import type.
 
     Raises:
@@ -29,7 +29,7 @@ def load_defaults(types: ImportTypes, path: Path = IMPORTS_YAML) -> dict[str, Gi
 
 
 @lru_cache(maxsize=8)  # the landing folders are listed twice a second, and each file in them asks
-def _parse_defaults(types: ImportTypes, text: bytes, file_name: str) -> dict[str, GivenSettings]:
+def _parse_defaults(types: ImportTypes, text: bytes, file_name: str) -> dict[str, RawSettings]:
     try:
         located = read_yaml(text.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -41,7 +41,7 @@ def _parse_defaults(types: ImportTypes, text: bytes, file_name: str) -> dict[str
     def complain(key: tuple[str, ...], sentence: str) -> None:
         mistakes.append(f"{file_name}: line {located.line_of(key)}, {show_key(key)}: {sentence}")
 
-    by_type: dict[str, GivenSettings] = {}
+    by_type: dict[str, RawSettings] = {}
     sections = located.value if isinstance(located.value, dict) else {}
     if not sections:
         raise ConfigurationError(f"{file_name}: expected a section for each import type, found none")
@@ -54,7 +54,7 @@ def _parse_defaults(types: ImportTypes, text: bytes, file_name: str) -> dict[str
             complain((name,), "must have the key defaults, with settings below it, and nothing else")
             continue
         lines = {key: located.line_of((name, "defaults", key)) for key in defaults}
-        by_type[name] = GivenSettings(file_name, defaults, lines, checked={})
+        by_type[name] = RawSettings(file_name, defaults, lines, checked={})
         wrong = check(by_type[name], types[name], types).mistakes
         for key, sentence in wrong.first:
             complain((name, "defaults", key), sentence)

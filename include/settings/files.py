@@ -11,7 +11,7 @@ from dataclasses import replace
 from include.declaration.import_type import ImportType
 from include.errors import SettingsError
 from include.located_yaml import YamlMistake, quoted, read_yaml, shown
-from include.settings.given import GivenSettings
+from include.settings.raw import RawSettings
 from include.settings.schema import is_text
 
 LARGEST_SETTINGS_BYTES = 64 << 10
@@ -23,7 +23,7 @@ _ENTRY_BYTES = 300
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_settings(text: str | bytes, source: str) -> GivenSettings:
+def read_settings(text: str | bytes, source: str) -> RawSettings:
     """Read a settings file; an empty one gives no settings. The same text is read once, however often it is asked for.
 
     Raises:
@@ -39,7 +39,7 @@ def read_settings(text: str | bytes, source: str) -> GivenSettings:
     return replace(read, source=source)
 
 
-def _parse_settings(raw: bytes) -> GivenSettings | str:
+def _parse_settings(raw: bytes) -> RawSettings | str:
     """Return the settings of a text, or what is wrong with it."""
     try:
         text = raw.decode()
@@ -53,7 +53,7 @@ def _parse_settings(raw: bytes) -> GivenSettings | str:
     values = {} if located.value is None else located.value
     if not isinstance(values, dict):
         return "expected lines such as `encoding: windows-1251`."
-    return GivenSettings("", values, {key: located.line_of((key,)) for key in values}, checked={})
+    return RawSettings("", values, {key: located.line_of((key,)) for key in values}, checked={})
 
 
 class _ReadTexts:
@@ -61,10 +61,10 @@ class _ReadTexts:
 
     def __init__(self, most_bytes: int) -> None:
         self._room = most_bytes
-        self._kept: OrderedDict[bytes, tuple[GivenSettings | str, int]] = OrderedDict()
+        self._kept: OrderedDict[bytes, tuple[RawSettings | str, int]] = OrderedDict()
         self._lock = threading.Lock()  # Airflow's pages are served by several threads
 
-    def get(self, raw: bytes) -> GivenSettings | str:
+    def get(self, raw: bytes) -> RawSettings | str:
         with self._lock:
             if raw in self._kept:
                 self._kept.move_to_end(raw)
@@ -89,7 +89,7 @@ def _entries(value: object) -> int:
 _READ = _ReadTexts(_CACHE_BYTES)
 
 
-def read_assignments(import_type: ImportType, assignments: Iterable[str], source: str = "--set") -> GivenSettings:
+def read_assignments(import_type: ImportType, assignments: Iterable[str], source: str = "--set") -> RawSettings:
     """Read `KEY=VALUE` arguments: text as it is (`pool=0123`), anything else as YAML (`mapping={PIN: cvv}`).
 
     Raises:
@@ -107,4 +107,4 @@ def read_assignments(import_type: ImportType, assignments: Iterable[str], source
             if is_text(import_type.settings, key)
             else read_settings(f"value: {text}", f"{source} {key}").values["value"]
         )
-    return GivenSettings(source, values)
+    return RawSettings(source, values)

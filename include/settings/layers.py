@@ -15,7 +15,7 @@ from include.errors import SettingsError
 from include.located_yaml import describe, quoted, shown
 from include.settings.checks import MOST_MISTAKES, refusal, validated
 from include.settings.defaults import IMPORTS_YAML, load_defaults
-from include.settings.given import GivenSettings, Mistakes
+from include.settings.raw import Mistakes, RawSettings
 
 PICK_UP = ("settle_seconds", "release", "after", "ignore")
 """Settings that are over before a run begins: a run's form doesn't offer them."""
@@ -52,14 +52,14 @@ class InheritedSettings:
 def resolve(
     types: ImportTypes,
     import_type: ImportType,
-    type_folder: GivenSettings | Mapping[str, object] | None = None,
-    folder: GivenSettings | Mapping[str, object] | None = None,
-    sidecar: GivenSettings | Mapping[str, object] | None = None,
+    type_folder: RawSettings | Mapping[str, object] | None = None,
+    folder: RawSettings | Mapping[str, object] | None = None,
+    sidecar: RawSettings | Mapping[str, object] | None = None,
     inherited: InheritedSettings | Mapping[str, object] | None = None,
-    parameters: GivenSettings | Mapping[str, object] | None = None,
+    parameters: RawSettings | Mapping[str, object] | None = None,
     *,
-    landing_folder: GivenSettings | Mapping[str, object] | None = None,
-    named_folder: GivenSettings | Mapping[str, object] | None = None,
+    landing_folder: RawSettings | Mapping[str, object] | None = None,
+    named_folder: RawSettings | Mapping[str, object] | None = None,
     folder_name: str | None = None,
     defaults_file: Path = IMPORTS_YAML,
 ) -> ImportSettings:
@@ -103,7 +103,7 @@ def resolve(
     chosen = _as_layer(parameters, "the run's parameters")
     filled_in = {key: value for key, value in chosen.values.items() if key not in names or value not in (None, "")}
     before_the_file = [
-        ("defaults", load_defaults(types, defaults_file).get(import_type.name, GivenSettings(defaults_file.name, {}))),
+        ("defaults", load_defaults(types, defaults_file).get(import_type.name, RawSettings(defaults_file.name, {}))),
         ("folder", _locked_part(_as_layer(landing_folder, "the landing folder's settings"), import_type, types)),
         ("folder", _as_layer(type_folder, "the type folder's settings")),
         ("folder", _as_layer(folder, "the folder's settings")),
@@ -141,9 +141,9 @@ def resolve(
 
 
 def _locked_part(
-    layer: GivenSettings, import_type: ImportType, types: ImportTypes, *, of_its_name: bool = False
-) -> GivenSettings:
-    """Return the settings that given ones lock, and that they do.
+    layer: RawSettings, import_type: ImportType, types: ImportTypes, *, of_its_name: bool = False
+) -> RawSettings:
+    """Return the settings that a layer locks, and that it locks them.
 
     Args:
         of_its_name: they are of the folder that the settings name: that name itself is locked by nobody.
@@ -168,7 +168,7 @@ class _Merged:
         self.values: dict[str, Any] = {}
         self.given_by: dict[str, str] = {}
 
-    def add(self, giver: str, layer: GivenSettings) -> None:
+    def add(self, giver: str, layer: RawSettings) -> None:
         """Put a layer over those before.
 
         Raises:
@@ -192,7 +192,7 @@ class _Merged:
 
     def take_over(self, inherited: Mapping[str, object], given_by: Mapping[str, str]) -> None:
         """Put the settings of the earlier job over those before."""
-        layer = GivenSettings("settings of the earlier job", inherited)
+        layer = RawSettings("settings of the earlier job", inherited)
         values = validated(layer, self._import_type, self._types)
         for key, value in values.items():
             self.values[key], self.given_by[key] = value, given_by.get(key, "sidecar")
@@ -260,8 +260,8 @@ def _take_folder_name(
         values[setting], given_by[setting] = folder_name, "folder"
 
 
-def _as_layer(layer: GivenSettings | Mapping[str, object] | None, source: str) -> GivenSettings:
-    return layer if isinstance(layer, GivenSettings) else GivenSettings(source, layer or {})
+def _as_layer(layer: RawSettings | Mapping[str, object] | None, source: str) -> RawSettings:
+    return layer if isinstance(layer, RawSettings) else RawSettings(source, layer or {})
 
 
 def _action(action: str | None, import_type: ImportType) -> str:

@@ -68,7 +68,7 @@ CREATE TEMP TABLE load_not_found (line bigint) ON COMMIT DROP;
 """
 # A row that only the load could reject, and further reasons for rows that the suite rejected already.
 _REJECT = """
-INSERT INTO ledger.reject AS known
+INSERT INTO ledger.reject AS stored
     (job_id, line, chunk_number, byte_offset, byte_length, rules, reasons, origin_job_id, origin_line)
 SELECT %(job_id)s, row.line, row.chunk_number, row.byte_offset, row.byte_length,
        failed.rules, failed.reasons, row.origin_job_id, row.origin_line
@@ -79,7 +79,7 @@ FROM (
 ) AS failed
 JOIN staged_row AS row USING (line)
 ON CONFLICT ON CONSTRAINT reject_pkey DO UPDATE
-SET rules = known.rules || ' ' || excluded.rules, reasons = known.reasons || ' | ' || excluded.reasons
+SET rules = stored.rules || ' ' || excluded.rules, reasons = stored.reasons || ' | ' || excluded.reasons
 """
 # Rows of nobody (CU-01): their records are listed in a file of their own.
 _NOT_FOUND = """

@@ -70,6 +70,7 @@ def find_run(dag_id: str, run_id: str) -> DagRunResult:
     from airflow.sdk.execution_time.comms import GetDagRun
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
+    # `send` declares every possible answer; the answer to GetDagRun is the run, or an exception.
     run: DagRunResult = SUPERVISOR_COMMS.send(GetDagRun(dag_id=dag_id, run_id=run_id))  # type: ignore[assignment]
     return run
 

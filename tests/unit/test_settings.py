@@ -25,8 +25,8 @@ from include.settings import checks, files, layers
 from include.settings.checks import MOST_MISTAKES
 from include.settings.defaults import IMPORTS_YAML
 from include.settings.files import LARGEST_SETTINGS_BYTES, read_settings
-from include.settings.given import GivenSettings
 from include.settings.layers import inheritable
+from include.settings.raw import RawSettings
 from include.settings.schema import describe_settings, parameter_schema
 from tests.settings import fingerprint_settings, load_defaults, read_assignments, resolve, settings_of
 
@@ -298,7 +298,7 @@ def test_a_folder_of_no_import_type_is_refused_with_a_close_match():
 
 def test_settings_files_are_read_with_lines():
     settings = read_settings(b"\xef\xbb\xbfreview: true\n\nmapping: {No: card_number, Off: null}\n", "_settings.yaml")
-    assert settings == GivenSettings(
+    assert settings == RawSettings(
         "_settings.yaml",
         {"review": True, "mapping": {"No": "card_number", "Off": None}},
         {"review": 1, "mapping": 3},

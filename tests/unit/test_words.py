@@ -143,3 +143,40 @@ def test_a_name_says_what_it_is(folder: str) -> None:
 def test_an_empty_name_is_seen_wherever_it_is_bound_or_read() -> None:
     source = "def tell(found, *, row):\n    self._known = [each for each in row]\n    return row.not_found\n"
     assert sorted(empty_names(source)) == [(1, "found"), (1, "tell"), (2, "_known"), (2, "each"), (2, "each")]
+
+
+LANDED = ROOT / "include" / "warehouse" / "migrations"
+"""Its SQL has run in databases and is not edited again."""
+
+
+def sql_files() -> Iterator[Path]:
+    """Yield the SQL files that people edit."""
+    yield from (path for path in sorted((ROOT / "include").rglob("*.sql")) if LANDED not in path.parents)
+
+
+def empty_sql_names(text: str) -> Iterator[tuple[int, str]]:
+    """Yield line and name of every table, column, alias and variable that names nothing, comments and texts left out.
+
+    `FOUND` is what PL/pgSQL itself calls a statement's success.
+    """
+    code = re.sub(r"--[^\n]*|'(?:[^']|'')*'", lambda part: re.sub(r"[^\n]", " ", part[0]), text)
+    for number, line in enumerate(code.splitlines(), start=1):
+        for name in re.findall(r"\b[a-z_]+\b", line):
+            if name.strip("_") in EMPTY_NAMES:
+                yield number, name
+
+
+@pytest.mark.parametrize("path", list(sql_files()), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_sql_has_plain_words_and_names(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    comments = re.sub(r"(?m)^((?:(?!--).)*)", lambda code: " " * len(code[0]), text)
+    words = [f"{path.name}:{line}: {word!r}: write {instead}" for line, word, instead in hard_words(comments)]
+    words += [f"{path.name}:{line}: {name!r}" for line, name in empty_sql_names(text)]
+    assert words == []
+
+
+def test_empty_names_and_words_of_sql_are_seen() -> None:
+    text = "-- known\nSELECT 'told', known.id FROM card AS known\nWHERE FOUND AND told IS NULL;  -- it tells\n"
+    assert [name for _, name in empty_sql_names(text)] == ["known", "known", "told"]
+    comments = re.sub(r"(?m)^((?:(?!--).)*)", lambda code: " " * len(code[0]), text)
+    assert [(line, word) for line, word, _ in hard_words(comments)] == [(3, "tells")]

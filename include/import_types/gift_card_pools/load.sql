@@ -19,9 +19,9 @@ BEGIN
     FOR row IN SELECT * FROM staged_row ORDER BY line LOOP
         SELECT line INTO first_line FROM accepted WHERE accepted.system_name = row.system_name;
         SELECT * INTO pool
-        FROM loyalty.gift_card_pool AS known
-        WHERE known.system_name = row.system_name
-          AND known.import_job_id IS DISTINCT FROM this_job;
+        FROM loyalty.gift_card_pool AS stored
+        WHERE stored.system_name = row.system_name
+          AND stored.import_job_id IS DISTINCT FROM this_job;
         SELECT * INTO product_owner
         FROM loyalty.gift_card_pool AS other
         WHERE other.product_external_system = row.product_external_system

@@ -3,7 +3,7 @@
 
 -- Rows of numbers that another job loaded, beside that card's values as imported. Rows that the suite rejected say
 -- as well that their number is taken, not only after the next attempt (X-08).
-CREATE TEMP VIEW row_of_known_card AS
+CREATE TEMP VIEW row_of_existing_card AS
 SELECT
     row.line, row.card_number, row.is_valid,
     concat_ws(', ',
@@ -18,8 +18,8 @@ FROM staged_row AS row
 JOIN loyalty.gift_card_as_imported AS card USING (card_number)
 WHERE card.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint);
 
-CREATE TEMP TABLE known ON COMMIT DROP AS
-SELECT * FROM row_of_known_card;
+CREATE TEMP TABLE existing ON COMMIT DROP AS
+SELECT * FROM row_of_existing_card;
 
 -- Later rows of a number that is in this file before (X-17). To sort hashes and to look closer at the few that
 -- come twice takes half the time of sorting the numbers.
@@ -35,7 +35,7 @@ FROM (
 ) AS row
 WHERE occurrence > 1;
 SET LOCAL enable_hashagg = DEFAULT;
-ANALYZE known, repeated;
+ANALYZE existing, repeated;
 
 -- Sorted input keeps the key's index warm, and gives concurrent loads one order of locking.
 CREATE TEMP VIEW new_card AS
@@ -45,7 +45,7 @@ SELECT
     (SELECT current_setting('import.job_id')::bigint) AS import_job_id, staged.line AS import_line
 FROM staged
 LEFT JOIN loyalty.gift_card_pool AS pool ON pool.system_name = staged.pool_system_name
-WHERE NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+WHERE NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
   AND NOT EXISTS (SELECT FROM repeated WHERE repeated.line = staged.line)
 ORDER BY staged.card_number;
 
@@ -70,8 +70,8 @@ BEGIN
         SELECT * FROM new_card
         ON CONFLICT ON CONSTRAINT gift_card_pkey DO NOTHING;
         GET DIAGNOSTICS inserted = ROW_COUNT;
-        DELETE FROM known;
-        INSERT INTO known SELECT * FROM row_of_known_card;
+        DELETE FROM existing;
+        INSERT INTO existing SELECT * FROM row_of_existing_card;
     END;
     INSERT INTO load_count VALUES ('inserted', inserted);
 END
@@ -80,7 +80,7 @@ $$;
 -- The accepted row of each number in this file: inserted, or the first one that equals the card loaded before.
 CREATE TEMP TABLE accepted ON COMMIT DROP AS
 SELECT card_number, min(line) AS line, 'unchanged' AS outcome
-FROM known
+FROM existing
 WHERE different = '' AND is_valid
 GROUP BY card_number
 UNION ALL
@@ -91,11 +91,11 @@ WHERE card.import_job_id = (SELECT current_setting('import.job_id')::bigint)
 
 INSERT INTO load_reject
 SELECT
-    known.line, rule.id,
-    replace(replace(rule.message, '{fields}', known.different), '{value}', left(known.card_number, 100))
-FROM known
+    existing.line, rule.id,
+    replace(replace(rule.message, '{fields}', existing.different), '{value}', left(existing.card_number, 100))
+FROM existing
 JOIN load_rule AS rule ON rule.id = 'card_number.card_exists'
-WHERE known.different <> '';
+WHERE existing.different <> '';
 
 INSERT INTO load_reject
 SELECT
@@ -104,7 +104,7 @@ SELECT
 FROM (
     SELECT line, card_number FROM repeated
     UNION
-    SELECT line, card_number FROM known
+    SELECT line, card_number FROM existing
     UNION
     SELECT line, card_number FROM staged_reject
 ) AS later
@@ -123,7 +123,7 @@ CREATE TEMP TABLE odd ON COMMIT DROP AS
 SELECT line, card_number, plain_number
 FROM staged
 WHERE plain_number IS NOT NULL
-  AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+  AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
   AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line);
 DO $$
 DECLARE
@@ -135,7 +135,7 @@ BEGIN
         FROM staged
         JOIN loyalty.gift_card_plain_number AS twin ON twin.plain_number = coalesce(staged.plain_number, staged.card_number)
         WHERE twin.card_number <> staged.card_number
-          AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+          AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
           AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line);
     END IF;
     IF NOT has_odd THEN
@@ -154,7 +154,7 @@ BEGIN
             SELECT line, card_number
             FROM staged
             WHERE card_number IN (SELECT plain_number FROM odd)
-              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+              AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
               AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
         ) AS member
     ) AS placed
@@ -176,5 +176,5 @@ BEGIN
 END
 $$;
 
-DROP VIEW new_card, row_of_known_card;
-DROP TABLE known, repeated, accepted, odd;
+DROP VIEW new_card, row_of_existing_card;
+DROP TABLE existing, repeated, accepted, odd;

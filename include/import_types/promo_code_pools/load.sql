@@ -28,7 +28,7 @@ BEGIN
     -- Rows that the suite rejected come along to get these reasons too (X-08).
     FOR row IN SELECT * FROM staged_row ORDER BY line LOOP
         SELECT line INTO first_line FROM accepted WHERE accepted.system_id = row.pool_id;
-        SELECT * INTO pool FROM loyalty.promo_code_pool AS known WHERE known.system_id = row.pool_id;
+        SELECT * INTO pool FROM loyalty.promo_code_pool AS stored WHERE stored.system_id = row.pool_id;
         is_new := NOT FOUND;
 
         edited := pool;

@@ -34,24 +34,24 @@ WHERE pool.system_id IS NULL
 
 -- Rows of codes that another job, or a generation, has added, beside what differs. Rows that the suite rejected say
 -- as well that their code is taken (X-08), but nothing of dates that could not be read.
-CREATE TEMP VIEW row_of_known_code AS
+CREATE TEMP VIEW row_of_existing_code AS
 SELECT
     row.line, row.code, row.pool,
     row.is_valid AND NOT EXISTS (SELECT FROM closed_pool WHERE closed_pool.system_id = row.pool) AS is_valid,
     row.pool <> code.pool_system_id AS is_elsewhere,
     code.used_at IS NOT NULL
         OR EXISTS (SELECT FROM loyalty.promo_code_use AS use WHERE use.code = code.code) AS is_used,
-    coalesce(given.issue_start >= given.issue_end, false)
-        OR coalesce(given.available_from >= given.available_till, false) AS is_reversed,
-    given.issue_start, given.issue_end, given.available_from, given.available_till,
+    coalesce(wanted.issue_start >= wanted.issue_end, false)
+        OR coalesce(wanted.available_from >= wanted.available_till, false) AS is_reversed,
+    wanted.issue_start, wanted.issue_end, wanted.available_from, wanted.available_till,
     concat_ws(', ',
-        CASE WHEN given.issue_start IS DISTINCT FROM code.issue_start AND (row.is_valid OR row.issue_start IS NOT NULL)
+        CASE WHEN wanted.issue_start IS DISTINCT FROM code.issue_start AND (row.is_valid OR row.issue_start IS NOT NULL)
             THEN 'issue_start' END,
-        CASE WHEN given.issue_end IS DISTINCT FROM code.issue_end AND (row.is_valid OR row.issue_end IS NOT NULL)
+        CASE WHEN wanted.issue_end IS DISTINCT FROM code.issue_end AND (row.is_valid OR row.issue_end IS NOT NULL)
             THEN 'issue_end' END,
-        CASE WHEN given.available_from IS DISTINCT FROM code.available_from AND (row.is_valid OR row.available_from IS NOT NULL)
+        CASE WHEN wanted.available_from IS DISTINCT FROM code.available_from AND (row.is_valid OR row.available_from IS NOT NULL)
             THEN 'available_from' END,
-        CASE WHEN given.available_till IS DISTINCT FROM code.available_till AND (row.is_valid OR row.available_till IS NOT NULL)
+        CASE WHEN wanted.available_till IS DISTINCT FROM code.available_till AND (row.is_valid OR row.available_till IS NOT NULL)
             THEN 'available_till' END
     ) AS different
 FROM staged_row AS row
@@ -65,11 +65,11 @@ CROSS JOIN LATERAL (
         CASE WHEN 'issue_end' <> ALL (fields) THEN code.issue_end ELSE row.issue_end END AS issue_end,
         CASE WHEN 'available_from' <> ALL (fields) THEN code.available_from ELSE row.available_from END AS available_from,
         CASE WHEN 'available_till' <> ALL (fields) THEN code.available_till ELSE row.available_till END AS available_till
-) AS given
+) AS wanted
 WHERE code.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint);
 
-CREATE TEMP TABLE known ON COMMIT DROP AS
-SELECT * FROM row_of_known_code;
+CREATE TEMP TABLE existing ON COMMIT DROP AS
+SELECT * FROM row_of_existing_code;
 
 -- Rows whose code comes more than once (X-17). To sort hashes and to look closer at the few that come twice takes half the
 -- time of sorting the codes.
@@ -92,21 +92,21 @@ CREATE TEMP TABLE mixed_case ON COMMIT DROP AS
 SELECT line, upper(code COLLATE "pg_c_utf8") COLLATE "C" AS folded
 FROM staged
 WHERE code <> upper(code COLLATE "pg_c_utf8")
-  AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line);
+  AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line);
 
 -- Whether the project has had such codes before. The index of them knows at once; a scan of all codes would take long.
 SET LOCAL enable_seqscan = off;
 CREATE TEMP TABLE lower_case_before ON COMMIT DROP AS
 SELECT EXISTS (SELECT FROM loyalty.promo_code WHERE code <> upper(code COLLATE "pg_c_utf8")) AS is_true;
 SET LOCAL enable_seqscan = DEFAULT;
-ANALYZE closed_pool, known, repeated, mixed_case;
+ANALYZE closed_pool, existing, repeated, mixed_case;
 
 CREATE TEMP VIEW new_code AS
 SELECT
     staged.code, staged.pool AS pool_system_id, staged.issue_start, staged.issue_end, staged.available_from,
     staged.available_till, (SELECT current_setting('import.job_id')::bigint) AS import_job_id, staged.line AS import_line
 FROM staged
-WHERE NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+WHERE NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
   AND NOT EXISTS (SELECT FROM repeated WHERE repeated.line = staged.line AND occurrence > 1)
   AND NOT EXISTS (SELECT FROM closed_pool WHERE closed_pool.system_id = staged.pool);
 
@@ -117,7 +117,7 @@ DECLARE
 BEGIN
     -- Sorted input keeps the key's index warm, and gives concurrent loads one order of locking.
     -- ON CONFLICT, which takes twice the time, is needed only when another job commits one of these codes just now: its
-    -- rows are then known, and the others inserted.
+    -- rows are then existing, and the others inserted.
     BEGIN
         INSERT INTO loyalty.promo_code (
             code, pool_system_id, issue_start, issue_end, available_from, available_till, import_job_id, import_line
@@ -131,8 +131,8 @@ BEGIN
         SELECT * FROM new_code ORDER BY code
         ON CONFLICT ON CONSTRAINT promo_code_pkey DO NOTHING;
         GET DIAGNOSTICS inserted = ROW_COUNT;
-        DELETE FROM known;
-        INSERT INTO known SELECT * FROM row_of_known_code;
+        DELETE FROM existing;
+        INSERT INTO existing SELECT * FROM row_of_existing_code;
     END;
     INSERT INTO load_count VALUES ('inserted', inserted);
 
@@ -141,35 +141,35 @@ BEGIN
         PERFORM pg_advisory_xact_lock_shared(7310588, hash)
         FROM (
             SELECT DISTINCT hashtext(pool) AS hash
-            FROM known
+            FROM existing
             WHERE different <> '' AND NOT is_elsewhere AND is_valid
             ORDER BY hash
         ) AS pool;
         PERFORM FROM loyalty.promo_code
         WHERE code IN (
             SELECT code
-            FROM known
+            FROM existing
             WHERE different <> '' AND is_valid AND NOT is_elsewhere AND NOT is_used AND NOT is_reversed
         )
         ORDER BY code
         FOR NO KEY UPDATE;
-        DELETE FROM known;    -- some may have been used, or got other dates, before they were locked
-        INSERT INTO known SELECT * FROM row_of_known_code;
+        DELETE FROM existing;    -- some may have been used, or got other dates, before they were locked
+        INSERT INTO existing SELECT * FROM row_of_existing_code;
         -- A code's first acceptable row is the one that counts (X-17).
         INSERT INTO updated
         SELECT line, code
         FROM (
             SELECT DISTINCT ON (code) line, code, different
-            FROM known
+            FROM existing
             WHERE is_valid AND NOT is_elsewhere AND (different = '' OR NOT is_used AND NOT is_reversed)
             ORDER BY code, line
         ) AS first_row
         WHERE different <> '';
         UPDATE loyalty.promo_code AS code
-        SET issue_start = known.issue_start, issue_end = known.issue_end,
-            available_from = known.available_from, available_till = known.available_till
+        SET issue_start = existing.issue_start, issue_end = existing.issue_end,
+            available_from = existing.available_from, available_till = existing.available_till
         FROM updated
-        JOIN known USING (line)
+        JOIN existing USING (line)
         WHERE code.code = updated.code;
     END IF;
     INSERT INTO load_count SELECT 'updated', count(*) FROM updated;
@@ -180,7 +180,7 @@ $$;
 CREATE TEMP TABLE questioned ON COMMIT DROP AS
 SELECT line, code FROM repeated
 UNION
-SELECT line, code FROM known
+SELECT line, code FROM existing
 UNION
 SELECT line, code FROM staged_reject WHERE code IS NOT NULL;
 ANALYZE questioned, updated;
@@ -191,9 +191,9 @@ SELECT code, line, 'updated' AS outcome
 FROM updated
 UNION ALL
 SELECT code, min(line), 'unchanged'
-FROM known
+FROM existing
 WHERE different = '' AND is_valid AND NOT is_elsewhere
-  AND NOT EXISTS (SELECT FROM updated WHERE updated.code = known.code)
+  AND NOT EXISTS (SELECT FROM updated WHERE updated.code = existing.code)
 GROUP BY code
 UNION ALL
 SELECT code.code, code.import_line, 'inserted'
@@ -202,13 +202,13 @@ WHERE code.import_job_id = (SELECT current_setting('import.job_id')::bigint)
   AND code.code IN (SELECT code FROM questioned);
 
 INSERT INTO load_reject
-SELECT known.line, rule.id, replace(rule.message, '{fields}', known.different)
-FROM known
+SELECT existing.line, rule.id, replace(rule.message, '{fields}', existing.different)
+FROM existing
 JOIN load_rule AS rule ON rule.id = CASE
-    WHEN known.is_elsewhere THEN 'code.in_another_pool'
-    WHEN known.different <> '' AND (SELECT current_setting('import.on_existing')) <> 'update_dates' THEN 'code.other_dates'
-    WHEN known.different <> '' AND known.is_used THEN 'code.used'
-    WHEN known.different <> '' AND known.is_reversed AND known.is_valid THEN 'code.reversed_window'
+    WHEN existing.is_elsewhere THEN 'code.in_another_pool'
+    WHEN existing.different <> '' AND (SELECT current_setting('import.on_existing')) <> 'update_dates' THEN 'code.other_dates'
+    WHEN existing.different <> '' AND existing.is_used THEN 'code.used'
+    WHEN existing.different <> '' AND existing.is_reversed AND existing.is_valid THEN 'code.reversed_window'
 END;
 
 INSERT INTO load_reject
@@ -242,7 +242,7 @@ BEGIN
             SELECT line, code
             FROM staged
             WHERE code IN (SELECT folded FROM mixed_case)
-              AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+              AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
         ), placed AS (
             SELECT line, row_number() OVER (PARTITION BY folded ORDER BY line) AS place
             FROM member
@@ -275,9 +275,9 @@ BEGIN
          AND twin.code <> upper(twin.code COLLATE "pg_c_utf8")
          AND twin.code <> staged.code
         WHERE twin.import_job_id IS DISTINCT FROM (SELECT current_setting('import.job_id')::bigint)
-          AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+          AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
           AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
-          AND NOT EXISTS (SELECT FROM load_warning AS told WHERE told.line = staged.line);
+          AND NOT EXISTS (SELECT FROM load_warning AS warning WHERE warning.line = staged.line);
         SET LOCAL enable_hashjoin = DEFAULT;
         SET LOCAL enable_mergejoin = DEFAULT;
     END IF;
@@ -292,7 +292,7 @@ CREATE TEMP TABLE look_alike ON COMMIT DROP AS
 SELECT line, code, look_alike_forms[1] COLLATE "C" AS skeleton, look_alike_forms[2:] AS ascii_texts
 FROM staged
 WHERE look_alike_forms IS NOT NULL
-  AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+  AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
   AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line);
 DO $$
 BEGIN
@@ -309,7 +309,7 @@ BEGIN
             replace(replace(replace(translate(code, '01I|`', 'Olll'''), 'm', 'rn'), '"', ''''''), '%', 'º/₀') AS skeleton
         FROM staged
         WHERE look_alike_forms IS NULL
-          AND NOT EXISTS (SELECT FROM known WHERE known.line = staged.line)
+          AND NOT EXISTS (SELECT FROM existing WHERE existing.line = staged.line)
           AND NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
     ) AS of_ascii
     WHERE skeleton IN (SELECT skeleton FROM look_alike UNION ALL SELECT skeleton FROM loyalty.promo_code_look_alike);
@@ -391,6 +391,6 @@ JOIN loyalty.promo_code_pool AS pool ON pool.system_id = counted.pool
 WHERE nullif(current_setting('import.pool', true), '') IS NULL
 GROUP BY pool.system_id;
 
-DROP VIEW new_code, row_of_known_code;
-DROP TABLE named_pool, closed_pool, known, repeated, mixed_case, lower_case_before, updated, questioned, accepted,
+DROP VIEW new_code, row_of_existing_code;
+DROP TABLE named_pool, closed_pool, existing, repeated, mixed_case, lower_case_before, updated, questioned, accepted,
     look_alike;

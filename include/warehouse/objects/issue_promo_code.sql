@@ -53,15 +53,15 @@ BEGIN
         INTO code, available_from, available_till
         FROM loyalty.issue_multi_use_promo_code(issue_promo_code.pool, customer, moment) AS issued;
     ELSE
-        SELECT max(known.batch),
+        SELECT max(stored.batch),
                EXISTS (
                    SELECT FROM loyalty.promo_code_closing_day AS shut
                    WHERE shut.pool_system_id = issue_promo_code.pool
                      AND shut.day > moment - interval '24 hours'
                      AND shut.opens_at > moment)
         INTO newest_batch, has_shut_days
-        FROM loyalty.promo_code_batch AS known
-        WHERE known.pool_system_id = issue_promo_code.pool;
+        FROM loyalty.promo_code_batch AS stored
+        WHERE stored.pool_system_id = issue_promo_code.pool;
 
         -- Where codes are scheduled, one day on which windows close after the other: those of which none has opened yet
         -- may have hundreds of thousands of codes before the first one that can be handed out.

@@ -48,9 +48,9 @@ DECLARE
     condition text;
     issuable bigint;
 BEGIN
-    SELECT loyalty.promo_code_format_condition(known) INTO STRICT condition
-    FROM loyalty.promo_code_format AS known
-    WHERE known.name = count_issuable_promo_codes.format;
+    SELECT loyalty.promo_code_format_condition(stored) INTO STRICT condition
+    FROM loyalty.promo_code_format AS stored
+    WHERE stored.name = count_issuable_promo_codes.format;
     EXECUTE 'SELECT count(*) FROM loyalty.promo_code WHERE issued_at IS NULL AND used_at IS NULL AND ' || condition
     INTO issuable;
     RETURN issuable;

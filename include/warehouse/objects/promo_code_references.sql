@@ -26,10 +26,10 @@ BEGIN ATOMIC
     INSERT INTO loyalty.promo_code_closing_day (pool_system_id, day, opens_at)
     SELECT pool, day, opens_at
     WHERE NOT EXISTS (
-        SELECT FROM loyalty.promo_code_closing_day AS known
-        WHERE known.pool_system_id = note_promo_code_closing_day.pool
-          AND known.day = note_promo_code_closing_day.day
-          AND known.opens_at <= note_promo_code_closing_day.opens_at);
+        SELECT FROM loyalty.promo_code_closing_day AS stored
+        WHERE stored.pool_system_id = note_promo_code_closing_day.pool
+          AND stored.day = note_promo_code_closing_day.day
+          AND stored.opens_at <= note_promo_code_closing_day.opens_at);
 END;
 
 -- What follows from new codes, once a statement for INSERT and COPY alike:
@@ -138,9 +138,9 @@ BEGIN
     SELECT DISTINCT part.pool, part.batch
     FROM unnest(pools, batches) AS part (pool, batch)
     WHERE NOT EXISTS (
-        SELECT FROM loyalty.promo_code_batch AS known
-        WHERE known.pool_system_id = part.pool
-          AND known.batch = part.batch);
+        SELECT FROM loyalty.promo_code_batch AS stored
+        WHERE stored.pool_system_id = part.pool
+          AND stored.batch = part.batch);
 
     PERFORM loyalty.note_promo_code_closing_day(part.pool, part.day, part.opens_at)
     FROM unnest(pools, days, openings) AS part (pool, day, opens_at);

@@ -136,7 +136,7 @@ BEGIN
         PERFORM pg_notify('promo_code_stock', counted.system_id);
     END IF;
 
-    INSERT INTO loyalty.promo_code_pool_stock AS known (
+    INSERT INTO loyalty.promo_code_pool_stock (
         pool_system_id, counted_available, counted_at_take, signal_below, valid_until, counted_at, counted_ending
     )
     VALUES (

@@ -14,8 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from include import import_types
 from include.arrivals import uploads
 from include.errors import ConfigurationError, FileRefused
-from include.settings.given import GivenSettings
 from include.settings.layers import resolve
+from include.settings.raw import RawSettings
 from include.storage.locations import StorageError
 from loyalty_airflow.pages import warehouse
 from loyalty_airflow.pages.access import User, can_launch, dag_of, demand
@@ -63,7 +63,7 @@ def _receive(request: Request, user: BaseUser, fields: dict[str, str]) -> Respon
         settings = resolve(
             runtime.import_types,
             declared,
-            sidecar=GivenSettings("the form", chosen),
+            sidecar=RawSettings("the form", chosen),
             defaults_file=runtime.defaults_file,
         )
         name, content = file_of(runtime, declared, text.encode(), settings)

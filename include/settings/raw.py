@@ -1,4 +1,4 @@
-"""Settings as a person gave them, and what they came to. Source: X-11."""
+"""Settings as a person wrote them, and what they came to. Source: X-11."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from include.located_yaml import shown
 
 
 @dataclass(frozen=True)
-class GivenSettings:
-    """Settings as someone gave them, not yet validated.
+class RawSettings:
+    """Settings as a person wrote them, not yet validated.
 
     Args:
         source: what messages call them, such as the file's name.
@@ -33,7 +33,7 @@ class GivenSettings:
 
 
 class Mistakes(NamedTuple):
-    """What is wrong with settings that someone gave.
+    """What is wrong with raw settings.
 
     Args:
         first: (key, sentence), as many as are shown.
@@ -45,7 +45,7 @@ class Mistakes(NamedTuple):
 
 
 class Checked(NamedTuple):
-    """What given settings came to for an import type."""
+    """What raw settings came to for an import type."""
 
     import_type: ImportType
     values: Mapping[str, Any]
