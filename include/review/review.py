@@ -47,6 +47,7 @@ from include.review.form import (
     read_choices,
 )
 from include.review.preview import FIRST_ROWS, PreviewRow, hidden_fields, judged_rows
+from include.rules.sentences import masked_sentences
 from include.runtime import Runtime
 from include.stages import inspection, limits, loading
 from include.stages.validation import judge_of
@@ -198,7 +199,7 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
     with stage(runtime, job_id) as (_, job):
         reasons = _reasons_before_rows(job)
     if has_rows and not reasons:
-        reasons = _reasons_of_rows(job, loading.rehearse(runtime, job_id))
+        reasons = _reasons_of_rows(runtime, job, loading.rehearse(runtime, job_id))
     if has_rows and not reasons:
         with stage(runtime, job_id) as (connection, job):
             _keep(connection, job, is_approved=True)
@@ -297,7 +298,7 @@ def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
     if review.unusable is None:
         rows = _first_rows(runtime, job, is_doubtful=_is_doubtful(reasons))
         rehearsal = loading.rehearse(runtime, job.id, [row.line for row in rows])
-        if of_rows := _reasons_of_rows(job, rehearsal):
+        if of_rows := _reasons_of_rows(runtime, job, rehearsal):
             reasons += of_rows
             rows = _first_rows(runtime, job, is_doubtful=True)
         rows = [_with_load_rules(row, rehearsal.rejected.get(row.line, ())) for row in rows]
@@ -336,10 +337,11 @@ def _reasons_before_rows(job: Job) -> list[Reason]:
     return reasons
 
 
-def _reasons_of_rows(job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
+def _reasons_of_rows(runtime: Runtime, job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
     """Return which limits the rehearsal exceeds."""
     mapping = ColumnMapping.from_json(job.mapping or {})
-    return [*limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping)]
+    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
+    return [*limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping, sentences)]
 
 
 def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:

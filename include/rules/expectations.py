@@ -397,6 +397,24 @@ class ExpectColumnValuesToNotBeginWithApostrophe(RowRule):
         return contains_byte(_column(frame, self.column), "'")
 
 
+class ExpectColumnValuesToHaveFewDigits(RowRule):
+    """The cell is no number of more than `max_digits` digits, whatever separates these. Source: X-18.
+
+    Letters make it something else: a secret of letters and digits may be long.
+    """
+
+    max_digits: StrictInt
+
+    def failing(self, frame: pd.DataFrame) -> Column:
+        """Cells without a letter that have more digits."""
+        number = rf"^(?:[^0-9\pL]*[0-9]){{{self.max_digits + 1},}}[^0-9\pL]*$"
+        return pc.match_substring_regex(_column(frame, self.column), number)
+
+    def may_fail(self, frame: pd.DataFrame) -> bool:
+        """Whether any text is so long."""
+        return longest(_column(frame, self.column)) > self.max_digits
+
+
 class ExpectColumnValuesToNotBeRounded(RowRule):
     """The digits behind the fifteenth are not all 0, as where a spreadsheet has rounded. Source: X-16.
 

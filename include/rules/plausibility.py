@@ -82,11 +82,13 @@ _TIME_OF_DAY = re.compile(r"[T ][0-9:]*[1-9]")
 MAY_BE_EQUAL = (
     {Look.NAME, Look.SYSTEM_NAME, Look.IDENTIFIER, Look.CODE, Look.CARD_NUMBER, Look.TEXT, Look.EMAIL, Look.PHONE},
     {Look.PERSON, Look.FULL_NAME, Look.PLACE, Look.NAME, Look.TEXT},
-    {Look.CARD_NUMBER, Look.CODE, Look.SYSTEM_NAME, Look.IDENTIFIER, Look.AMOUNT},
+    {Look.SYSTEM_NAME, Look.IDENTIFIER, Look.AMOUNT},
     {Look.DATE, Look.BIRTH, Look.MOMENT},
 )
 """Looks of fields that may well hold the same in every row: a customer's external identifier may be the e-mail address,
-short numbers of cards the amounts."""
+a product's the value of its cards, which is a short number. A card number is never the amount on its card."""
+ALIKE_BUT_NEVER_EQUAL = frozenset({Look.PERSON})
+"""Looks of which a type has several fields that hold other values in nearly every row: first names and last names."""
 WORDS_OF_ANY_KIND = (
     {Look.PERSON, Look.PLACE}, {Look.PERSON, Look.TEXT}, {Look.PLACE, Look.TEXT}, {Look.FULL_NAME, Look.TEXT},
 )  # fmt: skip
@@ -449,11 +451,19 @@ def _copied(columns: Sequence[_Judged], cells_of: Mapping[str, pa.StringArray]) 
             continue
         is_enough = numbers[0] >= ENOUGH
         is_odd = min(shares) <= (OWN_AT_MOST if is_enough else 0)
-        looks = {look_of(one.field), look_of(other.field)}
-        never_alike = len(looks) == 2 and not any(looks <= group for group in MAY_BE_EQUAL)
-        is_strange = is_odd or (never_alike and is_enough and len(one.values.texts) > 1)
+        is_strange = is_odd or (is_enough and len(one.values.texts) > 1 and not _may_be_equal(one, other))
         if is_strange and cells_of[one.field.name].equals(cells_of[other.field.name]):
             yield one, other
+
+
+def _may_be_equal(one: _Judged, other: _Judged) -> bool:
+    """Say whether two fields may well hold the same in every row; amounts that do are short numbers."""
+    looks = {look_of(one.field), look_of(other.field)}
+    if len(looks) == 1:
+        return not looks <= ALIKE_BUT_NEVER_EQUAL
+    amounts = [column for column in (one, other) if look_of(column.field) is Look.AMOUNT]
+    are_typical = all(column.typical_share >= OTHER_AT_LEAST for column in amounts)
+    return are_typical and any(looks <= group for group in MAY_BE_EQUAL)
 
 
 def _is_repeated_key(import_type: ImportType, column: _Judged) -> bool:

@@ -29,6 +29,7 @@ from include.runtime import Runtime
 EXAMPLES = 3
 """Sentences with values that are shown of a rule."""
 _PLACE = re.compile(r"\{\w+\}")
+_END_OF_SENTENCE = re.compile(r"\.(?=\s+[A-Z]|\s*$)")
 
 
 def masked_sentences(runtime: Runtime, import_type: ImportType) -> Mapping[str, str]:
@@ -64,6 +65,18 @@ def with_sentences(runtime: Runtime, connection: Connection, job_id: int, import
 def for_people(sentence: str) -> str:
     """Return a sentence of a rejected-rows file with the sign that pages have for what is masked or cut off."""
     return sentence.replace(ASCII_MASK, MASK)
+
+
+def mistake_in_words(rule: str, sentences: Mapping[str, str], rows: str = "") -> str:
+    """Return what is wrong with the rows that break a rule, and its id; what to do about it is left out (X-08).
+
+    Args:
+        sentences: as of `masked_sentences`; a rule without one is named by its id alone.
+        rows: how many rows break it, in words, written beside the id.
+    """
+    mistake = _END_OF_SENTENCE.split(sentences.get(rule, ""), maxsplit=1)[0]
+    name = f"{rule}, {rows}" if rows else rule
+    return f"{mistake} ({name})" if mistake else name
 
 
 @lru_cache(maxsize=16)

@@ -9,6 +9,7 @@ from include.columns.mapping import ColumnMapping
 from include.declaration.settings import REJECT_SHARE_ROWS
 from include.ledger.jobs import JobCounts
 from include.ledger.outcomes import counted
+from include.rules.sentences import mistake_in_words
 
 SUSPICIOUS_SHARE = 0.9
 """A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
@@ -16,13 +17,17 @@ SUSPICIOUS_REJECTS = 100
 """… when there are at least so many."""
 
 MANY_DIGITS = ".many_digits"
-"""How the rules end that warn of amounts of twelve digits and more, the length of card numbers."""
+"""How the rules end that warn of amounts and CVVs of twelve digits and more, the length of card numbers."""
 
 Reason = dict[str, str]
 
 
 def exceeded(
-    settings: Mapping[str, Any], counts: JobCounts, rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
+    settings: Mapping[str, Any],
+    counts: JobCounts,
+    rules: Sequence[Mapping[str, Any]],
+    mapping: ColumnMapping,
+    sentences: Mapping[str, str],
 ) -> list[Reason]:
     """Return which limits a load exceeds, as rule and sentence.
 
@@ -31,11 +36,12 @@ def exceeded(
         counts: of the load.
         rules: what `jobs.rule_counts` says of the load.
         mapping: names the columns that the reasons are about.
+        sentences: what the rules say, as of `masked_sentences`.
     """
     rejecting = {rule["rule"]: int(rule["rows"]) for rule in rules if rule["severity"] == "critical"}
     return [
         *_many_digits(settings, rules, mapping),
-        *_rejecting_too_many(settings, counts.read, counts.rejected, rejecting, mapping),
+        *_rejecting_too_many(settings, counts, rejecting, mapping, sentences),
         *_changed(settings, counts.read, counts.updated),
     ]
 
@@ -43,9 +49,9 @@ def exceeded(
 def _many_digits(
     settings: Mapping[str, Any], rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
 ) -> list[Reason]:
-    """Return a reason where amounts look like card numbers, wherever in the file they are."""
+    """Return a reason where amounts or CVVs look like card numbers, wherever in the file they are."""
     questions = [
-        f"{mapping.numbered(mapping.columns[index])} holds {counted(int(rule['rows']), 'amount')} of twelve digits and "
+        f"{mapping.numbered(mapping.columns[index])} holds {counted(int(rule['rows']), 'number')} of twelve digits and "
         f"more, first on line {rule['first_lines'][0]:,}: is it the right one?"
         for rule in rules
         if rule["rule"].endswith(MANY_DIGITS)
@@ -69,39 +75,54 @@ def _reject_share(settings: Mapping[str, Any], read: int) -> float | None:
     return None if share is None or share >= 1 or read < fewest else share
 
 
+def rejected_rows(rejected: int, read: int, verb: str) -> str:
+    """Say how many of a file's rows something happens to, such as `1 of 10 rows was rejected`."""
+    return f"{rejected:,} of {counted(read)} {verb}"
+
+
+def most_frequent(rows_by_rule: Sequence[tuple[str, int]], sentences: Mapping[str, str]) -> str:
+    """Say what is wrong with most rows, by the rules and how many rows break them, without a full stop."""
+    mistakes = [mistake_in_words(rule, sentences, counted(rows)) for rule, rows in rows_by_rule]
+    return f"Most frequent: {'; '.join(mistakes)}"
+
+
 def _rejecting_too_many(
-    settings: Mapping[str, Any], read: int, rejected: int, rules: Mapping[str, int], mapping: ColumnMapping
+    settings: Mapping[str, Any],
+    counts: JobCounts,
+    rules: Mapping[str, int],
+    mapping: ColumnMapping,
+    sentences: Mapping[str, str],
 ) -> list[Reason]:
     """Return which limit on rejected rows a load exceeds; see `exceeded`."""
+    read, rejected = counts.read, counts.rejected
     share = _reject_share(settings, read)
     if share is None or not rejected:
         return []
     frequent = sorted(rules, key=lambda rule: (-rules[rule], rule))[:3]
     rule = frequent[0] if frequent else ""
     rows = rules.get(rule, 0)
+    would_be = rejected_rows(rejected, read, "would be rejected")
+    cause = f"{rows / rejected:.0%} of them for this: {mistake_in_words(rule, sentences)}"
     if rejected / read > share:  # share * read would round 0.29 of 100 down
-        message = f"{rejected:,} of {read:,} rows would be rejected, more than review_reject_share = {share:g} allows."
+        message = f"{would_be}, more than review_reject_share = {share:g} allows"
         if rows > rejected / 2:
-            return [
-                _reason("reject_share", f"{message} {rule} explains {rows / rejected:.0%} of them", [rule], mapping)
-            ]
+            return [_reason("reject_share", f"{message}, {cause}", [rule], mapping)]
         if read >= REJECT_SHARE_ROWS:
-            return [_reason("reject_share", f"{message} Most frequent: {', '.join(frequent)}", frequent, mapping)]
-        return [{"rule": "review.reject_share", "message": message}]
+            common = most_frequent([(rule, rules[rule]) for rule in frequent], sentences)
+            return [_reason("reject_share", f"{message}. {common}", frequent, mapping)]
+        return [{"rule": "review.reject_share", "message": f"{message}."}]
     is_slip = rejected >= SUSPICIOUS_REJECTS and rows / rejected > SUSPICIOUS_SHARE and rejected > read / 2
-    if is_slip:
-        message = f"{rule} explains {rows / rejected:.0%} of the {rejected:,} of {read:,} rows that would be rejected"
-        return [_reason("mapping_slip", message, [rule], mapping)]
-    return []
+    return [_reason("mapping_slip", f"{would_be}, {cause}", [rule], mapping)] if is_slip else []
 
 
 def _reason(name: str, message: str, rules: Sequence[str], mapping: ColumnMapping) -> Reason:
-    """Return a reason whose sentence names the columns that the rules are about."""
+    """Return a reason that asks about the columns that the rules are about."""
     fields = dict.fromkeys(rule.partition(".")[0] for rule in rules)
     indexes = [mapping.field_indexes[field] for field in fields if field in mapping.field_indexes]
     columns = " and ".join(mapping.numbered(mapping.columns[index]) for index in indexes)
-    question = f": {'are' if indexes[1:] else 'is'} {columns} the right {'ones' if indexes[1:] else 'one'}?"
-    return {"rule": f"review.{name}", "message": message + (question if indexes else ".")}
+    is_one = len(indexes) == 1
+    question = f" {'Is' if is_one else 'Are'} {columns} the right {'one' if is_one else 'ones'}?" if indexes else ""
+    return {"rule": f"review.{name}", "message": f"{message}.{question}"}
 
 
 def _changed(settings: Mapping[str, Any], read: int, updated: int) -> list[Reason]:

@@ -37,7 +37,7 @@ from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
 from include.ledger.records import FIRST_LINES
 from include.project.model import Project
-from include.rules.sentences import masked_sentences
+from include.rules.sentences import masked_sentences, mistake_in_words
 from include.rules.suites import Share
 from include.rules.wildcards import expand_load_rules
 from include.runtime import Runtime
@@ -290,7 +290,7 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
         if refusal:
             jobs.refuse(connection, job_id, refusal)
         else:
-            _call_for_review(connection, job, counts)
+            _call_for_review(runtime, connection, job, counts)
             loaded_at = None if job.is_dry_run else sa.func.clock_timestamp()
             state = State.COMPLETED_WITH_REJECTS if counts.rejected else State.COMPLETED
             jobs.update(connection, job_id, state=state, loaded_at=loaded_at)
@@ -327,7 +327,7 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
             cursor.execute("SAVEPOINT before_load")
             _run_statement(cursor, job, import_type)
             _check_account(cursor, job, import_type)
-            refusal = _too_many_rejects(cursor, job)
+            refusal = _too_many_rejects(runtime, cursor, job)
             if job.is_dry_run or refusal:
                 _undo_but_keep_verdicts(cursor)
             elif jobs.parents(connection, job.id):
@@ -476,7 +476,7 @@ def _undo_but_keep_verdicts(cursor: Cursor) -> None:
             cursor.copy_expert(SQL("COPY {} FROM STDIN").format(Identifier(name)), spool)
 
 
-def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
+def _too_many_rejects(runtime: Runtime, cursor: Cursor, job: Job) -> FileRefused | None:
     """Return the refusal of a file with too many rejects, naming the rules that explain most of them (X-18)."""
     limit = job.settings.get("max_reject_share")
     if limit is None:
@@ -486,15 +486,16 @@ def _too_many_rejects(cursor: Cursor, job: Job) -> FileRefused | None:
     if not read or int(rejected) / int(read) <= limit:  # limit * read would round 0.29 of 100 down
         return None
     cursor.execute(_COMMON_RULES, {"job_id": job.id})
-    rules = ", ".join(f"{rule} ({rows:,})" for rule, rows in cursor.fetchall())
+    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
+    rejected_rows = limits.rejected_rows(rejected, read, "was rejected" if rejected == 1 else "were rejected")
     return FileRefused(
         "file.reject_share",
-        f"{rejected:,} of {read:,} rows were rejected, more than max_reject_share = {limit:g} allows; "
-        f"nothing was loaded. Most frequent: {rules}.",
+        f"{rejected_rows}, more than max_reject_share = {limit:g} allows; nothing was loaded. "
+        f"{limits.most_frequent(cursor.fetchall(), sentences)}.",
     )
 
 
-def _call_for_review(connection: Connection, job: Job, counts: JobCounts) -> None:
+def _call_for_review(runtime: Runtime, connection: Connection, job: Job, counts: JobCounts) -> None:
     """Give the load up where its counts call for a person who is to be asked, and nobody has been (X-18).
 
     Judged here, where the rows are counted anyway: to rehearse every load would double its time.
@@ -505,7 +506,8 @@ def _call_for_review(connection: Connection, job: Job, counts: JobCounts) -> Non
     if job.is_dry_run or job.has_review:
         return
     mapping = ColumnMapping.from_json(job.mapping or {})
-    if reasons := limits.exceeded(job.settings, counts, jobs.rule_counts(connection, job.id), mapping):
+    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
+    if reasons := limits.exceeded(job.settings, counts, jobs.rule_counts(connection, job.id), mapping, sentences):
         raise ReviewNeeded(reasons)
 
 
@@ -581,8 +583,8 @@ def _warnings(
                 warnings.append(
                     {
                         "rule": "file.probable_mapping_slip",
-                        "message": f"{rule['rule']} explains {share:.0%} of the {rejected:,} rejects: "
-                        "is the right column mapped?",
+                        "message": f"{share:.0%} of the {rejected:,} rejected rows were rejected for this: "
+                        f"{mistake_in_words(rule['rule'], sentences)}. Is the right column mapped?",
                     }
                 )
     return warnings

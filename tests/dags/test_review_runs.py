@@ -308,8 +308,8 @@ def test_x18_a_load_that_rejects_more_than_half_asks_itself_and_loads_when_the_a
     (form,) = person.seen
     assert form["task"] == "load_rows"
     body = form["body"].replace("\\", "")
-    assert "70 of 120 rows would be rejected, more than review_reject_share = 0.5 allows." in body
-    assert "card_number.duplicate_in_file explains 100% of them: is column 1 (card_number) the right one?" in body
+    assert "70 of 120 rows would be rejected, more than review_reject_share = 0.5 allows, 100% of them" in body
+    assert "(card_number.duplicate_in_file). Is column 1 (card_number) the right one?" in body
     assert reviews(connected) == [(4, "launch", "ada")]
     assert len(balances(connected)) == 50
 

@@ -653,8 +653,8 @@ def test_x18_over_half_of_a_hundred_rows_that_fail_are_asked_about_by_default(
         return
     assert (result.state, result.reason["rule"]) == ("refused", "file.review")
     assert result.reason["message"].startswith(
-        f"{bad} of {good + bad} rows would be rejected, more than review_reject_share = 0.5 allows. "
-        "pool_system_name.known explains 100% of them: is column 2 (pool_system_name) the right one?"
+        f"{bad} of {good + bad} rows would be rejected, more than review_reject_share = 0.5 allows, 100% of them for "
+        "this: Pool … does not exist (pool_system_name.known). Is column 2 (pool_system_name) the right one?"
     )
     assert "--set review_reject_share=1," in result.reason["message"]
     assert stocked.card_numbers() == []
@@ -667,7 +667,9 @@ def test_x18_rows_that_only_the_load_rejects_count_as_well(stocked: Site):
     others = cards(150, 0).replace(",flexible_gift,", ",flexible_gift,1")
     before = stocked.loyalty()
     result = stocked.load("gift_cards", others)
-    assert "card_number.card_exists explains 100% of them: is column 1 (card_number)" in result.reason["message"]
+    message = result.reason["message"]
+    assert "100% of them for this: " in message
+    assert "(card_number.card_exists). Is column 1 (card_number) the right one?" in message
     assert stocked.loyalty() == before
 
 
@@ -675,8 +677,8 @@ def test_x18_one_rule_over_half_of_the_rows_asks_under_a_higher_share_too(stocke
     loose = {"review_reject_share": 0.9}
     result = stocked.load("gift_cards", cards(50, 110), settings=loose)
     assert result.reason["message"].startswith(
-        "pool_system_name.known explains 100% of the 110 of 160 rows that would be rejected: is column 2 "
-        "(pool_system_name) the right one?"
+        "110 of 160 rows would be rejected, 100% of them for this: Pool … does not exist (pool_system_name.known). "
+        "Is column 2 (pool_system_name) the right one?"
     )
     assert stocked.load("gift_cards", cards(50, 99), settings=loose).state == "completed_with_rejects"
 
@@ -687,7 +689,7 @@ def test_x18_an_amount_of_twelve_digits_anywhere_in_the_file_is_asked_about(stoc
     rows += [f"{500_000 + n},flexible_gift,99000000000{n:05}" for n in range(290)]
     joined = stocked.cards(*rows)
     assert joined.reason["message"].startswith(
-        "Column 3 (balance) holds 290 amounts of twelve digits and more, first on line 302: is it the right one?"
+        "Column 3 (balance) holds 290 numbers of twelve digits and more, first on line 302: is it the right one?"
     )
     assert "--set review_columns=false" in joined.reason["message"]
     assert stocked.card_numbers() == []
@@ -700,12 +702,46 @@ def test_x18_an_amount_of_twelve_digits_anywhere_in_the_file_is_asked_about(stoc
 def test_x18_amounts_of_many_digits_are_asked_about_in_airflow_and_loaded_once_approved(stocked: Site):
     path = stocked.drop("gift_cards", "cards.csv", f"{CARD_HEADER}\n1,flexible_gift,100000000000\n")
     waiting = Reviewed(stocked, stocked.request("gift_cards", path))
-    with pytest.raises(ReviewNeeded, match="holds 1 amount of twelve digits and more, first on line 2"):
+    with pytest.raises(ReviewNeeded, match="holds 1 number of twelve digits and more, first on line 2"):
         load_rows(stocked.runtime, waiting.job)
     review.call_for_review(stocked.runtime, waiting.job)
     waiting.put(LOAD_QUESTION)
     assert waiting.answer(number=4) == Step(Turn.LOAD)
     assert counts(waiting.end()) == {"read": 1, "inserted": 1}
+
+
+def test_x18_a_cvv_of_twelve_digits_anywhere_in_the_file_is_asked_about(stocked: Site):
+    """The columns of card numbers and CVVs are exchanged, in one row and behind right rows."""
+    header = "card_number,pool_system_name,balance,cvv"
+    one = stocked.cards("509,flexible_gift,50,6030635058774641", header=header)
+    assert one.reason["message"].startswith(
+        "Column 4 (cvv) holds 1 number of twelve digits and more, first on line 2: is it the right one?"
+    )
+    assert "--set review_columns=false" in one.reason["message"]
+    rows = [f"88000000000{n:05},flexible_gift,10.50,{n % 900 + 100}" for n in range(300)]
+    rows += [f"{n + 100},flexible_gift,10.50,99000000000{n:05}" for n in range(150)]
+    joined = stocked.cards(*rows, header=header)
+    assert "Column 4 (cvv) holds 150 numbers of twelve digits and more, first on line 302" in joined.reason["message"]
+    assert not any(number in str(joined.to_json()) for number in ("6030635058774641", "9900000"))
+    assert stocked.card_numbers() == []
+    grouped = stocked.cards("1,flexible_gift,50,4111 1111 1111 1111", header=header)
+    assert grouped.reason["rule"] == "file.review"
+    approved = stocked.cards("2,flexible_gift,50,411111111111", header=header, review_columns=False)
+    assert (approved.outcome, [rule["rule"] for rule in approved.rules]) == ("loaded", ["cvv.many_digits"])
+
+
+def test_x18_the_most_frequent_mistakes_are_named_in_words(stocked: Site):
+    """No rule explains half of the rejects, so several are named, each by its sentence without values (X-20)."""
+    rows = [f"6030{n:012},nowhere,5" for n in range(40)] + [f"6031{n:012},flexible_gift,five" for n in range(40)]
+    rows += [f"6032{n:012},flexible_gift,1.234" for n in range(40)]
+    message = stocked.cards(*rows).reason["message"]
+    assert message.startswith(
+        "120 of 120 rows would be rejected, more than review_reject_share = 0.5 allows. Most frequent: "
+        "Card balance … is not a number (balance.not_decimal, 40 rows); "
+        "Card balance … has more than 2 digits after the decimal mark (balance.too_many_decimals, 40 rows); "
+        "Pool … does not exist (pool_system_name.known, 40 rows). "
+        "Are column 3 (balance) and column 2 (pool_system_name) the right ones?"
+    )
 
 
 def test_x18_a_dry_run_counts_what_a_load_would_ask_about(stocked: Site):

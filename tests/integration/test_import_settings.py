@@ -134,7 +134,8 @@ def test_x18_above_the_share_of_rejects_nothing_is_loaded_and_all_of_them_are_re
     assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.reject_share")
     message = (refused.reason or {})["message"]
     assert message.startswith("30 of 100 rows were rejected, more than max_reject_share = 0.29 allows")
-    assert "pool_system_name.known (29), card_number.duplicate_in_file (1)" in message
+    assert "Most frequent: Pool … does not exist (pool_system_name.known, 29 rows); Duplicate card number" in message
+    assert message.endswith(" (card_number.duplicate_in_file, 1 row).")
     assert set(rejects(refused)) == {*range(2, 31), 101}
     assert (refused.rows.read, refused.rows.inserted, refused.rows.rejected) == (100, 0, 30)
     assert stocked.loyalty() == before
@@ -146,6 +147,14 @@ def test_x18_above_the_share_of_rejects_nothing_is_loaded_and_all_of_them_are_re
     # Even the refused file's rejects can be corrected and dropped again.
     corrected = rejected_file(refused).replace(b"nowhere", b"flexible_gift")
     assert counts(stocked.load("gift_cards", corrected)) == {"read": 30, "inserted": 29, "unchanged": 1}
+
+
+def test_x18_one_rejected_row_was_rejected(stocked: Site):
+    refused = stocked.cards(ONE, "2,nowhere,10", max_reject_share=0.1)
+    assert (refused.reason or {})["message"] == (
+        "1 of 2 rows was rejected, more than max_reject_share = 0.1 allows; nothing was loaded. "
+        "Most frequent: Pool … does not exist (pool_system_name.known, 1 row)."
+    )
 
 
 @pytest.mark.parametrize("share", [0, 1])
@@ -169,7 +178,7 @@ def test_x18_a_rule_that_explains_most_rejects_is_reported_as_a_probable_mapping
     result = stocked.cards(*rows, ONE, review_reject_share=1)
     slips = [warning["message"] for warning in result.warnings if warning["rule"] == "file.probable_mapping_slip"]
     assert len(slips) == has_warning
-    assert all("pool_system_name.known" in message for message in slips)
+    assert all("this: Pool … does not exist (pool_system_name.known). Is the" in message for message in slips)
     assert summary(result)["warnings"] == result.warnings
 
 

@@ -64,7 +64,7 @@ def _broken(rows: Sequence[Mapping[str, str]], severity: str, strict: bool, **op
         CARD | {"pool_system_name": "limited", "balance": "100.00"},
         CARD | {"pool_system_name": "secure", "cvv": "007"},
         CARD | {"card_number": "x" * 1000},
-        CARD | {"cvv": "9" * 1000},
+        CARD | {"cvv": "x" * 1000},
         CARD | {"status": "blocked"},
         SOLD | {"purchased_at": "01.03.2026 12:00"},
         SOLD | {"purchased_at": "2026-03-01T14:00:00+02:00"},
@@ -135,7 +135,7 @@ def test_every_critical_rule_that_is_written_by_hand_has_a_card_above() -> None:
     rules = written_by_hand(suite)
     assert sorted(rule.id for rule in rules if rule.severity == "critical") == sorted(rule for rule, _, _ in REJECTED)
     assert [rule.id for rule in rules if rule.severity == "warning"] == [
-        "card_number.rounded", "balance.many_digits", "status.sold_card_incomplete",
+        "card_number.rounded", "cvv.many_digits", "balance.many_digits", "status.sold_card_incomplete",
     ]  # fmt: skip
 
 
@@ -149,6 +149,26 @@ def test_x18_a_balance_of_twelve_digits_is_a_warning() -> None:
         },
         {},
     ]
+
+
+@pytest.mark.parametrize(
+    ("cvv", "is_odd"),
+    [
+        ("603000000001", True), ("4111 1111 1111 1111", True), ("4111-1111-1111-1111", True), ("1" * 30, True),
+        ("'6030635058774641", True), ("60300000001", False), ("007", False), ("12 34", False),
+        ("1a2b3c4d5e6f7890a1b2c3d4", False), ("", False),
+    ],
+)  # fmt: skip
+def test_x18_a_cvv_of_twelve_digits_is_a_warning(cvv: str, is_odd: bool) -> None:
+    secure = CARD | {"pool_system_name": "flexible"}
+    _, broken = warnings([secure | {"cvv": "123"}, secure | {"cvv": cvv}])
+    broken.pop("cvv.leading_apostrophe", None)
+    sentence = (
+        "Gift card CVV is a number of twelve digits or more, as card numbers are. Check that the columns are the "
+        "right ones."
+    )
+    assert broken == ({"cvv.many_digits": sentence} if is_odd else {})
+    assert reasons([secure | {"cvv": cvv}]) == [{}]
 
 
 def test_x08_a_card_gets_all_its_reasons() -> None:

@@ -15,6 +15,7 @@ from include.declaration.fields import Look
 from include.import_types import IMPORT_TYPES
 from include.project.loader import load_project
 from include.rules.plausibility import (
+    ALIKE_BUT_NEVER_EQUAL,
     ENOUGH,
     FEWEST,
     MAY_BE_EQUAL,
@@ -216,7 +217,34 @@ def test_x18_a_column_that_repeats_another_ones_values_is_asked_about_unless_bot
         for source, target in permutations(range(len(looks)), 2)
         if not oddities(import_type, repeat(table, source, target))
     }
-    assert [pair for pair in unseen if not any({*pair} <= group for group in MAY_BE_EQUAL) and pair[0] != pair[1]] == []
+    may_be_equal = [*MAY_BE_EQUAL, *({look} for look in ALIKE if look not in ALIKE_BUT_NEVER_EQUAL), {Look.AMOUNT}]
+    assert [pair for pair in unseen if not any({*pair} <= group for group in may_be_equal)] == []
+
+
+@pytest.mark.parametrize("digits", [1, 3, 7, 10])
+def test_x18_card_numbers_that_are_the_balances_too_are_asked_about(digits: int):
+    rows = [f"{4 * 10**digits + n},flexible_gift,,{4 * 10**digits + n}" for n in range(ENOUGH)]
+    assert cards(*rows) == [
+        "Column 1 (Card number) and column 4 (Card balance) hold the same values, row by row, but are read as Card "
+        "number and Card balance."
+    ]
+
+
+def test_x18_products_may_be_named_by_short_amounts_and_by_no_long_ones():
+    def pools(digits: int) -> list[str]:
+        table = make_table("gift_card_pools", ENOUGH)
+        for number, row in enumerate(table[1:]):
+            row[4] = row[8] = str(10**digits + number)
+        return oddities("gift_card_pools", table)
+
+    assert pools(2) == []
+    assert len(pools(7)) == 1
+
+
+def test_x18_last_names_as_first_names_are_asked_about():
+    rows = [[f"u{n}@example.com", *[("Lee", "Stone", "Poe")[n % 3]] * 2] for n in range(ENOUGH)]
+    (sentence,) = oddities("customers", [["Email", "FirstName", "LastName"], *rows])
+    assert sentence.startswith("Column 2 (FirstName) and column 3 (LastName) hold the same values, row by row")
 
 
 def test_x18_the_first_rows_of_customers_are_looked_at_in_a_moment():
