@@ -21,9 +21,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from include.arrivals import files
 from include.arrivals.listing import IGNORED, Arrival, Unusable, list_landing, still_growing
-from include.arrivals.places import Source, permitted
+from include.arrivals.places import Source, permitted, shown
 from include.arrivals.settings_files import (
     Neighbours,
+    ignored_names,
     leave_out_ignored,
     look_beside,
     read_layers,
@@ -35,12 +36,12 @@ from include.errors import ConfigurationError, FileRefused, FileUnsettled, Sourc
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import JOB, UNKNOWN_TYPE, Claim, Job, State
-from include.ledger.records import SettingsSources
+from include.ledger.records import SettingsSources, SettingsText
 from include.reading.chunk_plan import check_size
 from include.runtime import Runtime
 from include.settings.layers import resolve
 from include.storage import locations
-from include.storage.file_names import EXTENSIONS, suffix_of
+from include.storage.file_names import EXTENSIONS, matches, suffix_of
 from include.storage.locations import FileStat, Location, NotARegularFile
 from include.warehouse.transactions import values_hidden
 
@@ -135,7 +136,7 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
         FileRefused: the request may not name this file, there is no such file, or its name can't be stored.
         FileUnsettled: the file has changed since it was listed, or is still being written: it waits again.
     """
-    source = permitted(runtime, request.import_type, request.source_url, request.roots)
+    source = _source_of(runtime, request)
     with values_hidden(), runtime.engine.begin() as connection:
         job = jobs.find(connection, request.run_key) or _open(runtime, connection, request, source)
     try:
@@ -153,6 +154,19 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
         with stage(runtime, job.id) as (connection, job):
             _remove_taken(runtime, connection, job, source)
     return Taken(job.id, State.RUNNING)
+
+
+def _source_of(runtime: Runtime, request: Request) -> Source:
+    """Return the file that a request names.
+
+    A command line's user may import any file (X-21): what the listing of the landing area ignores is copied then.
+    """
+    source = permitted(runtime, request.import_type, request.source_url, request.roots)
+    if request.roots is not None or not source.is_dropped:
+        return source
+    texts = settings_texts(runtime, source.named, request.import_type)
+    is_ignored = matches(source.named.name, ignored_names(runtime, request.import_type, texts))
+    return Source(source.named, None) if is_ignored else source
 
 
 def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched_by: str = "file drop") -> int:
@@ -252,6 +266,8 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: So
         _check_settled(source, request.listed_version, stat.version)
     neighbours, now = look_beside(runtime, source.named), runtime.clock()
     sources = _settings_sources(runtime, request, source, neighbours)
+    if source.is_dropped:
+        _check_not_ignored(runtime, request, source, sources.texts)
     if request.import_type in runtime.import_types and suffix_of(source.named.name) in EXTENSIONS:
         leave_out_ignored(runtime, request.import_type, neighbours, sources.texts)
         _check_settings_names(source, neighbours)
@@ -263,6 +279,23 @@ def _open(runtime: Runtime, connection: Connection, request: Request, source: So
         ),
         now=now,
     )  # fmt: skip
+
+
+def _check_not_ignored(runtime: Runtime, request: Request, source: Source, texts: Mapping[str, SettingsText]) -> None:
+    """Refuse a file of the landing area that its folder's settings keep out of every listing (X-12, X-21).
+
+    Raises:
+        FileUnsettled: it was listed before the settings said so.
+        FileRefused: `file.place`: a request names it.
+    """
+    if matches(source.named.name, ignored_names(runtime, request.import_type, texts)):
+        if request.listed_version is not None:
+            raise FileUnsettled(f"{source.named.name} is ignored since it was listed: it stays where it is")
+        raise FileRefused(
+            "file.place",
+            f"{shown(str(source.named))} is ignored, as the setting `ignore` of its folder says, and stays where it "
+            "is: rename it, or change the setting.",
+        )
 
 
 def _check_settings_names(source: Source, neighbours: Neighbours) -> None:

@@ -288,7 +288,10 @@ def _protocol(url: str) -> str:
 
 
 def _is_shown(types: ImportTypes, relative: str, import_type: str) -> bool:
-    """Say whether a listing shows a file of the landing area for an import type."""
+    """Say whether a listing shows a file of the landing area for an import type, if its folder doesn't ignore it.
+
+    What the setting `ignore` names is refused when the folder's settings are read: `landing.take_file`.
+    """
     name = relative.rpartition("/")[2]
     if is_hidden(relative) or is_ignored(name) or name_mistake(relative):
         return False

@@ -159,12 +159,24 @@ def leave_out_ignored(
     Args:
         texts: as `settings_texts` returned them.
     """
-    own = {layer: texts.get(layer) for layer in ("landing_folder", "type_folder", "folder", "folder_name")}
-    ignored = _ignored(runtime, import_type, own)
+    ignored = ignored_names(runtime, import_type, texts)
     neighbours.beside.leave_out(ignored)
     neighbours.folder.leave_out(ignored)
     if neighbours.above is not None:
         neighbours.above.leave_out(_ignored(runtime, import_type, {"folder": texts.get("type_folder")}))
+
+
+def ignored_names(runtime: Runtime, import_type: str, texts: Mapping[str, SettingsText]) -> Sequence[str]:
+    """Return the patterns of names that a file's folder ignores; the usual ones where its settings are wrong (X-12).
+
+    Args:
+        import_type: `unknown` for files of no type's folder, where the usual names are ignored.
+        texts: as `settings_texts` returned them.
+    """
+    if import_type not in runtime.import_types:
+        return IGNORED_NAMES
+    layers = ("landing_folder", "type_folder", "folder", "folder_name")
+    return _ignored(runtime, import_type, {layer: texts.get(layer) for layer in layers})
 
 
 def _ignored(runtime: Runtime, import_type: str, texts: Mapping[str, SettingsText]) -> Sequence[str]:

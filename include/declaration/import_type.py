@@ -56,8 +56,8 @@ class Extras:
         check_file: refuses a file by its settings and the fields that it has columns for, before any row is judged.
         not_found_reason: sentence for rows that the load statement lists in `load_not_found` (CU-01).
         pasted_header: the header of texts that are pasted without one (PC-01).
-        project_limits: project settings that the suite compares amounts with; the frame's columns `project__<name>`
-            hold them, null where the project has none (X-18).
+        project_limits: project settings that the suite compares numbers with; the frame's columns `project__<name>`
+            hold them, null where the project has none (X-18, PP-02).
     """
 
     derive_settings: Callable[[Connection, Any, Project], dict[str, str]] | None = None

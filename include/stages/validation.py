@@ -26,6 +26,7 @@ from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
 from include.ledger.records import RuleTally, Tallies, evidence_to_json
 from include.names import ASCII_MASK, MASK, one_line
+from include.project.model import Project
 from include.reading import packing, parsing, records, stray_rows
 from include.reading.dialect import Dialect
 from include.reading.origins import Origins, read_origins, unescape_cells
@@ -161,6 +162,12 @@ def frame_columns(import_type: ImportType, fields: Sequence[Field]) -> set[str]:
     return columns
 
 
+def _limit_of(project: Project, name: str) -> pa.Scalar:
+    """Return a project setting that rules compare with, of a type that holds it: counts may have 19 digits."""
+    limit = getattr(project, name)
+    return pa.scalar(limit, pa.int64() if isinstance(limit, int) else parsing.DECIMAL)
+
+
 def staging_columns(import_type: ImportType, fields: Sequence[Field]) -> dict[str, str]:
     """Return the columns of the staging table with their SQL types: no secret in clear (X-20)."""
     own = [field for field in fields if field.packed is None]
@@ -254,8 +261,7 @@ class Judge:
         lines = block.lines[positions]
         columns = {LINE: pa.array(lines), LAUNCHED_AT: self._launched_at(len(positions)), **fields}
         for name in self.import_type.extras.project_limits:
-            limit = pa.scalar(getattr(self._runtime.project, name), parsing.DECIMAL)
-            columns[f"project__{name}"] = pa.repeat(limit, len(positions))
+            columns[f"project__{name}"] = pa.repeat(_limit_of(self._runtime.project, name), len(positions))
         for table in self.lookups:
             columns |= join_lookup(fields[table.lookup.field], table)
         frame = pd.DataFrame(

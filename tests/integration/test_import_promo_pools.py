@@ -278,6 +278,28 @@ def test_pp02_the_limit_is_a_project_setting_and_other_edits_of_earlier_pools_st
     assert counts(load(strict, row(quantity="100"))) == {"read": 1, "updated": 1}
 
 
+@pytest.mark.parametrize("field", ["top_up_threshold", "notify_below"])
+def test_pp02_a_level_over_the_project_s_limit_rejects_in_new_pools_and_in_edits(site: Site, field: str):
+    """TU-01: a top-up repeats batches until the level is met, and where the threshold is blank, the other is that."""
+    rule = {f"{field}.over_limit"}
+    cells = {"description": "d", "format": "summer", "quantity": "1000", "auto_generate": "true", "launch": "true"}
+    result = load(
+        site,
+        row(**cells, **{field: "999999999999999999"}),
+        row(system_id="q", **cells, **{field: "10000001"}),
+        row(system_id="r", **cells, **{field: "10000000"}),
+    )
+    assert rejects(result) == {2: rule, 3: rule}
+    assert "above 10000000, the most codes that the project generates at once" in reasons(result)[3]
+    assert rejects(load(site, row(system_id="r", **{field: "10000001"}))) == {2: rule}
+    strict = with_limit(site, 1000)
+    assert rejects(load(strict, row(system_id="r", **{field: "1001"}))) == {2: rule}
+    assert counts(load(strict, row(system_id="r", campaign="Spring"))) == {"read": 1, "updated": 1}
+    assert counts(load(strict, row(system_id="r", **{field: "%CLEAR%"}))) == {"read": 1, "updated": 1}
+    lenient = with_limit(site, 2**63 - 1)
+    assert counts(load(lenient, row(system_id="r", **{field: "999999999999999999"}))) == {"read": 1, "updated": 1}
+
+
 def test_section_4_a_validity_period_is_needed_with_the_issue_check(site: Site):
     result = load(site, row(issue_check="true"), row(system_id="q", issue_check="true", assigned_validity_days="5"))
     assert rejects(result) == {2: {"assigned_validity_days.required"}}

@@ -21,8 +21,9 @@ import pytest
 from include import import_types
 from include.arrivals import places
 from include.arrivals.landing import Request, take_file
-from include.errors import FileRefused
+from include.errors import FileRefused, FileUnsettled
 from include.runtime import ROOT
+from include.storage.locations import Location
 from tests.imports import CARD_HEADER, Site
 
 pytestmark = pytest.mark.integration
@@ -292,6 +293,43 @@ def test_x21_roots_permit_what_is_below_them_and_no_links_out_of_them(place: Sit
     ):
         with pytest.raises(FileRefused, match=r"file\.(place|missing)"):
             take(path, *roots)
+
+
+@pytest.mark.parametrize(
+    ("import_type", "name"),
+    [
+        ("gift_cards", "a_old.csv"), ("gift_cards", "A_OLD.CSV"), ("promo_codes/spring", "a_old.csv"),
+        ("promo_codes/spring", "b.done"), ("customers", "Thumbs.db"), ("customers", "desktop.ini"),
+        ("customers", "_SUCCESS"), ("customers", "x.csv.md5"), ("unknown", "x.csv.md5"),
+    ],
+)  # fmt: skip
+def test_x12_a_request_for_what_the_folder_s_settings_ignore_is_refused_and_moves_nothing(
+    stocked: Site, import_type: str, name: str
+):
+    """X-21: a run may name what a listing shows. The command line copies it, as other files that no listing shows."""
+    stocked.drop("gift_cards", "_settings.yaml", "ignore: ['*_old.csv']\n")
+    stocked.drop("promo_codes", "_settings.yaml", "ignore: ['b.*']\n")
+    stocked.drop("promo_codes/spring", "_settings.yaml", "ignore: ['*_old.csv', 'b.*']\n")
+    path = stocked.drop("no_type" if import_type == "unknown" else import_type, name, f"{CARD_HEADER}\n1,x,1\n")
+    asked = Request(import_type.split("/")[0], str(path), "a run", "ulla")
+    before = state(stocked.folder), stocked.query("SELECT count(*) FROM ledger.import_job")
+    with pytest.raises(FileRefused, match=r"is ignored, as the setting `ignore` of its folder says") as refusal:
+        take_file(stocked.runtime, asked)
+    assert refusal.value.rule == "file.place"
+    listed = replace(asked, listed_version=Location(str(path)).stat().version)
+    with pytest.raises(FileUnsettled, match="ignored since it was listed"):
+        take_file(stocked.runtime, listed)
+    assert (state(stocked.folder), stocked.query("SELECT count(*) FROM ledger.import_job")) == before
+    if import_type != "unknown":
+        assert take_file(stocked.runtime, replace(asked, launched_by="command line", roots=None)).job_id > 0
+        assert path.exists(), "copied, not moved"
+
+
+def test_x12_a_request_for_what_the_folder_s_settings_do_not_ignore_is_taken(stocked: Site):
+    stocked.drop("gift_cards", "_settings.yaml", "ignore: ['*_old.csv']\n")
+    path = stocked.drop("gift_cards", "_SUCCESS", f"{CARD_HEADER}\n1,x,1\n")
+    assert take_file(stocked.runtime, Request("gift_cards", str(path), "a run", "ulla")).job_id > 0
+    assert not path.exists()
 
 
 def test_x21_a_settings_file_beside_a_file_may_be_no_link_out_either(place: Site, tmp_path: Path):

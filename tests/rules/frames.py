@@ -64,11 +64,12 @@ def read_rows(
     settings: Mapping[str, str] | None = None,
     fields: Sequence[Field] | None = None,
     max_card_value: Decimal | None = None,
+    max_generation: int = 10_000_000,
 ) -> pd.DataFrame:
     """Read rows (field → cell text; what is left out is blank) into a frame; lookups are name → key → facts.
 
-    `fields` replaces the declared fields, where those of the project settings are wanted too; `max_card_value` is
-    the project's.
+    `fields` replaces the declared fields, where those of the project settings are wanted too; `max_card_value` and
+    `max_generation` are the project's.
     """
     import_type = import_types.get(type_name)
     options = parsing.ReadOptions(slash_dates=slash_dates, phone_region="US", today=LAUNCHED_AT.date())
@@ -76,6 +77,7 @@ def read_rows(
         "line": pa.array(range(2, len(rows) + 2), pa.int64()),
         "job__launched_at": pa.array([LAUNCHED_AT] * len(rows), TIMESTAMP),
         "project__max_card_value": pa.array([max_card_value] * len(rows), DECIMAL),
+        "project__max_generation": pa.array([max_generation] * len(rows), pa.int64()),
     }
     for field in import_type.fields if fields is None else fields:
         cells = pa.array([row.get(field.name, "") for row in rows], pa.string())

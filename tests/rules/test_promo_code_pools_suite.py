@@ -62,6 +62,18 @@ REJECTED = [
         {"notify_below": "-1"},
         "Notify when code amount is below '-1': the number can't be below 0.",
     ),
+    (
+        "top_up_threshold.over_limit",
+        {"top_up_threshold": "10000001"},
+        "Top-up threshold '10000001' is above 10000000, the most codes that the project generates at once "
+        "(max_generation). Take a smaller number.",
+    ),
+    (
+        "notify_below.over_limit",
+        {"notify_below": "999999999999999999"},
+        "Notify when code amount is below '999999999999999999': the number is above 10000000, the most codes that "
+        "the project generates at once (max_generation). Take a smaller number.",
+    ),
     ("lead_hours.out_of_range", {"lead_hours": "0"}, "Lead hours '0' is not between 1 and 8760."),
     ("lead_hours.out_of_range", {"lead_hours": "8761"}, "Lead hours '8761' is not between 1 and 8760."),
     (

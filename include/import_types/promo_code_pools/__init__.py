@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Lookup, Secrets
-from include.declaration.import_type import ImportType
+from include.declaration.import_type import Extras, ImportType
 from include.declaration.settings import ReviewsChanges
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ PROMO_CODE_POOLS = ImportType(
     edits=True,
     folder=Path(__file__).parent,
     targets=("loyalty.promo_code_pool",),
+    extras=Extras(project_limits=("max_generation",)),
     fields=(
         Field(
             "system_id",
