@@ -17,6 +17,9 @@ Decided where the requirement leaves it open:
   `2,000`) are changed numbers too: what they were is clear, but what else the program changed is not. `2.5` is none: it
   is no whole number.
 - A phone begins with a digit, `+` or `(`, and has at most one `+`.
+- What is behind a `/` or a `(` in a phone is an extension or a second number where more digits than an area code are
+  before it (`030 1234567/68`), and behind the last `/` where it has one or two digits; so is what is behind two of
+  `- . /` in a row (`-0/-12`). Groups of two or three digits between slashes are one number (`0475/12/34/56`).
 - Enumerations and booleans compare without case, over the stored spellings and the field's synonyms.
 - `%CLEAR%` is written so, in capitals; only fields that can be erased know it.
 
@@ -75,7 +78,7 @@ REASONS: Mapping[str, str] = {
     "invisible_character": "has a character that can't be seen",
     "error_value": "is an error value of a spreadsheet",
     "single_quotes": "is in single quotes, which are no quotes here",
-    "phone_characters": "has more than digits, blanks and + - . ( ) /",
+    "phone_characters": "has more than digits, blanks and + - . ( ) /, or an extension",
     "not_integer": "is not a whole number: digits only",
     "not_date": "is not a date in a known form, such as 2024-02-29 or 29.02.2024 13:45",
     "impossible_date": "is a day or a time that doesn't exist",
@@ -106,6 +109,20 @@ _UNREADABLE_INTEGERS = {"too_many_digits": r"^-?[0-9]{19,}$", "changed_number": 
 _WIDE_BLANKS = r"\x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}"
 _PHONE = rf"^[(]?[ ]*[+]?[ ]*[(]?[ ]*\p{{Nd}}[\p{{Nd}} \-.()/{_WIDE_BLANKS}]*$"
 _PHONE_BYTES = b"0123456789 +-.()/"
+_MOST_AREA_DIGITS = 6
+"""Digits of the longest area code, its leading 0 included; behind a `+`, all but one of the country code too."""
+_BEFORE_AREA_CODE = r"^[( ]*(?:[+]|00|011)[ (]*\p{Nd}|[(][ ]*0[ ]*[)]"
+_NO_DIGITS = r"[^\p{Nd}]*"
+_EXTENSION = (
+    rf"^(?:{_NO_DIGITS}\p{{Nd}}){{{_MOST_AREA_DIGITS + 1}}}[^/(]*[/(]"
+    rf"|/[^\p{{Nd}}/]*\p{{Nd}}?[^\p{{Nd}}/]*\p{{Nd}}?[^\p{{Nd}}/]*$"
+)
+_SLASHED_GROUPS = r"^[+]?\p{Nd}{1,6}(?:/\p{Nd}{2,3})+/\p{Nd}{2,4}$"
+_TWO_MARKS = rf"[-./][ {_WIDE_BLANKS}]*[-./]"
+_IS_PHONE_MARK = np.zeros(256, dtype=np.bool_)
+_IS_PHONE_MARK[list(b"-./(")] = True
+_MOST_BYTES_BETWEEN = 4
+"""From a mark to the next one where a blank, which may have three bytes, is between them."""
 
 
 @dataclass(frozen=True)
@@ -252,7 +269,35 @@ def _other_than_phones(sent: pa.StringArray) -> npt.NDArray[np.bool_]:
     suspects = flags(sent.is_valid())
     if not raw.translate(None, _PHONE_BYTES) and raw.count(b"+") == begins_with_plus.sum():
         suspects &= ~(_is_digit(first) | begins_with_plus & _is_digit(second))
-    return suspects & ~matching_among(sent, suspects, _PHONE)
+    return suspects & ~matching_among(sent, suspects, _PHONE) | _with_extension(sent, raw)
+
+
+def _with_extension(sent: pa.StringArray, raw: bytes) -> npt.NDArray[np.bool_]:
+    """Say which texts have an extension or a second number, which the library would append to the first one."""
+    with_extension = np.zeros(len(sent), dtype=np.bool_)
+    rows = np.flatnonzero(_may_have_extension(sent, raw))
+    if len(rows):
+        suspects = sent.take(pa.array(rows))
+        has_extension = matches(pc.replace_substring_regex(suspects, _BEFORE_AREA_CODE, ""), _EXTENSION)
+        with_extension[rows] = has_extension & ~matches(suspects, _SLASHED_GROUPS) | matches(suspects, _TWO_MARKS)
+    return with_extension
+
+
+def _may_have_extension(sent: pa.StringArray, raw: bytes) -> npt.NDArray[np.bool_]:
+    """Say which texts have a `/`, a late `(`, or two marks that may have nothing but a blank between them."""
+    is_suspect = np.zeros(len(sent), dtype=np.bool_)
+    seen = view(sent)
+    places = np.flatnonzero(_IS_PHONE_MARK[np.frombuffer(raw, np.uint8)])
+    if len(places):
+        places += seen.starts[0]
+        rows = np.searchsorted(seen.starts, places, side="right") - 1
+        marks = seen.data[places]
+        is_late = (marks == ord("(")) & (places - seen.starts[rows] > _MOST_AREA_DIGITS)
+        is_suspect[rows[(marks == ord("/")) | is_late]] = True
+        is_close = (np.diff(places) <= _MOST_BYTES_BETWEEN) & (rows[1:] == rows[:-1])
+        is_close &= ~_is_digit(seen.data[places[:-1] + 1])
+        is_suspect[rows[1:][is_close]] = True
+    return is_suspect & flags(sent.is_valid())
 
 
 def _is_digit(characters: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

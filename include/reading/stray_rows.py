@@ -10,8 +10,12 @@ Decided where the requirement leaves it open:
 - Where such a line is in the file decides nothing: a code may be the last one too.
 - A total has a mark (`TOTAL: 5`, `Total:`), or its word is capitalised (`Total`, `Total 5`): `TOTAL` and `TOTAL 20` are
   codes. A count is in brackets or has a word of databases behind it: `20 ROWS` is a code, `20 rows selected` none.
-- A comment has a blank behind its mark and three words, or says by, on, at or from what it was made: `#SALE`, `;)`,
-  `// CDN` and `# 1 DAD` are codes. Without a mark `Made by x` is one too.
+- A label that names rows needs no mark before its number (`Total rows 5`); what was done to them does (`Exported: 5`).
+- A comment has a blank behind its mark and three words or a word with a colon, or says by, on, at or from what it was
+  made: `#SALE`, `;)`, `// CDN` and `# 1 DAD` are codes. Without a mark or a colon `Made by x` is one too.
+- A label with a day behind it (`Export date: 2026-01-01`), an end between marks (`-- END --`), a page between dashes
+  (`- 1 -`), a statement of SQL and a warning of three words (`Warning: …`) are lines of programs; `--SALE--`,
+  `*** END OF SUMMER ***` and `Error:404` are codes.
 - A header is repeated where all of the sender's cells repeat it but for white space: in a file of one column too, where
   a code that is spelled like the header can't be distinguished from it. Where the header is known to be one, because
   one of its cells is a field's name, upper and lower case make no difference, nor do delimiters behind it in a file of
@@ -31,6 +35,7 @@ import pyarrow.compute as pc
 
 from include.values.cells import (
     WHITE_SPACE,
+    TextView,
     all_bytes,
     edges,
     flags,
@@ -43,6 +48,7 @@ from include.values.cells import (
 Rows = npt.NDArray[np.bool_]
 
 _SPACE = f"[{WHITE_SPACE}]"
+_WORD = f"[^{WHITE_SPACE}]+"
 _RULER = "[-=_+*|~\u2010-\u2015\u2500-\u257f][-=_+*|~.: \u2010-\u2015\u2500-\u257f]+"
 _NUMBER = "[0-9][0-9.,' \u00a0\u202f]*"
 _ROWS = (
@@ -50,17 +56,29 @@ _ROWS = (
     "rijen|wiersz[ey]?|строк[аи]?|řádk[yůa]?|rader|rækker|satır)"  # noqa: RUF001
 )
 _OTHER_ROWS = "(?i:lines?|entries|results?|codes?|cards?|pools?|customers?)"
+_CJK_ROWS = "(?:行|件|条|筆|笔|レコード|개|행)"
 _DONE = (
     "(?i:affected|selected|returned|fetched|exported|processed|in set|inserted|updated|deleted|created|total|"
     "betroffen|ausgewählt|gefunden|exportiert|affectées?|sélectionnées?|afectadas?|seleccionad[ao]s?|exportad[ao]s?)"
 )
-_DURATION = rf"(?:{_SPACE}*\([0-9.,]+{_SPACE}*\pL+\))?"
+_ANY_ROWS = f"(?:{_ROWS}|{_OTHER_ROWS})"
+_ENDING = r"\([^()]{1,3}\)"
+"""Of a plural, as in `Zeile(n)`."""
+_REST = rf"(?:{_ENDING})?(?:[,.{WHITE_SPACE}](?:[^()0-9:]|{_ENDING})*)?"
+"""What is said of the rows. A class of all letters would take ten times as long to compile."""
+_DURATION = rf"(?:{_SPACE}*\([0-9.,]+{_SPACE}*[^()0-9]+\))?"
 _COUNT = (
-    rf"\({_SPACE}*{_NUMBER}{_SPACE}*(?:{_ROWS}|{_OTHER_ROWS})(?:\(s\))?(?:{_SPACE}+\pL+)*\.?{_SPACE}*\)"
+    rf"\({_SPACE}*{_NUMBER}{_SPACE}*(?:{_ANY_ROWS}{_REST}|{_CJK_ROWS}[^()0-9:]*)\)"
+    rf"|\((?:[^()0-9:]*{_SPACE})?{_ROWS}{_REST}:{_SPACE}*{_NUMBER}\)"
     rf"|{_NUMBER}{_SPACE}+{_ROWS}(?:\(s\))?{_SPACE}+{_DONE}\.?{_DURATION}"
-    rf"|(?i:no {_ROWS}){_SPACE}+{_DONE}\.?|(?i:{_ROWS} {_DONE}){_SPACE}*[:=]?{_SPACE}*{_NUMBER}"
+    rf"|(?i:no {_ROWS}){_SPACE}+{_DONE}\.?|{_ROWS}{_SPACE}{_DONE}{_SPACE}*[:=]?{_SPACE}*{_NUMBER}"
     rf"|(?i:empty set){_DURATION}"
 )
+_LABELLED_ROWS = (
+    r"(?i:(?:(?:grand )?total )?(?:number|no\.?|count) of|total|anzahl(?: der)?|nombre (?:total )?de"
+    rf"|n[úu]mero (?:total )?de|количество|всего){_SPACE}{_ANY_ROWS}(?:{_SPACE}{_DONE})?"
+)
+"""What says of a number that it counts rows, so that it needs no mark."""
 _TOTAL_WORD = (
     "total|totals|grand total|sum|subtotal|count|row count|record count|rows|records|number of rows|total rows|"
     "total records|total codes|total cards|total customers|number of codes|gesamt|gesamtsumme|summe|anzahl|zeilen|"
@@ -70,20 +88,51 @@ _BARE_TOTALS = (
     "Total|Totals|Grand total|Grand Total|Subtotal|Gesamt|Gesamtsumme|Summe|Total général|Total general|Totale|Razem|"
     "Totaal|Итого|Всего"  # noqa: RUF001
 )
-_COUNTED = rf"{_NUMBER}(?:{_SPACE}*(?:{_ROWS}|{_OTHER_ROWS}))?"
+_COUNTED = rf"{_NUMBER}(?:{_SPACE}*{_ANY_ROWS})?"
 _TOTAL = (
-    rf"(?i:{_TOTAL_WORD}){_SPACE}*[:=]{_SPACE}*{_COUNTED}|(?:{_BARE_TOTALS}|Sum|Somme|Soma|Suma){_SPACE}+{_COUNTED}"
+    rf"(?:(?:(?i:{_TOTAL_WORD})|(?:{_ANY_ROWS}{_SPACE})?{_DONE}){_SPACE}*[:=]|{_LABELLED_ROWS}{_SPACE}*[:=]?"
+    rf"|(?:{_BARE_TOTALS}|Sum|Somme|Soma|Suma){_SPACE}){_SPACE}*{_COUNTED}"
 )
 _BARE_TOTAL = rf"(?:{_BARE_TOTALS}){_SPACE}*:?|(?i:{_TOTAL_WORD}){_SPACE}*:"
-_GENERATED = rf"(?i:(?:(?:report|file) )?(?:made|generated|created|exported) (?:by|on|at|from)){_SPACE}+.+"
-_DATE = r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,2}[./][0-9]{1,2}[./][0-9]{2,4})"
-_WORD = f"[^{WHITE_SPACE}]+"
+_WRITTEN = "(?:made|generated|created|exported|printed|produced|downloaded|extracted|dumped)"
+_GENERATED = rf"(?i:(?:(?:report|file) )?{_WRITTEN} (?:by|on|at|from|with)):?{_SPACE}+.+"
+_DATE = r"(?:[0-9]{4}[-./][0-9]{1,2}[-./][0-9]{1,2}|[0-9]{1,2}[-./][0-9]{1,2}[-./][0-9]{2,4})"
+_DATED = (
+    rf"(?i:(?:(?:report|file|data) )?(?:{_WRITTEN}|saved|(?:last )?updated)(?: on| at)?"
+    "|(?:(?:export|report|print|creation|generation|file|run|dump|extract|download) )?(?:date|timestamp)(?: of export)?"
+    "|(?:export|druck|erstellungs)?datum|(?:erstellt|erzeugt|exportiert|gedruckt)(?: am)?|sta(?:nd)"
+    "|(?:date d'export|(?:génér|cré|export|imprim)é le|fecha|(?:generado|exportado|creado) el"
+    "|дата|создано|выгружено))"
+)
+"""What is written before the day on which a program has written the file."""
+_MARK = "(?:#|--|;|//|REM|rem)"
+_FINISHED = "(?i:completed?|finished|done|ended|end|started|begins?)"
+_EXPORT = "(?i:(?:database |table |data )?(?:dump|export|report|backup))"
+_END = r"(?i:EOF|END(?: OF (?:FILE|DATA|REPORT|LIST|EXPORT|TABLE|DUMP|OUTPUT))?)"
+_STATEMENT = (
+    r"(?:SELECT|select)\s.+\s(?:FROM|from)\s.+"
+    r"|(?i:insert into|delete from|create (?:temp |temporary )?table|drop table|alter table|truncate table|copy)\s.+;"
+    r"|(?i:set nocount (?:on|off));?"
+    r"|(?:SQL|mysql|sqlite|MariaDB \[.*\])>\s*(?i:select|spool|set|exit|quit|disconnect)\b.*"
+)
+_WARNING = (
+    r"(?:(?i:warning|error|notice|hint|detail|info)|Warnung|Fehler|Avertissement|Erreur)"
+    r"(?: ?\([^)]*\)| [0-9]+ \(.+\))?:"
+    rf"{_SPACE}+{_WORD}{_SPACE}+{_WORD}{_SPACE}.+|(?:ORA|SP2|PLS|TNS)-[0-9]{{4,5}}: .+|Msg [0-9]+, Level .+"
+)
 _COMMENT = "|".join(
     (
         rf"(?:#|--|;|//){_SPACE}+{_WORD}{_SPACE}+{_WORD}{_SPACE}.+",
-        rf"(?:#|--|;|//|REM|rem){_SPACE}*{_GENERATED}",
+        rf"(?:#|--|;|//){_SPACE}+{_WORD}:{_SPACE}+.+",
+        rf"{_MARK}{_SPACE}*{_GENERATED}",
+        rf"(?i:(?:(?:report|file) )?{_WRITTEN} (?:by|on|at|from|with)){_SPACE}*:{_SPACE}*.+",
         r"#(?:Fields|Version|Date|Software|Source): .+",  # the extended log format of the W3C
-        rf"(?i:(?:report )?(?:generated|exported|created)(?: on| at)?):?{_SPACE}+{_DATE}.*",
+        rf"(?:{_MARK}{_SPACE}*)?{_DATED}{_SPACE}*:?{_SPACE}+{_DATE}.*",
+        rf"(?:{_MARK}{_SPACE}*)?{_EXPORT}{_SPACE}{_FINISHED}(?:(?i: successfully|{_SPACE}(?:on|at){_SPACE}.+))?[.!]?",
+        rf"(?:(?:[-=*_#~+]{{2,}}|#){_SPACE}+|[-=*_#~+]{{3,}}){_END}(?:{_SPACE}*[-=*_#~+]{{2,}})?",
+        "[-\u2013\u2014] (?:(?:Page|Seite) )?[0-9]{1,4} [-\u2013\u2014]",
+        _STATEMENT,
+        _WARNING,
         rf"/\*{_SPACE}.*",
         r"\\\.",  # ends psql's COPY
         r"(?i:<EOF>|EOF|\(END\)|END OF (?:FILE|DATA|REPORT))",
@@ -96,7 +145,6 @@ _COMMENT = "|".join(
         r"(?:Commit|Rollback) complete\.?",
         "(?:Page|Seite) [0-9]+ (?:of|von|/) [0-9]+",
         "(?i:sep=.?)",
-        r"SQL>\s*(?i:select|spool|set|exit|quit|disconnect)\b.*",
     )
 )
 _ALONE = f"(?:{_RULER}|{_COUNT}|{_TOTAL}|{_BARE_TOTAL}|{_COMMENT})"
@@ -112,14 +160,34 @@ _IS_SYMBOL = np.zeros(256, dtype=np.bool_)
 _IS_SYMBOL[list(b"-=_+*|~#;/\\(<\xe2")] = True
 _MAY_BE_WORD = np.zeros(1 << 16, dtype=np.bool_)
 """By its first two bytes, whether a text may begin with a word of a program's lines."""
+_ENDS_WORD = np.ones(256, dtype=np.bool_)
+"""Bytes behind which a word has ended; those of blanks beyond ASCII too."""
+_ENDS_WORD[
+    [*b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", *range(0x80, 0xC2), *range(0xC3, 0xE2)]
+] = False
 _WORDS = (
-    "total grand sum subtotal count row record number gesamt anzahl zeilen nombre somme soma razem итого всего rem eof "
-    "end query elapsed time completion generated exported created report sep sql no empty insert copy update delete pl "
-    "commit rollback page seite filas lignes registros righe datensatz enregistrements linhas"
+    "total rows grand sum subtotal count row record number gesamt anzahl zeilen nombre somme soma razem итого всего "
+    "eof end query elapsed time completion generated exported created report sep sql no empty insert copy update "
+    "delete pl commit rollback page seite filas lignes registros righe datensatz enregistrements linhas made printed "
+    "produced downloaded extracted dumped saved last updated print creation date run timestamp druckdatum erstellt "
+    "exportiert stan gedruckt généré crée imprimé fecha дата создано выгружено количество numero número select set "
+    "create drop alter truncate mysql sqlite mariadb warning warnung error erreur fehler avertissement notice hint "
+    "detail info ora sp2 tns pls msg erstellungsdatum exportdatum datum erzeugt file data download extract generation "
+    "dump generado exportado creado exporté créé totals totale totaal gesamtsumme summe suma zeile wiersze řádky "
+    "rader rækker satır rijen riga linha fila registro records lines line entry result code card pool customer "  # noqa: RUF001
+    "enregistrement datensätze строки строка строк affectées affectadas ausgewählt exportadas seleccionadas "
+    "sélectionné affected returned fetched processed inserted deleted in betroffen gefunden sélectionnées afectadas "
+    "entries results codes cards pools customers database backup table rem"
 )
 for _word in _WORDS.split():
     for _form in (_word, _word.capitalize(), _word.upper()):
         _MAY_BE_WORD[int.from_bytes(_form.encode()[:2], "big")] = True
+_BEGINNINGS = np.unique([
+    int.from_bytes(form.encode()[:4].ljust(4), "big")
+    for word in _WORDS.split()
+    for form in (word, word.capitalize(), word.upper())
+]).astype(np.uint32)  # fmt: skip
+"""The first four bytes of these words, with blanks behind a shorter one."""
 _SINGLE_WORDS = pa.array([*_BARE_TOTALS.split("|"), "EOF", "eof"])
 """Lines without a blank or a mark: the column need not be matched with a pattern, which takes Arrow 2 ms to compile."""
 
@@ -224,11 +292,28 @@ def are_lines_of_programs(texts: pa.StringArray) -> Rows:
     raw = all_bytes(texts)
     if any(mark in raw for mark in _MARKS) or not raw.isascii():
         begins_with_digit = (first >= ord("0")) & (first <= ord("9")) & filled
-        suspects |= words | begins_with_digit & (ends_in_letter | (ends == ord(".")) | (ends == ord(")")))
+        suspects |= _begin_with_words(seen, words) | begins_with_digit & (
+            ends_in_letter | (ends == ord(".")) | (ends == ord(")"))
+        )
     elif (words := words & ends_in_letter).any():
         rows = np.flatnonzero(words)
         is_line[rows] = flags(pc.is_in(texts.take(pa.array(rows)), value_set=_SINGLE_WORDS))
     return is_line | matching_among(texts, suspects, _NOT_DATA)
+
+
+def _begin_with_words(seen: TextView, suspects: Rows) -> Rows:
+    """Return which of the suspects begin with one of `_WORDS`, by four bytes."""
+    rows = np.flatnonzero(suspects)
+    begins = np.zeros(len(suspects), dtype=np.bool_)
+    beginnings = np.zeros(len(rows), dtype=np.uint32)
+    has_ended = np.zeros(len(rows), dtype=np.bool_)
+    for place in range(4):
+        at = seen.starts[rows] + place
+        following = np.where(at < seen.ends[rows], seen.data[np.minimum(at, len(seen.data) - 1)], np.uint8(ord(" ")))
+        has_ended |= _ENDS_WORD[following]
+        beginnings = beginnings << np.uint32(8) | np.where(has_ended, np.uint8(ord(" ")), following)
+    begins[rows] = np.isin(beginnings, _BEGINNINGS)
+    return begins
 
 
 def ragged_pattern(delimiter: str, origin_columns: int) -> str:

@@ -72,7 +72,7 @@ _SINGLE_QUOTES = _Problem(
     "is in single quotes, but ' is no quote: it would be kept. Write the cell without quotes, or in double ones (\").",
     "X-15",
 )
-_NOT_BOOLEAN = _Problem("not_boolean", "is not true/false, yes/no or 1/0.", is_fallback=True)
+_NOT_BOOLEAN = _Problem("not_boolean", "is not true/false, t/f, yes/no, y/n, on/off or 1/0.", is_fallback=True)
 _NOT_DECIMAL = _Problem(
     "not_decimal",
     "is not a number. Write digits with a point or a comma as the decimal mark, such as 19.99, without currency sign "
@@ -291,7 +291,7 @@ def _of_field(
             _FORMATS,
             max_bytes=MAX_BYTES,
         )
-    if field.kind is Kind.IDENTIFIER:
+    if field.kind in (Kind.IDENTIFIER, Kind.EMAIL):
         warning = _entry(
             field,
             "leading_apostrophe",

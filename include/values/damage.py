@@ -10,10 +10,10 @@ Decided where the requirement leaves it open:
   - a decimal mark (`1001.0`, `14,0`, `5.`),
   - thousands marks, which are `.`, `,`, `'`, `\u2019` or a no-break blank between groups of three digits; a comma also
     between the groups of two that India writes. An ordinary blank is none: people group card numbers so;
-  - an exponent as some program writes it: behind a decimal mark (`7.7E15`, Java), behind a single digit with a sign
-    (`1E+15`, spreadsheets, C, JavaScript), or from 15 on behind a single digit and a small e (`7e15`, MySQL). `12E5`,
-    `4711E-2`, `5E20` and `00e+1` are identifiers: no program writes a number so, and of a million numbers in
-    hexadecimal some hundred have that form.
+  - an exponent as some program writes it: behind a decimal mark (`7.7E15`, Java; `7.7D+15`, Fortran, always with a
+    sign), behind a single digit with a sign (`1E+15`, spreadsheets, C, JavaScript), or from 15 on behind a single digit
+    and a small e (`7e15`, MySQL). `12E5`, `4711E-2`, `5E20`, `00e+1` and `1.5D10` are identifiers: no program writes a
+    number so, and of a million numbers in hexadecimal some hundred have that form.
 - A phone is changed by an exponent, or by a decimal mark with two digits at most behind it where it doesn't begin with
   0: `600.123.456`, `0171.1234567` and `0049.30901820` are how people write phone numbers.
 - The letter of the requirement decides about the external id of a customer, also where a customer has such an id:
@@ -84,7 +84,7 @@ PROBLEMS = ("invisible_character", "error_value", "spreadsheet_number", "changed
 
 _MARKED = r"[0-9]+[.,][0-9]*"
 _EXPONENT = (
-    r"(?:[1-9][eE][+-][0-9]+|(?:0|[1-9][0-9]{0,2})[.,][0-9]*[eE][+-]?[0-9]+"
+    r"(?:[1-9][eE][+-][0-9]+|(?:0|[1-9][0-9]{0,2})[.,][0-9]*(?:[eE][+-]?|[dD][+-])[0-9]+"
     r"|[1-9]e(?:1[5-9]|[2-9][0-9]|[12][0-9]{2}|30[0-8]))"
 )
 _OTHER_THOUSANDS = "|".join(f"(?:{mark}[0-9]{{3}})+" for mark in ("'", "\u2019", "\u00a0", "\u202f", "\u2009"))
@@ -97,7 +97,7 @@ WITH_MARKS = rf"^[+-]?(?:{_MARKED}|{_THOUSANDS})$"
 WITH_THOUSANDS_MARKS = rf"^[+-]?{_THOUSANDS}$"
 PHONE_WITH_DECIMAL_MARK = r"^[+-]?[1-9][0-9]*[.,][0-9]{0,2}$"
 _OF_A_NUMBER = np.zeros(256, dtype=np.bool_)
-_OF_A_NUMBER[list(b"0123456789+-.,eE'")] = True
+_OF_A_NUMBER[list(b"0123456789+-.,dDeE'")] = True
 _OF_A_NUMBER[0x80:] = True
 _NUMBER_MARKS = (b".", b",", b"e", b"E", b"'", b"\xe2", b"\xc2")
 _IS_MARK = np.zeros(256, dtype=np.bool_)
@@ -129,7 +129,7 @@ _OFFICE_ERROR = "^Err:5[0-9]{2}$"
 _NO_NUMBER = r"^[+-]?1[.,]#(?:QNAN|SNAN|INF|IND)[0-9]*$"
 """What C's library on Windows writes for what is no number."""
 
-_WRAPPED = r'^="([^"]*)"$'
+_WRAPPED = r'^="((?:[^"]|"")*)"$'
 _SINGLE_QUOTED = r"(?s)^'(?:[^'\\]|''|\\.)+'$"
 WRAPPING = b'="'
 """Without it a block of a file has no wrapped cell."""
@@ -147,14 +147,22 @@ def compose(texts: pa.StringArray) -> pa.StringArray:
 
 
 def unwrap(cells: pa.StringArray) -> tuple[pa.StringArray, Rows]:
-    """Read cells of the exact form `="…"` as the text in them, and say which they are. Source: X-16."""
+    """Read cells of the exact form `="…"` as the text in them, and say which they are. Source: X-16.
+
+    A doubled quote in the text is one, as in a spreadsheet.
+    """
     if WRAPPING not in all_bytes(cells):
         return cells, no_rows(cells)
     trimmed = trim(cells)
     wrapped = matching_among(trimmed, edges(trimmed)[0] == ord("="), _WRAPPED)
     if not wrapped.any():
         return cells, wrapped
-    return replace_rows(trimmed, wrapped, lambda texts: pc.replace_substring_regex(texts, _WRAPPED, r"\1")), wrapped
+    return replace_rows(trimmed, wrapped, _text_within), wrapped
+
+
+def _text_within(cells: pa.StringArray) -> pa.StringArray:
+    """Return the texts of cells that are wrapped."""
+    return pc.replace_substring(pc.replace_substring_regex(cells, _WRAPPED, r"\1"), '""', '"')
 
 
 def read_identifiers(texts: pa.StringArray, *, are_names: bool = False) -> Reading:

@@ -445,7 +445,7 @@ class TestDroppedValues:
             ],
             [
                 "2", "is_subscribed_by_email", "maybe", "is_subscribed_by_email.not_boolean",
-                "IsSubscribedByEmail 'maybe' is not true/false, yes/no or 1/0.",
+                "IsSubscribedByEmail 'maybe' is not true/false, t/f, yes/no, y/n, on/off or 1/0.",
             ],
             [
                 "2", "sex", "x", "sex.unknown_choice",

@@ -61,6 +61,8 @@ IDENTIFIER = {
         "7.70000000000001E15",
         "7e15",
         "7.7e+15",
+        "7.7D+15",
+        "0.77d-02",
         "1E+15",
         "1E-2",
         "1.23E+15.0",
@@ -84,7 +86,10 @@ BY_KIND: Mapping[Kind, Mapping[str, list[str]]] = {
     Kind.TEXT: {"error_value": ["#N/A", "#VALUE!", "####", "#NAME?"]},
     Kind.BOOLEAN: {"changed_number": ["1.0", "0,0"]},
     Kind.INTEGER: {"changed_number": ["2.0", "1,000", "1E+3"]},
-    Kind.EMAIL: {"invisible_character": ["a@b.de\u200b", "so\u00adft@b.de", "a\ufe0f@b.de"]},
+    Kind.EMAIL: {
+        "invisible_character": ["a@b.de\u200b", "so\u00adft@b.de", "a\ufe0f@b.de"],
+        "leading_apostrophe": ["'ann@example.com"],
+    },
     Kind.PHONE: {
         "invisible_character": ["\u202a+12025550123\u202c"],
         "spreadsheet_number": ["1.2025550123E10"],
@@ -146,7 +151,7 @@ def test_x16_what_is_whole_breaks_none_of_these_rules(name: str, field: Field) -
     whole = {
         Kind.IDENTIFIER: ["0077", "12E5", "5e3", "1.2.3", "a,b", "7700 0000 0000 0011", "#SALE!", "#1", "\u2764\ufe0f",
                           "1\ufe0f\u20e3", "\U0001f469\u200d\U0001f469\u200d\U0001f467", "O'Neil", "1e-x", "192.168.1",
-                          "4711E-2", "12E-3",
+                          "4711E-2", "12E-3", "1.5D10", "7D+15",
                           "12E+6", "00e+1", "5E20", "01E+5", "#", "##", "#Beli!", "#ref!", "#END", "Error:404",
                           "err:123",
                           "1.#2", "=#VIP"],
@@ -154,7 +159,7 @@ def test_x16_what_is_whole_breaks_none_of_these_rules(name: str, field: Field) -
                     "##", "#Beli!", "#nv"],
         Kind.BOOLEAN: ["t", "F", "Y", "n", "on", "OFF", "1", "TRUE"],
         Kind.INTEGER: ["2"],
-        Kind.EMAIL: ["a@b.de"],
+        Kind.EMAIL: ["a@b.de", "o'neil@b.de"],
         Kind.PHONE: ["+1 (202) 555-0123", "202.555.0123", "+49 30/123456", "(+49) 30 123456", "0171.1234567",
                      "06.12345678", "030.901820", "0049.30901820", "202555.0123", "202.5550123"],
     }[field.kind]  # fmt: skip

@@ -91,7 +91,11 @@ REJECTED = [
         {"code_pattern": "(?=A)"},
         "Code pattern '(?=A)' is no regular expression of RE2, which knows no look-arounds and no references back.",
     ),
-    ("launch.not_boolean", {"launch": "%CLEAR%"}, "Launch '%CLEAR%' is not true/false, yes/no or 1/0."),
+    (
+        "launch.not_boolean",
+        {"launch": "%CLEAR%"},
+        "Launch '%CLEAR%' is not true/false, t/f, yes/no, y/n, on/off or 1/0.",
+    ),
 ]
 
 

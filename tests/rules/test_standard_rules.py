@@ -48,7 +48,12 @@ WITH_MARKS = (
     "<label> <value> is a number that a program has changed: it has put marks into it. Format the column as text and "
     "export the file again."
 )
-NOT_BOOLEAN: BROKEN = ("maybe", "<label> <value> is not true/false, yes/no or 1/0.")
+LEADING_APOSTROPHE: BROKEN = (
+    "'ann@example.com",
+    "<label> begins with ', which is kept as a part of it. Spreadsheets put it before texts: remove it unless it is "
+    "meant.",
+)
+NOT_BOOLEAN: BROKEN = ("maybe", "<label> <value> is not true/false, t/f, yes/no, y/n, on/off or 1/0.")
 NOT_DECIMAL: BROKEN = (
     "10 USD",
     "<label> <value> is not a number. Write digits with a point or a comma as the decimal mark, such as 19.99, without "
@@ -77,11 +82,7 @@ BY_KIND: Mapping[Kind, Mapping[str, BROKEN]] = {
             "<label> <value> is in single quotes, but ' is no quote: it would be kept. Write the cell without quotes, "
             'or in double ones (").',
         ),
-        "leading_apostrophe": (
-            "'0077",
-            "<label> begins with ', which is kept as a part of it. Spreadsheets put it before texts: remove it unless "
-            "it is meant.",
-        ),
+        "leading_apostrophe": ("'0077", LEADING_APOSTROPHE[1]),
     },
     Kind.BOOLEAN: {
         "not_boolean": NOT_BOOLEAN,
@@ -113,6 +114,7 @@ BY_KIND: Mapping[Kind, Mapping[str, BROKEN]] = {
             f"{'a' * 64}@{'b' * 63}.{'c' * 63}.{'d' * 60}.com",
             "<label> <value> is longer than the 254 characters that an e-mail address may have.",
         ),
+        "leading_apostrophe": LEADING_APOSTROPHE,
     },
     Kind.PHONE: {
         "invisible_character": ("+12025550123\u200b", INVISIBLE[1]),

@@ -188,6 +188,50 @@ def test_x16_points_that_no_program_writes_are_punctuation_of_a_phone(text: str,
     assert read_contacts(Kind.PHONE, [text], region) == [(stored, None)]
 
 
+@pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        *[
+            (text, "DE")
+            for text in (
+                "030 1234567/68", "030 1234567-0/-12", "030 1234567 / 68", "030/123456/78", "+49 30 1234567/68",
+                "0049 30 1234567/68", "030 1234567 (68)", "030 123456-.12", "030 12345/67", "030 1234567/0301234568",
+            )
+        ],
+        ("+43 1 58858/0", "AT"),
+        ("٠٣٠ 1234567/68", "DE"),
+        ("011 123456/78", "IT"),
+    ],
+)  # fmt: skip
+def test_x16_a_phone_with_an_extension_behind_a_mark_rejects(text: str, region: str) -> None:
+    """Source: value formats. The library would append it to the number."""
+    beside = "+12125550100"
+    assert read_contacts(Kind.PHONE, [text, beside], region) == [(None, "phone_characters"), (beside, None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "region", "stored"),
+    [
+        ("030/1234567", "DE", "+49301234567"),
+        ("030 / 123 45 67", "DE", "+49301234567"),
+        ("+49 (0)33056/12345", "DE", "+493305612345"),
+        ("0049 8151/123456", "DE", "+498151123456"),
+        ("(030)-1234567-68", "DE", "+4930123456768"),
+        ("0475/12/34/56", "BE", "+32475123456"),
+        ("0171/123/4567", "DE", "+491711234567"),
+        ("011/1234567", "IT", "+390111234567"),
+        ("202/555-0123", "US", "+12025550123"),
+        ("+1 (212) 555-0100", "US", "+12125550100"),
+        ("06.12.34.56.78", "FR", "+33612345678"),
+    ],
+)
+def test_x16_slashes_and_brackets_around_area_codes_are_punctuation_of_a_phone(
+    text: str, region: str, stored: str
+) -> None:
+    """Source: value formats."""
+    assert read_contacts(Kind.PHONE, [text], region) == [(stored, None)]
+
+
 def test_a_number_without_a_plus_is_the_default_regions() -> None:
     assert verdicts(Kind.PHONE, ["030 123456"], "DE") == [("+4930123456", None)]
     assert verdicts(Kind.PHONE, ["020 7946 0958", "00442079460958"], "GB") == [("+442079460958", None)] * 2
