@@ -7,13 +7,31 @@ import unicodedata
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-_DATA = re.compile(r"[^\s'\"`,;:=]*(?:\d{5}|@)[^\s'\"`,;]*")
+_END = r"[^\s'\"`,;]*"
+_ADDRESS = rf"[^\s'\"`,;:=]{{1,64}}\s?[\[({{<]\s?[aA][tT]\s?[\])}}>]\s?{_END}"
+"""An e-mail address that is written out: `jane (at) example.com`."""
+_BETWEEN = r"\s()./_+\u2010-\u2015-"
+"""What people write between the groups of a number."""
+_GROUPED_NUMBER = rf"\+?\(?\d(?:[{_BETWEEN}]{{0,3}}\d){{8,}}{_END}"
+"""A number of more than eight digits, in groups as those of cards and phones are written."""
+_LONG_WORD = rf"(?<![^\s'\"`,;:=])[^\s'\"`,;:=]*(?:\d{{5}}|@){_END}"
+_DAY = r"(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[./]\d{1,2}[./](?:19|20)\d\d"
+_TIME = r"[ T]\d{1,2}:\d\d(?::\d\d)?"
+_DATE = re.compile(rf"(?<![\w.-])(?:{_DAY})(?:{_TIME})?(?=[\s'\"`,;:=)\]]|\.?\s|\.?$)")
+_WORD = r"(?<![^\W_])[A-Za-z0-9]+(?:-[A-Za-z0-9]+)*(?![^\W_])"
+_DATA = re.compile(rf"(?P<date>{_DATE.pattern})|{_ADDRESS}|{_LONG_WORD}|{_GROUPED_NUMBER}|(?P<word>{_WORD})")
+_NUMBER_ALONE = re.compile(rf"[{_BETWEEN}]*(?:\d[{_BETWEEN}]*){{5,}}")
+"""No header, although a card or a phone has more digits: the first row of a file without headers has such."""
+_LEAST_OF_CODE = 8
+"""Shorter words with digits are words: `B2B`, `2024Q1`."""
 MASK = "…"
 """Shows what is left out of a masked value, on pages, in mails and logs. One sign, whatever is masked."""
 ASCII_MASK = "..."
 """The same in sentences that go into a file of the sender's encoding."""
 _LONG_NUMBER = re.compile(r"(?=(?:[^0-9]*[0-9]){9})[0-9A-Za-z +-]{12,}")
 """A number, or a code of at least nine digits: a birth date has eight."""
+_MOST_DIGITS = 8
+"""Of a header: two years, or a day."""
 LONGEST_NAME = 100
 """Longer texts are no misspelt names; comparing them would take time that grows with the square of their length."""
 
@@ -68,8 +86,31 @@ def mask(text: str) -> str:
 
 
 def mask_data(text: str) -> str:
-    """Mask the words of a sentence that look like data: numbers as long as a card's or a phone's, e-mail addresses."""
-    return _DATA.sub(lambda match: mask_header(match[0]), text)
+    """Mask the words of a sentence that look like data: numbers of cards and phones, codes, e-mail addresses (X-20)."""
+    return _DATA.sub(_masked_data, text)
+
+
+def looks_like_data(header: str) -> bool:
+    """Say whether a header may be a cell of a file without headers: it has data, or many digits in all (X-20)."""
+    digits = sum(character.isdigit() for character in _DATE.sub("", header))
+    return digits > _MOST_DIGITS or _NUMBER_ALONE.fullmatch(header) is not None or mask_data(header) != header
+
+
+def _masked_data(match: re.Match[str]) -> str:
+    is_shown = match["date"] or (match["word"] and not _is_code(match[0]))
+    return match[0] if is_shown else mask_header(match[0])
+
+
+def _is_code(word: str) -> bool:
+    """Say whether a word is a code such as `GC-AB12CD34`, `K7QW-PL0M` or `ABCD-1234-EFGH`.
+
+    In a code letters follow digits at once, or there are three groups of capitals and digits, four at least in each.
+    """
+    groups, digits = word.split("-"), sum(character.isdigit() for character in word)
+    if len(word) - len(groups) + 1 < _LEAST_OF_CODE or not digits:
+        return False
+    is_mixed = re.search("[0-9][A-Za-z]", word) is not None and digits >= (2 if word.isupper() else 4)
+    return is_mixed or (word.isupper() and len(groups) > 2 and min(map(len, groups)) >= 4)
 
 
 def mask_header(header: str) -> str:

@@ -12,7 +12,7 @@ from include.declaration.fields import Field
 from include.declaration.import_type import ImportType
 from include.errors import ConfigurationError, FileRefused, SettingsError
 from include.located_yaml import quoted
-from include.names import LONGEST_NAME, closest, did_you_mean, mask_header, normalise_name
+from include.names import LONGEST_NAME, closest, did_you_mean, looks_like_data, mask_header, normalise_name
 
 ORIGIN_JOB = "_job"
 ORIGIN_COLUMNS = (ORIGIN_JOB, "_line", "_rules", "_reasons")
@@ -21,7 +21,6 @@ ORIGIN_COLUMNS = (ORIGIN_JOB, "_line", "_rules", "_reasons")
 SKIPPED = "file.column_skipped"
 SUGGESTED_COLUMNS = 200
 """So many unmatched columns get a suggestion: a file of 100,000 columns would otherwise be compared for minutes."""
-_LOOKS_LIKE_DATA = re.compile(r"\d{5}|@")
 _NUMBERED = re.compile(r"(.*) \[([0-9]{1,6})\]", re.DOTALL)
 
 
@@ -260,11 +259,6 @@ def override_key(columns: Sequence[Column], index: int) -> str:
     header = columns[index].header.strip()
     same = [column.index for column in columns if column.header.strip() == header and column.how is not How.IGNORED]
     return header if len(same) == 1 else f"{header} [{same.index(index) + 1}]"
-
-
-def looks_like_data(header: str) -> bool:
-    """Say whether a header may be a cell of a file without headers (X-20)."""
-    return _LOOKS_LIKE_DATA.search(header) is not None
 
 
 def _skipped_message(column: Column, shown: str, explain: Callable[[str], tuple[str, str] | None]) -> tuple[str, str]:

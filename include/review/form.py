@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from include.columns.mapping import ColumnMapping, How, looks_like_data
+from include.columns.mapping import ColumnMapping, How
 from include.declaration.fields import Field
 from include.ledger.jobs import Job, JobCounts
-from include.names import mask_header
+from include.names import looks_like_data, mask_header
 from include.review.decision import LAUNCH, REJECT
 from include.review.preview import PreviewRow
 

@@ -62,6 +62,7 @@ from include.rules.expectations import RowRule, forget_columns
 from include.rules.wildcards import expand_entries
 from include.values.damage import show_invisible
 from include.values.private_values import MOST_DIGITS, may_be_private
+from include.values.short_codes import mask_short_amounts, mask_short_codes
 
 QUOTED_CHARACTERS = 100
 """How much of a value a sentence quotes. Source: X-08."""
@@ -72,15 +73,10 @@ COMMON_ROWS = 3
 """So many rows of a block have a value that is common to them: private values differ from row to row."""
 FEW_NUMBERS = 5
 """So many distinct amounts and counts are shown as they are; of more only those that several rows share."""
+MANY_ROWS = 10
+"""So many rows, and more than half, share a value that is no CVV though it looks like one: CVVs differ."""
 _PLAIN_NUMBER = rf"^\s*[+-]?[0-9]{{1,{MOST_DIGITS}}}([.,][0-9]{{1,{MOST_DIGITS}}})?\s*$"
 _CVV_ALONE = r"^\s*[0-9]{3,5}\s*$"
-_SHORT_NUMBER = r"(^|[^\pN])\p{Nd}{3,4}($|[^\pN])"
-"""What a CVV looks like, wherever in a cell it is."""
-_SHORT_ASCII_NUMBER = r"(^|[^0-9])[0-9]{3,4}($|[^0-9])"
-"""The same of ASCII texts. Arrow compiles a pattern at each call, and one of Unicode classes takes a millisecond."""
-_DATE = r"^\s*((19|20)[0-9]{2}[./-][0-9]{1,2}[./-][0-9]{1,2}|[0-9]{1,2}[./-][0-9]{1,2}[./-](19|20)[0-9]{2})$"
-"""A day with its year, which is no CVV: `03/04/2026` is what its sender has to read."""
-
 _RULE_ID = re.compile(r"[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
 
 # What GX files under "map" but decides over all rows at once: it would see one block of the file at a time.
@@ -293,8 +289,8 @@ def sentences(
         result: of `Checker.check` on the same frame.
         frame: the frame.
         hidden: fields whose values are never quoted.
-        masks_codes: in what the row itself says, replace numbers that look like a CVV: the file has CVVs, and where its
-            columns are shifted or swapped they are under other headers (X-20).
+        masks_codes: in what the row itself says, replace numbers that may be a CVV: the file has CVVs, and where its
+            columns are shifted or swapped they are under other headers (X-20). See `include.values.short_codes`.
         masks_private: mask what may be private under any header, for pages and mails.
 
     Returns:
@@ -332,7 +328,8 @@ class CommonValues:
 
     A pool that came late and a wrong amount are the answer that a person looks for. Values that may be private under
     any header are named only where they are common: see `_is_common`. Amounts and counts are named where they are few,
-    or where several rows share them (X-20). Blocks are collected, and counted together: a rule that breaks here and
+    or where several rows share them (X-20). Beside CVVs a number that looks like one is named only where most rows
+    share it: see `_is_shared_by_most`. Blocks are collected, and counted together: a rule that breaks here and
     there would else be counted thousands of times.
 
     Args:
@@ -376,7 +373,8 @@ class CommonValues:
         shown = {column: self._may_be_shown(column, values[column].cast(pa.string())) for column in self._own}
         for column, is_shown in shown.items():
             texts = values[column].cast(pa.string())
-            values[column] = pc.if_else(pc.or_(is_shown, pc.is_null(texts)), texts, ASCII_MASK)
+            masked = self._without_codes(texts)
+            values[column] = pc.if_else(pc.or_(is_shown, pc.is_null(texts)), masked, ASCII_MASK)
         combine = pc.and_ if _computed_places(self._rule.expectation) else pc.or_
         is_quoted = reduce(combine, shown.values())
         counted = pa.table(values).filter(is_quoted).group_by(self._clear, use_threads=False)
@@ -391,7 +389,7 @@ class CommonValues:
             {name: pd.Series(pd.arrays.ArrowExtensionArray(column)) for name, column in columns.items()}
         )
         result = RuleResult(self._rule, np.arange(counted.num_rows, dtype=np.int64), {})
-        texts = sentences(result, small, hidden=self._hidden, masks_codes=self._masks_codes, masks_private=True)
+        texts = sentences(result, small, hidden=self._hidden, masks_private=True)
         rows_by_sentence: dict[str, int] = {}
         for sentence, count in zip(texts, counted["count_all"].to_pylist(), strict=True):
             rows_by_sentence[sentence] = rows_by_sentence.get(sentence, 0) + count
@@ -413,8 +411,15 @@ class CommonValues:
             is_number = pc.and_(pc.match_substring_regex(texts, _PLAIN_NUMBER), pc.less_equal(digits, MOST_DIGITS))
             is_shown = pc.or_(is_shown, pc.fill_null(is_number, False))
         if self._masks_codes:
-            is_shown = pc.and_not(is_shown, pc.fill_null(pc.match_substring_regex(texts, _CVV_ALONE), False))
+            may_be_code = pc.and_not(pc.match_substring_regex(texts, _CVV_ALONE), _is_shared_by_most(texts))
+            is_shown = pc.and_not(is_shown, pc.fill_null(may_be_code, False))
         return is_shown
+
+    def _without_codes(self, texts: pa.Array) -> pa.Array:
+        """Mask what may be a CVV in a column of the sender's, unless most rows share the value (X-20)."""
+        if not self._masks_codes:
+            return texts
+        return pc.if_else(_is_shared_by_most(texts), texts, mask_short_codes(texts))
 
 
 def _is_common(texts: pa.Array) -> pa.Array:
@@ -426,6 +431,13 @@ def _is_common(texts: pa.Array) -> pa.Array:
     if 2 * counts[frequent].sum() < len(texts):
         frequent = frequent[:0]
     return pc.is_in(texts, value_set=counted.field("values").take(pa.array(frequent)))
+
+
+def _is_shared_by_most(texts: pa.Array) -> pa.Array:
+    """Say which rows have the one value that more than half of them share, where they are many."""
+    counted = pc.value_counts(texts)
+    is_frequent = pc.greater(counted.field("counts"), max(MANY_ROWS - 1, len(texts) // 2))
+    return pc.is_in(texts, value_set=counted.field("values").filter(is_frequent))
 
 
 def _is_own(column: str) -> bool:
@@ -646,12 +658,9 @@ def _without_private(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.Chunke
 def _quoted(values: pa.Array | pa.ChunkedArray, *, masks_codes: bool) -> pa.Array | pa.ChunkedArray:
     """Turn values into what a sentence quotes: texts cut and in quotation marks, anything else as it reads."""
     if masks_codes and not pa.types.is_timestamp(values.type):
-        sent = values = values.cast(pa.string())
-        is_ascii = pc.all(pc.string_is_ascii(values), skip_nulls=True, min_count=0).as_py()
-        pattern = _SHORT_ASCII_NUMBER if is_ascii else _SHORT_NUMBER
-        for _ in range(2):  # numbers side by side share what is between them, which belongs to one match only
-            values = pc.replace_substring_regex(values, pattern, r"\1...\2")
-        values = pc.if_else(pc.match_substring_regex(sent, _DATE), sent, values)
+        is_text = pa.types.is_string(values.type) or pa.types.is_large_string(values.type)
+        mask_short = mask_short_codes if is_text else mask_short_amounts
+        values = mask_short(_one_array(values.cast(pa.string())))
     if pa.types.is_timestamp(values.type):
         texts = pc.strftime(pc.cast(values, pa.timestamp("s", values.type.tz), safe=False), "%Y-%m-%d %H:%M:%S %Z")
     elif not pa.types.is_string(values.type) and not pa.types.is_large_string(values.type):

@@ -203,6 +203,26 @@ def test_a_cvv_in_another_column_is_in_no_sentence(stocked: Site, header: str, r
     assert [part for part in quoted_parts if part not in sentence] == []
 
 
+def test_x08_a_column_of_cvvs_hides_no_amount_name_date_or_status(stocked: Site):
+    rows = [
+        f"{NUMBER},holiday_50,100.00,123,,",
+        f"{OTHER},flexible_gift,19.999,123,,",
+        "g1,pool_100,5,123,,",
+        "g2,summer 2024,5,123,,",
+        "g3,flexible_gift,5,123,2026-02-30 10:00,Lost 2024",
+        *(f"h{number},holiday_50,100,123,," for number in range(40)),
+    ]
+    result = stocked.cards(*rows, header="card_number,pool_system_name,balance,cvv,purchased_at,status")
+    quoted = reasons(result)
+    assert "Card balance '100.00' differs from the fixed value of pool 'holiday_50', which is 50.00" in quoted[2]
+    for line, part in {3: "'19.999'", 4: "'pool_100'", 5: "'summer 2024'", 6: "'2026-02-30 10:00'"}.items():
+        assert part in quoted[line]
+    assert "'Lost 2024'" in quoted[6]
+    assert "Card balance '...' differs from the fixed value of pool 'holiday_50'" in quoted[7]
+    (evidence,) = stocked.query("SELECT string_agg(evidence::text, ' ') FROM ledger.import_chunk")[0]
+    assert "Card balance '100' differs from the fixed value of pool 'holiday_50'" in evidence
+
+
 def test_without_a_column_of_cvvs_sentences_quote_numbers_as_they_are(stocked: Site):
     """The sender learns what is wrong with which value."""
     result = stocked.cards(f"{NUMBER},holiday_50,777", f"{OTHER},777,5")

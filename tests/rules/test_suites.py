@@ -365,6 +365,22 @@ def test_x20_numbers_that_may_be_cvvs_are_not_shown_beside_cvvs(tmp_path: Path) 
     assert commonly_said(tmp_path, "No {value}.", ["73712"] * 3, masks_codes=True) == {}
 
 
+def test_x08_a_short_number_that_most_rows_share_is_shown_beside_cvvs(tmp_path: Path) -> None:
+    """The fixed value of a pool, or its name, is the answer that a person looks for; CVVs differ from row to row."""
+    amounts = [*["100"] * 30, *[str(number) for number in range(200, 210)]]
+    assert common_amounts(tmp_path, amounts, masks_codes=True) == {"Is '100'.": 30}
+    assert commonly_said(tmp_path, "No {value}.", amounts, masks_codes=True) == {"No '100'.": 30}
+    assert common_amounts(tmp_path, ["100"] * 9, masks_codes=True) == {}
+    assert common_amounts(tmp_path, ["100"] * 20 + ["200"] * 20, masks_codes=True) == {}
+
+
+def test_x08_decimals_and_names_with_digits_are_shown_beside_cvvs(tmp_path: Path) -> None:
+    for name in ("pool_100", "summer 2024", "19.999"):
+        assert commonly_said(tmp_path, "No {value}.", [name] * 3, masks_codes=True) == {f"No '{name}'.": 3}
+    for amount in ("19.999", "100.00"):
+        assert common_amounts(tmp_path, [amount], masks_codes=True) == {f"Is '{amount}'.": 1}
+
+
 def test_x20_a_date_is_shown_beside_cvvs(tmp_path: Path) -> None:
     """Its year looks like one."""
     for date in ("03/04/2026", "2026-02-30", "30.02.2026"):

@@ -325,3 +325,29 @@ def test_x20_headers_beside_a_known_one_are_named_unless_any_looks_like_data():
     assert message.endswith("Found: Card number, Betrag, Bemerkung.")
     message = refusal("4929333344445555", "c4n4ry", "Card number").message
     assert message.endswith("Found: column 1 (492…), column 2 (c4…), Card number.")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["4111 1111 1111 1111", "4111-1111-1111-1111", "4111\u20111111\u20111111\u20111111", "Card 4111,1111,1111,1111",
+     "+1 202 555 0199", "+49 (0)30 12 34 56", "4462 9282", "jane (at) example.com", "jane[at]example.com",
+     "GC-AB12CD34", "gc-ab12cd34", "K7QW-PL0M", "ABCD-1234-EFGH"],
+)  # fmt: skip
+def test_x20_a_header_that_is_a_grouped_number_an_address_or_a_code_is_masked(cell: str):
+    mapping = mapped("Card number", "Amount", cell)
+    ((_, message),) = mapping.skipped_messages()
+    refused = refusal("Card number", cell).message
+    for text in (message, refused, mapping.shown(mapping.columns[2])):
+        assert cell not in text
+        assert cell[5:] not in text
+    assert "…" in message
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Betrag", "Budget 2024-2025", "Q1 2024", "2024Q1", "Balance on 2026-01-31", "address1line2", "B2B", "cvv2",
+     "created 2026-01-31 10:00:00", "Umsatz 2024 (EUR)"],
+)  # fmt: skip
+def test_x05_a_header_with_years_or_a_few_digits_is_named(header: str):
+    ((_, message),) = mapped("Card number", "Amount", header).skipped_messages()
+    assert header in message

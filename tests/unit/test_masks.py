@@ -8,7 +8,7 @@ import pytest
 
 from include.columns.mapping import match_columns
 from include.declaration.fields import Field, Kind
-from include.names import MASK, mask
+from include.names import MASK, mask, mask_data
 from include.review.preview import hidden_fields, safely_shown_cell, shown_cell
 from include.values.private_values import may_be_private
 
@@ -98,3 +98,22 @@ def test_x20_a_file_without_headers_is_masked_as_a_whole():
 )
 def test_x20_a_short_number_may_be_a_cvv_where_columns_may_be_exchanged(sent: str, has_cvvs: bool, shown: str):
     assert safely_shown_cell({"balance": 1, "balance__sent": sent}, BALANCE, has_cvvs=has_cvvs) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("4111 1111 1111 1111", "411…"),
+        ("4111-1111-1111-1111", "411…"),
+        ("+1 202 555 0199", "+1 …"),
+        ("jane (at) example.com", "jan…"),
+        ("GC-AB12CD34", "GC-…"),
+        ("2026-01-31T10:00:00", "2026-01-31T10:00:00"),
+        ("31.01.2026 10:00", "31.01.2026 10:00"),
+        ("ISO-8859-15", "ISO-8859-15"),
+        ("windows-1252", "windows-1252"),
+        ("top_up_threshold", "top_up_threshold"),
+    ],
+)
+def test_x20_a_sentence_about_settings_masks_grouped_numbers_addresses_and_codes(value: str, shown: str):
+    assert mask_data(f"line 3: '{value}' is no setting") == f"line 3: '{shown}' is no setting"
