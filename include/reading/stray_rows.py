@@ -100,7 +100,7 @@ _DATE = r"(?:[0-9]{4}[-./][0-9]{1,2}[-./][0-9]{1,2}|[0-9]{1,2}[-./][0-9]{1,2}[-.
 _DATED = (
     rf"(?i:(?:(?:report|file|data) )?(?:{_WRITTEN}|saved|(?:last )?updated)(?: on| at)?"
     "|(?:(?:export|report|print|creation|generation|file|run|dump|extract|download) )?(?:date|timestamp)(?: of export)?"
-    "|(?:export|druck|erstellungs)?datum|(?:erstellt|erzeugt|exportiert|gedruckt)(?: am)?|sta(?:nd)"
+    "|(?:export|druck|erstellungs)?datum|(?:erstellt|erzeugt|exportiert|gedruckt)(?: am)?|stand"
     "|(?:date d'export|(?:génér|cré|export|imprim)é le|fecha|(?:generado|exportado|creado) el"
     "|дата|создано|выгружено))"
 )
