@@ -30,8 +30,8 @@ ASCII_MASK = "..."
 """The same in sentences that go into a file of the sender's encoding."""
 _LONG_NUMBER = re.compile(r"(?=(?:[^0-9]*[0-9]){9})[0-9A-Za-z +-]{12,}")
 """A number, or a code of at least nine digits: a birth date has eight."""
-_MOST_DIGITS = 8
-"""Of a header: two years, or a day."""
+MOST_DIGITS = 8
+"""Of a text or a header that may be shown in clear: phone and card numbers have more, days and names have not."""
 LONGEST_NAME = 100
 """Longer texts are no misspelt names; comparing them would take time that grows with the square of their length."""
 
@@ -93,7 +93,7 @@ def mask_data(text: str) -> str:
 def looks_like_data(header: str) -> bool:
     """Say whether a header may be a cell of a file without headers: it has data, or many digits in all (X-20)."""
     digits = sum(character.isdigit() for character in _DATE.sub("", header))
-    return digits > _MOST_DIGITS or _NUMBER_ALONE.fullmatch(header) is not None or mask_data(header) != header
+    return digits > MOST_DIGITS or _NUMBER_ALONE.fullmatch(header) is not None or mask_data(header) != header
 
 
 def _masked_data(match: re.Match[str]) -> str:

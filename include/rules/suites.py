@@ -57,11 +57,11 @@ from great_expectations.validator.validator import Validator
 
 from include.declaration.fields import Field
 from include.errors import SuiteError
-from include.names import ASCII_MASK, mask
+from include.names import ASCII_MASK, MOST_DIGITS, mask
 from include.rules.expectations import RowRule, forget_columns
 from include.rules.wildcards import expand_entries
 from include.values.damage import show_invisible
-from include.values.private_values import MOST_DIGITS, may_be_private
+from include.values.private_values import may_be_private
 from include.values.short_codes import mask_short_amounts, mask_short_codes
 
 QUOTED_CHARACTERS = 100

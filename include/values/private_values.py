@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
+from include.names import MOST_DIGITS
 from include.values.dates import has_date_form
 
-MOST_DIGITS = 8
-"""Of a text that may be shown in clear: phone and card numbers have more, days and names of pools have not."""
 _AMOUNT = re.compile(r"\s*[+-]?[0-9]{1,8}[.,][0-9]{1,2}\s*")
 
 

@@ -126,7 +126,7 @@ def test_a_crashed_database_comes_back(stack: Stack) -> None:
 
 def test_a_stop_ends_every_process_also_after_the_supervisor_was_killed(stack: Stack) -> None:
     stack_state = state(stack)
-    processes = [psutil.Process(stack_state["supervisor"]["pid"])]  # type: ignore[arg-type]
+    processes = [psutil.Process(stack_state["supervisor"]["pid"])]
     processes += [psutil.Process(component["pid"]) for component in stack_state["components"].values()]
     family = [child for process in processes for child in [process, *process.children(recursive=True)]]
     assert len(family) > 10

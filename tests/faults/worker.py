@@ -122,7 +122,7 @@ def fill_disk(largest_file_bytes: int, area: str | None) -> None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
     for module in (locations, inspection):
-        module.written_whole = limited  # type: ignore[attr-defined]
+        module.written_whole = limited
 
 
 def run_command(work: Work) -> int:
@@ -202,7 +202,7 @@ def is_answered(_: Any, __: int, number: int, **values: Any) -> bool:
 def cut_small() -> None:
     """Cut files into several chunks, and chunks into several blocks."""
     locations._COPY_BYTES = 4_000
-    context.Runtime = partial(Runtime, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)  # type: ignore[misc]
+    context.Runtime = partial(Runtime, chunk_bytes=CHUNK_BYTES, block_bytes=BLOCK_BYTES)
 
 
 def barrier_of(pipe: Connection) -> Barrier:
@@ -261,7 +261,7 @@ def within_writing(area: str, barrier: Barrier, at_write: int = 1) -> None:
             yield Halting(stream, barrier, at_write) if f"/{area}/" in str(path) else stream
 
     for module in (locations, inspection):
-        module.written_whole = stopped  # type: ignore[attr-defined]
+        module.written_whole = stopped
 
 
 class Halting:
@@ -300,7 +300,7 @@ def within_copy(barrier: Barrier) -> None:
         halves = Halved(bytes(data))
         return real(cursor, statement, halves, size=max(1, len(data)))
 
-    DiscreetCursor.copy_expert = stopped  # type: ignore[method-assign]
+    DiscreetCursor.copy_expert = stopped
 
 
 def between_blocks(barrier: Barrier) -> None:
@@ -313,7 +313,7 @@ def between_blocks(barrier: Barrier) -> None:
                 barrier()
             yield block
 
-    validation.records.read_blocks = stopped  # type: ignore[assignment]
+    validation.records.read_blocks = stopped
 
 
 def is_first_chunk(_: Any, __: int, number: int) -> bool:

@@ -344,7 +344,7 @@ def test_pg03_a_process_that_fails_late_does_not_undo_what_another_one_has_compl
 
     def overtaken(*args: object) -> GenerationResult:
         assert run_generation(shop.with_key(b"key").runtime, number).added == 10
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args)
 
     monkeypatch.setattr(ledger, "fail_afterwards", overtaken)
     with pytest.raises(ConfigurationError):
@@ -456,7 +456,7 @@ def test_pg04_a_generation_awaits_execution_runs_and_completes_with_its_counts(
 
     def looked_at(*args: object, **kwargs: object) -> Added:
         seen.extend(history(shop))
-        return real(*args, **kwargs)  # type: ignore[arg-type]
+        return real(*args, **kwargs)
 
     monkeypatch.setattr(generation, "generate_into", looked_at)
     run_generation(shop.runtime, number)
@@ -480,7 +480,7 @@ def test_pg04_a_refused_generation_is_in_the_history_with_its_reason(
     shop: Shop, asked: dict[str, object], rule: str, message_part: str
 ):
     shop.add_pool("bare")
-    result = shop.generate(**asked)  # type: ignore[arg-type]
+    result = shop.generate(**asked)
     assert result.state == "refused"
     assert result.refusal is not None
     assert result.refusal["rule"] == f"generation.{rule}"
@@ -522,8 +522,8 @@ def test_pg04_an_outage_is_recorded_and_the_repetition_adds_the_quantity(shop: S
     real = walk.write_progress
 
     def cut_off(connection: sa.Connection, *args: object, **values: object) -> None:
-        shop.query("SELECT pg_terminate_backend(:pid)", pid=connection.connection.driver_connection.info.backend_pid)  # type: ignore[union-attr]
-        real(connection, *args, **values)  # type: ignore[arg-type]
+        shop.query("SELECT pg_terminate_backend(:pid)", pid=connection.connection.driver_connection.info.backend_pid)
+        real(connection, *args, **values)
 
     with monkeypatch.context() as patched:
         patched.setattr(walk, "write_progress", cut_off)
@@ -667,12 +667,12 @@ def test_generate_into_writes_in_the_callers_transaction(shop: Shop):
     number = shop.open("pool", 10)
     asked = {"pool": "pool", "format": "tiny", "quantity": 10, "generation_id": number, "key": shop.runtime.code_key}
     with shop.runtime.engine.connect() as connection:
-        assert generate_into(connection, **asked) == Added(10, 10)  # type: ignore[arg-type]
+        assert generate_into(connection, **asked) == Added(10, 10)
         connection.rollback()
     assert nothing_written(shop)
     with shop.runtime.engine.begin() as connection:
         for _ in range(2):
-            generate_into(connection, **asked)  # type: ignore[arg-type]
+            generate_into(connection, **asked)
     assert (len(shop.codes()), shop.format_row()) == (20, (20, 20))
 
 

@@ -64,7 +64,7 @@ def load(site: Site, *rows: str, header: str = HEADER, **more: Any) -> JobResult
 
 def codes(site: Site) -> dict[str, str]:
     """Return code → pool."""
-    return dict(site.query("SELECT code, pool_system_id FROM loyalty.promo_code"))  # type: ignore[arg-type]
+    return dict(site.query("SELECT code, pool_system_id FROM loyalty.promo_code"))
 
 
 def dates(site: Site, code: str) -> tuple[Any, ...]:

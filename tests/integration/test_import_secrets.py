@@ -55,7 +55,7 @@ def imported(stocked: Site, caplog: pytest.LogCaptureFixture) -> tuple[Site, str
         stocked.changed(cvv_key=None).cards(row, f"{THIRD},holiday_50,50,{CVV},", header=HEADER),
         stocked.load("gift_card_pools", f"{row}\n"),
     ]
-    assert [result.state for result in results] == [  # type: ignore[attr-defined]
+    assert [result.state for result in results] == [
         "completed", "completed_with_rejects", "completed_with_rejects", "completed", *["refused"] * 5, "failed",
         "refused",
     ]  # fmt: skip

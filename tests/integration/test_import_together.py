@@ -44,7 +44,7 @@ def importing(site: Site, import_type: str, *contents: str) -> list[JobResult]:
     ]
     results = at_once(*(lambda request=request: import_file(site.runtime, request) for request in requests))
     assert all(isinstance(result, JobResult) for result in results), results
-    return results  # type: ignore[return-value]
+    return results
 
 
 def test_two_files_with_overlapping_numbers_load_each_card_once(stocked: Site):

@@ -43,7 +43,7 @@ def paste(site: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
 
 
 def codes(site: Site) -> dict[Any, Any]:
-    return dict(site.query("SELECT code, pool_system_id FROM loyalty.promo_code"))  # type: ignore[arg-type]
+    return dict(site.query("SELECT code, pool_system_id FROM loyalty.promo_code"))
 
 
 def test_pc01_codes_typed_one_a_line_load_into_the_pool_of_the_settings(site: Site, paste: Paste):

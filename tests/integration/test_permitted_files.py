@@ -262,7 +262,7 @@ def test_x21_the_types_own_files_are_taken_however_the_area_is_reached(place: Si
     (tmp_path / "by-link").symlink_to(place.folder)
     for root in (place.folder, tmp_path / "by-link"):
         areas = {name: str(root / name) for name in ("landing", "work", "reports", "archive")}
-        runtime = replace(place.runtime, **areas)  # type: ignore[arg-type]
+        runtime = replace(place.runtime, **areas)
         for path in sorted(own_files(root, import_type)):
             if path.endswith(".hidden.csv"):
                 continue

@@ -122,7 +122,7 @@ def test_x22_the_importer_cannot_migrate(warehouse: Warehouse) -> None:
     with pytest.raises(DBAPIError) as caught:
         migrate(warehouse.engine)
     assert caught.value.orig is not None
-    assert caught.value.orig.pgcode == DENIED  # type: ignore[attr-defined]
+    assert caught.value.orig.pgcode == DENIED
 
 
 # -- functions and owners
@@ -424,7 +424,7 @@ def test_x22_tables_and_functions_of_the_session_s_own_blind_no_guard(warehouse:
             with pytest.raises(DBAPIError) as caught, connection.begin_nested():
                 connection.exec_driver_sql(statement)
             assert caught.value.orig is not None
-            assert caught.value.orig.diag.constraint_name == constraint  # type: ignore[attr-defined]
+            assert caught.value.orig.diag.constraint_name == constraint
 
 
 def test_x22_a_trigger_of_the_session_s_own_gets_round_no_guard_by_its_depth(stocked: Warehouse) -> None:

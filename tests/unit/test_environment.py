@@ -36,7 +36,7 @@ def locked_versions(lock: str) -> dict[str, set[str]]:
 
 def some_settings(home: Path, **changes: object) -> StackSettings:
     values: dict[str, object] = {"home": home, "port": 8080, "postgres_data": home / "pg" / "data", "pg_port": 5442}
-    return StackSettings(**{**values, **changes})  # type: ignore[arg-type]
+    return StackSettings(**{**values, **changes})
 
 
 def some_environment(home: Path, inherited: dict[str, str] | None = None, **changes: object) -> dict[str, str]:

@@ -35,7 +35,7 @@ def looked(header: tuple[str, ...] = HEADER, origins: tuple[int, ...] = (), **se
 
 def verdict_of(file: Looked, header_before: tuple[str, ...] | None = None, **facts: object) -> Verdict:
     columns = choose_columns(file, CARDS, FIELDS, header_before)
-    return decide(Facts(file, columns=columns, **facts), CARDS, PROJECT)  # type: ignore[arg-type]
+    return decide(Facts(file, columns=columns, **facts), CARDS, PROJECT)
 
 
 def record_of(verdict: Verdict) -> InspectionRecord:

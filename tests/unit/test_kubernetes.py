@@ -268,7 +268,7 @@ def test_a_task_s_pod_runs_the_executor_s_arguments(values: dict[str, Any]) -> N
     from airflow.providers.cncf.kubernetes.pod_generator import workload_to_command_args
 
     workload = SimpleNamespace(model_dump_json=lambda: "{}")
-    assert workload_to_command_args(workload)[:2] == ["python", "-m"]  # type: ignore[arg-type]
+    assert workload_to_command_args(workload)[:2] == ["python", "-m"]
     task = [*values["workers"]["kubernetes"]["command"], sys.executable, "-c", "print('a task')"]
     assert subprocess.run(task, capture_output=True, text=True, check=True).stdout == "a task\n"
 

@@ -30,7 +30,7 @@ OTHER_COLUMNS = {"PIN": "cvv"}
 
 
 def asked(number: int, form: str = "a", answer: str | None = None, **values: object) -> Asked:
-    return Asked(number, form, NOON, answer, **values)  # type: ignore[arg-type]
+    return Asked(number, form, NOON, answer, **values)
 
 
 def decide(before: list[Asked], form: str | None = "a", number: int = 1, since: int | None = None) -> Decision:

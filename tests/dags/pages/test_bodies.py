@@ -69,7 +69,7 @@ async def never(*first: bytes) -> AsyncIterator[bytes]:
 def read(pieces: AsyncIterator[bytes], user: str = "ann") -> Awaitable[dict[str, str]]:
     from loyalty_airflow.pages.forms import read_fields
 
-    return read_fields(request(pieces), SomeUser(user))  # type: ignore[arg-type]
+    return read_fields(request(pieces), SomeUser(user))
 
 
 def refused(reading: Callable[[], Awaitable[Any]]) -> HTTPException:
@@ -117,7 +117,7 @@ def test_what_a_slow_file_has_brought_is_not_kept(monkeypatch: pytest.MonkeyPatc
         return places[-1]
 
     slow = request(trickle(0.01, FILE_BEGINS, b"x" * 100), MULTIPART)
-    refusal = refused(lambda: forms.read_file(slow, SomeUser("ann"), "file", open_place))  # type: ignore[arg-type]
+    refusal = refused(lambda: forms.read_file(slow, SomeUser("ann"), "file", open_place))
     assert refusal.status_code == 408
     (place,) = places
     assert place.written.startswith(b"x" * 90)
@@ -140,7 +140,7 @@ def test_a_slow_store_is_not_the_sender_s_fault(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(forms, "STALL_SECONDS", 0.1)
     monkeypatch.setattr(forms, "_GATHERED_BYTES", 1)
-    reading = forms.read_file(request(pieces(), MULTIPART), SomeUser("ann"), "file", SlowPlace)  # type: ignore[arg-type]
+    reading = forms.read_file(request(pieces(), MULTIPART), SomeUser("ann"), "file", SlowPlace)
     _, place = asyncio.run(reading)
     assert place is not None
     assert bytes(place.written) == b"x" * 50
@@ -155,7 +155,7 @@ def test_one_user_sends_so_many_bodies_at_once_and_all_together_so_many(monkeypa
         yield b"a=1"
 
     async def run() -> None:
-        hanging = [asyncio.create_task(read(never(), "ann")) for _ in range(forms.MOST_BODIES_OF_ONE_USER)]  # type: ignore[arg-type]
+        hanging = [asyncio.create_task(read(never(), "ann")) for _ in range(forms.MOST_BODIES_OF_ONE_USER)]
         await asyncio.sleep(0.05)
         with pytest.raises(HTTPException) as refusal:
             await read(complete(), "ann")
@@ -163,7 +163,7 @@ def test_one_user_sends_so_many_bodies_at_once_and_all_together_so_many(monkeypa
         assert refusal.value.detail == "You are sending 4 files or forms already: wait until one of them has arrived."
         assert await read(complete(), "bob") == {"a": "1"}
 
-        others = [asyncio.create_task(read(never(), name)) for name in ("bob", "cecil")]  # type: ignore[arg-type]
+        others = [asyncio.create_task(read(never(), name)) for name in ("bob", "cecil")]
         await asyncio.sleep(0.05)
         with pytest.raises(HTTPException) as refusal:
             await read(complete(), "dora")
