@@ -1,16 +1,23 @@
 r"""Promo codes: generation and upload beside `\copy` of the same codes, issue beside a plain UPDATE … SKIP LOCKED.
 
+Issues are measured alone, and one by one while a generation adds codes to the same pool (PG-05).
+
 `python -m benchmarks.promo_codes URL QUANTITY` is one generation in a process of its own; it prints one JSON line.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import psycopg2
 
 from benchmarks.bench import Bench, Samples
 from include.import_types import IMPORT_TYPES
@@ -21,6 +28,8 @@ POOL = "bench"
 CLIENTS = (1, 16)
 ISSUES = 32_000
 """Codes that are issued in one measurement, by all clients together."""
+SLOWEST_ISSUE_MS = 50
+"""The 99th percentile beside a generation (PG-05)."""
 _ADD_POOL = f"""
 INSERT INTO loyalty.promo_code_pool (system_id, name, description, state, format)
 VALUES ('{POOL}', 'Bench', 'Of the benchmark', 'active', 'summer')
@@ -125,6 +134,56 @@ def run_clients(bench: Bench, database: str, script: str, clients: int, role: Ro
     start = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
+
+
+def measure_issue_beside_generation(bench: Bench, quantity: int) -> None:
+    """Issue codes one by one while others are generated, from a pool that has some and from one that has run dry."""
+    for stock in (ISSUES, 0):
+        with bench.database() as database:
+            bench.execute(database, _ADD_POOL)
+            generate(bench, database, ISSUES)
+            if not stock:
+                bench.execute(database, "UPDATE loyalty.promo_code SET issued_at = now()")
+                # So that the new codes take the places of the old versions, before everything else in the index.
+                bench.execute(database, "VACUUM loyalty.promo_code")
+            bench.execute(database, f"SELECT loyalty.count_promo_code_pool('{POOL}')")
+            command = [sys.executable, "-m", "benchmarks.promo_codes", bench.server.url(database), str(quantity)]
+            with subprocess.Popen(command, stdout=subprocess.DEVNULL) as generation:
+                for seconds in _issue_while(lambda: generation.poll() is None, bench.server.url(database, Role.SHOP)):
+                    bench.samples.add(_beside_generation(quantity, stock), seconds)
+            if generation.returncode:
+                raise SystemExit(f"the generation ended with {generation.returncode}")
+
+
+def _issue_while(goes_on: Callable[[], bool], url: str) -> Iterator[float]:
+    """Yield how many seconds each issue takes, its commit too."""
+    connection = psycopg2.connect(url)
+    connection.autocommit = True
+    with contextlib.closing(connection), connection.cursor() as cursor:
+        while goes_on():
+            started_at = time.perf_counter()
+            cursor.execute(_ISSUE)
+            yield time.perf_counter() - started_at
+            time.sleep(0.002)
+
+
+def _beside_generation(quantity: int, stock: int) -> str:
+    return f"issue beside {quantity:,} generated codes, {'codes in stock' if stock else 'a dry pool'}"
+
+
+def report_issue_beside_generation(samples: Samples, quantity: int) -> None:
+    """Print percentiles of the time of one issue, in milliseconds, beside their target."""
+    print(f"\npromo codes issued while {quantity:,} are generated")
+    for stock in (ISSUES, 0):
+        name = _beside_generation(quantity, stock)
+        values = [seconds * 1000 for seconds in samples.values[name]]
+        percentile = statistics.quantiles(values, n=100)[98]
+        missed = "" if percentile <= SLOWEST_ISSUE_MS else "   MISSED"
+        print(
+            f"  {'codes in stock' if stock else 'a dry pool':14} {len(values):6,} issues, median "
+            f"{statistics.median(values):.1f} ms, longest {max(values):.1f} ms, 99 % within {percentile:.1f} ms"
+            f"   target <= {SLOWEST_ISSUE_MS}{missed}"
+        )
 
 
 def report_generation(samples: Samples, quantity: int) -> None:

@@ -2,8 +2,9 @@ r"""`make bench`: imports and generations beside psql's `\copy` of the clean row
 
 Every measurement starts from a database of its own and a checkpoint. `\copy` loads rows that are already clean, typed,
 hashed and numbered; the import starts from the sender's file and ends with committed rows and written reports. Issuing
-promo codes is measured beside a plain UPDATE; alone are measured the pages, with a ledger of 100,000 jobs, and the
-listing of the landing area, with up to 20,000 files.
+promo codes is measured beside a plain UPDATE, and while a million codes are generated; alone are measured the pages,
+with a ledger of 100,000 jobs, the listing of the landing area, with up to 20,000 files, and what Airflow adds to the
+time of a small file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import argparse
 import statistics
 from collections.abc import Callable
 
-from benchmarks import customers, landing, pages, promo_codes
+from benchmarks import customers, landing, latency, pages, promo_codes
 from benchmarks.bench import Bench, Samples, open_bench
 from benchmarks.gift_cards import COPY_COLUMNS, POOLS, write_files
 
@@ -105,6 +106,8 @@ def bench_codes(bench: Bench, parsed: argparse.Namespace) -> None:
     promo_codes.report_upload(bench.samples, parsed.codes)
     promo_codes.measure_issue(bench, parsed.rounds)
     promo_codes.report_issue(bench.samples)
+    promo_codes.measure_issue_beside_generation(bench, parsed.codes)
+    promo_codes.report_issue_beside_generation(bench.samples, parsed.codes)
     if parsed.big_codes:
         promo_codes.measure_generation(bench, parsed.big_codes, 1)
         promo_codes.report_generation(bench.samples, parsed.big_codes)
@@ -130,11 +133,18 @@ def bench_landing(bench: Bench, _: argparse.Namespace) -> None:
     landing.report_landing(bench.samples)
 
 
+def bench_latency(bench: Bench, _: argparse.Namespace) -> None:
+    """Measure and report what a person waits for, through a running Airflow."""
+    latency.measure_latency(bench)
+    latency.report_latency(bench.samples)
+
+
 BENCHES = {
     "cards": bench_cards,
     "codes": bench_codes,
     "customers": bench_customers,
     "landing": bench_landing,
+    "latency": bench_latency,
     "pages": bench_pages,
 }
 

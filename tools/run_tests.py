@@ -22,6 +22,8 @@ WITH_AIRFLOW = ("end_to_end/through_airflow", "end_to_end/composition", "end_to_
 OTHERS = ("integration", "dags", "faults", "unit", "rules")
 FILES_OF_A_PART = 12
 """Of the folders in `OTHERS`: small enough that the lanes end together."""
+SLOWEST = 5
+"""Tests of a part whose times are printed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class Runner:
     def _run_part(self, part: Part) -> None:
         started = time.monotonic()
         with tempfile.TemporaryFile() as output:
-            command = [sys.executable, "-m", "pytest", *map(str, part.files)]
+            command = [sys.executable, "-m", "pytest", f"--durations={SLOWEST}", *map(str, part.files)]
             code = subprocess.run(command, check=False, stdout=output, stderr=subprocess.STDOUT).returncode
             seconds = time.monotonic() - started
             output.seek(0)

@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from upath import UPath
 
 from tests.end_to_end.imports import LOCATIONS, Imports, watched
-from tests.end_to_end.stack import running_stack
 from tools.stack.settings import PROJECT
+from tools.stack.temporary import running_stack
 
 USERS = "admin:admin,viewer:viewer"
 VIEWPORT = {"width": 1400, "height": 900}

@@ -39,10 +39,10 @@ HEAVY = ("great_expectations", "pandas", "pyarrow", "numpy", "psycopg2")
 PARSE = """
 import json, sys, time
 from airflow.dag_processing.dagbag import DagBag
-started = time.perf_counter()
+started = time.process_time()
 bag = DagBag(sys.argv[1])
 print(json.dumps({
-    "dags": sorted(bag.dags), "errors": bag.import_errors, "seconds": time.perf_counter() - started,
+    "dags": sorted(bag.dags), "errors": bag.import_errors, "seconds": time.process_time() - started,
     "heavy": [name for name in sys.argv[2:] if name in sys.modules],
 }))
 """

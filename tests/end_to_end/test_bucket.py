@@ -20,8 +20,8 @@ from tests.end_to_end.imports import (
     pools,
     watched,
 )
-from tests.end_to_end.stack import running_stack
 from tests.object_storage import s3_server
+from tools.stack.temporary import running_stack
 
 pytestmark = pytest.mark.e2e
 

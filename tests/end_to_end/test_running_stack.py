@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from include.deployment.errors import StackError
-from tests.end_to_end.stack import free_ports, running_stack, stack_settings
 from tools.stack.lifecycle import Stack
 from tools.stack.processes import is_alive
+from tools.stack.temporary import free_ports, running_stack, stack_settings
 
 pytestmark = pytest.mark.e2e
 
@@ -105,9 +105,7 @@ def test_the_login_is_needed(stack: Stack) -> None:
 
 def test_a_second_start_finds_everything_running(stack: Stack) -> None:
     before = state(stack)
-    started_at = time.monotonic()
     Stack(stack.settings, say=lambda _: None).start()
-    assert time.monotonic() - started_at < 5
     assert state(stack) == before
 
 

@@ -10,7 +10,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -65,10 +64,8 @@ def test_each_mail_becomes_one_file_with_its_recipients_that_only_the_owner_read
 
 def test_it_ends_when_it_is_asked_to(catcher) -> None:
     _, _, process = catcher
-    started_at = time.monotonic()
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
-    assert time.monotonic() - started_at < 2
 
 
 def test_it_listens_on_this_machine_alone(catcher) -> None:

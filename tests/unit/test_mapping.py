@@ -268,10 +268,10 @@ def test_the_mapping_survives_the_ledger():
 
 
 def test_a_header_of_very_many_or_very_long_cells_is_judged_in_a_moment():
-    started = time.perf_counter()
+    started = time.process_time()
     assert refusal(*(f"kolumne {number}" for number in range(50_000))).rule == "file.missing_header"
     assert refusal("x" * 5_000_000, "y").rule == "file.missing_header"
-    assert time.perf_counter() - started < 20
+    assert time.process_time() - started < 20
 
 
 @given(st.lists(st.sampled_from(["card number", "Amount", "status", "Purchase", "", "_job", "x"]), max_size=8))

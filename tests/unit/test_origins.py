@@ -45,10 +45,10 @@ def test_what_is_no_number_of_a_job_is_passed_over(text: str, expected: int | No
 
 
 def test_a_file_full_of_quotes_is_looked_at_in_a_moment():
-    started = time.perf_counter()
+    started = time.process_time()
     for text in ("_job," + '"a""b"' * 100_000, "_job," + '"' * 500_001, "_job\n" + '"x"\n' * 200_000):
         assert peek_origin(text.encode()) is None
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def origins(text: str) -> tuple[list[int | None], list[int | None]]:

@@ -63,7 +63,7 @@ async def trickle(pause_seconds: float, *first: bytes) -> AsyncIterator[bytes]:
 async def never(*first: bytes) -> AsyncIterator[bytes]:
     for piece in first:
         yield piece
-    await asyncio.sleep(60)
+    await asyncio.Event().wait()
 
 
 def read(pieces: AsyncIterator[bytes], user: str = "ann") -> Awaitable[dict[str, str]]:
@@ -83,18 +83,14 @@ def refused(reading: Callable[[], Awaitable[Any]]) -> HTTPException:
 
 def test_a_body_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("loyalty_airflow.pages.forms.STALL_SECONDS", 0.05)
-    began = time.monotonic()
     assert refused(lambda: read(never(b"a=1"))).status_code == 408
-    assert time.monotonic() - began < 5
 
 
 def test_a_byte_now_and_then_does_not_keep_a_body_open(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes well before the body would count as stalled."""
     monkeypatch.setattr("loyalty_airflow.pages.forms.STALL_SECONDS", 0.2)
-    began = time.monotonic()
     refusal = refused(lambda: read(trickle(0.01)))
     assert (refusal.status_code, refusal.detail) == (408, "It arrives too slowly: less than 16,384 bytes a second.")
-    assert time.monotonic() - began < 5
 
 
 def test_a_body_takes_no_longer_than_it_may_whatever_its_pace(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +98,7 @@ def test_a_body_takes_no_longer_than_it_may_whatever_its_pace(monkeypatch: pytes
     monkeypatch.setattr("loyalty_airflow.pages.forms.LONGEST_SECONDS", 0.3)
     began = time.monotonic()
     assert refused(lambda: read(trickle(0.01))).status_code == 408
-    assert 0.3 <= time.monotonic() - began < 5
+    assert time.monotonic() - began >= 0.3
 
 
 def test_what_a_slow_file_has_brought_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,13 +37,13 @@ from tests.end_to_end.composition.containers import (
 )
 from tests.end_to_end.composition.storage import FaultyStorage
 from tests.end_to_end.imports import LOCATIONS, wait_for
-from tests.end_to_end.stack import free_ports
 from tools.stack.airflow_api import AirflowApi
 from tools.stack.keys import Keys
 from tools.stack.lifecycle import ADMIN
 from tools.stack.processes import created_at, end_session
 from tools.stack.settings import PROJECT
 from tools.stack.supervisor import tail
+from tools.stack.temporary import free_ports
 
 WORKERS = 2
 WORKER_CONCURRENCY = 2

@@ -23,8 +23,8 @@ from include.warehouse.roles import Role
 from tests.end_to_end.composition.reference import Reference, assert_same, assert_same_results, results
 from tests.end_to_end.composition.stack import Composition
 from tests.end_to_end.imports import LOCATIONS, STAGES, Imports, wait_for, watched
-from tests.end_to_end.stack import running_stack
 from tests.integration.top_ups import available, issue
+from tools.stack.temporary import running_stack
 
 pytestmark = pytest.mark.e2e
 

@@ -10,8 +10,8 @@ import pytest
 from upath import UPath
 
 from tests.end_to_end.imports import LOCATIONS, SETTLES_SOON, Imports, exports, pools, watched
-from tests.end_to_end.stack import running_stack
 from tools.stack.settings import PROJECT
+from tools.stack.temporary import running_stack
 
 NOTICES_DEAD_WORKERS_SOON = {
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",  # by default five minutes

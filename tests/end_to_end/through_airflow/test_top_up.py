@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
-import os
 import re
-import statistics
-import time
 from collections.abc import Iterator
 from email.message import EmailMessage
 from pathlib import Path
@@ -27,8 +24,6 @@ pytestmark = pytest.mark.e2e
 
 DAG = "top_up_promo_pools"
 DRAINS = 5
-MOST_SECONDS = 10.0
-"""The schedule behind the signals comes every 300 seconds."""
 
 
 @pytest.fixture
@@ -40,14 +35,9 @@ def connection(imports: Imports) -> Iterator[Connection]:
     engine.dispose()
 
 
-def wait_for_codes(connection: Connection, pool: str) -> float:
-    """Wait until others can see new codes in a pool; return when."""
-    return wait_for(
-        lambda: time.monotonic() if available(connection, pool) else None,
-        60,
-        f"new codes in {pool}",
-        pause_seconds=0.02,
-    )
+def wait_for_codes(connection: Connection, pool: str) -> None:
+    """Wait until others can see new codes in a pool."""
+    wait_for(lambda: available(connection, pool) or None, 60, f"new codes in {pool}", pause_seconds=0.02)
 
 
 def mails(imports: Imports, pool_name: str) -> list[EmailMessage]:
@@ -59,27 +49,14 @@ def mails(imports: Imports, pool_name: str) -> list[EmailMessage]:
     return [mail for mail in messages if mail["Subject"].startswith(f"{pool_name}: ")]
 
 
-def test_a_drained_pool_has_new_codes_within_seconds(
-    imports: Imports, connection: Connection, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Source: TU-01, TU-04, PG-05. The median of several drains, from the commit of the last code's issue."""
+def test_a_drained_pool_is_filled_by_its_signal_not_by_the_schedule(imports: Imports, connection: Connection) -> None:
+    """Source: TU-01, TU-04, PG-05. The schedule behind the signals comes every 300 seconds."""
     pool = add_pool(connection, "drained", name="Drained pool", quantity=20)
-    launched_at = time.monotonic()
-    waits = [wait_for_codes(connection, pool) - launched_at]
+    wait_for_codes(connection, pool)
     for _ in range(DRAINS):
         assert issue(connection, pool, 20) == ["issued"] * 20
-        drained_at = time.monotonic()
         assert issue(connection, pool) == ["no_available_codes"]
-        waits.append(wait_for_codes(connection, pool) - drained_at)
-    launch, *after_drains = waits
-    with capsys.disabled():
-        print(
-            f"\nfrom the last code's issue to new codes in the pool: median {statistics.median(after_drains):.2f} s of",
-            " ".join(f"{one:.1f}" for one in sorted(after_drains)),
-            f"; from the launch of an empty pool {launch:.1f} s",
-            f"(load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores)",
-        )
-    assert statistics.median(after_drains) <= MOST_SECONDS
+        wait_for_codes(connection, pool)
     history = generations(connection, pool)
     assert [(generation["added"], generation["reason"]) for generation in history] == [(20, "no code is available")] * (
         DRAINS + 1
@@ -92,18 +69,13 @@ def test_a_drained_pool_has_new_codes_within_seconds(
     assert "drained: 20 codes added (no code is available)" in imports.api.get(run)["note"].splitlines()
 
 
-def test_a_low_upload_pool_is_reported_once_by_a_real_mail(
-    imports: Imports, connection: Connection, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_low_upload_pool_is_reported_once_by_a_real_mail(imports: Imports, connection: Connection) -> None:
     """Source: TU-03."""
     pool = add_pool(connection, "told", **UPLOAD | {"name": "Told pool", "notify_below": 5, "state": "draft"})
     add_codes(connection, pool, 6)
     connection.execute(text("UPDATE loyalty.promo_code_pool SET state = 'active' WHERE system_id = 'told'"))
     assert issue(connection, pool, 2) == ["issued"] * 2
-    crossed_at = time.monotonic()
     mail = wait_for(lambda: next(iter(mails(imports, "Told pool")), None), 60, "the mail", pause_seconds=0.05)
-    with capsys.disabled():
-        print(f"\nfrom the crossing to the mail: {time.monotonic() - crossed_at:.1f} s")
     assert mail["Subject"] == "Told pool: few promo codes left (4 left)"
     assert mail["X-Envelope-To"] == "ops@example.com"
     wait_for(lambda: alerts(connection, pool) == [("low_stock", True, False)] or None, 30, "the note of the sending")

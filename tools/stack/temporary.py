@@ -1,4 +1,4 @@
-"""A complete stack of its own for the tests: PostgreSQL, Airflow and folders, on free ports in a temporary folder."""
+"""A complete stack of its own: PostgreSQL, Airflow and folders, on free ports in a temporary folder."""
 
 from __future__ import annotations
 
