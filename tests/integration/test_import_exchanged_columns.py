@@ -19,6 +19,8 @@ from tests.imports import Site, counts, rejects
 
 pytestmark = pytest.mark.integration
 
+ADDING = {"gift_cards", "promo_codes"}
+"""Types whose rows are money or codes."""
 OF_CUSTOMERS = {"take_point_of_contact_from_file": True, "take_action_template_from_file": True}
 MAKERS: dict[str, Callable[[str], Table]] = {"sample": sample, "1,000 rows": make_table}
 
@@ -134,7 +136,7 @@ def never_hold_the_same(import_type: str, one: Field, other: Field) -> bool:
 
     All of a type that adds money or codes; in the others, product identifiers may be names, and descriptions too.
     """
-    if import_type in {"gift_cards", "promo_codes"}:
+    if import_type in ADDING:
         return is_distinguishable(import_type, one, other, WORDS_OF_ANY_KIND)
     looks = {look_of(one), look_of(other)}
     if len(looks) == 1:
@@ -144,11 +146,13 @@ def never_hold_the_same(import_type: str, one: Field, other: Field) -> bool:
 
 @pytest.mark.parametrize("import_type", MADE_TYPES)
 def test_x18_of_a_column_that_repeats_another_ones_nothing_loads_unasked(site: Site, import_type: str):
+    """All pairs of types that add money or codes; neighbours of others, as unit tests ask about all their pairs."""
     table = make_table(import_type, 200)
     fields = fields_of(prepared(site, import_type), import_type, table[0])
     before = site.loyalty()
     for source, target in permutations(range(len(fields)), 2):
-        if never_hold_the_same(import_type, fields[source], fields[target]):
+        is_imported = import_type in ADDING or abs(source - target) == 1
+        if is_imported and never_hold_the_same(import_type, fields[source], fields[target]):
             result = load(site, import_type, repeat(table, source, target))
             assert was_asked(result) or not loaded(result), (table[0][source], table[0][target], counts(result))
     assert site.loyalty() == before
