@@ -64,6 +64,11 @@ def by_requirement(root: Path) -> dict[str, set[str]]:
     return cited
 
 
+def is_test(path: str) -> bool:
+    """Say whether a file has tests; what only helps them proves nothing."""
+    return re.fullmatch(r"tests/(?:.*/)?test_\w+\.py", path) is not None
+
+
 def project_files(root: Path) -> Iterator[str]:
     """Yield the project's own text files: those at the top, and those in its folders."""
     for path in sorted(root.iterdir()):

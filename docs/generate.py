@@ -214,7 +214,7 @@ def project_settings() -> str:
         parts.append(f"## Entries of `{name}`\n\n" + _table(("key", "default", "meaning"), list(_keys(entry))))
     return _page(
         "Project settings",
-        "Keys of `include/config/project.yaml`. `python -m include.cli sync-project` applies the file to the "
+        "Keys of `include/config/project.yaml`. `.venv/bin/python -m include.cli sync-project` applies the file to the "
         "warehouse; an entry that is in use cannot be removed. Mistakes are reported with key and line.",
         "\n".join(parts),
     )
@@ -260,9 +260,10 @@ def command_line(parser: argparse.ArgumentParser) -> str:
     types = ", ".join(f"`{name}`" for name in sorted(IMPORT_TYPES))
     return _page(
         "Command line",
-        f"`python -m include.cli` runs the same stages as the DAGs, without Airflow. `TYPE` is one of {types}. It "
-        "exits with 0 when all is done (rejected rows and duplicates included), 3 when a file or a generation was "
-        "refused, 1 when something failed, 2 when the command itself is wrong. Its environment variables: "
+        "`python -m include.cli` runs the same stages as the DAGs, without Airflow; outside of containers `python` is "
+        f"the project's, `.venv/bin/python`. `TYPE` is one of {types}. It exits with 0 when all is done (rejected rows "
+        "and duplicates included), 3 when a file or a generation was refused, 1 when something failed, 2 when the "
+        "command itself is wrong. Its environment variables: "
         "[Configuration](../operate/configuration.md#environment-variables-of-the-command-line).",
         "\n".join(parts),
     )
@@ -382,8 +383,9 @@ def requirements() -> str:
             lines = [f"### {number[0].upper()}{number[1:]}\n", f"**{entry['title']}.** {entry['text']}\n"]
             if number in cited_rules:
                 lines.append(f"Rules: {_first(cited_rules[number])}.\n")
-            lines.append(f"Tests: {_first(_files(cited.get(number, ()), 'tests/'))}.\n")
-            code = _files(cited.get(number, ()), ("include/", "plugins/", "dags/"))
+            files = cited.get(number, set())
+            lines.append(f"Tests: {_first(_files(filter(citations.is_test, files)))}.\n")
+            code = _files(path for path in files if path.startswith(("include/", "plugins/", "dags/")))
             lines += [f"Code: {_first(code)}.\n"] if code else []
             parts.append("\n".join(lines))
     return _page(
@@ -393,8 +395,8 @@ def requirements() -> str:
     )
 
 
-def _files(paths: Iterable[str], places: str | tuple[str, ...]) -> list[str]:
-    shown = sorted((path for path in paths if path.startswith(places)), key=lambda path: (_place(path), path))
+def _files(paths: Iterable[str]) -> list[str]:
+    shown = sorted(paths, key=lambda path: (_place(path), path))
     return [f"[{path.rpartition('/')[2]}](../../{path})" for path in shown]
 
 

@@ -142,7 +142,7 @@ def test_every_requirement_that_is_cited_is_defined_and_each_is_tested() -> None
     cited = citations.by_requirement(ROOT)
     undefined = {number: sorted(files)[:3] for number, files in cited.items() if number not in defined}
     assert undefined == {}, "add it to docs/requirements.yaml"
-    untested = [number for number in defined if not any(path.startswith("tests/") for path in cited.get(number, ()))]
+    untested = [number for number in defined if not any(map(citations.is_test, cited.get(number, ())))]
     assert untested == []
 
 
@@ -214,6 +214,12 @@ def test_commands_that_pages_name_exist_and_each_is_on_the_page_of_commands() ->
     assert shown - of_others <= options
     page = PAGES["docs/reference/cli.md"]
     assert [option for option in options - {"-h", "--help"} if option not in page] == []
+
+
+def test_commands_are_run_with_the_environment_of_the_project() -> None:
+    """The Python and the tools on a reader's path lack what the lock installs."""
+    bare = re.compile(r"(?<!\.venv/bin/)\bpython3? -m \S+|(?:^|`)(?:pytest|ruff|mypy) [^\n`]*", re.MULTILINE)
+    assert {name: commands for name, text in PROSE.items() if (commands := bare.findall(text))} == {}
 
 
 def test_targets_of_make_exist_and_each_is_on_a_page() -> None:
