@@ -23,7 +23,7 @@ from include.cli.main import make_parser
 from include.declaration.fields import Field, Kind
 from include.declaration.import_type import ImportType
 from include.import_types import IMPORT_TYPES
-from include.project.model import ActionTemplate, CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
+from include.project.model import ENTRIES, Project
 from include.rule_pages import EVERY_FILE, anchor
 from include.settings.schema import describe_settings
 from include.warehouse.rights import FUNCTION_RIGHTS, SCHEMA_RIGHTS, TABLE_RIGHTS
@@ -41,13 +41,6 @@ _KINDS = {
     Kind.DATETIME: "date, optionally with time (UTC)",
     Kind.EMAIL: "e-mail address",
     Kind.PHONE: "phone number",
-}
-_ENTRIES: dict[str, type[BaseModel]] = {
-    "points_of_contact": PointOfContact,
-    "data_sources": DataSource,
-    "custom_fields": CustomField,
-    "action_templates": ActionTemplate,
-    "promo_code_formats": PromoCodeFormat,
 }
 _COMMENT = re.compile(r"COMMENT ON (TABLE|VIEW|COLUMN|FUNCTION) ([\w.]+)(?:\([^)]*\))? IS\s+((?:'(?:[^']|'')*'\s*)+);")
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
@@ -210,7 +203,7 @@ def import_settings() -> str:
 def project_settings() -> str:
     """Return the page of `project.yaml`: the keys, and the keys of entries that have several."""
     parts = [_table(("key", "default", "meaning"), list(_keys(Project)))]
-    for name, entry in _ENTRIES.items():
+    for name, entry in ENTRIES.items():
         parts.append(f"## Entries of `{name}`\n\n" + _table(("key", "default", "meaning"), list(_keys(entry))))
     return _page(
         "Project settings",
