@@ -10,10 +10,13 @@ import pytest
 import yaml
 
 from docs import citations, generate, hooks
+from include.cli.context import KEYS
 from include.cli.main import make_parser
 from include.import_types import IMPORT_TYPES
 from include.project.model import Project
 from include.rule_pages import EVERY_FILE, anchor, rule_url
+from include.storage import LOCATIONS
+from include.warehouse.engine import URL_VARIABLES
 from include.warehouse.rights import FUNCTION_RIGHTS, TABLE_RIGHTS
 
 pytestmark = pytest.mark.unit
@@ -290,8 +293,11 @@ def test_the_environment_variables_on_the_page_are_those_that_are_read() -> None
         if not name.startswith("AIRFLOW__") and name != "AIRFLOW_CONN_LANDING_STORAGE"
     } - {"AIRFLOW_HOME"}
     assert names_in("Environment variables of the local stack and Docker Compose") == of_stack | read
-    of_commands = {"WAREHOUSE_URL", "WAREHOUSE_OWNER_URL", "WAREHOUSE_PAGES_URL", "CVV_KEY", "CODE_KEY", "LANDING_URL",
-                   "WORK_URL", "REPORTS_URL", "ARCHIVE_URL"}  # fmt: skip
+    of_commands = {
+        *URL_VARIABLES.values(),
+        *(key.upper() for key in KEYS),
+        *(f"{name.upper()}_URL" for name in LOCATIONS),
+    }
     assert names_in("Environment variables of the command line") == of_commands
 
 
