@@ -37,11 +37,12 @@ endif
 check: lint ## what a change needs in any case: lint, unit tests, rules
 	@$(RUN) tools.run_tests unit rules
 
-lint: setup docs-check ## check style, types, the order of packages and the documentation's links
+lint: setup docs-check ## check style, types, words, the order of packages and the documentation's links
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	PYTHONPATH=plugins .venv/bin/lint-imports --no-logo --no-cache
+	$(RUN) tools.words
 
 format: setup ## rewrite the code in the project's style
 	$(RUN) ruff check --fix .

@@ -29,7 +29,7 @@ LOADED = (
 
 
 def forks_tasks(argv: list[str], executor: str) -> bool:
-    """Tell whether the process of this command line forks task processes."""
+    """Say whether the process of this command line forks task processes."""
     return argv[1:3] == ["celery", "worker"] or (argv[1:2] == ["scheduler"] and executor == "LocalExecutor")
 
 

@@ -20,7 +20,20 @@ _IN_NAME = re.compile(r"\bdef test_((?:x|gp|gc|pp|pc|pg|tu|cu)\d{2}[a-z]?)_")
 _SECTIONS = re.compile(r"(?<!UTS #39, )\bsections? (\d)\b(?:(?:, | and )(\d)\b)?")
 _NAMED = re.compile(r"\bvalue formats\b")
 _SUFFIXES = (".py", ".sql", ".json", ".yaml", ".md", ".html", ".toml")
-_FOLDERS = ("benchmarks", "config", "dags", "deploy", "docs", "expectations", "include", "plugins", "tests", "tools")
+_FOLDERS = (
+    ".ci",
+    ".github",
+    "benchmarks",
+    "config",
+    "dags",
+    "deploy",
+    "docs",
+    "expectations",
+    "include",
+    "plugins",
+    "tests",
+    "tools",
+)
 _NO_CITATIONS = ("docs/requirements.yaml", "docs/citations.py", "docs/reference/", "tests/unit/test_docs.py")
 
 
@@ -49,6 +62,11 @@ def by_requirement(root: Path) -> dict[str, set[str]]:
             for number in cited_in((root / path).read_text(encoding="utf-8")):
                 cited.setdefault(number, set()).add(path)
     return cited
+
+
+def is_test(path: str) -> bool:
+    """Say whether a file has tests; what only helps them proves nothing."""
+    return re.fullmatch(r"tests/(?:.*/)?test_\w+\.py", path) is not None
 
 
 def project_files(root: Path) -> Iterator[str]:

@@ -23,7 +23,7 @@ from include.cli.main import make_parser
 from include.declaration.fields import Field, Kind
 from include.declaration.import_type import ImportType
 from include.import_types import IMPORT_TYPES
-from include.project.model import ActionTemplate, CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
+from include.project.model import ENTRIES, Project
 from include.rule_pages import EVERY_FILE, anchor
 from include.settings.schema import describe_settings
 from include.warehouse.rights import FUNCTION_RIGHTS, SCHEMA_RIGHTS, TABLE_RIGHTS
@@ -41,13 +41,6 @@ _KINDS = {
     Kind.DATETIME: "date, optionally with time (UTC)",
     Kind.EMAIL: "e-mail address",
     Kind.PHONE: "phone number",
-}
-_ENTRIES: dict[str, type[BaseModel]] = {
-    "points_of_contact": PointOfContact,
-    "data_sources": DataSource,
-    "custom_fields": CustomField,
-    "action_templates": ActionTemplate,
-    "promo_code_formats": PromoCodeFormat,
 }
 _COMMENT = re.compile(r"COMMENT ON (TABLE|VIEW|COLUMN|FUNCTION) ([\w.]+)(?:\([^)]*\))? IS\s+((?:'(?:[^']|'')*'\s*)+);")
 _TEXT = re.compile(r"'((?:[^']|'')*)'")
@@ -210,11 +203,11 @@ def import_settings() -> str:
 def project_settings() -> str:
     """Return the page of `project.yaml`: the keys, and the keys of entries that have several."""
     parts = [_table(("key", "default", "meaning"), list(_keys(Project)))]
-    for name, entry in _ENTRIES.items():
+    for name, entry in ENTRIES.items():
         parts.append(f"## Entries of `{name}`\n\n" + _table(("key", "default", "meaning"), list(_keys(entry))))
     return _page(
         "Project settings",
-        "Keys of `include/config/project.yaml`. `python -m include.cli sync-project` applies the file to the "
+        "Keys of `include/config/project.yaml`. `.venv/bin/python -m include.cli sync-project` applies the file to the "
         "warehouse; an entry that is in use cannot be removed. Mistakes are reported with key and line.",
         "\n".join(parts),
     )
@@ -260,9 +253,10 @@ def command_line(parser: argparse.ArgumentParser) -> str:
     types = ", ".join(f"`{name}`" for name in sorted(IMPORT_TYPES))
     return _page(
         "Command line",
-        f"`python -m include.cli` runs the same stages as the DAGs, without Airflow. `TYPE` is one of {types}. It "
-        "exits with 0 when all is done (rejected rows and duplicates included), 3 when a file or a generation was "
-        "refused, 1 when something failed, 2 when the command itself is wrong. Its environment variables: "
+        "`python -m include.cli` runs the same stages as the DAGs, without Airflow; outside of containers `python` is "
+        f"the project's, `.venv/bin/python`. `TYPE` is one of {types}. It exits with 0 when all is done (rejected rows "
+        "and duplicates included), 3 when a file or a generation was refused, 1 when something failed, 2 when the "
+        "command itself is wrong. Its environment variables: "
         "[Configuration](../operate/configuration.md#environment-variables-of-the-command-line).",
         "\n".join(parts),
     )
@@ -382,8 +376,9 @@ def requirements() -> str:
             lines = [f"### {number[0].upper()}{number[1:]}\n", f"**{entry['title']}.** {entry['text']}\n"]
             if number in cited_rules:
                 lines.append(f"Rules: {_first(cited_rules[number])}.\n")
-            lines.append(f"Tests: {_first(_files(cited.get(number, ()), 'tests/'))}.\n")
-            code = _files(cited.get(number, ()), ("include/", "plugins/", "dags/"))
+            files = cited.get(number, set())
+            lines.append(f"Tests: {_first(_files(filter(citations.is_test, files)))}.\n")
+            code = _files(path for path in files if path.startswith(("include/", "plugins/", "dags/")))
             lines += [f"Code: {_first(code)}.\n"] if code else []
             parts.append("\n".join(lines))
     return _page(
@@ -393,8 +388,8 @@ def requirements() -> str:
     )
 
 
-def _files(paths: Iterable[str], places: str | tuple[str, ...]) -> list[str]:
-    shown = sorted((path for path in paths if path.startswith(places)), key=lambda path: (_place(path), path))
+def _files(paths: Iterable[str]) -> list[str]:
+    shown = sorted(paths, key=lambda path: (_place(path), path))
     return [f"[{path.rpartition('/')[2]}](../../{path})" for path in shown]
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 from include.declaration.import_type import ImportTypes
 from include.project.loader import load_project
 from include.project.model import Project
+from include.storage import LOCATIONS
 from include.storage.locations import Location, area
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,7 +56,7 @@ class Runtime:
 
     def __post_init__(self) -> None:
         """Take the folders as paths, URLs or other libraries' paths too."""
-        for name in ("landing", "work", "reports", "archive"):
+        for name in LOCATIONS:
             object.__setattr__(self, name, area(getattr(self, name)))
 
     @property

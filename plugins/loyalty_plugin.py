@@ -9,10 +9,8 @@ from typing import Any
 import chunk_priority
 from airflow.plugins_manager import AirflowPlugin
 
-from loyalty_airflow import run_notes
+from loyalty_airflow import PAGES, run_notes
 from loyalty_airflow.chunk_priority import LaterChunksWait
-
-PAGES = "/imports"
 
 
 async def pages(*call: Any) -> None:
@@ -40,7 +38,7 @@ class LoyaltyPlugin(AirflowPlugin):
             "name": "Imports",
             "href": f"{PAGES}/",
             "destination": "nav",
-            "url_route": "imports",
+            "url_route": PAGES.removeprefix("/"),
             "nav_top_level": True,
             "icon": f"{PAGES}/static/imports.svg",
             "icon_dark_mode": f"{PAGES}/static/imports-dark.svg",

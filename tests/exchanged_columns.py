@@ -161,7 +161,7 @@ _MAKERS: dict[str, Callable[[random.Random, int], list[str]]] = {
     "customers": customers,
 }
 
-MADE_TYPES = tuple(name for name in IMPORT_TYPES if name in _MAKERS)
+MAKER_TYPES = tuple(name for name in IMPORT_TYPES if name in _MAKERS)
 """Those whose columns are tried in exchanged places; a new type may have a maker of rows here."""
 
 
@@ -169,5 +169,5 @@ def make_table(import_type: str, rows: int = ROWS) -> Table:
     """Return a file of a type, the same each time, with the columns of its sample."""
     chance = random.Random(import_type)
     header = sample(import_type)[0]
-    made_rows = (_MAKERS[import_type](chance, number) for number in range(rows))
-    return [header, *(row + [""] * (len(header) - len(row)) for row in made_rows)]
+    cells = (_MAKERS[import_type](chance, number) for number in range(rows))
+    return [header, *(row + [""] * (len(header) - len(row)) for row in cells)]

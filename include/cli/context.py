@@ -14,13 +14,15 @@ from include.errors import (
 )
 from include.import_types import IMPORT_TYPES
 from include.runtime import ROOT, Runtime
-from include.storage import locations
+from include.storage import LOCATIONS, locations
 from include.storage.locations import Location
 from include.warehouse.engine import create_warehouse_engine, variable_of, warehouse_url
 from include.warehouse.roles import Role
 from include.warehouse.schema_check import expect_schema
 
 DONE, FAILED, REFUSED = 0, 1, 3
+KEYS = ("cvv_key", "code_key")
+"""Of the CVV hashes and of the promo codes, each in the environment variable of its name in capitals."""
 
 
 def make_runtime(role: Role = Role.IMPORTER) -> Runtime:
@@ -30,10 +32,9 @@ def make_runtime(role: Role = Role.IMPORTER) -> Runtime:
     """
     local = ROOT / ".local"
     landing, work, reports, archive = (
-        path_of(os.environ.get(f"{name.upper()}_URL") or str(local / name), f"{name.upper()}_URL")
-        for name in ("landing", "work", "reports", "archive")
+        path_of(os.environ.get(f"{name.upper()}_URL") or str(local / name), f"{name.upper()}_URL") for name in LOCATIONS
     )
-    cvv_key, code_key = (_key(local, name) for name in ("cvv_key", "code_key"))
+    cvv_key, code_key = (_key(local, name) for name in KEYS)
     engine = expect_schema(make_engine(role))
     return Runtime(
         engine, landing, work, reports, archive, cvv_key=cvv_key, code_key=code_key, import_types=IMPORT_TYPES

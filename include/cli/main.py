@@ -22,7 +22,8 @@ from include.errors import (
 from include.import_types import IMPORT_TYPES
 from include.promo_codes.errors import GenerationRefused
 
-_FILE_HELP = "a path or URL; - reads standard input, which may be codes without a header"
+_FILE_HELP = "a path or URL"
+_IMPORTED_FILE_HELP = f"{_FILE_HELP}; - reads standard input, which may be codes without a header"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,9 +64,8 @@ def make_parser() -> argparse.ArgumentParser:
 
     importing = command("import", run_import, "Import files: validate, load, report.")
     preview = command("preview", run_preview, "Show the first rows with the mapping and their verdicts.")
-    for about_files in (importing, preview):
+    for about_files, help_of_files in ((importing, _IMPORTED_FILE_HELP), (preview, _FILE_HELP)):
         about_files.add_argument("type", choices=sorted(IMPORT_TYPES), metavar="TYPE")
-        help_of_files = _FILE_HELP if about_files is importing else None
         about_files.add_argument("files", nargs="+", metavar="FILE", help=help_of_files)
         about_files.add_argument("--settings", type=Path, metavar="FILE.yaml", help="settings of these files")
         about_files.add_argument(

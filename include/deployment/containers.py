@@ -20,9 +20,10 @@ from sqlalchemy import URL
 from sqlalchemy.engine import make_url
 
 from include.deployment.errors import StackError
-from include.deployment.names import ADMIN, LOCATIONS
+from include.deployment.names import ADMIN
 from include.deployment.preparation import prepare_databases
 from include.deployment.private_files import write_private
+from include.storage import LOCATIONS
 from include.warehouse import bootstrap
 from include.warehouse.roles import Login, Role
 

@@ -5,22 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from include.errors import ConfigurationError
 from include.located_yaml import Key, LocatedYaml, YamlMistake, explain, read_yaml, show_key
 from include.names import did_you_mean
-from include.project.model import ActionTemplate, CustomField, DataSource, PointOfContact, Project, PromoCodeFormat
+from include.project.model import ENTRIES, Project
 
 PROJECT_YAML = Path(__file__).resolve().parents[1] / "config" / "project.yaml"
-
-_ENTRIES: dict[str, type[BaseModel]] = {
-    "points_of_contact": PointOfContact,
-    "data_sources": DataSource,
-    "custom_fields": CustomField,
-    "action_templates": ActionTemplate,
-    "promo_code_formats": PromoCodeFormat,
-}
 
 
 def load_project(path: Path = PROJECT_YAML) -> Project:
@@ -76,7 +68,7 @@ def _sentence(detail: Any, key: Key) -> str:
 
 
 def _keys(key: Key) -> list[str]:
-    model = _ENTRIES.get(str(key[0]), Project) if len(key) > 1 else Project
+    model = ENTRIES.get(str(key[0]), Project) if len(key) > 1 else Project
     return [field.alias or name for name, field in model.model_fields.items()]
 
 

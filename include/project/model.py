@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Self, get_args
 
 import phonenumbers
 from pydantic import AfterValidator, BaseModel, ConfigDict, EmailStr, Field, model_validator
@@ -239,6 +239,15 @@ class Project(_Entry):
     def default_data_source(self) -> DataSource | None:
         """The data source that an import without one belongs to (CU-07)."""
         return next((source for source in self.data_sources if source.is_default), None)
+
+
+ENTRIES: dict[str, type[BaseModel]] = {
+    name: entry
+    for name, setting in Project.model_fields.items()
+    for entry in get_args(setting.annotation)
+    if isinstance(entry, type) and issubclass(entry, _Entry)
+}
+"""The settings whose entries have keys of their own, and what an entry is."""
 
 
 def _at(path: tuple[str | int, ...], sentence: str) -> PydanticCustomError:

@@ -182,7 +182,7 @@ def _read_pool(connection: Connection, system_id: str, *, lock: bool = False) ->
     return PoolToFill(**row)
 
 
-def foresee_refusal(
+def predict_refusal(
     connection: Connection, *, pool: str, quantity: int, format_name: str | None, key: bytes | None, most: int
 ) -> GenerationRefused | None:
     """Say why a generation would be refused if it ran now, or None. Nothing is locked: it is judged when it runs.

@@ -409,17 +409,17 @@ class _ChunkPlan:
             run = len(data) - settled
             tail = b'"' * (2 - run % 2 if run else 0)
         if not settled:
-            stand_in = b""
+            placeholder = b""
         elif structure.inside is not None and structure.inside[settled - 1]:
-            stand_in = b'"'
+            placeholder = b'"'
             opened = structure.open_quote(settled)
             self._opened_line = self._line_of_quote(data, opened or 0)
         elif data[settled - 1] == self._delimiter:
-            stand_in = bytes([self._delimiter])
+            placeholder = bytes([self._delimiter])
         else:
-            stand_in = b"x"
+            placeholder = b"x"
         self._line += count_line_ends(data[:settled])
-        self._held = stand_in + tail
+        self._held = placeholder + tail
         self._dropped_bytes += len(data) - len(self._held)
 
     def _line_of_quote(self, data: bytes, place: int) -> int:

@@ -256,23 +256,23 @@ def _trimmed(text: str) -> str:
     return text.strip(WHITE_SPACE)
 
 
-def stand_alone(leading: pa.StringArray, others: Iterable[pa.StringArray]) -> Rows:
+def are_alone(leading: pa.StringArray, others: Iterable[pa.StringArray]) -> Rows:
     """Say beside which of some lines of programs nothing is written.
 
     Args:
         leading: the lines.
         others: the cells of the sender's other columns in the same rows.
     """
-    stands_alone = np.ones(len(leading), dtype=np.bool_)
+    alone = np.ones(len(leading), dtype=np.bool_)
     if not len(leading):
-        return stands_alone
+        return alone
     is_ruler, is_bare_total = matches(leading, f"^{_RULER}$"), matches(leading, f"^(?:{_BARE_TOTAL})$")
     for beside in others:
         is_alone = ~flags(beside.is_valid()) | matches(beside, _BLANK)
         is_alone |= is_ruler & matches(beside, f"^{_RULER}$")
         is_alone |= is_bare_total & matches(beside, rf"^{_SPACE}*-?{_NUMBER}$")
-        stands_alone &= is_alone
-    return stands_alone
+        alone &= is_alone
+    return alone
 
 
 def are_lines_of_programs(texts: pa.StringArray) -> Rows:

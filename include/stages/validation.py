@@ -336,7 +336,7 @@ class Judge:
         others = columns[: self._repeated.leading] + columns[self._repeated.leading + 1 :]
         repeats = may_repeat[suspects] & self._repeated.repeated_by(columns)
         is_line = are_lines[suspects] & ~repeats
-        is_line[is_line] = stray_rows.stand_alone(
+        is_line[is_line] = stray_rows.are_alone(
             columns[self._repeated.leading].filter(pa.array(is_line)),
             [cells.filter(pa.array(is_line)) for cells in others],
         )

@@ -21,6 +21,7 @@ from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import conf
 
 from include.names import one_line
+from loyalty_airflow import PAGES
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +30,8 @@ LONGEST_SHOWN_NAME = 120
 """Of a subject, so that what happened is seen beside it."""
 LONGEST_SUBJECT_WORDS = 120
 WIDTH = 78
-PAGES = "/plugin/imports/imports"
-"""The importer's pages in Airflow's own frame."""
+FRAMED_PAGES = f"/plugin{PAGES}{PAGES}"
+"""The importer's pages in Airflow's own frame, whose route has their name."""
 _LABEL = "padding:2px 16px 2px 0;font-weight:normal;opacity:.7;white-space:nowrap"
 AUTOMATIC = {"Auto-Submitted": "auto-generated"}
 """Out-of-office programs don't answer such mails (RFC 3834)."""
@@ -181,7 +182,7 @@ def run_url(dag_id: str, run_id: str) -> str:
 
 def page_url(path: str) -> str:
     """Return the address of one of the importer's pages, such as `/jobs/7`, inside Airflow's own."""
-    return f"{_base()}{PAGES}{path}"
+    return f"{_base()}{FRAMED_PAGES}{path}"
 
 
 def _base() -> str:

@@ -84,13 +84,13 @@ def write_note(dag_run: DagRun) -> None:
     if dag_run.dag_id == PICK_UP:
         note_pick_up(dag_run)
         return
-    task_id = telling_task(dag_run.dag_id)
+    task_id = task_with_outcome(dag_run.dag_id)
     for result in results_of(dag_run, RESULT_KEY, task_id) if task_id else ():
         if not dag_run.note or dag_run.note.startswith(result.get("file") or result["pool"]):
             dag_run.note = outcome(result) if "file" in result else outcome_of_generation(result)
 
 
-def telling_task(dag_id: str) -> str | None:
+def task_with_outcome(dag_id: str) -> str | None:
     """Return the task whose XCom has the outcome of a run; None for DAGs that have none."""
     from loyalty_airflow.notifications import CLOSING_TASK
     from loyalty_airflow.tasks.generation import GENERATING_TASK

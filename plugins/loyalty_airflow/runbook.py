@@ -1,20 +1,23 @@
 """What becomes of a file's run, and what to do at 3 a.m.: the part of an import's runbook that all types share."""
 
 RUNBOOK = """
-| job | run | meaning |
-|---|---|---|
-| `completed` | green | every row was loaded, or changes nothing (`unchanged`) |
-| `completed_with_rejects`, some rejected | green | the others were loaded; the rejected-rows file says what is wrong |
-| …, mostly rejected | red in `close_job` | over half of the rows were rejected, the rest was loaded |
-| nothing loaded | red in `close_job` | no row could be loaded |
-| empty | green | a header without rows |
-| `duplicate` | green, middle skipped | the same content was the last to be imported: nothing to do |
-| dry run | green, `load_rows` skipped | the load was rolled back; the counts are in the run's note, nobody is alarmed |
-| `awaiting_review` | running | a person is asked under *Required actions*: launch, choose other columns, or reject |
-| `cancelled` | green, `load_rows` skipped | rejected in its review, or not answered in time; the file is archived |
-| `refused` | red | the file as a whole can't be imported; `close_job` says why, the file is in the quarantine |
-| `failed` | red | an outage outlasted the retries, a person ended the run, or a defect: see the first red task |
-| none | skipped | another run has the file in hand |
+| outcome | run | mail | meaning |
+|---|---|---|---|
+| `loaded` | green | no | every row was loaded, or changes nothing (`unchanged`) |
+| `some_rejected` | green | yes | the others were loaded; the rejected-rows file says what is wrong |
+| `mostly_rejected` | red in `close_job`, green if a person approved it | yes | over half of the rows were rejected |
+| `nothing_loaded` | red in `close_job`, green if a person approved it | yes | no row could be loaded |
+| `nobody_found` | green | yes | no row was rejected, and none matches a customer |
+| `empty` | green | no | a header without rows |
+| `duplicate` | green, middle skipped | no | the same content was the last to be imported: nothing to do |
+| `awaiting_review` | running | the question | a person chooses under *Required actions*: launch, remap or reject |
+| `cancelled` | green, `load_rows` skipped | if nobody answered | rejected in its review, or not answered; archived |
+| `refused` | red | yes | the file as a whole can't be imported; `close_job` says why, the file is in the quarantine |
+| `failed` | red | yes | an outage outlasted the retries, a person ended the run, or a defect: see the first red task |
+
+What isn't rejected of a `mostly_rejected` file is loaded. A *dry run* has the outcome that the load would have; it is
+green unless it is refused or fails, and no mail is sent. Its load was rolled back, `load_rows` is skipped, and the
+counts are in the run's note. A *skipped* run has no job: another run has the file in hand.
 
 A person is asked when the settings say so, when columns seem to be exchanged, or when over half of at least 100 rows
 would be rejected. Nothing is loaded before the answer.

@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
 from include.errors import ConfigurationError
 from include.import_types import IMPORT_TYPES
+from include.storage import LOCATIONS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -27,7 +28,6 @@ PAGES_CONNECTION = "warehouse_pages"
 STORAGE_CONNECTION = "landing_storage"
 KEY_CONNECTIONS = ("cvv_key", "code_key")
 """Keys of the CVV hashes and of the promo codes, each the password of its Connection."""
-LOCATIONS = ("landing", "work", "reports", "archive")
 CHUNK_VARIABLE = "chunk_bytes"
 ROOTS_VARIABLE = "import_roots"
 SMALLEST_CHUNK_BYTES = 64 << 10

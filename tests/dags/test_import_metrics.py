@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from include.import_types import IMPORT_TYPES
+from loyalty_airflow.metrics import METRICS
 from tests.dags.conftest import PROJECT
 from tests.dags.test_import_runs import CANARY, CARDS, HEADER, POOLS, put
 from tests.integration.top_ups import add_pool
@@ -161,16 +163,44 @@ def test_without_the_setting_nothing_is_sent(run_dag, folders, pools, statsd, mo
     assert statsd.read().everything == ""
 
 
-def test_the_documentation_lists_what_is_sent_and_nothing_else(run_dag, folders, connected, pools, statsd):
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, set[str]]:
+    """The tasks of every DAG, by what names of metrics call it."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(PROJECT / "dags")
+    return {dag_id.removeprefix("import_"): set(dag.task_ids) for dag_id, dag in bag.dags.items()}
+
+
+def pattern_of(name: str, tasks: dict[str, set[str]]) -> re.Pattern[str]:
+    """Return the names that a listed one means: those of import types, and of tasks of its DAG alone."""
+    dag = name.split(".")[1].replace("<type>", "gift_cards")
+    places = {"<type>": "|".join(IMPORT_TYPES), "<task>": "|".join(tasks[dag])}
+    return re.compile(
+        re.sub(r"<\w+>", lambda place: f"(?:{places.get(place[0], '[A-Za-z0-9_.-]+')})", name.replace(".", r"\."))
+    )
+
+
+def test_time_and_memory_of_every_task_are_listed(tasks: dict[str, set[str]]) -> None:
+    listed = {name: meaning for name, _, meaning in METRICS}
+    for dag, ids in tasks.items():
+        prefix = f"importer.{'<type>' if dag in IMPORT_TYPES else dag}"
+        assert set(re.findall("`([^`]+)`", listed[f"{prefix}.duration.<task>"])) == ids, dag
+        assert f"{prefix}.memory.<task>" in listed
+
+
+def test_the_documentation_lists_what_is_sent_and_nothing_else(run_dag, folders, connected, pools, statsd, tasks):
     content = "card_number,pool_system_name,balance,status\n4000000000000001,fifty,50,CanBeUsed\n2,nowhere,50,\n"
     run_dag("import_gift_cards", file=put(folders.landing / "gift_cards", "cards.csv", content))
     with connected.owner.begin() as connection:
         add_pool(connection, "summer", quantity=7, top_up_threshold=1, notify_below=100)
     run_dag("top_up_promo_pools")
     run_dag("generate_promo_codes", pool="summer", quantity=7)
+    run_dag("delete_expired_files")
+    run_dag("pick_up_files")
     metrics = statsd.read()
     sent = {f"importer.{name}" for name in (*metrics.counters, *metrics.gauges, *metrics.timers)}
     listed = re.findall(r"(?m)^\| `(importer\.\S+)` \|", (PROJECT / "docs" / "reference" / "metrics.md").read_text())
-    patterns = {name: re.compile(re.sub(r"<\w+>", "[A-Za-z0-9_.-]+", name.replace(".", r"\."))) for name in listed}
+    patterns = {name: pattern_of(name, tasks) for name in listed}
     assert {name for name in sent if not any(pattern.fullmatch(name) for pattern in patterns.values())} == set()
     assert [name for name, pattern in patterns.items() if not any(pattern.fullmatch(metric) for metric in sent)] == []

@@ -14,6 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.arrivals.listing import Unusable
+from include.ledger.jobs import JobCounts, State
+from include.ledger.outcomes import ALARMING, Outcome, outcome_of
 from include.promo_codes.alerts import Alert
 from loyalty_airflow.mails import Mail, TwoFormHook, subject
 from loyalty_airflow.notifications import (
@@ -27,6 +29,7 @@ from loyalty_airflow.notifications import (
     mail_of_import,
     needs_attention,
 )
+from loyalty_airflow.runbook import RUNBOOK
 from tests.dags.mailbox import free_port, html_of, smtp_address, text_of
 
 pytestmark = pytest.mark.dags
@@ -245,6 +248,26 @@ def test_x19_a_mail_about_a_dry_run_says_so():
 )
 def test_only_what_needs_a_person_is_reported(state, rejected, is_reported):
     assert needs_attention({"state": state, "rows": {"rejected": rejected}}) is is_reported
+
+
+def test_the_runbook_has_each_outcome_with_its_colour_and_its_mail():
+    cells = [[cell.strip() for cell in line.split("|")[1:4]] for line in RUNBOOK.splitlines() if line.startswith("| `")]
+    runs, mails = {row[0].strip("`"): row[1] for row in cells}, {row[0].strip("`"): row[2] for row in cells}
+    ends = {State.DUPLICATE, State.AWAITING_REVIEW, State.CANCELLED, State.REFUSED, State.FAILED}
+    assert len(cells) == len(runs)
+    assert runs.keys() == {*Outcome, *ends}
+    assert {name for name, run in runs.items() if run.startswith("red")} == {*ALARMING, State.REFUSED, State.FAILED}
+    assert {name for name, run in runs.items() if run.endswith("green if a person approved it")} == {*ALARMING}
+    not_found = rows_of(0, 0) | {"read": 10, "not_found": 10}
+    examples = [("completed", rows_of(10, 0)), ("completed_with_rejects", rows_of(10, 1)),
+                ("completed_with_rejects", rows_of(10, 9)), ("completed_with_rejects", rows_of(10, 10)),
+                ("completed", not_found), ("completed", rows_of(0, 0)), ("duplicate", rows_of(0, 0)),
+                ("refused", rows_of(0, 0)), ("failed", rows_of(0, 0))]  # fmt: skip
+    reported = {
+        outcome_of(state, JobCounts(**rows)): "yes" if needs_attention({"state": state, "rows": rows}) else "no"
+        for state, rows in examples
+    }
+    assert mails == reported | {"awaiting_review": "the question", "cancelled": "if nobody answered"}
 
 
 @pytest.mark.parametrize(("rule", "is_reported"), [("review.rejected", False), ("review.expired", True)])

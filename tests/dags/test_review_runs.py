@@ -69,14 +69,14 @@ def person(airflow_database: None, monkeypatch: pytest.MonkeyPatch) -> Person:
     """
     from airflow.models.dagrun import DagRun
 
-    somebody, update_state = Person(), DagRun.update_state
+    person, update_state = Person(), DagRun.update_state
 
     def answer_and_update(run: DagRun, *args: Any, **kwargs: Any) -> Any:
-        somebody.answer()
+        person.answer()
         return update_state(run, *args, **kwargs)
 
     monkeypatch.setattr(DagRun, "update_state", answer_and_update)
-    return somebody
+    return person
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ class Imports:
         """Note the card numbers of a file."""
         self.dropped_numbers |= set(CARD_NUMBER.findall(content.decode(errors="replace")))
 
-    def lying_in_landing(self) -> set[str]:
+    def names_in_landing(self) -> set[str]:
         """Return the names of all files in the landing area."""
         return {path.name for path in self.landing.rglob("*") if path.is_file()}
 

@@ -134,7 +134,7 @@ class Kind:
     """A way for a file to come in.
 
     Args:
-        areas_elsewhere: areas that lie on another device, where a move is a copy and a deletion.
+        areas_elsewhere: areas on another device, where a move is a copy and a deletion.
         is_by_command: a command imports it, as every file outside the landing area; else a DAG run.
         is_refused: the file lacks a required column.
         rows: how many the file has.
@@ -156,8 +156,8 @@ class Kind:
     settings: tuple[tuple[str, str], ...] = ()
 
     @property
-    def given_settings(self) -> dict[str, str]:
-        """The settings that have to be given."""
+    def passed_settings(self) -> dict[str, str]:
+        """The settings that the import must be started with."""
         return {"encoding": self.encoding} | dict(self.settings) if self.encoding != "utf-8" else dict(self.settings)
 
     @property
@@ -209,8 +209,8 @@ class Scene:
         """Put a file where the kind says, with its settings beside it if they are needed."""
         folder = self.areas["landing"] / self.kind.import_type if self.kind.is_dropped else UPath(self.home / "outside")
         folder.mkdir(exist_ok=True, parents=True)
-        if self.kind.is_dropped and self.kind.given_settings:
-            lines = [f"{setting}: {value}\n" for setting, value in self.kind.given_settings.items()]
+        if self.kind.is_dropped and self.kind.passed_settings:
+            lines = [f"{setting}: {value}\n" for setting, value in self.kind.passed_settings.items()]
             (folder / f"{name}.settings.yaml").write_text("".join(lines))
         (folder / name).write_bytes(data)
         return folder / name
@@ -222,7 +222,7 @@ class Scene:
 
     def work(self, stop_at: str | None = None, **changes: Any) -> Work:
         """Return the import of the file for a child."""
-        options = [part for setting in self.kind.given_settings.items() for part in ("--set", "=".join(setting))]
+        options = [part for setting in self.kind.passed_settings.items() for part in ("--set", "=".join(setting))]
         arguments: dict[str, Any] = {
             "url": self.url,
             "areas": {name: str(path) for name, path in self.areas.items()},
@@ -233,7 +233,7 @@ class Scene:
             "options": () if self.kind.is_dropped else tuple(options),
             "stop_at": stop_at,
             "storage_options": self.bucket,
-            "is_reviewed": "review" in self.kind.given_settings,
+            "is_reviewed": "review" in self.kind.passed_settings,
         }
         return Work(**{**arguments, **changes})
 

@@ -67,7 +67,7 @@ def test_pp02_more_codes_than_the_project_allows_at_once_are_refused_and_are_in_
     assert strict.generate("pool", 20).state == "completed"
     with shop.runtime.engine.connect() as connection:
         foreseen = [
-            generation.foresee_refusal(
+            generation.predict_refusal(
                 connection, pool="pool", quantity=quantity, format_name=None, key=CODE_KEY, most=20
             )
             for quantity in (20, 21)
@@ -165,7 +165,7 @@ def test_pg02_the_limit_of_a_format_counts_what_was_generated_for_all_pools(shop
 
 def test_pg02_uploaded_codes_in_the_space_count_and_are_skipped(shop: Shop):
     shop.add_pool("uploads")
-    shop.upload("uploads", *TINY[10:30], "ABCD", "AB", "abca", "AAAAA")  # the last four lie outside
+    shop.upload("uploads", *TINY[10:30], "ABCD", "AB", "abca", "AAAAA")  # the last four are outside
     assert shop.available() == 61
     refused = shop.generate("pool", 62)
     assert refused.refusal is not None

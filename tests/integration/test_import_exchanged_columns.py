@@ -14,7 +14,7 @@ from include.import_types import IMPORT_TYPES
 from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
 from include.rules.plausibility import ALIKE_BUT_NEVER_EQUAL, FEWEST, MAY_BE_EQUAL, WORDS_OF_ANY_KIND, look_of
-from tests.exchanged_columns import MADE_TYPES, Table, as_text, exchange, make_table, pairs, repeat, sample, shift
+from tests.exchanged_columns import MAKER_TYPES, Table, as_text, exchange, make_table, pairs, repeat, sample, shift
 from tests.imports import Site, counts, rejects
 
 pytestmark = pytest.mark.integration
@@ -77,7 +77,7 @@ def loaded(result: JobResult) -> int:
     return result.rows.inserted + result.rows.updated + result.rows.unchanged
 
 
-@pytest.mark.parametrize("import_type", MADE_TYPES)
+@pytest.mark.parametrize("import_type", MAKER_TYPES)
 def test_x18_of_two_exchanged_columns_of_a_thousand_rows_nothing_loads_unasked(site: Site, import_type: str):
     table = make_table(import_type)
     fields = fields_of(prepared(site, import_type), import_type, table[0])
@@ -120,7 +120,7 @@ def test_x18_of_card_numbers_that_are_the_balances_too_nothing_loads_unasked(sit
 
 
 @pytest.mark.parametrize("size", MAKERS)
-@pytest.mark.parametrize("import_type", MADE_TYPES)
+@pytest.mark.parametrize("import_type", MAKER_TYPES)
 def test_x18_of_columns_that_were_shifted_nothing_loads_unasked(site: Site, import_type: str, size: str):
     table = MAKERS[size](import_type)
     prepared(site, import_type)
@@ -144,7 +144,7 @@ def never_hold_the_same(import_type: str, one: Field, other: Field) -> bool:
     return not any(looks <= group for group in MAY_BE_EQUAL)
 
 
-@pytest.mark.parametrize("import_type", MADE_TYPES)
+@pytest.mark.parametrize("import_type", MAKER_TYPES)
 def test_x18_of_a_column_that_repeats_another_ones_nothing_loads_unasked(site: Site, import_type: str):
     """All pairs of types that add money or codes; neighbours of others, as unit tests ask about all their pairs."""
     table = make_table(import_type, 200)

@@ -89,7 +89,7 @@ REJECTED = [
     (
         "code_pattern.not_pattern",
         {"code_pattern": "(?=A)"},
-        "Code pattern '(?=A)' is no regular expression of RE2, which knows no look-arounds and no references back.",
+        "Code pattern '(?=A)' is no regular expression of RE2, which has no look-arounds and no references back.",
     ),
     (
         "launch.not_boolean",

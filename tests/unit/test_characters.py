@@ -131,8 +131,8 @@ def test_pc04a_lines_of_programs_are_no_data(text: str) -> None:
     assert stray_rows.are_lines_of_programs(pa.array(["A-1", text, "B"])).tolist() == [False, True, False]
     assert stray_rows.are_lines_of_programs(pa.array([text])).tolist() == [True]
     beside = pa.array(["", " ", "x"])
-    assert stray_rows.stand_alone(pa.array([text, text, text]), [beside]).tolist() == [True, True, False]
-    assert stray_rows.stand_alone(pa.array([text]), []).tolist() == [True]
+    assert stray_rows.are_alone(pa.array([text, text, text]), [beside]).tolist() == [True, True, False]
+    assert stray_rows.are_alone(pa.array([text]), []).tolist() == [True]
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_pc04a_a_line_of_the_wrong_number_of_cells_is_known_behind_any_delimiter
 
 def test_pc04a_a_customer_named_total_is_one() -> None:
     names = pa.array(["Total", "Total", "----", "Total: 5"])
-    assert stray_rows.stand_alone(names, [pa.array(["a@b.de", "x", "a@b.de", "1@2.de"])]).tolist() == [False] * 4
+    assert stray_rows.are_alone(names, [pa.array(["a@b.de", "x", "a@b.de", "1@2.de"])]).tolist() == [False] * 4
 
 
 def repeats(header: stray_rows.Header, *columns: list[str | None]) -> list[bool]:

@@ -277,6 +277,13 @@ def test_the_image_has_a_python_that_the_project_accepts_and_installs_the_hashed
     assert re.search(r"(?m)^USER airflow$", dockerfile)
 
 
+def test_the_tests_run_on_the_base_of_the_image() -> None:
+    """On the very Python, and with no system library that the image lacks."""
+    workflow = yaml.safe_load((PROJECT / ".github" / "workflows" / "ci.yaml").read_text())
+    bases = re.findall(r"(?m)^FROM (\S+)", (PROJECT / "Dockerfile").read_text())
+    assert [job["container"] for job in workflow["jobs"].values()] == bases
+
+
 def test_what_the_image_copies_is_let_through_by_dockerignore() -> None:
     allowed = re.findall(r"(?m)^!(\S+)$", (PROJECT / ".dockerignore").read_text())
     sources = [

@@ -10,10 +10,13 @@ import pytest
 import yaml
 
 from docs import citations, generate, hooks
+from include.cli.context import KEYS
 from include.cli.main import make_parser
 from include.import_types import IMPORT_TYPES
 from include.project.model import Project
 from include.rule_pages import EVERY_FILE, anchor, rule_url
+from include.storage import LOCATIONS
+from include.warehouse.engine import URL_VARIABLES
 from include.warehouse.rights import FUNCTION_RIGHTS, TABLE_RIGHTS
 
 pytestmark = pytest.mark.unit
@@ -142,7 +145,7 @@ def test_every_requirement_that_is_cited_is_defined_and_each_is_tested() -> None
     cited = citations.by_requirement(ROOT)
     undefined = {number: sorted(files)[:3] for number, files in cited.items() if number not in defined}
     assert undefined == {}, "add it to docs/requirements.yaml"
-    untested = [number for number in defined if not any(path.startswith("tests/") for path in cited.get(number, ()))]
+    untested = [number for number in defined if not any(map(citations.is_test, cited.get(number, ())))]
     assert untested == []
 
 
@@ -216,6 +219,12 @@ def test_commands_that_pages_name_exist_and_each_is_on_the_page_of_commands() ->
     assert [option for option in options - {"-h", "--help"} if option not in page] == []
 
 
+def test_commands_are_run_with_the_environment_of_the_project() -> None:
+    """The Python and the tools on a reader's path lack what the lock installs."""
+    bare = re.compile(r"(?<!\.venv/bin/)\bpython3? -m \S+|(?:^|`)(?:pytest|ruff|mypy) [^\n`]*", re.MULTILINE)
+    assert {name: commands for name, text in PROSE.items() if (commands := bare.findall(text))} == {}
+
+
 def test_targets_of_make_exist_and_each_is_on_a_page() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):.*##", makefile, re.MULTILINE))
@@ -284,8 +293,11 @@ def test_the_environment_variables_on_the_page_are_those_that_are_read() -> None
         if not name.startswith("AIRFLOW__") and name != "AIRFLOW_CONN_LANDING_STORAGE"
     } - {"AIRFLOW_HOME"}
     assert names_in("Environment variables of the local stack and Docker Compose") == of_stack | read
-    of_commands = {"WAREHOUSE_URL", "WAREHOUSE_OWNER_URL", "WAREHOUSE_PAGES_URL", "CVV_KEY", "CODE_KEY", "LANDING_URL",
-                   "WORK_URL", "REPORTS_URL", "ARCHIVE_URL"}  # fmt: skip
+    of_commands = {
+        *URL_VARIABLES.values(),
+        *(key.upper() for key in KEYS),
+        *(f"{name.upper()}_URL" for name in LOCATIONS),
+    }
     assert names_in("Environment variables of the command line") == of_commands
 
 

@@ -85,7 +85,7 @@ def test_blanks_become_null_without_a_copy_of_the_texts() -> None:
     assert trimmed.buffers()[2].address == column.buffers()[2].address
 
 
-def test_a_null_cell_stays_null_even_if_bytes_lie_under_it() -> None:
+def test_a_null_cell_stays_null_even_if_bytes_are_under_it() -> None:
     """Arrow leaves the bytes of a nulled cell where they are."""
     whole = pa.array(["a", "hidden", "", "b"])
     _, offsets, texts = whole.buffers()

@@ -25,7 +25,7 @@ from include.rules.plausibility import (
     form_of,
     look_of,
 )
-from tests.exchanged_columns import MADE_TYPES, Table, make_table, repeat, sample, shift
+from tests.exchanged_columns import MAKER_TYPES, Table, make_table, repeat, sample, shift
 
 pytestmark = pytest.mark.unit
 
@@ -77,7 +77,7 @@ def test_x18_an_honest_sample_is_not_asked_about(import_type: str):
     assert oddities(import_type, sample(import_type)) == []
 
 
-@pytest.mark.parametrize("import_type", MADE_TYPES)
+@pytest.mark.parametrize("import_type", MAKER_TYPES)
 def test_x18_an_honest_file_is_not_asked_about(import_type: str):
     assert oddities(import_type, make_table(import_type)) == []
 
@@ -192,7 +192,7 @@ def test_x18_the_fields_that_look_alike_are_those_that_nothing_can_distinguish()
     project = load_project()
     looks = {
         look_of(one)
-        for declared in map(IMPORT_TYPES.of, MADE_TYPES)
+        for declared in map(IMPORT_TYPES.of, MAKER_TYPES)
         for one, other in combinations(declared.all_fields(project), 2)
         if look_of(one) is look_of(other)
     }
@@ -200,13 +200,13 @@ def test_x18_the_fields_that_look_alike_are_those_that_nothing_can_distinguish()
     assert looks == set(ALIKE) | by_their_rules
 
 
-@pytest.mark.parametrize("import_type", MADE_TYPES)
+@pytest.mark.parametrize("import_type", MAKER_TYPES)
 def test_x18_columns_shifted_by_any_number_are_asked_about(import_type: str):
     table = make_table(import_type)
     assert [by for by in range(1, len(table[0])) if not oddities(import_type, shift(table, by))] == []
 
 
-@pytest.mark.parametrize("import_type", MADE_TYPES)
+@pytest.mark.parametrize("import_type", MAKER_TYPES)
 def test_x18_a_column_that_repeats_another_ones_values_is_asked_about_unless_both_may_hold_the_same(import_type: str):
     table, declared, project = make_table(import_type, 100), IMPORT_TYPES[import_type], load_project()
     fields = {field.name: field for field in declared.all_fields(project)}

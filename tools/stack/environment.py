@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from urllib.parse import unquote, urlsplit
 
-from include.deployment.names import LOCATIONS
+from include.storage import LOCATIONS
 from tools.stack.keys import Keys
 from tools.stack.settings import PROJECT, StackSettings
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from include.deployment.errors import StackError
-from include.deployment.names import ADMIN, LOCATIONS
+from include.deployment.names import ADMIN
 from include.deployment.preparation import prepare_databases
 from include.deployment.private_files import write_private
 from include.import_types import IMPORT_TYPES
+from include.storage import LOCATIONS
 from include.warehouse.bootstrap import AIRFLOW, WAREHOUSE
 from include.warehouse.embedded import EmbeddedServer, EmbeddedServerError, PortBusyError
 from include.warehouse.roles import Role

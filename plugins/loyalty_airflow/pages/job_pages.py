@@ -24,7 +24,7 @@ from include.ledger.jobs import UNKNOWN_TYPE, Job
 from include.ledger.outcomes import summarise
 from loyalty_airflow.pages import downloads, warehouse
 from loyalty_airflow.pages.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, dag_of, demand
-from loyalty_airflow.pages.jobs_pages import NO_TYPE
+from loyalty_airflow.pages.jobs_pages import LARGEST_ID, NO_TYPE
 from loyalty_airflow.pages.pages import HEADERS, base_of, render
 from loyalty_airflow.pages.runs import run_path
 from loyalty_airflow.runtime import rule_link
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 
-LARGEST_ID = 2**63 - 1
 MOST_RULES = 100
 MOST_COLUMNS = 200
 MOST_WARNINGS = 100

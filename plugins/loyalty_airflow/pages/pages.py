@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from include.ledger.outcomes import in_words
+from loyalty_airflow import PAGES
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -29,9 +30,6 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-
-PAGES_PREFIX = "/imports"
-"""Where Airflow mounts the pages, below its own root."""
 
 
 def shown_time(value: datetime | None) -> Markup | str:
@@ -113,7 +111,7 @@ def render(
         values: for the template; everything is escaped where it is shown.
     """
     base = base_of(request)
-    airflow = base.removesuffix(PAGES_PREFIX)
+    airflow = base.removesuffix(PAGES)
     text = _TEMPLATES.get_template(template).render(
         base=base, airflow=airflow, section=_section(request), user=user, **values
     )

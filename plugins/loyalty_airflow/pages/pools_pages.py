@@ -245,7 +245,7 @@ def _generate(request: Request, user: BaseUser, pool: str, fields: dict[str, str
                 "auto_generate": _read_auto_generate(form_values["auto_generate"]),
             }
             if runs.find_state(GENERATE, run_id) is None:  # else it has been judged already
-                refusal = generation.foresee_refusal(
+                refusal = generation.predict_refusal(
                     connection, pool=promo_pool.system_id, quantity=quantity, format_name=format_name,
                     key=secret_key("code_key"), most=warehouse.runtime().project.max_generation,
                 )  # fmt: skip

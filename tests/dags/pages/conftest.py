@@ -74,7 +74,7 @@ def load(connected: Any, folders: Any) -> Callable[..., JobResult]:
 
 
 @pytest.fixture
-def known_dags(api_server: Any) -> Iterator[None]:
+def stored_dags(api_server: Any) -> Iterator[None]:
     """The project's DAGs in Airflow's database, where pages start runs of them; the runs are deleted afterwards."""
     from airflow.dag_processing.bundles.manager import DagBundlesManager
     from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
@@ -98,7 +98,7 @@ def known_dags(api_server: Any) -> Iterator[None]:
 
 
 @pytest.fixture
-def carry_out(known_dags: None, connected: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Run]:
+def carry_out(stored_dags: None, connected: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Run]:
     """Return a function that runs a queued run to its end, as the scheduler would."""
     from airflow.models import dagrun
     from airflow.utils.session import create_session

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.dags
 
 
 def test_airflows_tile_counts_the_dag_of_a_dropped_file_that_has_failed(
-    browse: Callable[[str | None], TestClient], known_dags: None, run_dag: Callable[..., Any], folders: Any
+    browse: Callable[[str | None], TestClient], stored_dags: None, run_dag: Callable[..., Any], folders: Any
 ) -> None:
     """Airflow 3.3.2 looks at the newest run that has a logical date, and said 0 above six failures."""
     browser = browse("admin")

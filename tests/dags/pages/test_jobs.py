@@ -221,8 +221,8 @@ def test_a_repair_shows_on_both_jobs_with_open_and_fixed_rows(browse: Browse, re
     """Source: X-09."""
     browser = browse("viewer")
     text = browse("user").get("/imports/jobs/2/files/rejected").text
-    mended = text.replace(f"fifty,{NOT_A_NUMBER}", "fifty,50")
-    load("gift_cards", "cards.rejected.csv", mended)
+    repaired = text.replace(f"fifty,{NOT_A_NUMBER}", "fifty,50")
+    load("gift_cards", "cards.rejected.csv", repaired)
     page = browser.get("/imports/jobs/2").text
     assert "1 fixed by later imports, 2 open" in page
     assert "1 of its 3 rejects fixed" in page

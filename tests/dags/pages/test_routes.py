@@ -152,7 +152,7 @@ def body_params(dependant: Dependant) -> list[Any]:
 )
 @pytest.mark.parametrize("role", [None, "viewer"])
 def test_nothing_of_a_body_is_read_before_it_is_known_that_its_sender_may_send_it(
-    browse: Browse, api_server: Any, jobs: None, known_dags: None, role: str | None, content_type: str
+    browse: Browse, api_server: Any, jobs: None, stored_dags: None, role: str | None, content_type: str
 ) -> None:
     """X-22: 32 MiB to each route, of which nothing is taken, so nothing can fill a disk or the memory."""
     cookies = dict(browse(role).cookies)

@@ -49,7 +49,7 @@ def test_everything_is_within_the_picture(
     assert len(picture.levels) == (threshold is not None) + (notify is not None)
 
 
-def test_labels_of_levels_that_lie_close_keep_clear_of_one_another() -> None:
+def test_labels_of_levels_that_are_close_keep_clear_of_one_another() -> None:
     for pair in ((100, 100), (100, 99), (100, 50)):
         upper, lower = draw(days(5, 100), {"top-up threshold": pair[0], "notify below": pair[1]}, None).levels
         assert lower.label.y - upper.label.y >= LABEL_HEIGHT

@@ -337,7 +337,7 @@ def test_a_suggestion_is_marked_and_not_applied(browse: Browse, pools: None) -> 
 
 
 def test_a_wrong_mapping_comes_back_with_the_reason_at_the_field(
-    browse: Browse, known_dags: None, connected: Any
+    browse: Browse, stored_dags: None, connected: Any
 ) -> None:
     client = browse("user")
     url = upload(client)
@@ -351,7 +351,7 @@ def test_a_wrong_mapping_comes_back_with_the_reason_at_the_field(
     assert runs("import_gift_cards") == []
 
 
-def test_a_wrong_setting_comes_back_with_the_reason_at_the_field(browse: Browse, known_dags: None) -> None:
+def test_a_wrong_setting_comes_back_with_the_reason_at_the_field(browse: Browse, stored_dags: None) -> None:
     client = browse("user")
     url = upload(client, encoding="utf-99", max_reject_share="many")
     page = client.get(url).text
@@ -400,7 +400,7 @@ def test_a_file_without_headers_shows_none_of_its_data(browse: Browse) -> None:
         ("\n\n\n", "The file is empty"),
     ],
 )
-def test_a_file_that_would_be_refused_says_why(browse: Browse, known_dags: None, content: Any, message: str) -> None:
+def test_a_file_that_would_be_refused_says_why(browse: Browse, stored_dags: None, content: Any, message: str) -> None:
     client = browse("user")
     url = upload(client, content)
     page = client.get(url)
@@ -560,7 +560,7 @@ def test_an_upload_can_be_taken_up_again_and_deleted(browse: Browse, folders: An
     assert kept(folders) == []
 
 
-def test_run_parameters_hold_no_header_of_the_file(browse: Browse, pools: None, known_dags: None) -> None:
+def test_run_parameters_hold_no_header_of_the_file(browse: Browse, pools: None, stored_dags: None) -> None:
     """Source: X-20."""
     client = browse("user")
     url = upload(client, "4929333344445555,fifty,50\n4929333344445556,fifty,50\n")
@@ -571,7 +571,7 @@ def test_run_parameters_hold_no_header_of_the_file(browse: Browse, pools: None, 
     assert "4929" not in str(conf).replace(Path(conf["file"]).parent.name, "")
 
 
-def test_many_clicks_at_once_start_one_run(browse: Browse, pools: None, known_dags: None) -> None:
+def test_many_clicks_at_once_start_one_run(browse: Browse, pools: None, stored_dags: None) -> None:
     client = browse("user")
     url = upload(client)
     fields = form_of(client.get(url).text) | {"do": "launch"}
@@ -581,7 +581,7 @@ def test_many_clicks_at_once_start_one_run(browse: Browse, pools: None, known_da
     assert len(runs("import_gift_cards")) == 1
 
 
-def test_a_paused_dag_and_a_lost_run_are_reported(browse: Browse, pools: None, known_dags: None) -> None:
+def test_a_paused_dag_and_a_lost_run_are_reported(browse: Browse, pools: None, stored_dags: None) -> None:
     from airflow.models import DagModel
     from airflow.models.dagrun import DagRun
     from airflow.utils.session import create_session
@@ -605,7 +605,7 @@ def test_a_paused_dag_and_a_lost_run_are_reported(browse: Browse, pools: None, k
     assert "hx-trigger" not in page
 
 
-def test_a_dag_that_airflow_does_not_know_starts_nothing(browse: Browse, pools: None, known_dags: None) -> None:
+def test_a_dag_that_airflow_does_not_know_starts_nothing(browse: Browse, pools: None, stored_dags: None) -> None:
     from airflow.models import DagModel
     from airflow.utils.session import create_session
     from sqlalchemy import update

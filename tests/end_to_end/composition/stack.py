@@ -169,7 +169,7 @@ class Composition:
         return worker
 
     def queued_messages(self) -> int:
-        """Return how many tasks lie in Redis for a worker to take."""
+        """Return how many tasks are in Redis for a worker to take."""
         with redis.Redis(port=self.machine.redis_port, password=self._secrets["REDIS_PASSWORD"]) as client:
             return int(client.llen("default"))
 

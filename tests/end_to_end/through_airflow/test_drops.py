@@ -67,7 +67,7 @@ def night(imports: Imports) -> Jobs:
 
 
 def test_every_file_left_landing_and_those_still_written_are_left_alone(imports: Imports, night: Jobs) -> None:
-    assert imports.lying_in_landing() == STILL_WRITTEN
+    assert imports.names_in_landing() == STILL_WRITTEN
     assert {name for name in STILL_WRITTEN if imports.jobs(name)} == set()
 
 
