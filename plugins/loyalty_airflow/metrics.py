@@ -15,7 +15,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from airflow.sdk import get_current_context
-from airflow.sdk.observability import stats
+
+from loyalty_airflow.airflow_internals import metrics_client
 
 if TYPE_CHECKING:
     from include.ledger.jobs import Job, JobResult
@@ -67,8 +68,8 @@ def timed(body: Callable[P, T]) -> Callable[P, T]:
         mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         log.info("Took %.1f s; the process has held %.0f MiB of memory at most", seconds, mebibytes)
         ti = get_current_context()["ti"]
-        stats.timing(name(ti.dag_id, "duration", ti.task_id), timedelta(seconds=seconds))
-        stats.gauge(name(ti.dag_id, "memory", ti.task_id), mebibytes)
+        metrics_client().timing(name(ti.dag_id, "duration", ti.task_id), timedelta(seconds=seconds))
+        metrics_client().gauge(name(ti.dag_id, "memory", ti.task_id), mebibytes)
         return result
 
     return call
@@ -108,15 +109,16 @@ def count_top_up(dag_id: str, done: TopUp) -> None:
     count_codes(dag_id, done.added)
     for kind in done.raised:
         count(name(dag_id, "alerts", kind), 1)
-    stats.gauge(name(dag_id, "available", done.pool), done.available)
+    metrics_client().gauge(name(dag_id, "available", done.pool), done.available)
 
 
 def count(metric: str, number: int) -> None:
     """Add to a counter; a counter that stays 0 is not sent."""
     if number:
-        stats.incr(metric, number)
+        metrics_client().incr(metric, number)
 
 
 def name(dag_id: str, *parts: str) -> str:
     """Return a metric's name: `importer.`, what the DAG imports or does, the parts; other letters become `_`."""
-    return stats.normalize_name_for_stats(".".join((PREFIX, dag_id.removeprefix("import_"), *parts)), log_warning=False)
+    readable = ".".join((PREFIX, dag_id.removeprefix("import_"), *parts))
+    return str(metrics_client().normalize_name_for_stats(readable, log_warning=False))
