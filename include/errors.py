@@ -7,6 +7,8 @@ propagates, and outages are retried.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from include.names import mask_data
 
@@ -49,14 +51,36 @@ class NotAllDeleted(Exception):
         super().__init__(f"Not everything that has expired could be deleted: {failures[0]}{more}.")
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why a person is asked, or what a person should know of a file.
+
+    Args:
+        rule: stable id.
+        message: a sentence; quotes no cell values (X-20).
+    """
+
+    rule: str
+    message: str
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> Self:
+        """Read what `to_json` returned."""
+        return cls(stored["rule"], stored["message"])
+
+    def to_json(self) -> dict[str, str]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
 class ReviewNeeded(Exception):
     """So much of a file would be rejected that a person is to be asked before it is loaded (X-18); nothing was."""
 
-    def __init__(self, reasons: Sequence[Mapping[str, str]]) -> None:
-        super().__init__(" ".join(reason["message"] for reason in reasons))
+    def __init__(self, reasons: Sequence[Reason]) -> None:
+        super().__init__(" ".join(reason.message for reason in reasons))
         self.reasons = tuple(reasons)
 
-    def __reduce__(self) -> tuple[type, tuple[Sequence[Mapping[str, str]]]]:
+    def __reduce__(self) -> tuple[type, tuple[Sequence[Reason]]]:
         """Pickle by the reasons."""
         return type(self), (self.reasons,)
 

@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from include.errors import Reason
+
 LAUNCH, REJECT = "Launch", "Reject"
 """The two options of a form."""
 LOAD_QUESTION = 4
@@ -104,7 +106,7 @@ LAUNCHED = Decision(Turn.LOAD, is_approved=True)
 def after_question(
     asked: Sequence[Asked],
     form_sha256: str | None,
-    reasons: Sequence[Mapping[str, str]],
+    reasons: Sequence[Reason],
     number: int,
     since: int | None,
 ) -> Decision:
@@ -132,7 +134,7 @@ def after_question(
     due = LOAD_QUESTION if number == LOAD_QUESTION else max(numbers - {LOAD_QUESTION}, default=0) + 1
     if due in numbers or (due > QUESTIONS and due != number):
         count = "1 question has" if len(asked) == 1 else f"{len(asked)} questions have"
-        why = " ".join(reason["message"] for reason in reasons)
+        why = " ".join(reason.message for reason in reasons)
         message = (
             f"{count} been asked about this file, and its run can't ask another. {why} Nothing was loaded: import "
         )

@@ -21,12 +21,11 @@ from include.arrivals.files import open_text
 from include.columns.mapping import ColumnMapping, How, map_columns, match_columns, override_key
 from include.declaration.fields import Field
 from include.declaration.import_type import ImportType
-from include.declaration.settings import ImportSettings
-from include.errors import FileRefused, ReviewNeeded
+from include.errors import FileRefused, Reason, ReviewNeeded
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
-from include.ledger.records import Reason, Review
+from include.ledger.records import Review
 from include.reading import records
 from include.reading.records import Chunk
 from include.review.decision import (
@@ -72,13 +71,13 @@ class Question:
     """A question that is to be put.
 
     Args:
-        reasons: why, as rule and sentence.
+        reasons: why.
         counts: of the rehearsal; None when there was none.
     """
 
     number: int
     form: Form
-    reasons: Sequence[Mapping[str, str]]
+    reasons: Sequence[Reason]
     counts: JobCounts | None
 
 
@@ -121,7 +120,7 @@ def record(runtime: Runtime, job_id: int, question: Question) -> datetime:
         now = runtime.clock()
         statement = insert(REVIEW).values(
             job_id=job_id, number=question.number, asked_at=now, answers_until=now, form_sha256=question.form.sha256,
-            reasons=[dict(reason) for reason in question.reasons],
+            reasons=[reason.to_json() for reason in question.reasons],
             counts=asdict(question.counts) if question.counts else None,
         )  # fmt: skip
         connection.execute(statement.on_conflict_do_nothing())
@@ -208,14 +207,14 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
             raise _unasked(job, reasons)
 
 
-def _unasked(job: Job, reasons: Sequence[Mapping[str, str]]) -> FileRefused:
+def _unasked(job: Job, reasons: Sequence[Reason]) -> FileRefused:
     """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load.
 
     None where one of the reasons has no setting, or the folder locks it (X-21): the others alone would not do.
     """
-    why = " ".join(reason["message"] for reason in reasons)
-    locked = job.settings.get("locked", ())
-    allowing = dict.fromkeys(ALLOWED_BY.get(reason["rule"]) for reason in reasons)
+    why = " ".join(reason.message for reason in reasons)
+    locked = job.common_settings.locked
+    allowing = dict.fromkeys(ALLOWED_BY.get(reason.rule) for reason in reasons)
     settings = [
         f"--set {setting[0]}={setting[1]}" for setting in allowing if setting is not None and setting[0] not in locked
     ]
@@ -237,7 +236,7 @@ def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> d
 
 
 def _answers_until(runtime: Runtime, job: Job) -> datetime:
-    return runtime.clock() + timedelta(hours=ImportSettings.from_stored(job.settings).review_hours)
+    return runtime.clock() + timedelta(hours=job.common_settings.review_hours)
 
 
 def _settled_step(connection: Connection, job: Job, number: int) -> Step | None:
@@ -305,7 +304,7 @@ def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
     if not reasons:
         return None
     facts = Facts(
-        reasons=[reason["message"] for reason in reasons],
+        reasons=[reason.message for reason in reasons],
         counts=rehearsal.counts if rehearsal else None,
         rules=rehearsal.rules if rehearsal else None,
         refusal=rehearsal.refusal.message if rehearsal and rehearsal.refusal else None,
@@ -330,23 +329,23 @@ def _reasons_before_rows(job: Job) -> list[Reason]:
     reasons: list[Reason] = []
     if review.problem:
         message = f"The last answer could not be used: {review.problem}"
-        reasons.append({"rule": "review.problem", "message": message})
+        reasons.append(Reason("review.problem", message))
     reasons += review.reasons
     if review.unusable and not review.problem:
-        reasons.append({"rule": "review.mapping", "message": review.unusable})
+        reasons.append(Reason("review.mapping", review.unusable))
     return reasons
 
 
 def _reasons_of_rows(runtime: Runtime, job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
     """Return which limits the rehearsal exceeds."""
-    mapping = ColumnMapping.from_json(job.mapping or {})
-    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
-    return [*limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping, sentences)]
+    import_type, mapping = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    chosen, sentences = import_type.settings.from_stored(job.settings), masked_sentences(runtime, import_type)
+    return limits.exceeded(chosen, rehearsal.counts, rehearsal.counted, mapping, sentences)
 
 
-def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
+def _is_doubtful(reasons: Sequence[Reason]) -> bool:
     """Say whether a column may hold another field's values, by why a person is asked."""
-    return any(reason["rule"] not in _WITHOUT_DOUBT for reason in reasons)
+    return any(reason.rule not in _WITHOUT_DOUBT for reason in reasons)
 
 
 def _first_rows(runtime: Runtime, job: Job, *, is_doubtful: bool) -> list[PreviewRow]:
@@ -374,7 +373,7 @@ def _with_load_rules(row: PreviewRow, rules: Sequence[str]) -> PreviewRow:
 
 def _offered(runtime: Runtime, import_type: ImportType, job: Job, mapping: ColumnMapping) -> list[Field]:
     """Return the fields that a person may choose a column for: none where the folder locks the mapping (X-21)."""
-    if "mapping" in job.settings.get("locked", ()):
+    if "mapping" in job.common_settings.locked:
         return []
     fields = import_type.all_fields(runtime.project)
     return offered_fields(fields, mapping, job.settings)

@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 
 from include.arrivals import files
 from include.declaration.settings import ImportSettings
-from include.errors import ConfigurationError, FileRefused, NotAllDeleted
+from include.errors import ConfigurationError, FileRefused, NotAllDeleted, Reason
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, UNKNOWN_TYPE, Job, JobResult, State
@@ -152,11 +152,11 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
             archive_url, warnings = _put_away(runtime, job)
             if (returned := files.return_taken(runtime, job)) is not None:
                 rule = files.CHANGED_LATER if job.is_loaded else files.CHANGED
-                warnings.append({"rule": rule, "message": returned.message})
+                warnings.append(Reason(rule, returned.message))
             finished_at = job.finished_at or runtime.clock()
             jobs.update(
                 connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at,
-                warnings=[*job.warnings, *warnings],
+                warnings=[*job.warnings, *(warning.to_json() for warning in warnings)],
             )  # fmt: skip
             if warnings and job.summary_file_url is not None:
                 _write_summary(runtime, connection, job_id)
@@ -178,9 +178,10 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
     Raises:
         NotAllDeleted: something could not be; everything else was.
     """
+    retention_days = JOB.c.settings["retention_days"].as_integer().label("retention_days")
     with values_hidden(), runtime.engine.begin() as connection:
         rows = connection.execute(
-            sa.select(JOB.c.id, JOB.c.settings, JOB.c.launched_at, JOB.c.import_type).where(
+            sa.select(JOB.c.id, retention_days, JOB.c.launched_at, JOB.c.import_type).where(
                 sa.or_(
                     JOB.c.archive_url.is_not(None),
                     JOB.c.work_url.is_not(None),
@@ -192,7 +193,7 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
     failures = Failures()
     for row in rows:
         with failures.guard(f"the files of job {row.id}"):
-            days = row.settings.get("retention_days") or _default_retention(runtime, row.import_type)
+            days = row.retention_days or _default_retention(runtime, row.import_type)
             if row.launched_at + timedelta(days=days) <= now:
                 _delete_files_of(runtime, row.id)
                 deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
@@ -280,7 +281,7 @@ def _default_retention(runtime: Runtime, import_type: str) -> int:
         return ImportSettings.from_stored({}).retention_days
 
 
-def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[dict[str, Any]]]:
+def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[Reason]]:
     """Move the source to where it ends, from wherever a killed close or an earlier end of the job has left it.
 
     Returns:
@@ -302,13 +303,13 @@ def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[dict[str, An
     for other in files.archive_folders(runtime, job):
         if str(other) != str(folder):
             locations.delete_folder(other)
-    warnings = []
+    warnings: list[Reason] = []
     if (job.is_dry_run and job.state.is_completed) or job.state is State.CANCELLED:
         warnings = _write_settings(target, job)
     return str(target), warnings
 
 
-def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
+def _write_settings(target: Location, job: Job) -> list[Reason]:
     """Put what a job that loaded nothing was given beside its file: a launch names the file alone (X-06, X-19).
 
     Returns:
@@ -319,7 +320,7 @@ def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
     name = f"{target.name}{SIDECAR_SUFFIX}"
     if settings and len(name.encode()) > LONGEST_NAME_BYTES:
         message = "The file's name is too long to keep its settings beside it: a later launch needs them again."
-        return [{"rule": "file.settings_not_kept", "message": message}]
+        return [Reason("file.settings_not_kept", message)]
     if settings:
         with locations.written_whole(target.with_name(name)) as sink:
             sink.write(yaml.safe_dump(settings, allow_unicode=True).encode())
@@ -342,7 +343,7 @@ def _write_rows(
         dialect=dialect_of(job),
         header=list(job.inspection.header),
         was_escaped=job.inspection.is_escaped,
-        is_verbatim=bool(job.settings.get("rejects_verbatim")),
+        is_verbatim=job.common_settings.rejects_verbatim,
     )
     composed = SQL(query).format(job=Literal(job.id), reason=Literal(reason))
     with locations.written_whole(target) as sink, files.open_text(runtime, job) as text:
@@ -354,7 +355,7 @@ def _write_rows(
 
 def _write_dropped_values(connection: Connection, job: Job, target: Location) -> None:
     """Write the values that rows were loaded without (CU-14)."""
-    is_verbatim = bool(job.settings.get("rejects_verbatim"))
+    is_verbatim = job.common_settings.rejects_verbatim
     with locations.written_whole(target) as sink:
         sink.write(f"{','.join(rejected_rows.DROPPED_COLUMNS)}\n".encode())
         query = SQL(_DROPPED_VALUES).format(job=Literal(job.id))

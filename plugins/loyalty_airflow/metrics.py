@@ -96,7 +96,7 @@ def count_job(dag_id: str, job: Job, result: JobResult) -> None:
     for outcome, rows in vars(result.rows).items():
         count(name(dag_id, "rows", outcome), rows)
     for rule in result.rules:
-        count(name(dag_id, _REPORTS[rule["severity"]], rule["rule"]), rule["rows"])
+        count(name(dag_id, _REPORTS[rule.severity], rule.rule), rule.rows)
 
 
 def count_codes(dag_id: str, added: int) -> None:

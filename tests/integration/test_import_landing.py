@@ -270,7 +270,7 @@ def test_gc05_the_bound_is_a_setting_and_refused_pool_files_hold_nobody_up(site:
 
 def test_gc05_unknown_pools_are_rejects_once_nobody_waits_any_more(site: Site):
     result = site.run("gift_cards", drop(site, "gift_cards", "cards.csv", CARDS))
-    assert [rule["rule"] for rule in result.rules] == ["pool_system_name.known"]
+    assert [rule.rule for rule in result.rules] == ["pool_system_name.known"]
 
 
 def test_x12_a_sidecar_that_announces_the_next_file_of_the_name_survives_a_repeated_take(site: Site):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from include.errors import Reason
 from include.review.decision import (
     LAUNCH,
     LAUNCHED,
@@ -25,7 +26,7 @@ from include.review.decision import (
 pytestmark = pytest.mark.unit
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-REASONS = [{"rule": "review.setting", "message": "The settings ask for a review."}]
+REASONS = [Reason("review.setting", "The settings ask for a review.")]
 OTHER_COLUMNS = {"PIN": "cvv"}
 
 
