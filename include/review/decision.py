@@ -91,6 +91,7 @@ class Decision:
         superseded: number of a question that the one to be put replaces.
         read_anew: the mapping with which the columns are looked at again, and the question whose answer brought it.
         cancelled: rule and sentence with which the job ends.
+        unusable: an answer whose columns can't be used: the next question says why.
     """
 
     turn: Turn | None
@@ -98,6 +99,7 @@ class Decision:
     superseded: int | None = None
     read_anew: tuple[Mapping[str, str | None], int] | None = None
     cancelled: tuple[str, str] | None = None
+    unusable: Chosen | None = None
 
 
 LAUNCHED = Decision(Turn.LOAD, is_approved=True)
@@ -165,7 +167,7 @@ def after_launch(chosen: Chosen, number: int) -> Decision:
             return LAUNCHED
         return Decision(None, read_anew=(chosen.overrides, number))
     if number < QUESTIONS:
-        return Decision(Turn.PASS)
+        return Decision(Turn.PASS, unusable=chosen)
     message = f"The last answer named no columns that can be imported; nothing was loaded. {chosen.problem}"
     return Decision(Turn.STOP, cancelled=("review.no_mapping", message))
 

@@ -25,11 +25,12 @@ from include.errors import FileRefused, Reason, ReviewNeeded
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
-from include.ledger.records import Review
+from include.ledger.records import InspectionRecord, Review
 from include.reading import records
 from include.reading.records import Chunk
 from include.review.decision import (
     Answer,
+    Asked,
     Chosen,
     Decision,
     Turn,
@@ -104,12 +105,17 @@ def ask(runtime: Runtime, job_id: int, number: int) -> Step:
     """
     while True:
         with stage(runtime, job_id) as (connection, job):
-            step = _settled_step(connection, job, number)
+            step = _settled_step(job, _asked(connection, job), number)
         if step is not None:
             return step
         question = _question(runtime, job, number)
         with stage(runtime, job_id) as (connection, job):
-            step = _settled_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
+            asked = _asked(connection, job)
+            step = _settled_step(job, asked, number)
+            if step is None:
+                sha256, reasons = (question.form.sha256, question.reasons) if question else (None, ())
+                decision = after_question(asked, sha256, reasons, number, since=_review(job).answered)
+                step = _carry_out(runtime, connection, job, decision, number, question)
         if step is not None:
             return step
 
@@ -137,22 +143,21 @@ def answer(runtime: Runtime, job_id: int, number: int, reply: Answer) -> Step:
         FileRefused, SuiteError, WarehouseUnavailable, WarehouseFault
     """
     with stage(runtime, job_id) as (connection, job):
-        asked = {row.number: row for row in jobs.reviews(connection, job_id)}.get(number)
-        if job.state is not State.AWAITING_REVIEW or asked is None or asked.answer is not None:
-            return _settled_step(connection, job, number) or Step(Turn.PASS)
-        by = {"answered_at": reply.answered_at, "answered_by": reply.user}
-        if ended := without_launch(reply, asked.answers_until):
+        asked = _asked(connection, job)
+        put = next((row for row in asked if row.number == number), None)
+        if job.state is not State.AWAITING_REVIEW or put is None or put.answer is not None:
+            return _settled_step(job, asked, number) or Step(Turn.PASS)
+        if ended := without_launch(reply, put.answers_until):
             word, decision = ended
-            _write(connection, job_id, number, **by, answer=word)
+            columns = {}
         else:
             chosen = _chosen_mapping(runtime, connection, job, reply)
-            overrides = None if chosen.overrides is None else dict(chosen.overrides)
-            _write(connection, job_id, number, **by, answer="launch", mapping=overrides, problem=chosen.problem)
-            decision = after_launch(chosen, number)
-            if decision.turn is Turn.PASS:
-                _keep(connection, job, problem=chosen.problem, chosen=chosen.columns)
-                jobs.update(connection, job_id, state=State.RUNNING)
-        step = _carry_out(runtime, connection, job, decision)
+            word, decision = "launch", after_launch(chosen, number)
+            columns = {"mapping": chosen.overrides, "problem": chosen.problem}
+        _write(
+            connection, job_id, number, answered_at=reply.answered_at, answered_by=reply.user, answer=word, **columns
+        )  # fmt: skip
+        step = _carry_out(runtime, connection, job, decision, number)
     return step or ask(runtime, job_id, number)
 
 
@@ -201,7 +206,7 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
         reasons = _reasons_of_rows(runtime, job, loading.rehearse(runtime, job_id))
     if has_rows and not reasons:
         with stage(runtime, job_id) as (connection, job):
-            _keep(connection, job, is_approved=True)
+            jobs.update(connection, job_id, inspection=_reviewed(job, is_approved=True))
     if reasons:
         with stage(runtime, job_id):
             raise _unasked(job, reasons)
@@ -239,49 +244,68 @@ def _answers_until(runtime: Runtime, job: Job) -> datetime:
     return runtime.clock() + timedelta(hours=job.common_settings.review_hours)
 
 
-def _settled_step(connection: Connection, job: Job, number: int) -> Step | None:
+def _asked(connection: Connection, job: Job) -> list[Asked]:
+    """Return the questions that have been put, oldest first."""
+    return [asked_of(row) for row in jobs.reviews(connection, job.id)]
+
+
+def _settled_step(job: Job, asked: Sequence[Asked], number: int) -> Step | None:
     """Return what follows from the ledger alone; None when the file must be looked at first."""
     if job.is_loaded or job.state.is_completed:
         return Step(Turn.LOAD)
     if job.state in (State.REFUSED, State.CANCELLED, State.DUPLICATE):
         return Step(Turn.STOP)
     if job.state is State.AWAITING_REVIEW:
-        last = jobs.reviews(connection, job.id)[-1]
+        last = asked[-1]
         return Step(Turn.WAIT, until=last.answers_until) if last.number == number else Step(Turn.PASS)
     return Step(Turn.LOAD) if job.is_approved else None
 
 
-def _next_step(
-    runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int
+def _carry_out(
+    runtime: Runtime,
+    connection: Connection,
+    job: Job,
+    decision: Decision,
+    number: int,
+    question: Question | None = None,
 ) -> Step | None:
-    """Return what follows from what would be asked; None when the file is to be looked at again first."""
-    decision = after_question(
-        [asked_of(row) for row in jobs.reviews(connection, job.id)],
-        None if question is None else question.form.sha256,
-        () if question is None else question.reasons,
-        number,
-        since=_review(job).answered,
-    )
-    step = _carry_out(runtime, connection, job, decision)
+    """Write a decision to the ledger; return the step, None when the file is to be looked at again first.
+
+    Args:
+        number: of the task's question.
+        question: the one that the decision may be to put.
+    """
+    if decision.superseded is not None:
+        _write(connection, job.id, decision.superseded, answered_at=runtime.clock(), answer="superseded")
+    if decision.cancelled is not None:
+        staging.drop_tables(connection, job.id)
+    if decision.read_anew is not None:
+        _read_anew(runtime, connection, job, *decision.read_anew)
+    elif changes := _changes(job, decision):
+        jobs.update(connection, job.id, **changes)
     if decision.turn is Turn.ASK:
         return Step(Turn.ASK, question, _answers_until(runtime, job))
     if decision.turn is Turn.WAIT:
         return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
-    return step
-
-
-def _carry_out(runtime: Runtime, connection: Connection, job: Job, decision: Decision) -> Step | None:
-    """Write a decision to the ledger; return the step, None when the file is to be looked at again first."""
-    if decision.superseded is not None:
-        _write(connection, job.id, decision.superseded, answered_at=runtime.clock(), answer="superseded")
-    if decision.cancelled is not None:
-        _cancel(connection, job, *decision.cancelled)
-    if decision.is_approved:
-        _keep(connection, job, is_approved=True)
-        jobs.update(connection, job.id, state=State.RUNNING)
-    if decision.read_anew is not None:
-        _read_anew(runtime, connection, job, *decision.read_anew)
     return None if decision.turn is None else Step(decision.turn)
+
+
+def _changes(job: Job, decision: Decision) -> dict[str, Any]:
+    """Return what a decision changes of a job that keeps its mapping: columns of `ledger.import_job`.
+
+    A header of which no column is recognised may be data: it is forgotten with the cancelled file (X-20).
+    """
+    if decision.cancelled is not None:
+        rule, message = decision.cancelled
+        ended = {"state": State.CANCELLED, "refusal_rule": rule, "refusal_message": message}
+        may_be_data = job.review is not None and (job.review.unusable or job.review.is_header_unsure)
+        return ended | ({"inspection": None, "mapping": None} if may_be_data else {})
+    if decision.is_approved:
+        return {"state": State.RUNNING, "inspection": _reviewed(job, is_approved=True)}
+    if decision.unusable is not None:
+        problem, columns = decision.unusable.problem, decision.unusable.columns
+        return {"state": State.RUNNING, "inspection": _reviewed(job, problem=problem, chosen=columns)}
+    return {}
 
 
 # -- what is asked
@@ -320,6 +344,12 @@ def _review(job: Job) -> Review:
     if job.review is None:
         raise LookupError(f"job {job.id} has nothing to review")
     return job.review
+
+
+def _inspection(job: Job) -> InspectionRecord:
+    if job.inspection is None:
+        raise LookupError(f"job {job.id} has not been inspected")
+    return job.inspection
 
 
 def _reasons_before_rows(job: Job) -> list[Reason]:
@@ -474,18 +504,17 @@ def _read_anew(
     chosen = chosen.model_copy(
         update={"mapping": dict(overrides), "given_by": {**chosen.given_by, "mapping": "review"}}
     )
-    if job.inspection is None:
-        raise LookupError(f"job {job.id} has not been inspected")
+    record = _inspection(job)
     outdated = skipped_columns(before, import_type, runtime.project)
     warnings = [
         *skipped_columns(mapping, import_type, runtime.project),
-        *(warning for warning in job.inspection.warnings if warning not in outdated),
+        *(warning for warning in record.warnings if warning not in outdated),
     ]
     text = inspection.text_of(runtime, connection, job)
     oddities = inspection.describe_oddities(runtime, connection, import_type, chosen, mapping, text)
     review = _review(job)
     record = replace(
-        job.inspection,
+        record,
         warnings=tuple(warnings),
         review=Review(
             odd_columns(oddities),
@@ -494,7 +523,7 @@ def _read_anew(
             answered=number,
             is_header_unsure=bool(review.unusable or review.is_header_unsure),
         ),
-    ).to_json()
+    )
     staging.drop_tables(connection, job.id)
     for table in (REJECT, NOT_FOUND, DROPPED_VALUE, JOB_RULE):
         connection.execute(sa.delete(table).where(table.c.job_id == job.id))
@@ -505,26 +534,15 @@ def _read_anew(
     )
     jobs.update(
         connection, job.id, state=State.RUNNING, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"),
-        inspection=record, warnings=record["warnings"],
+        inspection=record.to_json(), warnings=[warning.to_json() for warning in warnings],
         fingerprint=inspection.fingerprint(runtime.import_types, job.import_type, job.sha256 or "", chosen),
     )  # fmt: skip
 
 
-def _keep(connection: Connection, job: Job, **values: Any) -> None:
-    """Write down what the review of this attempt has come to; opened again, the job has forgotten it."""
-    if job.inspection is None or job.inspection.review is None:
-        return
-    record = replace(job.inspection, review=replace(job.inspection.review, **values))
-    jobs.update(connection, job.id, inspection=record.to_json())
+def _reviewed(job: Job, **values: Any) -> dict[str, Any]:
+    """Return the inspection with what the review of this attempt has come to; opened again, the job forgets it."""
+    return replace(_inspection(job), review=replace(_review(job), **values)).to_json()
 
 
 def _write(connection: Connection, job_id: int, number: int, **values: Any) -> None:
     connection.execute(sa.update(REVIEW).where(REVIEW.c.job_id == job_id, REVIEW.c.number == number).values(**values))
-
-
-def _cancel(connection: Connection, job: Job, rule: str, message: str) -> None:
-    """End a job without a load. A header of which no column is recognised may be data: it is forgotten (X-20)."""
-    staging.drop_tables(connection, job.id)
-    jobs.update(connection, job.id, state=State.CANCELLED, refusal_rule=rule, refusal_message=message)
-    if job.review is not None and (job.review.unusable or job.review.is_header_unsure):
-        jobs.update(connection, job.id, inspection=None, mapping=None)
