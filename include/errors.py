@@ -13,12 +13,12 @@ from typing import Self
 from include.names import mask_data
 
 
-class FileRefused(Exception):
-    """The file as a whole can't be imported: no retry helps, it is reported and quarantined.
+class Refused(Exception):
+    """What was asked for can't be done: no retry helps.
 
     Args:
-        rule: stable id, `file.<rule>`.
-        message: a sentence for the sender; quotes no cell values (X-20).
+        rule: stable id.
+        message: a sentence for the person who asked; quotes no cell values (X-20).
     """
 
     def __init__(self, rule: str, message: str) -> None:
@@ -29,6 +29,10 @@ class FileRefused(Exception):
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """Pickle by the two arguments: a default pickle would call the class with the joined text."""
         return type(self), (self.rule, self.message)
+
+
+class FileRefused(Refused):
+    """The file as a whole can't be imported: it is reported and quarantined. The rule is `file.<rule>`."""
 
 
 class FileUnsettled(Exception):

@@ -35,7 +35,7 @@ from include.declaration.settings import ImportSettings
 from include.errors import ConfigurationError, FileRefused, FileUnsettled, SourceChanged
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
-from include.ledger.jobs import JOB, UNKNOWN_TYPE, Claim, Job, State
+from include.ledger.jobs import JOB, PICK_UP, UNKNOWN_TYPE, Claim, Job, State
 from include.ledger.records import SettingsSources, SettingsText
 from include.reading.chunk_plan import check_size
 from include.runtime import Runtime
@@ -47,8 +47,7 @@ from include.warehouse.transactions import values_hidden
 
 __all__ = ["UNKNOWN_TYPE", "FileUnsettled", "list_landing"]
 
-UNUSABLE_LAUNCHER = "pick_up_files"
-_UNUSABLE_KEY = f"{UNUSABLE_LAUNCHER}/unusable|"
+_UNUSABLE_KEY = f"{PICK_UP}/unusable|"
 """What the run keys of such entries begin with."""
 _WAITED_FOR = "|waited for"
 """Ends the key of an entry that files wait for."""
@@ -230,7 +229,7 @@ def _refused_row(run_key: str, entry: Unusable, now: datetime) -> dict[str, Any]
     return {
         "run_key": run_key, "import_type": entry.import_type or UNKNOWN_TYPE,
         "state": State.CANCELLED if entry.rule == IGNORED else State.REFUSED,
-        "launched_at": now, "launched_by": UNUSABLE_LAUNCHER, "source_url": entry.url,
+        "launched_at": now, "launched_by": PICK_UP, "source_url": entry.url,
         "source_version": entry.version, "file_name": entry.file_name, "arrived_at": now, "parameters": {},
         "is_dry_run": False, "refusal_rule": entry.rule, "refusal_message": f"{entry.file_name} {entry.reason}.",
         "finished_at": now,

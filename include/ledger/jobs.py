@@ -26,6 +26,10 @@ from include.ledger.records import (
 
 UNKNOWN_TYPE = "unknown"
 """Type of a job whose file belongs to no import type (X-01)."""
+IMPORT_DAGS = "import_"
+"""What the names of the DAGs begin with that import a type; the type follows."""
+PICK_UP = "pick_up_files"
+"""The DAG that lists the landing area and refuses what belongs to no type."""
 
 METADATA = sa.MetaData(schema="ledger")
 
@@ -123,6 +127,11 @@ PARENT = sa.Table(
 
 
 _FILE_NAME: sa.ColumnElement[str] = sa.literal_column("'/[^/]*$'")  # as the index of folders has it
+
+
+def dag_of(import_type: str) -> str:
+    """Return the DAG that imports a type, or has refused files of none."""
+    return PICK_UP if import_type == UNKNOWN_TYPE else f"{IMPORT_DAGS}{import_type}"
 
 
 class State(StrEnum):

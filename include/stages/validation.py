@@ -27,7 +27,7 @@ from include.ledger.jobs import CHUNK, DROPPED_VALUE, REJECT, Job, State
 from include.ledger.records import RuleTally, Tallies, evidence_to_json
 from include.names import ASCII_MASK, MASK, one_line
 from include.project.model import Project
-from include.reading import packing, parsing, records, stray_rows
+from include.reading import packing, parsing, records, rejected_rows, stray_rows
 from include.reading.dialect import Dialect
 from include.reading.origins import Origins, read_origins, unescape_cells
 from include.reading.records import RAGGED, ROW_RULES, Block, Chunk
@@ -666,7 +666,7 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
             writer.put(staging.Batch("staging", staging.table_name(job.id, chunk.number), judged.rows))
             for table, rows, order in (
                 (REJECT, judged.rejects, REJECT_ORDER),
-                (DROPPED_VALUE, judged.dropped, DROPPED_ORDER),
+                (DROPPED_VALUE, judged.dropped, rejected_rows.DROPPED_COLUMNS),
             ):
                 if rows.num_rows:
                     writer.put(staging.Batch("ledger", table.name, _of_chunk(job.id, chunk.number, rows, order)))
@@ -680,7 +680,6 @@ def stage_chunk(runtime: Runtime, connection: Connection, job: Job, chunk: sa.Ro
 
 
 REJECT_ORDER = ("line", "byte_offset", "byte_length", "rules", "reasons", "origin_job_id", "origin_line")
-DROPPED_ORDER = ("line", "field", "value", "rules", "reasons")
 
 
 def _of_chunk(job_id: int, chunk_number: int, rows: pa.Table, order: Sequence[str]) -> pa.Table:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from airflow.sdk import get_current_context
 
+from include.ledger.jobs import IMPORT_DAGS
 from loyalty_airflow.airflow_internals import metrics_client
 
 if TYPE_CHECKING:
@@ -120,5 +121,5 @@ def count(metric: str, number: int) -> None:
 
 def name(dag_id: str, *parts: str) -> str:
     """Return a metric's name: `importer.`, what the DAG imports or does, the parts; other letters become `_`."""
-    readable = ".".join((PREFIX, dag_id.removeprefix("import_"), *parts))
+    readable = ".".join((PREFIX, dag_id.removeprefix(IMPORT_DAGS), *parts))
     return str(metrics_client().normalize_name_for_stats(readable, log_warning=False))

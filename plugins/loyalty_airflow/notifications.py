@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from airflow.sdk import BaseNotifier
 
-from include.ledger.jobs import UNKNOWN_TYPE, JobCounts
+from include.ledger.jobs import IMPORT_DAGS, UNKNOWN_TYPE, JobCounts
 from include.ledger.outcomes import ALARMING, Outcome, outcome_of, summarise
 from include.names import one_line
 from loyalty_airflow.mails import Mail, mail_subscribers, page_url, run_url
@@ -184,7 +184,7 @@ def unknown_result(context: Context) -> dict[str, Any]:
     """Return what replaces the result of a job that could not even be closed."""
     params = context.get("params") or {}
     file = str(params.get("file", "")).rpartition("/")[2]
-    return {"job": None, "type": context["ti"].dag_id.removeprefix("import_"), "file": file, "state": "failed",
+    return {"job": None, "type": context["ti"].dag_id.removeprefix(IMPORT_DAGS), "file": file, "state": "failed",
             "rows": {"rejected": 0}, "is_dry_run": bool(params.get("dry_run"))}  # fmt: skip
 
 

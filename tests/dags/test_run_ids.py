@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from include.arrivals.landing import Arrival
 from include.arrivals.listing import IGNORED, Unusable
+from include.ledger.jobs import dag_of
 from loyalty_airflow.tasks import pick_up
 from loyalty_airflow.tasks.pick_up import make_run_id, pause_before
 
@@ -69,7 +70,7 @@ def test_the_pause_before_another_run_grows_to_an_hour():
 
 
 def test_a_dag_id_is_import_and_the_type():
-    assert pick_up.dag_id("gift_cards") == "import_gift_cards"
+    assert dag_of("gift_cards") == "import_gift_cards"
 
 
 def test_x12_ignored_files_are_logged_and_no_mail_is_sent_about_them(monkeypatch, caplog):

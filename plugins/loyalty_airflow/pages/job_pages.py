@@ -21,10 +21,10 @@ from fastapi.responses import HTMLResponse
 
 from include import import_types
 from include.ledger import history, jobs
-from include.ledger.jobs import UNKNOWN_TYPE, Job
+from include.ledger.jobs import UNKNOWN_TYPE, Job, dag_of
 from include.ledger.outcomes import summarise
 from loyalty_airflow.pages import downloads, warehouse
-from loyalty_airflow.pages.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, dag_of, demand
+from loyalty_airflow.pages.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, demand
 from loyalty_airflow.pages.jobs_pages import NO_TYPE
 from loyalty_airflow.pages.pages import HEADERS, base_of, render
 from loyalty_airflow.pages.runs import run_path
