@@ -175,7 +175,7 @@ class RuleTally:
     Args:
         drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
         share: of `evaluated`, that of the whole file, above which the rule says something; see `suites.Share`.
-        sentences: what is wrong with most of the rows, as `suites.CommonValues` counts it; rows by sentence.
+        sentences: what is wrong with most of the rows, as `row_sentences.CommonValues` counts it; rows by sentence.
     """
 
     severity: str

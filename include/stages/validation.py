@@ -31,14 +31,8 @@ from include.reading import packing, parsing, records, rejected_rows, stray_rows
 from include.reading.dialect import Dialect
 from include.reading.origins import Origins, read_origins, unescape_cells
 from include.reading.records import RAGGED, ROW_RULES, Block, Chunk
-from include.rules.suites import (
-    Checker,
-    CommonValues,
-    Rule,
-    RuleResult,
-    load_suite,
-    sentences,
-)
+from include.rules.row_sentences import CommonValues, sentences
+from include.rules.suites import Checker, Rule, RuleResult, load_suite
 from include.runtime import Runtime
 from include.stages.inspection import dialect_of, ensure_text
 from include.values import damage
