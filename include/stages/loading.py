@@ -42,7 +42,8 @@ from include.rules.suites import Share
 from include.rules.wildcards import expand_load_rules
 from include.runtime import Runtime
 from include.stages import generic_load, limits
-from include.stages.validation import WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
+from include.stages.judging import WRAPPED_CELLS, staging_columns
+from include.stages.validation import refuse_other_project, stage_chunk
 from include.storage.spooling import temporary_file
 from include.warehouse import schema_check
 from include.warehouse.sql_scripts import note_file, shown
