@@ -29,7 +29,8 @@ from include.project.sync import sync
 from include.review.preview import preview_file
 from include.stages.inspection import inspect_file
 from include.stages.loading import load_rows
-from include.stages.reporting import delete_expired, write_report
+from include.stages.reporting import write_report
+from include.stages.retention import delete_expired
 from include.stages.validation import validate_chunk
 from tests.imports import Site, contents, counts, reasons, rejected_file, rejects, summary
 

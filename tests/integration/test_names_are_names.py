@@ -22,7 +22,7 @@ from include.arrivals.landing import Request
 from include.arrivals.uploads import Choices
 from include.importer import import_file
 from include.runtime import Runtime
-from include.stages import reporting
+from include.stages import reporting, retention
 from include.storage import locations
 from include.storage.locations import Location, locate
 from tests.imports import CARD_HEADER, Site
@@ -180,7 +180,7 @@ def test_a_name_that_is_alone_is_imported_refused_and_forgotten(stocked: Site, b
     assert refused.state == "refused"
     kept = snapshot(bucket.archive)
     assert kept[f"quarantine/gift_cards/{refused.job}/{name}"] == b"a,b\n1,2\n"
-    reporting.delete_expired(bucket, datetime.now(UTC) + timedelta(days=400))
+    retention.delete_expired(bucket, datetime.now(UTC) + timedelta(days=400))
     assert snapshot(bucket.archive) == {}
     assert snapshot(bucket.landing) == {}
 
@@ -208,7 +208,7 @@ def test_reports_and_sidecars_of_such_names_touch_no_others(stocked: Site, bucke
     for neighbour in neighbours:
         put(bucket.reports / f"gift_cards/{result.job}0/{neighbour}", b"x")
     reporting.write_report(bucket, result.job)
-    reporting.delete_expired(bucket, datetime.now(UTC) + timedelta(days=2))
+    retention.delete_expired(bucket, datetime.now(UTC) + timedelta(days=2))
     left = snapshot(bucket.reports)
     assert {f"gift_cards/{result.job}0/{neighbour}" for neighbour in neighbours} <= set(left)
     assert not any(key.startswith(f"gift_cards/{result.job}/r") for key in left)

@@ -18,7 +18,7 @@ from include.arrivals.landing import Request, take_file
 from include.errors import FileRefused, FileUnsettled, NotAllDeleted, SourceChanged
 from include.importer import import_file
 from include.ledger import jobs
-from include.stages import reporting
+from include.stages import reporting, retention
 from include.storage import locations
 from include.storage.locations import Location
 from tests.imports import CARD_HEADER, Site, contents, summary
@@ -330,11 +330,11 @@ def test_x20_retention_walks_the_folders_as_well_as_the_ledger(stocked: Site):
         (stocked.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (stocked.folder / name).write_text("somebody's rows")
     now = stocked.runtime.clock()
-    assert reporting.delete_expired(stocked.runtime, now + timedelta(days=20)) == {}
+    assert retention.delete_expired(stocked.runtime, now + timedelta(days=20)) == {}
     assert set(strays) <= set(contents(stocked.folder))
-    deleted = reporting.delete_expired(stocked.runtime, now + timedelta(days=40))
+    deleted = retention.delete_expired(stocked.runtime, now + timedelta(days=40))
     assert deleted == {"gift_card_pools": 1, "gift_cards": 1, "unknown": 6}
-    assert reporting.delete_expired(stocked.runtime, now + timedelta(days=41)) == {}
+    assert retention.delete_expired(stocked.runtime, now + timedelta(days=41)) == {}
     names = [name.rpartition("/")[2] for name in contents(stocked.folder)]
     assert set(names) == {"summary.json", "validation.json"}
 
@@ -346,7 +346,7 @@ def test_x20_values_that_pages_quote_go_with_the_files_and_the_counts_stay(stock
     ((before,),) = stocked.query(query, job=result.job)
     assert list(before["sentences"].values()) == [3]
     assert "Pool 'nowhere' does not exist." in str(before)
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
     ((after,),) = stocked.query(query, job=result.job)
     assert after == before | {"sentences": {}}
 
@@ -358,7 +358,7 @@ def test_x20_a_running_job_loses_nothing_by_the_walk(stocked: Site):
     stocked.query("UPDATE ledger.import_job SET work_url = NULL WHERE id = :job", job=job)
     before = contents(stocked.folder / "work")
     assert len(before) == 2
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
     assert contents(stocked.folder / "work") == before
 
 
@@ -501,9 +501,9 @@ def test_x12_a_file_without_a_copy_is_kept_and_named_when_its_name_is_taken(stoc
     assert "Another file has its name by now: it is kept in the quarantine." in (closed.reason or {})["message"]
     kept = Path(stocked.job(job)["archive_url"])
     assert kept.read_text() == FIRST
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=29))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=29))
     assert kept.exists()
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=31))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=31))
     assert not kept.exists()
 
 
@@ -539,7 +539,7 @@ def test_x20_retention_goes_on_behind_what_it_cannot_delete(stocked: Site, monke
 
     monkeypatch.setattr(locations, "delete_folder", delete_folder)
     with pytest.raises(NotAllDeleted, match=f"the files of job {first.job}: Permission denied"):
-        reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
+        retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
     assert stocked.job(second)["archive_url"] is None
     assert stocked.job(first)["archive_url"] is not None
     assert not stray.exists()

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from include.ledger.jobs import JobResult
-from include.stages import reporting
+from include.stages import reporting, retention
 from tests.dags.test_import_runs import CARDS, HEADER, POOLS
 
 pytestmark = pytest.mark.dags
@@ -201,7 +201,7 @@ def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected
     browser = browse("viewer")
     assert browse("user").get("/imports/jobs/2/files/original").status_code == 200
     with open_runtime() as runtime:  # as the DAG of retention does
-        reporting.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
+        retention.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
     for kind in ("rejected", "original"):
         answer = browse("user").get(f"/imports/jobs/2/files/{kind}")
         assert answer.status_code == 410
@@ -438,7 +438,7 @@ def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
     address = browser.post(f"/imports/jobs/{result.job}/upload").headers["location"]
     assert "Not ready to launch" in browser.get(address).text
     with open_runtime() as runtime:  # as the DAG of retention does
-        reporting.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
+        retention.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
     assert "Import it again" not in browser.get(f"/imports/jobs/{result.job}").text
     assert browser.post(f"/imports/jobs/{result.job}/upload").status_code == 410
     assert browser.post("/imports/jobs/99/upload").status_code == 404
