@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include.arrivals.files import check_unchanged, source_path, text_path
-from include.arrivals.landing import settings_layers
-from include.arrivals.settings_files import named_folder
+from include.arrivals.settings_files import named_folder, settings_layers
 from include.arrivals.uploads import dropped_place
 from include.columns.mapping import ColumnMapping, origin_columns
 from include.declaration.import_type import ImportType, ImportTypes

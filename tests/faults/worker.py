@@ -336,12 +336,12 @@ def is_summary(path: Location, _: Any) -> bool:
 POINTS: dict[str, Callable[[Barrier], None]] = {
     # Taking.
     "before the job is opened": lambda stop: before(importer, "take_file", stop),
-    "claimed, not yet brought": lambda stop: before(landing, "_bring", stop),
+    "claimed, not yet brought": lambda stop: before(landing, "bring", stop),
     "out of landing, not yet copied": lambda stop: after(locations, "take_out", stop),
     "half copied into work": lambda stop: within_writing("work", stop),
     "copied into work, source not yet deleted": lambda stop: after(locations, "copy", stop),
-    "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
-    "brought and committed, source not yet deleted": lambda stop: before(landing, "_remove_taken", stop),
+    "brought, not yet committed": lambda stop: after(landing, "bring", stop),
+    "brought and committed, source not yet deleted": lambda stop: before(landing, "remove_taken", stop),
     "taken": lambda stop: after(importer, "take_file", stop),
     # Inspection.
     "scanned": lambda stop: after(inspection, "_scan", stop),

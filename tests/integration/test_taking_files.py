@@ -15,6 +15,8 @@ import pytest
 from include import importer
 from include.arrivals import files, landing
 from include.arrivals.landing import Request, take_file
+from include.arrivals.listing import Arrival, list_landing
+from include.arrivals.refusals import refuse_arrival
 from include.errors import FileRefused, FileUnsettled, NotAllDeleted, SourceChanged
 from include.importer import import_file
 from include.ledger import jobs
@@ -30,11 +32,11 @@ MORE = "78,flexible_gift,20\n"
 LATER = timedelta(minutes=5)
 
 
-def ready(site: Site) -> list[landing.Arrival]:
-    return landing.list_landing(site.runtime, datetime.now(UTC) + LATER).ready
+def ready(site: Site) -> list[Arrival]:
+    return list_landing(site.runtime, datetime.now(UTC) + LATER).ready
 
 
-def request(arrival: landing.Arrival, key: str = "a run") -> Request:
+def request(arrival: Arrival, key: str = "a run") -> Request:
     """Return the request that `pick_up_files` makes of a ready file."""
     return Request(str(arrival.import_type), arrival.url, key, listed_version=arrival.version)
 
@@ -236,14 +238,14 @@ def test_x12_a_stale_file_in_work_is_never_taken_for_the_dropped_one(stocked: Si
 
 def test_x12_a_stale_file_does_not_replace_one_that_is_gone(stocked: Site):
     path = stocked.drop("gift_cards", "cards.csv", FIRST)
-    real = landing._bring
+    real = landing.bring
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
     asked = stocked.request("gift_cards", path)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(landing, "_bring", killed)
+        patched.setattr(landing, "bring", killed)
         with pytest.raises(KeyboardInterrupt):
             take_file(stocked.runtime, asked)
     with stocked.runtime.engine.connect() as connection:
@@ -253,7 +255,7 @@ def test_x12_a_stale_file_does_not_replace_one_that_is_gone(stocked: Site):
     stale.parent.mkdir(parents=True)
     stale.write_text(f"{CARD_HEADER}\nof-last-month,flexible_gift,99\n")
     path.unlink()
-    assert landing._bring is real
+    assert landing.bring is real
     with pytest.raises(FileRefused, match="is gone"):
         take_file(stocked.runtime, asked)
 
@@ -509,7 +511,7 @@ def test_x12_a_file_without_a_copy_is_kept_and_named_when_its_name_is_taken(stoc
 
 def test_x01_a_file_of_no_type_whose_refusal_was_killed_is_refused_when_its_job_is_closed(stocked: Site):
     (stocked.folder / "landing" / "stray.csv").write_text(FIRST)
-    listing = landing.list_landing(stocked.runtime, datetime.now(UTC) + LATER)
+    listing = list_landing(stocked.runtime, datetime.now(UTC) + LATER)
     with pytest.MonkeyPatch.context() as patched:
 
         def killed(*_: object) -> None:
@@ -517,7 +519,7 @@ def test_x01_a_file_of_no_type_whose_refusal_was_killed_is_refused_when_its_job_
 
         patched.setattr(jobs, "refuse", killed)
         with pytest.raises(KeyboardInterrupt):
-            landing.refuse_arrival(stocked.runtime, listing.ready[0], run_key="a tick")
+            refuse_arrival(stocked.runtime, listing.ready[0], run_key="a tick")
     (job,) = stocked.query("SELECT max(id) FROM ledger.import_job")[0]
     closed = reporting.close_job(stocked.runtime, job, failure="The command ended.")
     assert (closed.state, (closed.reason or {})["rule"]) == ("refused", "file.unknown_type")

@@ -82,7 +82,7 @@ _rendering = threading.Semaphore(1)
 @router.get("/jobs/{job_id}", response_class=HTMLResponse)
 def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
     """Show everything about a job; while it runs, the page asks for itself again every few seconds."""
-    from include.arrivals.landing import is_left_in_place
+    from include.arrivals.refusals import is_left_in_place
 
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:

@@ -80,7 +80,7 @@ def start_imports() -> dict[str, int]:
     Raises:
         PickUpError: a file could not be started or refused; the other files were dealt with first.
     """
-    from include.arrivals import landing
+    from include.arrivals.listing import list_landing
     from loyalty_airflow.runtime import open_runtime
     from loyalty_airflow.tasks.abandoned import close_abandoned
 
@@ -89,7 +89,7 @@ def start_imports() -> dict[str, int]:
     noticed: list[str] = []
     with open_runtime() as runtime:
         close_abandoned(runtime)  # first: an open job holds other types' files back
-        listing = landing.list_landing(runtime, datetime.now(UTC))
+        listing = list_landing(runtime, datetime.now(UTC))
         counts["waiting"] = len(listing.waiting)
         log_waiting(listing.waiting)
         try:
@@ -149,11 +149,11 @@ def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> Sequence[U
     """
     from airflow.sdk import get_current_context
 
-    from include.arrivals import landing
+    from include.arrivals import refusals
     from include.arrivals.listing import IGNORED
     from loyalty_airflow.notifications import UnusableNotifier
 
-    fresh = landing.record_unusable(runtime, entries)
+    fresh = refusals.record_unusable(runtime, entries)
     for entry in fresh[:MOST_LOGGED]:
         log.warning("%s is not imported: it %s", entry.url, entry.reason)
     if alarming := [entry for entry in fresh if entry.rule != IGNORED]:
@@ -187,12 +187,12 @@ def refuse(runtime: Runtime, arrival: Arrival) -> str:
     """Refuse a file that belongs to no import type, report it to the subscribers (X-01), and return what was wrong."""
     from airflow.sdk import get_current_context
 
-    from include.arrivals import landing
+    from include.arrivals import refusals
     from include.stages import reporting
     from loyalty_airflow.notifications import ImportNotifier
     from loyalty_airflow.tasks.importing import digest
 
-    job_id = landing.refuse_arrival(
+    job_id = refusals.refuse_arrival(
         runtime, arrival, run_key=f"{PICK_UP}/{make_run_id(arrival, 1)}", launched_by=f"file drop {arrival.url}"
     )
     reporting.write_report(runtime, job_id)
