@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.bench import Bench, Samples
-from include.arrivals import landing
+from include.arrivals.listing import list_landing
+from include.arrivals.refusals import record_unusable
 from include.import_types import IMPORT_TYPES
 from include.runtime import Runtime
 from include.storage.locations import area
@@ -69,12 +70,12 @@ def measure(samples: Samples, name: str, runtime: Runtime, size: int) -> None:
     now = datetime.now(UTC) + timedelta(minutes=5)
     for number in range(ROUNDS + 1):
         started = time.perf_counter()
-        listing = landing.list_landing(runtime, now)
+        listing = list_landing(runtime, now)
         samples.add(f"{name}{', first' if number == 0 else ''}", time.perf_counter() - started)
         if len(listing.ready) != size:
             raise SystemExit(f"{name}: {len(listing.ready)} files are ready")
     started = time.perf_counter()
-    landing.record_unusable(runtime, listing.unusable)
+    record_unusable(runtime, listing.unusable)
     samples.add(f"{name}, odd entries recorded", time.perf_counter() - started)
 
 

@@ -7,16 +7,18 @@ propagates, and outages are retried.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from include.names import mask_data
 
 
-class FileRefused(Exception):
-    """The file as a whole can't be imported: no retry helps, it is reported and quarantined.
+class Refused(Exception):
+    """What was asked for can't be done: no retry helps.
 
     Args:
-        rule: stable id, `file.<rule>`.
-        message: a sentence for the sender; quotes no cell values (X-20).
+        rule: stable id.
+        message: a sentence for the person who asked; quotes no cell values (X-20).
     """
 
     def __init__(self, rule: str, message: str) -> None:
@@ -27,6 +29,10 @@ class FileRefused(Exception):
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """Pickle by the two arguments: a default pickle would call the class with the joined text."""
         return type(self), (self.rule, self.message)
+
+
+class FileRefused(Refused):
+    """The file as a whole can't be imported: it is reported and quarantined. The rule is `file.<rule>`."""
 
 
 class FileUnsettled(Exception):
@@ -49,14 +55,36 @@ class NotAllDeleted(Exception):
         super().__init__(f"Not everything that has expired could be deleted: {failures[0]}{more}.")
 
 
+@dataclass(frozen=True)
+class Reason:
+    """Why a person is asked, or what a person should know of a file.
+
+    Args:
+        rule: stable id.
+        message: a sentence; quotes no cell values (X-20).
+    """
+
+    rule: str
+    message: str
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> Self:
+        """Read what `to_json` returned."""
+        return cls(stored["rule"], stored["message"])
+
+    def to_json(self) -> dict[str, str]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
 class ReviewNeeded(Exception):
     """So much of a file would be rejected that a person is to be asked before it is loaded (X-18); nothing was."""
 
-    def __init__(self, reasons: Sequence[Mapping[str, str]]) -> None:
-        super().__init__(" ".join(reason["message"] for reason in reasons))
+    def __init__(self, reasons: Sequence[Reason]) -> None:
+        super().__init__(" ".join(reason.message for reason in reasons))
         self.reasons = tuple(reasons)
 
-    def __reduce__(self) -> tuple[type, tuple[Sequence[Mapping[str, str]]]]:
+    def __reduce__(self) -> tuple[type, tuple[Sequence[Reason]]]:
         """Pickle by the reasons."""
         return type(self), (self.reasons,)
 

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from include.errors import FileRefused, SourceChanged
 from include.ledger.jobs import Job, State
+from include.reading.dialect import Dialect
 from include.runtime import Runtime
 from include.storage import locations
 from include.storage.locations import Location
@@ -190,7 +191,7 @@ def source_path(runtime: Runtime, job: Job) -> Location:
 @contextmanager
 def open_text(runtime: Runtime, job: Job) -> Iterator[BinaryIO]:
     """Open parts of the file's UTF-8 text: the sender's bytes themselves, or the copy made from another encoding."""
-    is_recoded = job.inspection is not None and job.inspection.dialect["encoding"] != "utf-8"
+    is_recoded = job.inspection is not None and Dialect.from_json(job.inspection.dialect).encoding != "utf-8"
     path = text_path(runtime, job.id) if is_recoded else source_path(runtime, job)
     with path.open_parts() as stream:
         yield stream

@@ -7,53 +7,27 @@ it has changed by then. Source: X-01, X-10, X-12, X-14, X-21.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import insert
 
 from include.arrivals import files
-from include.arrivals.listing import IGNORED, Arrival, Unusable, list_landing, still_growing
+from include.arrivals.copying import bring, remove_taken
 from include.arrivals.places import Source, permitted, shown
-from include.arrivals.settings_files import (
-    Neighbours,
-    ignored_names,
-    leave_out_ignored,
-    look_beside,
-    read_layers,
-    read_text,
-    settings_texts,
-)
-from include.declaration.settings import ImportSettings
-from include.errors import ConfigurationError, FileRefused, FileUnsettled, SourceChanged
+from include.arrivals.settings_files import Neighbours, ignored_names, leave_out_ignored, look_beside, settings_texts
+from include.errors import FileRefused, FileUnsettled, SourceChanged
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
-from include.ledger.jobs import JOB, UNKNOWN_TYPE, Claim, Job, State
+from include.ledger.jobs import JOB, Claim, Job, State
 from include.ledger.records import SettingsSources, SettingsText
-from include.reading.chunk_plan import check_size
 from include.runtime import Runtime
-from include.settings.layers import resolve
 from include.storage import locations
 from include.storage.file_names import EXTENSIONS, matches, suffix_of
-from include.storage.locations import FileStat, Location, NotARegularFile
 from include.warehouse.transactions import values_hidden
-
-__all__ = ["UNKNOWN_TYPE", "FileUnsettled", "list_landing"]
-
-UNUSABLE_LAUNCHER = "pick_up_files"
-_UNUSABLE_KEY = f"{UNUSABLE_LAUNCHER}/unusable|"
-"""What the run keys of such entries begin with."""
-_WAITED_FOR = "|waited for"
-"""Ends the key of an entry that files wait for."""
-_MOST_RECORDED = 1000
-"""Entries at once: the others come with the next tick."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +120,13 @@ def take_file(runtime: Runtime, request: Request) -> Taken:
                 return Taken(job.id, job.state)
             if taking is Taking.REOPEN:
                 _reopen(runtime, connection, job, request, source)
-            _bring(runtime, connection, job, source)
+            bring(runtime, connection, job, source)
     except SourceChanged as change:
         _give_up(runtime, job.id, change)
         raise FileUnsettled(f"{source.named.name} {change}") from None
     if source.is_dropped:
         with stage(runtime, job.id) as (connection, job):
-            _remove_taken(runtime, connection, job, source)
+            remove_taken(runtime, connection, job, source)
     return Taken(job.id, State.RUNNING)
 
 
@@ -167,83 +141,6 @@ def _source_of(runtime: Runtime, request: Request) -> Source:
     texts = settings_texts(runtime, source.named, request.import_type)
     is_ignored = matches(source.named.name, ignored_names(runtime, request.import_type, texts))
     return Source(source.named, None) if is_ignored else source
-
-
-def refuse_arrival(runtime: Runtime, arrival: Arrival, *, run_key: str, launched_by: str = "file drop") -> int:
-    """Take a file that no import type wants, and refuse it: it must not stay there unnoticed (X-01).
-
-    Returns:
-        The job; `write_report` and `close_job` end it like any other.
-    """
-    names = ", ".join(runtime.import_types)
-    request = Request(UNKNOWN_TYPE, arrival.url, run_key, launched_by)
-    job_id = take_file(runtime, request).job_id
-    place = "at the top of the landing area" if arrival.folder == "." else f'in "{arrival.folder}"'
-    with values_hidden(), runtime.engine.begin() as connection:
-        jobs.refuse(
-            connection,
-            job_id,
-            FileRefused(
-                "file.unknown_type",
-                f"This file was {place}, which is not the folder of any import type. Put it into one of: {names}.",
-            ),
-        )
-    return job_id
-
-
-def record_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> list[Unusable]:
-    """Write entries of the landing area that can't be imported into the history, each once (X-01, X-12).
-
-    One that a file comes to wait for later is written once more, with that file's name (X-11).
-    They stay where they are: nothing is opened, moved or removed. Those that are ignored on purpose are no fault of
-    any user's: they are cancelled, not refused.
-
-    Returns:
-        The entries that are new there, of very many the first thousand.
-    """
-    now = runtime.clock()
-    keys = {_run_key(entry): entry for entry in entries}
-    if not keys:
-        return []
-    sought = {*keys, *(f"{key}{_WAITED_FOR}" for key in keys)}
-    with values_hidden(), runtime.engine.begin() as connection:
-        there = sa.select(JOB.c.run_key).where(JOB.c.run_key == sa.any_(sa.cast(list(sought), sa.ARRAY(sa.Text))))
-        recorded = set(connection.execute(there).scalars())
-        fresh = [key for key in keys if not recorded & {key, f"{key}{_WAITED_FOR}"}][:_MOST_RECORDED]
-        if fresh:
-            rows = [_refused_row(key, keys[key], now) for key in fresh]
-            connection.execute(insert(JOB).on_conflict_do_nothing(), rows)
-    return [keys[key] for key in fresh]
-
-
-def is_left_in_place(job: Job) -> bool:
-    """Say whether a job is for an entry of the landing area that was never taken."""
-    return job.run_key.startswith(_UNUSABLE_KEY)
-
-
-def _run_key(entry: Unusable) -> str:
-    key = f"{_UNUSABLE_KEY}{entry.rule}|{entry.version}|{entry.url}"
-    return f"{key}{_WAITED_FOR}" if entry.is_waited_for else key
-
-
-def _refused_row(run_key: str, entry: Unusable, now: datetime) -> dict[str, Any]:
-    return {
-        "run_key": run_key, "import_type": entry.import_type or UNKNOWN_TYPE,
-        "state": State.CANCELLED if entry.rule == IGNORED else State.REFUSED,
-        "launched_at": now, "launched_by": UNUSABLE_LAUNCHER, "source_url": entry.url,
-        "source_version": entry.version, "file_name": entry.file_name, "arrived_at": now, "parameters": {},
-        "is_dry_run": False, "refusal_rule": entry.rule, "refusal_message": f"{entry.file_name} {entry.reason}.",
-        "finished_at": now,
-    }  # fmt: skip
-
-
-def settings_layers(job: Job) -> dict[str, Any]:
-    """Return the settings given for a job, layer by layer, as `include.settings.layers.resolve` takes them (X-11).
-
-    Raises:
-        SettingsError: a settings file can't be read.
-    """
-    return {"parameters": job.parameters.run} | read_layers(job.parameters.texts, job.file_name)
 
 
 def _open(runtime: Runtime, connection: Connection, request: Request, source: Source) -> Job:
@@ -363,127 +260,6 @@ def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request
     )  # fmt: skip
 
 
-def _bring(runtime: Runtime, connection: Connection, job: Job, source: Source) -> None:
-    """Bring the file into work, from wherever a killed attempt or an earlier end of the job has left it.
-
-    What is in work counts only once the ledger names it, so that nothing is taken for the file that is not (X-12).
-
-    Raises:
-        FileRefused: it is gone.
-        SourceChanged: it was written on while it was copied.
-    """
-    target = files.work_folder(runtime, job.id) / job.file_name
-    is_changed = job.refusal_rule == files.CHANGED  # a retry reads it again
-    is_there = job.work_url == str(target) and target.exists()
-    if not is_there or is_changed:
-        version = _copy_source(runtime, job, source, target, any_version=is_changed)
-        if version is None:
-            ended = None if is_changed else files.find_source(runtime, job)
-            if ended is None:
-                raise FileRefused("file.missing", f"The file {job.source_url} is gone.")
-            locations.move(ended, target)
-        else:
-            parameters = replace(jobs.get(connection, job.id).parameters, is_removed=False).to_json()
-            size_bytes = target.stat().size_bytes
-            jobs.update(connection, job.id, source_version=version, size_bytes=size_bytes, parameters=parameters)
-    jobs.update(connection, job.id, state=State.RUNNING, work_url=str(target))
-
-
-def _copy_source(
-    runtime: Runtime, job: Job, source: Source, target: Location, *, any_version: bool = False
-) -> str | None:
-    """Copy the file, taken out of the landing area if it can be by renaming; None when it is not there.
-
-    Returns:
-        The version that was copied.
-    """
-    taken = files.taken_path(runtime, job)
-    chosen = _settings_so_far(runtime, job)
-    if not taken.exists():
-        try:
-            content, stat = source.content(), source.stat()
-        except FileRefused:
-            return None
-        version = stat.version
-        # A file dropped later under the same name is another arrival.
-        if source.is_dropped and version != job.source_version and not any_version:
-            return None
-        if any_version:
-            _check_grown(source, content, stat, chosen.settle_seconds, runtime)
-        is_link = source.named.is_local and locations.is_link(source.named)
-        if not source.is_dropped or is_link or not _take(runtime, source.named, taken, version):
-            if content.is_local or not target.protocol:  # within a store nothing passes through here
-                check_size(stat.size_bytes, chosen.max_file_bytes)
-            return _copy_unchanged(lambda: source.copy_to(target), content, target, version)
-    stat = taken.stat()
-    if stat.version != job.source_version and not any_version:
-        raise SourceChanged("was written on while it was taken")
-    if any_version:
-        _check_grown(source, taken, stat, chosen.settle_seconds, runtime)
-    if stat.size_bytes > chosen.max_file_bytes:  # refused before it is read: the file itself goes to the quarantine
-        locations.rename(taken, target)
-        return stat.version
-    try:
-        return _copy_unchanged(lambda: locations.copy(taken, target), taken, target, stat.version)
-    except OSError:  # such as a full disk: outside of work, the file is picked up again when there is room
-        with suppress(OSError):  # else it stays beside the job, which says so when it is closed
-            locations.put_back(taken, source.named, runtime.landing)
-        raise
-
-
-def _settings_so_far(runtime: Runtime, job: Job) -> ImportSettings:
-    """Return the settings of a job before its file is read; the defaults when they are wrong, as it will say."""
-    try:
-        import_type = runtime.import_types.of(job.import_type)
-        return resolve(runtime.import_types, import_type, **settings_layers(job), defaults_file=runtime.defaults_file)
-    except (FileRefused, ConfigurationError):
-        return ImportSettings.from_stored({})
-
-
-def _check_grown(source: Source, content: Location, stat: FileStat, settle_seconds: float, runtime: Runtime) -> None:
-    """Look whether a file that was written on while it was taken has settled by now.
-
-    Raises:
-        FileUnsettled: it has not.
-    """
-    if source.is_dropped and not stat.is_object:
-        reason = still_growing(content, stat.age_seconds(runtime.clock()), settle_seconds)
-        if reason is not None:
-            raise FileUnsettled(f"{source.named.name} waits: {reason}")
-
-
-def _take(runtime: Runtime, named: Location, taken: Location, version: str) -> bool:
-    """Rename a file into work; False where another file system or a store is in between.
-
-    Raises:
-        FileRefused: it can't be removed from its folder, which is known before it is copied.
-        SourceChanged: it is another file, or in another folder, than a moment ago.
-    """
-    try:
-        return locations.take_out(named, runtime.landing, taken, version)
-    except (FileNotFoundError, NotADirectoryError, NotARegularFile) as error:
-        raise SourceChanged(f"was exchanged while it was taken: {error.strerror}") from None
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise SourceChanged("is in a folder that has become a link") from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise FileRefused(
-                "file.not_removable", f"{named.name} can't be removed from its folder: {error.strerror}."
-            ) from None
-        raise
-
-
-def _copy_unchanged(copy: Callable[[], None], content: Location, target: Location, version: str) -> str:
-    try:
-        copy()
-    except (FileNotFoundError, NotADirectoryError, NotARegularFile):
-        raise SourceChanged("was exchanged while it was copied") from None
-    if content.stat().version != version:
-        target.remove()
-        raise SourceChanged("was written on while it was copied")
-    return version
-
-
 def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
     """End a job whose file changed while it was taken: the file goes back to waiting."""
     with stage(runtime, job_id) as (connection, job):
@@ -494,42 +270,3 @@ def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
             connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED, finished_at=runtime.clock(),
             refusal_message=f"{job.file_name} {change}; {message}", archive_url=kept,
         )  # fmt: skip
-
-
-def _remove_taken(runtime: Runtime, connection: Connection, job: Job, source: Source) -> None:
-    """Remove what was copied from the landing area, and its settings: only now does the ledger name the copy.
-
-    Once: what is there at a later attempt has been dropped since, alike as it may look.
-    """
-    if job.parameters.is_removed:
-        return
-    if not files.taken_path(runtime, job).exists() and _is_there(source, job.source_version):
-        _remove(runtime, job, source.named)
-    if job.parameters.sidecar is not None and not source.named.exists():
-        for name in look_beside(runtime, source.named).beside.sidecars(source.named.name):
-            sidecar = source.named.with_name(name)
-            # Another sidecar than the job's announces another file of this name.
-            if read_text(sidecar, runtime.landing, runtime.import_types) == job.parameters.sidecar:
-                locations.remove_below(sidecar, runtime.landing)
-    jobs.update(connection, job.id, parameters=replace(job.parameters, is_removed=True).to_json())
-
-
-def _is_there(source: Source, version: str) -> bool:
-    try:
-        return source.stat().version == version
-    except FileRefused:  # it is gone: renamed into work
-        return False
-
-
-def _remove(runtime: Runtime, job: Job, named: Location) -> None:
-    """Remove a file that was copied from another store or file system.
-
-    Raises:
-        FileRefused: there is no right to; no copy is kept, for each later attempt would make another.
-    """
-    try:
-        locations.remove_version(named, runtime.landing, job.source_version)
-    except PermissionError as error:
-        files.delete_copies(runtime, job)
-        message = f"{job.file_name} can't be removed from the landing area: {error.strerror or error}."
-        raise FileRefused("file.not_removable", message) from None

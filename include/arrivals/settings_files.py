@@ -16,6 +16,7 @@ from include.arrivals.places import OutOfPlace, content_of, is_hidden, name_mist
 from include.declaration.import_type import ImportType, ImportTypes
 from include.declaration.settings import IGNORED_NAMES
 from include.errors import ConfigurationError, SettingsError
+from include.ledger.jobs import Job
 from include.ledger.records import SettingsText
 from include.located_yaml import shown
 from include.runtime import Runtime
@@ -58,6 +59,15 @@ def read_layers(
             raise SettingsError(text["mistake"])
         layers[layer] = None if text is None else read_settings(text, name)
     return layers | {"folder_name": texts.get("folder_name")}
+
+
+def settings_layers(job: Job) -> dict[str, Any]:
+    """Return the settings given for a job, layer by layer, as `include.settings.layers.resolve` takes them (X-11).
+
+    Raises:
+        SettingsError: a settings file can't be read.
+    """
+    return {"parameters": job.parameters.run} | read_layers(job.parameters.texts, job.file_name)
 
 
 @dataclass(frozen=True)

@@ -379,7 +379,7 @@ def _is_expired(connection: Connection, upload: Upload, now: datetime) -> bool:
     age = now - upload.used_at
     if age < KEPT_FOR or not upload.is_launched:
         return age >= KEPT_FOR
-    job = jobs.find(connection, f"import_{upload.import_type}/{upload.run_id}")
+    job = jobs.find(connection, f"{jobs.dag_of(upload.import_type)}/{upload.run_id}")
     has_taken = job is not None and (job.state is not State.AWAITING_EXECUTION or job.finished_at is not None)
     return has_taken or age >= LONGEST_KEPT
 

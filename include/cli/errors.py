@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from include.errors import (
     ConfigurationError,
-    FileRefused,
+    Refused,
     SuiteError,
     WarehouseConflict,
     WarehouseFault,
@@ -12,13 +12,12 @@ from include.errors import (
     is_storage_error,
 )
 from include.ledger.jobs import FileTaken
-from include.promo_codes.errors import GenerationRefused
 from include.warehouse.embedded import EmbeddedServerError
 
 _ROLES_PAGE = "docs/operate/configuration.md, Database roles"
 _EXPECTED = (
-    ConfigurationError, EmbeddedServerError, FileRefused, FileTaken, GenerationRefused, LookupError, SuiteError,
-    WarehouseFault, WarehouseUnavailable, OSError,
+    ConfigurationError, EmbeddedServerError, FileTaken, LookupError, Refused, SuiteError, WarehouseFault,
+    WarehouseUnavailable, OSError,
 )  # fmt: skip
 
 
@@ -29,7 +28,7 @@ def is_expected(error: Exception) -> bool:
 
 def sentence_of(error: Exception) -> str:
     """Return what an expected error says to the person at the terminal."""
-    if isinstance(error, FileRefused | GenerationRefused):
+    if isinstance(error, Refused):
         return f"{error.message} [{error.rule}]"
     if isinstance(error, OSError) and error.strerror and type(error).__str__ is OSError.__str__:
         return f"{error.filename}: {error.strerror}." if error.filename else f"{error.strerror}."

@@ -16,11 +16,8 @@ from include.cli.errors import is_expected, sentence_of
 from include.cli.imports import run_import, run_job, run_jobs, run_preview, run_template
 from include.cli.promo_codes import run_formats, run_generate, run_pool, run_pools, run_rotate_code_key
 from include.cli.warehouse import run_migrate, run_sync_project
-from include.errors import (
-    FileRefused,
-)
+from include.errors import Refused
 from include.import_types import IMPORT_TYPES
-from include.promo_codes.errors import GenerationRefused
 
 _FILE_HELP = "a path or URL"
 _IMPORTED_FILE_HELP = f"{_FILE_HELP}; - reads standard input, which may be codes without a header"
@@ -49,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not is_expected(error):
             raise
         print(sentence_of(error), file=sys.stderr)
-        return REFUSED if isinstance(error, FileRefused | GenerationRefused) else FAILED
+        return REFUSED if isinstance(error, Refused) else FAILED
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -32,7 +32,7 @@ def text_of(result: JobResult) -> str:
                  "not found": rows.not_found, "rejected": rows.rejected}  # fmt: skip
         counts = ", ".join(f"{count:,} {name}" for name, count in parts.items() if count)
         lines.append(f"  {rows.read:,} rows read" + (f": {counts}" if counts else ""))
-    lines += [f"  {rule['rows']:>9,} x {rule['rule']}" for rule in result.rules if rule["severity"] == "critical"]
+    lines += [f"  {rule.rows:>9,} x {rule.rule}" for rule in result.rules if rule.is_critical]
     lines += [f"  warning: {warning['message']} [{warning['rule']}]" for warning in result.warnings]
     if result.rejects_fixed:
         lines.append(f"  rejects: {result.rejects_open:,} open, {result.rejects_fixed:,} fixed by later jobs")

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection
 from include.ledger import jobs
 from include.ledger.jobs import CHUNK, JOB, PARENT, REJECT, Job, JobCounts, State
 from include.ledger.outcomes import has_outcome, outcome_of
+from include.ledger.records import RuleCount
 
 JOBS_PER_PAGE = 50
 REJECTS_PER_PAGE = 50
@@ -177,7 +178,7 @@ class JobDetails:
 
     job: Job
     progress: Progress
-    rules: list[dict[str, Any]]
+    rules: list[RuleCount]
     rejects: int
     fixed: int
     parents: list[LinkedJob] = field(default_factory=list)

@@ -12,12 +12,24 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
+from include.declaration.settings import ImportSettings
 from include.errors import FileRefused
 from include.ledger.outcomes import outcome_of
-from include.ledger.records import InspectionRecord, Review, SettingsSources, Tallies, evidence_from_json
+from include.ledger.records import (
+    InspectionRecord,
+    Review,
+    RuleCount,
+    SettingsSources,
+    Tallies,
+    evidence_from_json,
+)
 
 UNKNOWN_TYPE = "unknown"
 """Type of a job whose file belongs to no import type (X-01)."""
+IMPORT_DAGS = "import_"
+"""What the names of the DAGs begin with that import a type; the type follows."""
+PICK_UP = "pick_up_files"
+"""The DAG that lists the landing area and refuses what belongs to no type."""
 
 METADATA = sa.MetaData(schema="ledger")
 
@@ -117,6 +129,11 @@ PARENT = sa.Table(
 _FILE_NAME: sa.ColumnElement[str] = sa.literal_column("'/[^/]*$'")  # as the index of folders has it
 
 
+def dag_of(import_type: str) -> str:
+    """Return the DAG that imports a type, or has refused files of none."""
+    return PICK_UP if import_type == UNKNOWN_TYPE else f"{IMPORT_DAGS}{import_type}"
+
+
 class State(StrEnum):
     """How far a job is. Source: X-10."""
 
@@ -199,6 +216,11 @@ class Job:
         return self.loaded_at is not None
 
     @property
+    def common_settings(self) -> ImportSettings:
+        """The settings that every import has (X-11); those of its type alone are read with the type's own model."""
+        return ImportSettings.from_stored(self.settings)
+
+    @property
     def review(self) -> Review | None:
         """Who decides about the load; None when the load looks itself (X-18)."""
         return self.inspection.review if self.inspection is not None else None
@@ -254,7 +276,7 @@ class JobResult:
     summary_file: str | None = None
     reason: dict[str, str] | None = None
     duplicate_of: int | None = None
-    rules: list[dict[str, Any]] = field(default_factory=list)
+    rules: list[RuleCount] = field(default_factory=list)
     rejects_open: int = 0
     rejects_fixed: int = 0
     is_dry_run: bool = False
@@ -485,14 +507,14 @@ _COMMON_SENTENCES = sa.text(
 )
 
 
-def rule_counts(connection: Connection, job_id: int) -> list[dict[str, Any]]:
+def rule_counts(connection: Connection, job_id: int) -> list[RuleCount]:
     """Return how many rows each rule rejected or warned about, most frequent first."""
     rows = connection.execute(
         sa.select(JOB_RULE.c.rule, JOB_RULE.c.severity, JOB_RULE.c.rows, JOB_RULE.c.first_lines)
         .where(JOB_RULE.c.job_id == job_id)
         .order_by(JOB_RULE.c.rows.desc(), JOB_RULE.c.rule)
     )
-    return [row._asdict() for row in rows]
+    return [RuleCount(**row._asdict()) for row in rows]
 
 
 def parents(connection: Connection, job_id: int) -> list[int]:

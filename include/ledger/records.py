@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol, Self
 
-Reason = Mapping[str, str]
-"""Why a person is asked, or what a person should know: `rule` and `message`."""
-
+from include.errors import Reason
 
 SettingsText = str | dict[str, str] | None
 """Text of a settings file; `{"mistake": sentence}` when it is no text; None without a file."""
@@ -86,12 +84,12 @@ class Review:
         """Read what `to_json` returned; what an earlier version didn't know has its default."""
         names = cls.__dataclass_fields__
         values = {name: value for name, value in stored.items() if name in names and value is not None}
-        return cls(**values | {"reasons": tuple(stored["reasons"]), "is_of_load": bool(stored.get("of_load"))})
+        reasons = tuple(Reason.from_json(reason) for reason in stored["reasons"])
+        return cls(**values | {"reasons": reasons, "is_of_load": bool(stored.get("of_load"))})
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = asdict(self) | {"reasons": [dict(reason) for reason in self.reasons]}
-        return {"of_load" if name == "is_of_load" else name: value for name, value in values.items()}
+        return {"of_load" if name == "is_of_load" else name: value for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class InspectionRecord:
     """How a file is read, as its inspection decided it.
 
     Args:
-        dialect: encoding, delimiter and so on, as JSON.
+        dialect: encoding, delimiter and so on, as `Dialect.to_json` says it.
         header_offset, header_bytes: where the header is in the UTF-8 text.
         is_escaped: cells that look like formulas have an apostrophe before them (X-09).
         warnings: of the file, before its rows were judged.
@@ -120,7 +118,8 @@ class InspectionRecord:
         review = stored.get("review")
         return cls(
             dialect=stored["dialect"], header=tuple(stored["header"]), header_offset=stored["header_offset"],
-            header_bytes=stored["header_bytes"], is_escaped=stored["unescape"], warnings=tuple(stored["warnings"]),
+            header_bytes=stored["header_bytes"], is_escaped=stored["unescape"],
+            warnings=tuple(Reason.from_json(warning) for warning in stored["warnings"]),
             review=None if review is None else Review.from_json(review),
         )  # fmt: skip
 
@@ -129,9 +128,29 @@ class InspectionRecord:
         return {
             "dialect": dict(self.dialect), "header": list(self.header), "header_offset": self.header_offset,
             "header_bytes": self.header_bytes, "unescape": self.is_escaped,
-            "warnings": [dict(warning) for warning in self.warnings],
+            "warnings": [warning.to_json() for warning in self.warnings],
             "review": None if self.review is None else self.review.to_json(),
         }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RuleCount:
+    """How many rows of a job a rule rejected or warned about, and where first; a row of `ledger.job_rule`.
+
+    Args:
+        severity: `critical` or `warning`.
+        first_lines: ascending, `FIRST_LINES` at most.
+    """
+
+    rule: str
+    severity: str
+    rows: int
+    first_lines: list[int]
+
+    @property
+    def is_critical(self) -> bool:
+        """Say whether the rule rejects rows, not only warns."""
+        return self.severity == "critical"
 
 
 FIRST_LINES = 100
@@ -156,7 +175,7 @@ class RuleTally:
     Args:
         drops: a broken rule cost the value alone (CU-14): the load counts it, among the rows that it loads.
         share: of `evaluated`, that of the whole file, above which the rule says something; see `suites.Share`.
-        sentences: what is wrong with most of the rows, as `suites.CommonValues` counts it; rows by sentence.
+        sentences: what is wrong with most of the rows, as `row_sentences.CommonValues` counts it; rows by sentence.
     """
 
     severity: str

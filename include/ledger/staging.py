@@ -48,8 +48,6 @@ ROW_COLUMNS: Mapping[str, str] = {
     "origin_job_id": "bigint",
     "origin_line": "bigint",
 }
-REJECT_COLUMNS = ("job_id", "line", "chunk_number", "byte_offset", "byte_length", "rules", "reasons",
-                  "origin_job_id", "origin_line")  # fmt: skip
 
 
 def driver(connection: Connection) -> DriverConnection:

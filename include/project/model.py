@@ -235,11 +235,6 @@ class Project(_Entry):
             raise _several(problems)
         return self
 
-    @property
-    def default_data_source(self) -> DataSource | None:
-        """The data source that an import without one belongs to (CU-07)."""
-        return next((source for source in self.data_sources if source.is_default), None)
-
 
 ENTRIES: dict[str, type[BaseModel]] = {
     name: entry

@@ -1,19 +1,12 @@
 """What generation refuses, grouped as `include.errors` groups what imports refuse."""
 
+from __future__ import annotations
 
-class GenerationRefused(Exception):
-    """These codes can't be generated: no retry helps, nothing was written.
+from include.errors import Refused
 
-    Args:
-        rule: stable id, `generation.<rule>`.
-        message: a sentence for the person who asked; names pools, formats and counts, never codes (X-20).
+
+class GenerationRefused(Refused):
+    """These codes can't be generated: nothing was written. The rule is `generation.<rule>`.
+
+    Its sentence names pools, formats and counts, never codes (X-20).
     """
-
-    def __init__(self, rule: str, message: str) -> None:
-        super().__init__(f"{rule}: {message}")
-        self.rule = rule
-        self.message = message
-
-    def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Pickle by the two arguments: a default pickle would call the class with the joined text."""
-        return type(self), (self.rule, self.message)

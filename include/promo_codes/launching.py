@@ -31,31 +31,16 @@ SETTINGS: Mapping[str, object] = {
 is gone, the same row is no repeat."""
 
 
-class LaunchRefused(Exception):
-    """This pool can't be launched so: nothing was written.
-
-    Args:
-        message: a sentence for the person who asked.
-    """
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self.message = message
-
-
-def check_launch(pool: PromoPool, description: str) -> None:
-    """Refuse at once what the import would reject.
-
-    Raises:
-        LaunchRefused: it is launched already, or has no description, or one too long.
-    """
+def foresee_refusal(pool: PromoPool, description: str) -> str | None:
+    """Say why the import would reject a launch: it is launched already, or has no description, or one too long."""
     if pool.state == "active":
-        raise LaunchRefused(f"The pool {pool.system_id} is launched already.")
+        return f"The pool {pool.system_id} is launched already."
     if not description.strip():
-        raise LaunchRefused("A description is needed to launch a pool.")
+        return "A description is needed to launch a pool."
     if len(description) > LARGEST_DESCRIPTION:
         lengths = f"{LARGEST_DESCRIPTION:,} characters at most, this one has {len(description):,}"
-        raise LaunchRefused(f"The description is too long: {lengths}.")
+        return f"The description is too long: {lengths}."
+    return None
 
 
 def launch_file(pool: PromoPool, description: str) -> bytes:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -64,6 +65,15 @@ class Dialect:
     bom: bytes
     delimiter: str
     line_end: str
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, str]) -> Self:
+        """Read what `to_json` returned."""
+        return cls(stored["encoding"], bytes.fromhex(stored["bom"]), stored["delimiter"], stored["line_end"])
+
+    def to_json(self) -> dict[str, str]:
+        """Return plain JSON values; the byte order mark in hexadecimal digits."""
+        return asdict(self) | {"bom": self.bom.hex()}
 
 
 class Undecodable(Exception):

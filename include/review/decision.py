@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from include.errors import Reason
+
 LAUNCH, REJECT = "Launch", "Reject"
 """The two options of a form."""
 LOAD_QUESTION = 4
@@ -89,6 +91,7 @@ class Decision:
         superseded: number of a question that the one to be put replaces.
         read_anew: the mapping with which the columns are looked at again, and the question whose answer brought it.
         cancelled: rule and sentence with which the job ends.
+        unusable: an answer whose columns can't be used: the next question says why.
     """
 
     turn: Turn | None
@@ -96,6 +99,7 @@ class Decision:
     superseded: int | None = None
     read_anew: tuple[Mapping[str, str | None], int] | None = None
     cancelled: tuple[str, str] | None = None
+    unusable: Chosen | None = None
 
 
 LAUNCHED = Decision(Turn.LOAD, is_approved=True)
@@ -104,7 +108,7 @@ LAUNCHED = Decision(Turn.LOAD, is_approved=True)
 def after_question(
     asked: Sequence[Asked],
     form_sha256: str | None,
-    reasons: Sequence[Mapping[str, str]],
+    reasons: Sequence[Reason],
     number: int,
     since: int | None,
 ) -> Decision:
@@ -132,7 +136,7 @@ def after_question(
     due = LOAD_QUESTION if number == LOAD_QUESTION else max(numbers - {LOAD_QUESTION}, default=0) + 1
     if due in numbers or (due > QUESTIONS and due != number):
         count = "1 question has" if len(asked) == 1 else f"{len(asked)} questions have"
-        why = " ".join(reason["message"] for reason in reasons)
+        why = " ".join(reason.message for reason in reasons)
         message = (
             f"{count} been asked about this file, and its run can't ask another. {why} Nothing was loaded: import "
         )
@@ -163,7 +167,7 @@ def after_launch(chosen: Chosen, number: int) -> Decision:
             return LAUNCHED
         return Decision(None, read_anew=(chosen.overrides, number))
     if number < QUESTIONS:
-        return Decision(Turn.PASS)
+        return Decision(Turn.PASS, unusable=chosen)
     message = f"The last answer named no columns that can be imported; nothing was loaded. {chosen.problem}"
     return Decision(Turn.STOP, cancelled=("review.no_mapping", message))
 

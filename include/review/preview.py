@@ -27,7 +27,8 @@ from include.reading.records import Block
 from include.rules.sentences import for_people
 from include.runtime import Runtime
 from include.stages.inspection import describe_oddities, file_text, look_at
-from include.stages.validation import Judge, read_lookups
+from include.stages.judging import Judge
+from include.stages.validation import read_lookups
 from include.stages.verdict import Looked
 from include.storage import locations
 from include.storage.locations import Location

@@ -21,16 +21,16 @@ from include.arrivals.files import open_text
 from include.columns.mapping import ColumnMapping, How, map_columns, match_columns, override_key
 from include.declaration.fields import Field
 from include.declaration.import_type import ImportType
-from include.declaration.settings import ImportSettings
-from include.errors import FileRefused, ReviewNeeded
+from include.errors import FileRefused, Reason, ReviewNeeded
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
-from include.ledger.records import Reason, Review
+from include.ledger.records import InspectionRecord, Review
 from include.reading import records
 from include.reading.records import Chunk
 from include.review.decision import (
     Answer,
+    Asked,
     Chosen,
     Decision,
     Turn,
@@ -72,13 +72,13 @@ class Question:
     """A question that is to be put.
 
     Args:
-        reasons: why, as rule and sentence.
+        reasons: why.
         counts: of the rehearsal; None when there was none.
     """
 
     number: int
     form: Form
-    reasons: Sequence[Mapping[str, str]]
+    reasons: Sequence[Reason]
     counts: JobCounts | None
 
 
@@ -105,12 +105,17 @@ def ask(runtime: Runtime, job_id: int, number: int) -> Step:
     """
     while True:
         with stage(runtime, job_id) as (connection, job):
-            step = _settled_step(connection, job, number)
+            step = _settled_step(job, _asked(connection, job), number)
         if step is not None:
             return step
         question = _question(runtime, job, number)
         with stage(runtime, job_id) as (connection, job):
-            step = _settled_step(connection, job, number) or _next_step(runtime, connection, job, question, number)
+            asked = _asked(connection, job)
+            step = _settled_step(job, asked, number)
+            if step is None:
+                sha256, reasons = (question.form.sha256, question.reasons) if question else (None, ())
+                decision = after_question(asked, sha256, reasons, number, since=_review(job).answered)
+                step = _carry_out(runtime, connection, job, decision, number, question)
         if step is not None:
             return step
 
@@ -121,7 +126,7 @@ def record(runtime: Runtime, job_id: int, question: Question) -> datetime:
         now = runtime.clock()
         statement = insert(REVIEW).values(
             job_id=job_id, number=question.number, asked_at=now, answers_until=now, form_sha256=question.form.sha256,
-            reasons=[dict(reason) for reason in question.reasons],
+            reasons=[reason.to_json() for reason in question.reasons],
             counts=asdict(question.counts) if question.counts else None,
         )  # fmt: skip
         connection.execute(statement.on_conflict_do_nothing())
@@ -138,22 +143,21 @@ def answer(runtime: Runtime, job_id: int, number: int, reply: Answer) -> Step:
         FileRefused, SuiteError, WarehouseUnavailable, WarehouseFault
     """
     with stage(runtime, job_id) as (connection, job):
-        asked = {row.number: row for row in jobs.reviews(connection, job_id)}.get(number)
-        if job.state is not State.AWAITING_REVIEW or asked is None or asked.answer is not None:
-            return _settled_step(connection, job, number) or Step(Turn.PASS)
-        by = {"answered_at": reply.answered_at, "answered_by": reply.user}
-        if ended := without_launch(reply, asked.answers_until):
+        asked = _asked(connection, job)
+        put = next((row for row in asked if row.number == number), None)
+        if job.state is not State.AWAITING_REVIEW or put is None or put.answer is not None:
+            return _settled_step(job, asked, number) or Step(Turn.PASS)
+        if ended := without_launch(reply, put.answers_until):
             word, decision = ended
-            _write(connection, job_id, number, **by, answer=word)
+            columns = {}
         else:
             chosen = _chosen_mapping(runtime, connection, job, reply)
-            overrides = None if chosen.overrides is None else dict(chosen.overrides)
-            _write(connection, job_id, number, **by, answer="launch", mapping=overrides, problem=chosen.problem)
-            decision = after_launch(chosen, number)
-            if decision.turn is Turn.PASS:
-                _keep(connection, job, problem=chosen.problem, chosen=chosen.columns)
-                jobs.update(connection, job_id, state=State.RUNNING)
-        step = _carry_out(runtime, connection, job, decision)
+            word, decision = "launch", after_launch(chosen, number)
+            columns = {"mapping": chosen.overrides, "problem": chosen.problem}
+        _write(
+            connection, job_id, number, answered_at=reply.answered_at, answered_by=reply.user, answer=word, **columns
+        )  # fmt: skip
+        step = _carry_out(runtime, connection, job, decision, number)
     return step or ask(runtime, job_id, number)
 
 
@@ -202,20 +206,20 @@ def refuse_unasked(runtime: Runtime, job_id: int, *, has_rows: bool) -> None:
         reasons = _reasons_of_rows(runtime, job, loading.rehearse(runtime, job_id))
     if has_rows and not reasons:
         with stage(runtime, job_id) as (connection, job):
-            _keep(connection, job, is_approved=True)
+            jobs.update(connection, job_id, inspection=_reviewed(job, is_approved=True))
     if reasons:
         with stage(runtime, job_id):
             raise _unasked(job, reasons)
 
 
-def _unasked(job: Job, reasons: Sequence[Mapping[str, str]]) -> FileRefused:
+def _unasked(job: Job, reasons: Sequence[Reason]) -> FileRefused:
     """Return the refusal of a file that nobody can be asked about; it names the settings that allow the load.
 
     None where one of the reasons has no setting, or the folder locks it (X-21): the others alone would not do.
     """
-    why = " ".join(reason["message"] for reason in reasons)
-    locked = job.settings.get("locked", ())
-    allowing = dict.fromkeys(ALLOWED_BY.get(reason["rule"]) for reason in reasons)
+    why = " ".join(reason.message for reason in reasons)
+    locked = job.common_settings.locked
+    allowing = dict.fromkeys(ALLOWED_BY.get(reason.rule) for reason in reasons)
     settings = [
         f"--set {setting[0]}={setting[1]}" for setting in allowing if setting is not None and setting[0] not in locked
     ]
@@ -237,52 +241,71 @@ def _await(runtime: Runtime, connection: Connection, job: Job, number: int) -> d
 
 
 def _answers_until(runtime: Runtime, job: Job) -> datetime:
-    return runtime.clock() + timedelta(hours=ImportSettings.from_stored(job.settings).review_hours)
+    return runtime.clock() + timedelta(hours=job.common_settings.review_hours)
 
 
-def _settled_step(connection: Connection, job: Job, number: int) -> Step | None:
+def _asked(connection: Connection, job: Job) -> list[Asked]:
+    """Return the questions that have been put, oldest first."""
+    return [asked_of(row) for row in jobs.reviews(connection, job.id)]
+
+
+def _settled_step(job: Job, asked: Sequence[Asked], number: int) -> Step | None:
     """Return what follows from the ledger alone; None when the file must be looked at first."""
     if job.is_loaded or job.state.is_completed:
         return Step(Turn.LOAD)
     if job.state in (State.REFUSED, State.CANCELLED, State.DUPLICATE):
         return Step(Turn.STOP)
     if job.state is State.AWAITING_REVIEW:
-        last = jobs.reviews(connection, job.id)[-1]
+        last = asked[-1]
         return Step(Turn.WAIT, until=last.answers_until) if last.number == number else Step(Turn.PASS)
     return Step(Turn.LOAD) if job.is_approved else None
 
 
-def _next_step(
-    runtime: Runtime, connection: Connection, job: Job, question: Question | None, number: int
+def _carry_out(
+    runtime: Runtime,
+    connection: Connection,
+    job: Job,
+    decision: Decision,
+    number: int,
+    question: Question | None = None,
 ) -> Step | None:
-    """Return what follows from what would be asked; None when the file is to be looked at again first."""
-    decision = after_question(
-        [asked_of(row) for row in jobs.reviews(connection, job.id)],
-        None if question is None else question.form.sha256,
-        () if question is None else question.reasons,
-        number,
-        since=_review(job).answered,
-    )
-    step = _carry_out(runtime, connection, job, decision)
+    """Write a decision to the ledger; return the step, None when the file is to be looked at again first.
+
+    Args:
+        number: of the task's question.
+        question: the one that the decision may be to put.
+    """
+    if decision.superseded is not None:
+        _write(connection, job.id, decision.superseded, answered_at=runtime.clock(), answer="superseded")
+    if decision.cancelled is not None:
+        staging.drop_tables(connection, job.id)
+    if decision.read_anew is not None:
+        _read_anew(runtime, connection, job, *decision.read_anew)
+    elif changes := _changes(job, decision):
+        jobs.update(connection, job.id, **changes)
     if decision.turn is Turn.ASK:
         return Step(Turn.ASK, question, _answers_until(runtime, job))
     if decision.turn is Turn.WAIT:
         return Step(Turn.WAIT, until=_await(runtime, connection, job, number))
-    return step
-
-
-def _carry_out(runtime: Runtime, connection: Connection, job: Job, decision: Decision) -> Step | None:
-    """Write a decision to the ledger; return the step, None when the file is to be looked at again first."""
-    if decision.superseded is not None:
-        _write(connection, job.id, decision.superseded, answered_at=runtime.clock(), answer="superseded")
-    if decision.cancelled is not None:
-        _cancel(connection, job, *decision.cancelled)
-    if decision.is_approved:
-        _keep(connection, job, is_approved=True)
-        jobs.update(connection, job.id, state=State.RUNNING)
-    if decision.read_anew is not None:
-        _read_anew(runtime, connection, job, *decision.read_anew)
     return None if decision.turn is None else Step(decision.turn)
+
+
+def _changes(job: Job, decision: Decision) -> dict[str, Any]:
+    """Return what a decision changes of a job that keeps its mapping: columns of `ledger.import_job`.
+
+    A header of which no column is recognised may be data: it is forgotten with the cancelled file (X-20).
+    """
+    if decision.cancelled is not None:
+        rule, message = decision.cancelled
+        ended = {"state": State.CANCELLED, "refusal_rule": rule, "refusal_message": message}
+        may_be_data = job.review is not None and (job.review.unusable or job.review.is_header_unsure)
+        return ended | ({"inspection": None, "mapping": None} if may_be_data else {})
+    if decision.is_approved:
+        return {"state": State.RUNNING, "inspection": _reviewed(job, is_approved=True)}
+    if decision.unusable is not None:
+        problem, columns = decision.unusable.problem, decision.unusable.columns
+        return {"state": State.RUNNING, "inspection": _reviewed(job, problem=problem, chosen=columns)}
+    return {}
 
 
 # -- what is asked
@@ -305,7 +328,7 @@ def _question(runtime: Runtime, job: Job, number: int) -> Question | None:
     if not reasons:
         return None
     facts = Facts(
-        reasons=[reason["message"] for reason in reasons],
+        reasons=[reason.message for reason in reasons],
         counts=rehearsal.counts if rehearsal else None,
         rules=rehearsal.rules if rehearsal else None,
         refusal=rehearsal.refusal.message if rehearsal and rehearsal.refusal else None,
@@ -323,6 +346,12 @@ def _review(job: Job) -> Review:
     return job.review
 
 
+def _inspection(job: Job) -> InspectionRecord:
+    if job.inspection is None:
+        raise LookupError(f"job {job.id} has not been inspected")
+    return job.inspection
+
+
 def _reasons_before_rows(job: Job) -> list[Reason]:
     review = job.review
     if review is None:
@@ -330,23 +359,23 @@ def _reasons_before_rows(job: Job) -> list[Reason]:
     reasons: list[Reason] = []
     if review.problem:
         message = f"The last answer could not be used: {review.problem}"
-        reasons.append({"rule": "review.problem", "message": message})
+        reasons.append(Reason("review.problem", message))
     reasons += review.reasons
     if review.unusable and not review.problem:
-        reasons.append({"rule": "review.mapping", "message": review.unusable})
+        reasons.append(Reason("review.mapping", review.unusable))
     return reasons
 
 
 def _reasons_of_rows(runtime: Runtime, job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
     """Return which limits the rehearsal exceeds."""
-    mapping = ColumnMapping.from_json(job.mapping or {})
-    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
-    return [*limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping, sentences)]
+    import_type, mapping = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
+    chosen, sentences = import_type.settings.from_stored(job.settings), masked_sentences(runtime, import_type)
+    return limits.exceeded(chosen, rehearsal.counts, rehearsal.counted, mapping, sentences)
 
 
-def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:
+def _is_doubtful(reasons: Sequence[Reason]) -> bool:
     """Say whether a column may hold another field's values, by why a person is asked."""
-    return any(reason["rule"] not in _WITHOUT_DOUBT for reason in reasons)
+    return any(reason.rule not in _WITHOUT_DOUBT for reason in reasons)
 
 
 def _first_rows(runtime: Runtime, job: Job, *, is_doubtful: bool) -> list[PreviewRow]:
@@ -374,7 +403,7 @@ def _with_load_rules(row: PreviewRow, rules: Sequence[str]) -> PreviewRow:
 
 def _offered(runtime: Runtime, import_type: ImportType, job: Job, mapping: ColumnMapping) -> list[Field]:
     """Return the fields that a person may choose a column for: none where the folder locks the mapping (X-21)."""
-    if "mapping" in job.settings.get("locked", ()):
+    if "mapping" in job.common_settings.locked:
         return []
     fields = import_type.all_fields(runtime.project)
     return offered_fields(fields, mapping, job.settings)
@@ -475,18 +504,17 @@ def _read_anew(
     chosen = chosen.model_copy(
         update={"mapping": dict(overrides), "given_by": {**chosen.given_by, "mapping": "review"}}
     )
-    if job.inspection is None:
-        raise LookupError(f"job {job.id} has not been inspected")
+    record = _inspection(job)
     outdated = skipped_columns(before, import_type, runtime.project)
     warnings = [
         *skipped_columns(mapping, import_type, runtime.project),
-        *(warning for warning in job.inspection.warnings if warning not in outdated),
+        *(warning for warning in record.warnings if warning not in outdated),
     ]
     text = inspection.text_of(runtime, connection, job)
     oddities = inspection.describe_oddities(runtime, connection, import_type, chosen, mapping, text)
     review = _review(job)
     record = replace(
-        job.inspection,
+        record,
         warnings=tuple(warnings),
         review=Review(
             odd_columns(oddities),
@@ -495,7 +523,7 @@ def _read_anew(
             answered=number,
             is_header_unsure=bool(review.unusable or review.is_header_unsure),
         ),
-    ).to_json()
+    )
     staging.drop_tables(connection, job.id)
     for table in (REJECT, NOT_FOUND, DROPPED_VALUE, JOB_RULE):
         connection.execute(sa.delete(table).where(table.c.job_id == job.id))
@@ -506,26 +534,15 @@ def _read_anew(
     )
     jobs.update(
         connection, job.id, state=State.RUNNING, mapping=mapping.to_json(), settings=chosen.model_dump(mode="json"),
-        inspection=record, warnings=record["warnings"],
+        inspection=record.to_json(), warnings=[warning.to_json() for warning in warnings],
         fingerprint=inspection.fingerprint(runtime.import_types, job.import_type, job.sha256 or "", chosen),
     )  # fmt: skip
 
 
-def _keep(connection: Connection, job: Job, **values: Any) -> None:
-    """Write down what the review of this attempt has come to; opened again, the job has forgotten it."""
-    if job.inspection is None or job.inspection.review is None:
-        return
-    record = replace(job.inspection, review=replace(job.inspection.review, **values))
-    jobs.update(connection, job.id, inspection=record.to_json())
+def _reviewed(job: Job, **values: Any) -> dict[str, Any]:
+    """Return the inspection with what the review of this attempt has come to; opened again, the job forgets it."""
+    return replace(_inspection(job), review=replace(_review(job), **values)).to_json()
 
 
 def _write(connection: Connection, job_id: int, number: int, **values: Any) -> None:
     connection.execute(sa.update(REVIEW).where(REVIEW.c.job_id == job_id, REVIEW.c.number == number).values(**values))
-
-
-def _cancel(connection: Connection, job: Job, rule: str, message: str) -> None:
-    """End a job without a load. A header of which no column is recognised may be data: it is forgotten (X-20)."""
-    staging.drop_tables(connection, job.id)
-    jobs.update(connection, job.id, state=State.CANCELLED, refusal_rule=rule, refusal_message=message)
-    if job.review is not None and (job.review.unusable or job.review.is_header_unsure):
-        jobs.update(connection, job.id, inspection=None, mapping=None)

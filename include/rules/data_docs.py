@@ -89,7 +89,7 @@ def render(evidence: Mapping[str, Any], launched_at: str) -> str:
         },
     )
     document = ValidationResultsPageRenderer(run_info_at_end=True).render(validation)
-    page: str = DefaultJinjaPageView().render(document)  # type: ignore[no-untyped-call]
+    page: str = DefaultJinjaPageView().render(document)  # type: ignore[no-untyped-call]  # of GX's view (1.24)
     return _FOREIGN.sub("", page).replace("</head>", f"<style>{_STYLE}</style></head>", 1)
 
 

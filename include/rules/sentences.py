@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from string import Formatter
@@ -41,24 +42,35 @@ def masked_sentences(runtime: Runtime, import_type: ImportType) -> Mapping[str, 
     return _sentences(import_type, suite, suite.stat().st_mtime_ns, project, project.stat().st_mtime_ns)
 
 
-def with_sentences(runtime: Runtime, connection: Connection, job_id: int, import_type: str) -> list[dict[str, Any]]:
-    """Return how many rows each rule rejected or warned about, as `jobs.rule_counts`, and what they say.
+@dataclass(frozen=True)
+class RuleInWords:
+    """How many rows of a job a rule rejected or warned about, and what it says of them.
 
-    Returns:
-        Besides: `sentence`, of all rows of the rule, with what may be read of their values, and `examples`: the most
-        frequent of several such sentences with their rows.
+    Args:
+        sentence: of all rows of the rule, with what may be read of their values.
+        examples: the most frequent of several such sentences, with their rows.
     """
+
+    rule: str
+    severity: str
+    rows: int
+    sentence: str
+    examples: list[tuple[str, int]]
+
+
+def with_sentences(runtime: Runtime, connection: Connection, job_id: int, import_type: str) -> list[RuleInWords]:
+    """Return how many rows each rule rejected or warned about, as `jobs.rule_counts`, and what they say."""
     if import_type == UNKNOWN_TYPE:
         return []
     general = masked_sentences(runtime, runtime.import_types.of(import_type))
     common = jobs.common_sentences(connection, job_id)
     rules = []
     for rule in jobs.rule_counts(connection, job_id):
-        counted = list(common.get(rule["rule"], {}).items())
-        is_one = len(counted) == 1 and counted[0][1] == rule["rows"]
+        counted = list(common.get(rule.rule, {}).items())
+        is_one = len(counted) == 1 and counted[0][1] == rule.rows
         examples = [(for_people(sentence), rows) for sentence, rows in counted[:EXAMPLES]]
-        sentence = examples[0][0] if is_one else general.get(rule["rule"], "")
-        rules.append(rule | {"sentence": sentence, "examples": [] if is_one else examples})
+        sentence = examples[0][0] if is_one else general.get(rule.rule, "")
+        rules.append(RuleInWords(rule.rule, rule.severity, rule.rows, sentence, [] if is_one else examples))
     return rules
 
 

@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from include.arrivals.files import check_unchanged, source_path, text_path
-from include.arrivals.landing import settings_layers
-from include.arrivals.settings_files import named_folder
+from include.arrivals.settings_files import named_folder, settings_layers
 from include.arrivals.uploads import dropped_place
 from include.columns.mapping import ColumnMapping, origin_columns
 from include.declaration.import_type import ImportType, ImportTypes
@@ -293,7 +292,7 @@ def look_at(
         raise RefusedAtReading(refusal.rule, refusal.message, learnt) from None
     mark = fingerprint(runtime.import_types, import_type.name, inspection.sha256, chosen)
     learnt = Learnt(chosen, inspection.size_bytes, inspection.sha256, mark)
-    is_verbatim = bool(origins) and bool(jobs.get(connection, origins[0]).settings.get("rejects_verbatim"))
+    is_verbatim = bool(origins) and jobs.get(connection, origins[0]).common_settings.rejects_verbatim
     is_escaped = bool(origin_columns(inspection.header)) and not is_verbatim
     return Looked(chosen, inspection, origins, unreadable, is_escaped, learnt)
 
@@ -333,8 +332,7 @@ def dialect_of(job: Job) -> Dialect:
     """Return the dialect that the inspection recorded."""
     if job.inspection is None:
         raise LookupError(f"job {job.id} has not been inspected")
-    stored = job.inspection.dialect
-    return Dialect(**{**stored, "bom": bytes.fromhex(stored["bom"])})
+    return Dialect.from_json(job.inspection.dialect)
 
 
 def ensure_text(runtime: Runtime, job: Job) -> None:

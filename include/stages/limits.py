@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from include.columns.mapping import ColumnMapping
-from include.declaration.settings import REJECT_SHARE_ROWS
+from include.declaration.settings import REJECT_SHARE_ROWS, ImportSettings, ReviewsChanges
+from include.errors import Reason
 from include.ledger.jobs import JobCounts
 from include.ledger.outcomes import counted
+from include.ledger.records import RuleCount
 from include.rules.sentences import mistake_in_words
 
 SUSPICIOUS_SHARE = 0.9
@@ -19,26 +20,24 @@ SUSPICIOUS_REJECTS = 100
 MANY_DIGITS = ".many_digits"
 """How the rules end that warn of amounts and CVVs of twelve digits and more, the length of card numbers."""
 
-Reason = dict[str, str]
-
 
 def exceeded(
-    settings: Mapping[str, Any],
+    settings: ImportSettings,
     counts: JobCounts,
-    rules: Sequence[Mapping[str, Any]],
+    rules: Sequence[RuleCount],
     mapping: ColumnMapping,
     sentences: Mapping[str, str],
 ) -> list[Reason]:
     """Return which limits a load exceeds, as rule and sentence.
 
     Args:
-        settings: of the job, as the ledger has them.
+        settings: of the job.
         counts: of the load.
         rules: what `jobs.rule_counts` says of the load.
         mapping: names the columns that the reasons are about.
         sentences: what the rules say, as of `masked_sentences`.
     """
-    rejecting = {rule["rule"]: int(rule["rows"]) for rule in rules if rule["severity"] == "critical"}
+    rejecting = {rule.rule: rule.rows for rule in rules if rule.is_critical}
     return [
         *_many_digits(settings, rules, mapping),
         *_rejecting_too_many(settings, counts, rejecting, mapping, sentences),
@@ -46,31 +45,24 @@ def exceeded(
     ]
 
 
-def _many_digits(
-    settings: Mapping[str, Any], rules: Sequence[Mapping[str, Any]], mapping: ColumnMapping
-) -> list[Reason]:
+def _many_digits(settings: ImportSettings, rules: Sequence[RuleCount], mapping: ColumnMapping) -> list[Reason]:
     """Return a reason where amounts or CVVs look like card numbers, wherever in the file they are."""
     questions = [
-        f"{mapping.numbered(mapping.columns[index])} holds {counted(int(rule['rows']), 'number')} of twelve digits and "
-        f"more, first on line {rule['first_lines'][0]:,}: is it the right one?"
+        f"{mapping.numbered(mapping.columns[index])} holds {counted(rule.rows, 'number')} of twelve digits and "
+        f"more, first on line {rule.first_lines[0]:,}: is it the right one?"
         for rule in rules
-        if rule["rule"].endswith(MANY_DIGITS)
-        and (index := mapping.field_indexes.get(rule["rule"].removesuffix(MANY_DIGITS))) is not None
+        if rule.rule.endswith(MANY_DIGITS)
+        and (index := mapping.field_indexes.get(rule.rule.removesuffix(MANY_DIGITS))) is not None
     ]
-    if not questions or not settings.get("review_columns"):
+    if not questions or not settings.review_columns:
         return []
-    return [
-        {
-            "rule": "review.columns",
-            "message": " ".join(f"{question[:1].upper()}{question[1:]}" for question in questions),
-        }
-    ]
+    return [Reason("review.columns", " ".join(f"{question[:1].upper()}{question[1:]}" for question in questions))]
 
 
-def _reject_share(settings: Mapping[str, Any], read: int) -> float | None:
+def _reject_share(settings: ImportSettings, read: int) -> float | None:
     """Return the share of rejected rows above which a person is asked; None when nobody is."""
-    share: float | None = settings.get("review_reject_share")
-    is_set = "review_reject_share" in settings.get("given_by", {})
+    share = settings.review_reject_share
+    is_set = "review_reject_share" in settings.given_by
     fewest = 1 if is_set else REJECT_SHARE_ROWS
     return None if share is None or share >= 1 or read < fewest else share
 
@@ -87,7 +79,7 @@ def most_frequent(rows_by_rule: Sequence[tuple[str, int]], sentences: Mapping[st
 
 
 def _rejecting_too_many(
-    settings: Mapping[str, Any],
+    settings: ImportSettings,
     counts: JobCounts,
     rules: Mapping[str, int],
     mapping: ColumnMapping,
@@ -110,7 +102,7 @@ def _rejecting_too_many(
         if read >= REJECT_SHARE_ROWS:
             common = most_frequent([(rule, rules[rule]) for rule in frequent], sentences)
             return [_reason("reject_share", f"{message}. {common}", frequent, mapping)]
-        return [{"rule": "review.reject_share", "message": f"{message}."}]
+        return [Reason("review.reject_share", f"{message}.")]
     is_slip = rejected >= SUSPICIOUS_REJECTS and rows / rejected > SUSPICIOUS_SHARE and rejected > read / 2
     return [_reason("mapping_slip", f"{would_be}, {cause}", [rule], mapping)] if is_slip else []
 
@@ -122,13 +114,13 @@ def _reason(name: str, message: str, rules: Sequence[str], mapping: ColumnMappin
     columns = " and ".join(mapping.numbered(mapping.columns[index]) for index in indexes)
     is_one = len(indexes) == 1
     question = f" {'Is' if is_one else 'Are'} {columns} the right {'one' if is_one else 'ones'}?" if indexes else ""
-    return {"rule": f"review.{name}", "message": f"{message}.{question}"}
+    return Reason(f"review.{name}", f"{message}.{question}")
 
 
-def _changed(settings: Mapping[str, Any], read: int, updated: int) -> list[Reason]:
-    limit: float | None = settings.get("review_changed_share")
+def _changed(settings: ImportSettings, read: int, updated: int) -> list[Reason]:
+    limit = settings.review_changed_share if isinstance(settings, ReviewsChanges) else None
     if limit is None or not read or updated / read <= limit:
         return []
     share = f"review_changed_share = {limit:g}"
     message = f"{updated:,} of {read:,} rows would change what is stored, more than {share} allows."
-    return [{"rule": "review.changed_share", "message": message}]
+    return [Reason("review.changed_share", message)]

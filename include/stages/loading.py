@@ -35,14 +35,15 @@ from include.errors import ConfigurationError, FileRefused, ReviewNeeded, SuiteE
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, JOB_RULE, REJECT, Job, JobCounts, State
-from include.ledger.records import FIRST_LINES
+from include.ledger.records import FIRST_LINES, RuleCount
 from include.project.model import Project
 from include.rules.sentences import masked_sentences, mistake_in_words
 from include.rules.suites import Share
 from include.rules.wildcards import expand_load_rules
 from include.runtime import Runtime
 from include.stages import generic_load, limits
-from include.stages.validation import WRAPPED_CELLS, refuse_other_project, stage_chunk, staging_columns
+from include.stages.judging import WRAPPED_CELLS, staging_columns
+from include.stages.validation import refuse_other_project, stage_chunk
 from include.storage.spooling import temporary_file
 from include.warehouse import schema_check
 from include.warehouse.sql_scripts import note_file, shown
@@ -229,13 +230,13 @@ class Rehearsal:
 
     counts: JobCounts
     refusal: FileRefused | None
-    counted: list[dict[str, Any]]
+    counted: list[RuleCount]
     rejected: dict[int, tuple[str, ...]]
 
     @property
     def rules(self) -> dict[str, int]:
         """How many rows each rule would reject, most frequent first."""
-        return {rule["rule"]: rule["rows"] for rule in self.counted if is_critical(rule)}
+        return {rule.rule: rule.rows for rule in self.counted if rule.is_critical}
 
 
 def rehearse(runtime: Runtime, job_id: int, lines: Sequence[int] = ()) -> Rehearsal:
@@ -264,11 +265,6 @@ def _rehearse_once(runtime: Runtime, job_id: int, attempt: int, lines: Sequence[
         rejected = {row.line: tuple(row.rules.split()) for row in connection.execute(query)}
         connection.rollback()
     return Rehearsal(counts, refusal, counted, rejected)
-
-
-def is_critical(counted: Mapping[str, Any]) -> bool:
-    """Say whether a rule rejects rows, not only warns."""
-    return bool(counted["severity"] == "critical")
 
 
 def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
@@ -362,7 +358,7 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
         "max_generation": str(project.max_generation),
     } | {
         name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in (job.settings | job.settings.get("derived", {})).items()
+        for name, value in (job.settings | job.common_settings.derived).items()
         if isinstance(value, str | int | float)
     }
     for name, value in values.items():
@@ -478,7 +474,7 @@ def _undo_but_keep_verdicts(cursor: Cursor) -> None:
 
 def _too_many_rejects(runtime: Runtime, cursor: Cursor, job: Job) -> FileRefused | None:
     """Return the refusal of a file with too many rejects, naming the rules that explain most of them (X-18)."""
-    limit = job.settings.get("max_reject_share")
+    limit = job.common_settings.max_reject_share
     if limit is None:
         return None
     cursor.execute(_REJECT_SHARE, {"job_id": job.id})
@@ -506,8 +502,9 @@ def _call_for_review(runtime: Runtime, connection: Connection, job: Job, counts:
     if job.is_dry_run or job.has_review:
         return
     mapping = ColumnMapping.from_json(job.mapping or {})
-    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
-    if reasons := limits.exceeded(job.settings, counts, jobs.rule_counts(connection, job.id), mapping, sentences):
+    import_type = runtime.import_types.of(job.import_type)
+    chosen, sentences = import_type.settings.from_stored(job.settings), masked_sentences(runtime, import_type)
+    if reasons := limits.exceeded(chosen, counts, jobs.rule_counts(connection, job.id), mapping, sentences):
         raise ReviewNeeded(reasons)
 
 
@@ -547,7 +544,7 @@ def _tally_rules(runtime: Runtime, connection: Connection, cursor: Cursor, job: 
         connection,
         job.id,
         warnings=[
-            *(job.inspection.warnings if job.inspection else ()),
+            *(warning.to_json() for warning in (job.inspection.warnings if job.inspection else ())),
             *_warnings(connection, job.id, counted, dropped, sentences),
         ],
     )

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import errno
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -23,31 +21,26 @@ from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
 
 from include.arrivals import files
-from include.declaration.settings import ImportSettings
-from include.errors import ConfigurationError, FileRefused, NotAllDeleted
+from include.errors import FileRefused, Reason
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
-from include.ledger.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, UNKNOWN_TYPE, Job, JobResult, State
+from include.ledger.jobs import DROPPED_VALUE, NOT_FOUND, REJECT, UNKNOWN_TYPE, Job, JobResult, State
 from include.reading import rejected_rows
 from include.rules.wildcards import expand_entries
 from include.runtime import Runtime
-from include.settings.layers import inheritable, resolve
+from include.settings.layers import inheritable
 from include.stages.inspection import dialect_of, ensure_text
 from include.storage import locations
 from include.storage.file_names import LONGEST_NAME_BYTES, SIDECAR_SUFFIX
 from include.storage.locations import Location, StorageError
-from include.storage.one_by_one import Failures
 from include.storage.spooling import temporary_file
-from include.warehouse.transactions import values_hidden
 
 _WINDOW_BYTES = 8 << 20
 _SPOOL_BYTES = 2 << 20
 """Of ledger rows at once: some 20,000 rejects. With 8 MiB, and read ahead by threads, reports took 250 MiB more."""
 _SUMMARY, _EVIDENCE = "summary.json", "validation.json"
-_WITHOUT_VALUES = (_SUMMARY, _EVIDENCE)
-_OF_A_JOB = re.compile(f"([0-9]+)({files.RETURNED_SUFFIX})?")
-"""Names of folders."""
-_WITH_VALUES = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
+WITHOUT_VALUES = (_SUMMARY, _EVIDENCE)
+WITH_VALUES = ("rejected_file_url", "not_found_file_url", "dropped_values_file_url")
 """Files that hold the sender's values: they go after `retention_days`."""
 
 _ROW_COLUMNS = {"line": pa.int64(), "byte_offset": pa.int64(), "byte_length": pa.int64(), "rules": pa.string(),
@@ -108,7 +101,7 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
             summary_file=str(summary_file),
             evidence_file=str(evidence_file) if evidence_file else None,
         )
-        for earlier in {getattr(job, column) for column in _WITH_VALUES} - {None, *vars(reports).values()}:
+        for earlier in {getattr(job, column) for column in WITH_VALUES} - {None, *vars(reports).values()}:
             if has_source:  # an attempt with other settings had such rows
                 files.locate(runtime, earlier).remove()
         jobs.update(
@@ -152,11 +145,11 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
             archive_url, warnings = _put_away(runtime, job)
             if (returned := files.return_taken(runtime, job)) is not None:
                 rule = files.CHANGED_LATER if job.is_loaded else files.CHANGED
-                warnings.append({"rule": rule, "message": returned.message})
+                warnings.append(Reason(rule, returned.message))
             finished_at = job.finished_at or runtime.clock()
             jobs.update(
                 connection, job_id, archive_url=archive_url, work_url=None, finished_at=finished_at,
-                warnings=[*job.warnings, *warnings],
+                warnings=[*job.warnings, *(warning.to_json() for warning in warnings)],
             )  # fmt: skip
             if warnings and job.summary_file_url is not None:
                 _write_summary(runtime, connection, job_id)
@@ -166,121 +159,7 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
         return jobs.result(connection, job_id)
 
 
-def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
-    """Delete source copies, files of rows and values, staging and sentences of rejects past `retention_days` (X-20).
-
-    The ledger keeps the jobs and their counts. Folders of which it knows nothing, such as those of a job that was never
-    committed or of a database that was restored since, go by the time of their newest file.
-
-    Returns:
-        How many jobs lost their files, by import type; folders of no job count for `unknown`.
-
-    Raises:
-        NotAllDeleted: something could not be; everything else was.
-    """
-    with values_hidden(), runtime.engine.begin() as connection:
-        rows = connection.execute(
-            sa.select(JOB.c.id, JOB.c.settings, JOB.c.launched_at, JOB.c.import_type).where(
-                sa.or_(
-                    JOB.c.archive_url.is_not(None),
-                    JOB.c.work_url.is_not(None),
-                    *(JOB.c[column].is_not(None) for column in _WITH_VALUES),
-                )
-            )
-        ).all()
-    deleted: dict[str, int] = {}
-    failures = Failures()
-    for row in rows:
-        with failures.guard(f"the files of job {row.id}"):
-            days = row.settings.get("retention_days") or _default_retention(runtime, row.import_type)
-            if row.launched_at + timedelta(days=days) <= now:
-                _delete_files_of(runtime, row.id)
-                deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
-    if strays := _delete_strays(runtime, now, failures):
-        deleted[UNKNOWN_TYPE] = deleted.get(UNKNOWN_TYPE, 0) + strays
-    if failures:
-        raise NotAllDeleted(failures)
-    return deleted
-
-
-def _delete_files_of(runtime: Runtime, job_id: int) -> None:
-    with stage(runtime, job_id) as (connection, job):
-        for folder in (files.work_folder(runtime, job.id), *files.archive_folders(runtime, job)):
-            locations.delete_folder(folder)
-        locations.delete_unfinished(files.report_folder(runtime, job))
-        for url in filter(None, (getattr(job, column) for column in _WITH_VALUES)):
-            files.locate(runtime, url).remove()
-        staging.drop_tables(connection, job.id)
-        connection.execute(sa.update(REJECT).where(REJECT.c.job_id == job.id).values(reasons="(deleted)"))
-        jobs.forget_sentences(connection, job.id)
-        connection.execute(sa.delete(DROPPED_VALUE).where(DROPPED_VALUE.c.job_id == job.id))
-        jobs.update(connection, job.id, archive_url=None, work_url=None, **dict.fromkeys(_WITH_VALUES))
-
-
-def _delete_strays(runtime: Runtime, now: datetime, failures: Failures) -> int:
-    """Delete what is in the areas beyond what the ledger names; return how many folders lost something."""
-    by_type = [UNKNOWN_TYPE, *runtime.import_types]
-    places = [(runtime.work, "", max(_default_retention(runtime, name) for name in by_type))]
-    for name in by_type:
-        days = _default_retention(runtime, name)
-        places += [(runtime.archive / kind / name, "", days) for kind in ("imported", "quarantine")]
-        places.append((runtime.reports / name, "reports", days))
-    deleted = 0
-    for place, kind, days in places:
-        with failures.guard(f"what is in {place}"):
-            before = now - timedelta(days=days)
-            deleted += _delete_stray_folders(runtime, place, before, failures, is_report=kind == "reports")
-    return deleted
-
-
-def _delete_stray_folders(
-    runtime: Runtime, place: Location, before: datetime, failures: Failures, *, is_report: bool
-) -> int:
-    named = [(_OF_A_JOB.fullmatch(folder.name), folder) for folder in locations.folders(place)]
-    folders = [(int(name[1]), folder) for name, folder in named if name is not None]
-    if not folders:
-        return 0
-    lowest, highest = min(number for number, _ in folders), max(number for number, _ in folders)
-    with values_hidden(), runtime.engine.connect() as connection:
-        keeping = sa.or_(
-            *(JOB.c[column].is_not(None) for column in ("work_url", "archive_url", *_WITH_VALUES)),
-            JOB.c.finished_at.is_(None),
-            JOB.c.launched_at >= before,
-        )
-        query = sa.select(JOB.c.id, keeping.label("keeps")).where(JOB.c.id.between(lowest, highest))
-        keeps = {row.id: row.keeps for row in connection.execute(query)}
-    deleted = 0
-    for number, folder in folders:
-        if keeps.get(number):
-            continue
-        with failures.guard(f"the folder {folder}"):
-            # A report's folder always has its job's summary and evidence.
-            deleted += _delete_stray(folder, before, is_report=is_report and number in keeps)
-    return deleted
-
-
-def _delete_stray(folder: Location, before: datetime, *, is_report: bool) -> bool:
-    held = list(locations.files_below(folder))
-    if any(stat.changed_at >= before for _, stat in held):
-        return False
-    if not is_report:
-        locations.delete_folder(folder)
-        return True
-    strays = [path for path, _ in held if path.name not in _WITHOUT_VALUES]
-    for path in strays:
-        path.remove()
-    return bool(strays)
-
-
-def _default_retention(runtime: Runtime, import_type: str) -> int:
-    try:
-        types = runtime.import_types
-        return resolve(types, types.of(import_type), defaults_file=runtime.defaults_file).retention_days
-    except (FileRefused, ConfigurationError):
-        return ImportSettings.from_stored({}).retention_days
-
-
-def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[dict[str, Any]]]:
+def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[Reason]]:
     """Move the source to where it ends, from wherever a killed close or an earlier end of the job has left it.
 
     Returns:
@@ -302,13 +181,13 @@ def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[dict[str, An
     for other in files.archive_folders(runtime, job):
         if str(other) != str(folder):
             locations.delete_folder(other)
-    warnings = []
+    warnings: list[Reason] = []
     if (job.is_dry_run and job.state.is_completed) or job.state is State.CANCELLED:
         warnings = _write_settings(target, job)
     return str(target), warnings
 
 
-def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
+def _write_settings(target: Location, job: Job) -> list[Reason]:
     """Put what a job that loaded nothing was given beside its file: a launch names the file alone (X-06, X-19).
 
     Returns:
@@ -319,7 +198,7 @@ def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
     name = f"{target.name}{SIDECAR_SUFFIX}"
     if settings and len(name.encode()) > LONGEST_NAME_BYTES:
         message = "The file's name is too long to keep its settings beside it: a later launch needs them again."
-        return [{"rule": "file.settings_not_kept", "message": message}]
+        return [Reason("file.settings_not_kept", message)]
     if settings:
         with locations.written_whole(target.with_name(name)) as sink:
             sink.write(yaml.safe_dump(settings, allow_unicode=True).encode())
@@ -342,7 +221,7 @@ def _write_rows(
         dialect=dialect_of(job),
         header=list(job.inspection.header),
         was_escaped=job.inspection.is_escaped,
-        is_verbatim=bool(job.settings.get("rejects_verbatim")),
+        is_verbatim=job.common_settings.rejects_verbatim,
     )
     composed = SQL(query).format(job=Literal(job.id), reason=Literal(reason))
     with locations.written_whole(target) as sink, files.open_text(runtime, job) as text:
@@ -354,7 +233,7 @@ def _write_rows(
 
 def _write_dropped_values(connection: Connection, job: Job, target: Location) -> None:
     """Write the values that rows were loaded without (CU-14)."""
-    is_verbatim = bool(job.settings.get("rejects_verbatim"))
+    is_verbatim = job.common_settings.rejects_verbatim
     with locations.written_whole(target) as sink:
         sink.write(f"{','.join(rejected_rows.DROPPED_COLUMNS)}\n".encode())
         query = SQL(_DROPPED_VALUES).format(job=Literal(job.id))

@@ -6,7 +6,7 @@ Nothing here asks the ledger or the storage: `decide` is a function of the facts
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from include.columns.header_changes import HeaderChange, compare_headers
@@ -14,8 +14,8 @@ from include.columns.mapping import ColumnMapping, columns_named, map_columns, o
 from include.declaration.fields import Field
 from include.declaration.import_type import ImportType
 from include.declaration.settings import ImportSettings
-from include.errors import FileRefused
-from include.ledger.records import InspectionRecord, Reason, Review
+from include.errors import FileRefused, Reason
+from include.ledger.records import InspectionRecord, Review
 from include.located_yaml import describe
 from include.project.model import Project
 from include.reading.chunk_plan import Inspection
@@ -201,7 +201,7 @@ def decide(facts: Facts, import_type: ImportType, project: Project) -> Verdict:
         return Verdict(looked.learnt, refusal=refusal)
     inspection = looked.inspection
     record = InspectionRecord(
-        dialect=asdict(inspection.dialect) | {"bom": inspection.dialect.bom.hex()},
+        dialect=inspection.dialect.to_json(),
         header=tuple(inspection.header),
         header_offset=inspection.header_offset,
         header_bytes=inspection.header_bytes,
@@ -217,7 +217,7 @@ def decide(facts: Facts, import_type: ImportType, project: Project) -> Verdict:
 
 def odd_columns(oddities: Sequence[str]) -> tuple[Reason, ...]:
     """Return the reason to ask a person about columns that look wrong; none without any."""
-    return ({"rule": "review.columns", "message": " ".join(oddities)},) if oddities else ()
+    return (Reason("review.columns", " ".join(oddities)),) if oddities else ()
 
 
 def skipped_columns(mapping: ColumnMapping, import_type: ImportType, project: Project) -> list[Reason]:
@@ -231,10 +231,10 @@ def skipped_columns(mapping: ColumnMapping, import_type: ImportType, project: Pr
         by_rule.setdefault(rule, []).append(sentence)
     warnings: list[Reason] = []
     for rule, sentences in by_rule.items():
-        warnings += [{"rule": rule, "message": sentence} for sentence in sentences[:MOST_SKIPPED]]
+        warnings += [Reason(rule, sentence) for sentence in sentences[:MOST_SKIPPED]]
         if (others := len(sentences) - MOST_SKIPPED) > 0:
             message = f"{others:,} more columns are not imported either; the job's mapping lists them all."
-            warnings.append({"rule": rule, "message": message})
+            warnings.append(Reason(rule, message))
     return warnings
 
 
@@ -245,13 +245,13 @@ def _review(chosen: ImportSettings, columns: Columns, oddities: Sequence[str], *
     """
     reasons: list[Reason] = []
     if chosen.review:
-        reasons.append({"rule": "review.setting", "message": "The settings ask for a review."})
+        reasons.append(Reason("review.setting", "The settings ask for a review."))
     change = columns.change
     if change:
         counted = {"renamed": len(change.renamed), "lost": len(change.lost), "new": len(change.new)}
         counts = ", ".join(f"{count} {name}" for name, count in counted.items() if count)
         message = f"The columns differ from those of the last file loaded from this folder: {counts}."
-        reasons.append({"rule": "review.header_change", "message": message})
+        reasons.append(Reason("review.header_change", message))
     reasons += odd_columns(oddities)
     # The default share is looked at by the load itself: a rehearsal would cost every file a second load.
     has_limits = chosen.has_own_reject_share or chosen.has_changed_share
@@ -268,15 +268,15 @@ def _warnings(looked: Looked, mapping: ColumnMapping | None, import_type: Import
     """
     warnings = skipped_columns(mapping, import_type, project) if mapping else []
     if looked.inspection.is_header_only:
-        warnings.append({"rule": "file.header_only", "message": "The file has a header and no rows."})
-    warnings += [{"rule": rule, "message": message} for rule, message in looked.inspection.warnings]
+        warnings.append(Reason("file.header_only", "The file has a header and no rows."))
+    warnings += [Reason(rule, message) for rule, message in looked.inspection.warnings]
     if looked.unreadable_origins:
         message = f"{looked.unreadable_origins:,} cells of the column _job hold no job number"
         message += ": earlier rejects of these rows stay open."
-        warnings.append({"rule": "file.unreadable_origin", "message": message})
+        warnings.append(Reason("file.unreadable_origin", message))
     if looked.origins and "_line" not in origin_columns(looked.inspection.header):
         message = "There is no column _line: earlier rejects stay open."
-        warnings.append({"rule": "file.unreadable_origin", "message": message})
+        warnings.append(Reason("file.unreadable_origin", message))
     return warnings
 
 
@@ -288,11 +288,11 @@ def _moves(looked: Looked, import_type: ImportType, earlier: Mapping[int, Mappin
     now, giver = getattr(looked.settings, setting), looked.settings.given_by.get(setting)
     before = {origin: settings.get(setting) for origin, settings in earlier.items()}
     return [
-        {
-            "rule": f"file.{setting}_changed",
-            "message": f"The rows come from job {origin}, whose {setting} was {describe(value)}; now they go to "
+        Reason(
+            f"file.{setting}_changed",
+            f"The rows come from job {origin}, whose {setting} was {describe(value)}; now they go to "
             f"{describe(now)}, which the {giver} names.",
-        }
+        )
         for origin, value in before.items()
         if value not in (None, now)
     ]

@@ -17,7 +17,7 @@ Decided where the requirement leaves it open:
 - A phone is changed by an exponent, or by a decimal mark with two digits at most behind it where it doesn't begin with
   0: `600.123.456`, `0171.1234567` and `0049.30901820` are how people write phone numbers.
 - The letter of the requirement decides about the external id of a customer, also where a customer has such an id:
-  `1001.0` is a changed number. Keys that a lookup knows are no damage (`include.stages.validation`).
+  `1001.0` is a changed number. Keys that a lookup knows are no damage (`include.stages.judging`).
 - Error values are those of Excel, Google Sheets, LibreOffice, Bloomberg and C in the languages below, spelled as there,
   as the whole cell; and three hash signs or more, which a spreadsheet shows where a column is too narrow. `#SALE!`,
   `#Beli!` and `##` are none of them.

@@ -214,11 +214,6 @@ def declared_grants(connection: Connection) -> set[Grant]:
     return set(_declared(connection))
 
 
-def undeclared(connection: Connection) -> list[str]:
-    """Name the tables, views and sequences that no declaration mentions; identity sequences go with their tables."""
-    return sorted(name for kind, name, _ in _objects(connection) if kind == "TABLE" and _table_rights(name) is None)
-
-
 def _declared(connection: Connection) -> Iterator[Grant]:
     for kind, name, quoted in _objects(connection):
         if kind == "SCHEMA":

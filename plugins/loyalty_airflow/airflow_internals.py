@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,12 +19,26 @@ if TYPE_CHECKING:
     from airflow.models.dagrun import DagRun as DagRun
     from airflow.models.hitl import HITLDetail as HITLDetail
     from airflow.models.taskinstance import TaskInstance as TaskInstance
-    from airflow.sdk import Param
-    from airflow.sdk.definitions.param import ParamsDict
     from airflow.sdk.execution_time.comms import DagRunResult
     from fastapi import Request
     from sqlalchemy import Connection
     from sqlalchemy.orm import Session
+
+
+# -- in a process that forks tasks
+
+LOADED_FOR_TASKS = (
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.definitions.decorators",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.hitl",
+    "airflow.providers.amazon.aws.assets.s3",
+)
+"""Airflow's own part of a task's start: the process around it, the task decorators, the kinds of assets.
+
+Airflow has no setting for what is loaded before it forks.
+"""
 
 
 # -- in the process of a task, which reaches Airflow through its supervisor
@@ -71,8 +85,7 @@ def find_run(dag_id: str, run_id: str) -> DagRunResult:
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
     # `send` declares every possible answer; the answer to GetDagRun is the run, or an exception.
-    run: DagRunResult = SUPERVISOR_COMMS.send(GetDagRun(dag_id=dag_id, run_id=run_id))  # type: ignore[assignment]
-    return run
+    return cast("DagRunResult", SUPERVISOR_COMMS.send(GetDagRun(dag_id=dag_id, run_id=run_id)))
 
 
 def store_form(task_instance_id: UUID, **form: Any) -> None:
@@ -82,11 +95,14 @@ def store_form(task_instance_id: UUID, **form: Any) -> None:
     upsert_hitl_detail(ti_id=task_instance_id, **form)
 
 
-def form_of(parameters: Mapping[str, Param]) -> ParamsDict:
-    """Return what an operator shows as its form; operators take a mapping only when they are made."""
-    from airflow.sdk.definitions.param import ParamsDict
+def metrics_client() -> Any:
+    """Return the module that sends metrics as the settings `[metrics]` say.
 
-    return ParamsDict(dict(parameters))
+    `airflow.sdk` exports none; `airflow.stats`, the former public one, is deprecated and passes this one on.
+    """
+    from airflow.sdk.observability import stats
+
+    return stats
 
 
 # -- in an API server, which has Airflow's database

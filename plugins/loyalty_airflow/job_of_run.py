@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow.sdk import get_current_context
+from airflow.sdk import DagRunState, get_current_context
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.ledger.jobs import Job
     from include.runtime import Runtime
+
+GOING_ON: list[str] = [DagRunState.QUEUED.value, DagRunState.RUNNING.value]
+ENDED = (DagRunState.SUCCESS.value, DagRunState.FAILED.value)
+"""States of a run."""
 
 
 def run_key(context: Context) -> str:

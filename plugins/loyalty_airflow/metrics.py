@@ -15,7 +15,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from airflow.sdk import get_current_context
-from airflow.sdk.observability import stats
+
+from include.ledger.jobs import IMPORT_DAGS
+from loyalty_airflow.airflow_internals import metrics_client
 
 if TYPE_CHECKING:
     from include.ledger.jobs import Job, JobResult
@@ -71,8 +73,8 @@ def timed(body: Callable[P, T]) -> Callable[P, T]:
         mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         log.info("Took %.1f s; the process has held %.0f MiB of memory at most", seconds, mebibytes)
         ti = get_current_context()["ti"]
-        stats.timing(name(ti.dag_id, "duration", ti.task_id), timedelta(seconds=seconds))
-        stats.gauge(name(ti.dag_id, "memory", ti.task_id), mebibytes)
+        metrics_client().timing(name(ti.dag_id, "duration", ti.task_id), timedelta(seconds=seconds))
+        metrics_client().gauge(name(ti.dag_id, "memory", ti.task_id), mebibytes)
         return result
 
     return call
@@ -99,7 +101,7 @@ def count_job(dag_id: str, job: Job, result: JobResult) -> None:
     for outcome, rows in vars(result.rows).items():
         count(name(dag_id, "rows", outcome), rows)
     for rule in result.rules:
-        count(name(dag_id, _REPORTS[rule["severity"]], rule["rule"]), rule["rows"])
+        count(name(dag_id, _REPORTS[rule.severity], rule.rule), rule.rows)
 
 
 def count_codes(dag_id: str, added: int) -> None:
@@ -112,15 +114,16 @@ def count_top_up(dag_id: str, done: TopUp) -> None:
     count_codes(dag_id, done.added)
     for kind in done.raised:
         count(name(dag_id, "alerts", kind), 1)
-    stats.gauge(name(dag_id, "available", done.pool), done.available)
+    metrics_client().gauge(name(dag_id, "available", done.pool), done.available)
 
 
 def count(metric: str, number: int) -> None:
     """Add to a counter; a counter that stays 0 is not sent."""
     if number:
-        stats.incr(metric, number)
+        metrics_client().incr(metric, number)
 
 
 def name(dag_id: str, *parts: str) -> str:
     """Return a metric's name: `importer.`, what the DAG imports or does, the parts; other letters become `_`."""
-    return stats.normalize_name_for_stats(".".join((PREFIX, dag_id.removeprefix("import_"), *parts)), log_warning=False)
+    readable = ".".join((PREFIX, dag_id.removeprefix(IMPORT_DAGS), *parts))
+    return str(metrics_client().normalize_name_for_stats(readable, log_warning=False))

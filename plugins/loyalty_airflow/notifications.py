@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from airflow.sdk import BaseNotifier
 
-from include.ledger.jobs import UNKNOWN_TYPE, JobCounts
+from include.ledger.jobs import IMPORT_DAGS, UNKNOWN_TYPE, JobCounts
 from include.ledger.outcomes import ALARMING, Outcome, outcome_of, summarise
 from include.names import one_line
 from loyalty_airflow.mails import Mail, mail_subscribers, page_url, run_url
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from include.arrivals.listing import Unusable
+    from include.errors import Reason
     from include.ledger.jobs import Job
     from include.promo_codes.alerts import Alert
 
@@ -118,11 +119,11 @@ class ReviewNotifier(BaseNotifier):
 
     Args:
         job: the job that waits.
-        reasons: why, as rule and sentence.
+        reasons: why.
         until: when the wait ends.
     """
 
-    def __init__(self, job: Job, reasons: Sequence[Mapping[str, str]], until: datetime) -> None:
+    def __init__(self, job: Job, reasons: Sequence[Reason], until: datetime) -> None:
         super().__init__()
         self.job = job
         self.reasons = reasons
@@ -183,7 +184,7 @@ def unknown_result(context: Context) -> dict[str, Any]:
     """Return what replaces the result of a job that could not even be closed."""
     params = context.get("params") or {}
     file = str(params.get("file", "")).rpartition("/")[2]
-    return {"job": None, "type": context["ti"].dag_id.removeprefix("import_"), "file": file, "state": "failed",
+    return {"job": None, "type": context["ti"].dag_id.removeprefix(IMPORT_DAGS), "file": file, "state": "failed",
             "rows": {"rejected": 0}, "is_dry_run": bool(params.get("dry_run"))}  # fmt: skip
 
 
@@ -277,7 +278,7 @@ def mail_of_entries(entries: Sequence[Unusable], run: str) -> Mail:
     )
 
 
-def mail_of_review(job: Job, reasons: Sequence[Mapping[str, str]], until: datetime, run: str) -> Mail:
+def mail_of_review(job: Job, reasons: Sequence[Reason], until: datetime, run: str) -> Mail:
     """Return the mail about a file that waits for a person (X-06)."""
     what = f"waits for an answer until {until:%Y-%m-%d %H:%M} UTC"
     return Mail(
@@ -285,7 +286,7 @@ def mail_of_review(job: Job, reasons: Sequence[Mapping[str, str]], until: dateti
         what=what,
         lead=f"{job.file_name}: {what}. Without an answer nothing is loaded.",
         facts={"Import type": job.import_type.replace("_", " ")},
-        points={"Why you are asked": [reason["message"] for reason in reasons]},
+        points={"Why you are asked": [reason.message for reason in reasons]},
         advice="Open the import and choose Review: load the file, choose other columns, or reject it.",
         links={f"Import {job.id}": page_url(f"/jobs/{job.id}"), "Run in Airflow": run},
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.listeners import hookimpl
 
+from include.ledger.jobs import IMPORT_DAGS, PICK_UP
 from include.ledger.outcomes import in_words
 from loyalty_airflow import airflow_internals
 from loyalty_airflow.airflow_internals import results_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TOP_UP, PICK_UP = "top_up_promo_pools", "pick_up_files"
+TOP_UP = "top_up_promo_pools"
 NOTE_LENGTH = 1000
 
 
@@ -97,7 +98,7 @@ def task_with_outcome(dag_id: str) -> str | None:
 
     if dag_id == "generate_promo_codes":
         return GENERATING_TASK
-    return CLOSING_TASK if dag_id.startswith("import_") else None
+    return CLOSING_TASK if dag_id.startswith(IMPORT_DAGS) else None
 
 
 def note_top_ups(dag_run: DagRun) -> None:

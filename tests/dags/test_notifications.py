@@ -14,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from include.arrivals.listing import Unusable
+from include.errors import Reason
 from include.ledger.jobs import JobCounts, State
 from include.ledger.outcomes import ALARMING, Outcome, outcome_of
 from include.promo_codes.alerts import Alert
@@ -424,7 +425,7 @@ ODD_NAMES = [
 def test_every_notifier_reports_any_name(inbox, name, kind):
     """X-08: a file whose name no header can hold is reported like any other."""
     job = SimpleNamespace(import_type="gift_cards", file_name=name, id=7)
-    reasons = [{"rule": "header.unmatched", "message": f"The file {name} has other columns."}]
+    reasons = [Reason("header.unmatched", f"The file {name} has other columns.")]
     sent = {
         "import": lambda: ImportNotifier(REFUSED | {"file": name}).send(context()),
         "review": lambda: ReviewNotifier(job, reasons, datetime(2026, 3, 1, tzinfo=UTC)).send(context()),

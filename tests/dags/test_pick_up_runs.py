@@ -74,20 +74,20 @@ def test_a_file_that_is_still_there_after_its_run_has_arrived_again_but_not_at_o
 
 
 def test_a_file_that_its_ended_run_took_away_after_the_listing_is_not_started_again(run_dag, folders, monkeypatch):
-    from include.arrivals import landing
+    from include.arrivals import listing
 
     drop(folders.landing / "gift_card_pools", "a.csv")
     run_dag("pick_up_files")
     end("import_gift_card_pools", ago=timedelta(hours=2))
-    real = landing.list_landing
+    real = listing.list_landing
 
     def listed(*arguments):
-        listing = real(*arguments)
+        seen = real(*arguments)
         for path in (folders.landing / "gift_card_pools").iterdir():
             path.unlink()
-        return listing
+        return seen
 
-    monkeypatch.setattr(landing, "list_landing", listed)
+    monkeypatch.setattr(listing, "list_landing", listed)
     assert run_dag("pick_up_files").state == "success"
     assert len(runs("import_gift_card_pools")) == 1
 

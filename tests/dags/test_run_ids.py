@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from include.arrivals.landing import Arrival
-from include.arrivals.listing import IGNORED, Unusable
+from include.arrivals.listing import IGNORED, Arrival, Unusable
+from include.ledger.jobs import dag_of
 from loyalty_airflow.tasks import pick_up
 from loyalty_airflow.tasks.pick_up import make_run_id, pause_before
 
@@ -69,7 +69,7 @@ def test_the_pause_before_another_run_grows_to_an_hour():
 
 
 def test_a_dag_id_is_import_and_the_type():
-    assert pick_up.dag_id("gift_cards") == "import_gift_cards"
+    assert dag_of("gift_cards") == "import_gift_cards"
 
 
 def test_x12_ignored_files_are_logged_and_no_mail_is_sent_about_them(monkeypatch, caplog):
@@ -80,7 +80,7 @@ def test_x12_ignored_files_are_logged_and_no_mail_is_sent_about_them(monkeypatch
 
     monkeypatch.setattr("loyalty_airflow.notifications.UnusableNotifier", notifier)
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: {})
-    monkeypatch.setattr("include.arrivals.landing.record_unusable", lambda _, entries: list(entries))
+    monkeypatch.setattr("include.arrivals.refusals.record_unusable", lambda _, entries: list(entries))
     ignored = Unusable("gift_cards", "/l/a.md5", "a.md5", IGNORED, "is ignored", "1")
     odd = replace(ignored, url="/l/pipe.csv", file_name="pipe.csv", rule="file.special", reason="is a pipe")
     with caplog.at_level("WARNING"):

@@ -17,11 +17,11 @@ DISPATCH = """
 import sys, time
 from pathlib import Path
 from airflow import settings
-from include.arrivals import landing
+from include.arrivals import listing
 from tests.dags.conftest import load_dag
 
 mine, other = map(Path, sys.argv[1:])
-real = landing.list_landing
+real = listing.list_landing
 
 def list_landing(*arguments):
     listed = real(*arguments)
@@ -30,7 +30,7 @@ def list_landing(*arguments):
         time.sleep(0.001)
     return listed
 
-landing.list_landing = list_landing
+listing.list_landing = list_landing
 run = load_dag("pick_up_files").test()
 print("state:", run.state)
 """

@@ -185,8 +185,9 @@ def import_reviewed(runtime: Runtime, request: Request) -> jobs.JobResult:
     return importer.close_job(runtime, job)
 
 
-def is_approved(_: Any, __: Any, **values: Any) -> bool:
-    return "is_approved" in values
+def is_approved(_: Any, __: int, **values: Any) -> bool:
+    review = (values.get("inspection") or {}).get("review") or {}
+    return bool(review.get("is_approved"))
 
 
 def is_second_load() -> Condition:
@@ -335,12 +336,12 @@ def is_summary(path: Location, _: Any) -> bool:
 POINTS: dict[str, Callable[[Barrier], None]] = {
     # Taking.
     "before the job is opened": lambda stop: before(importer, "take_file", stop),
-    "claimed, not yet brought": lambda stop: before(landing, "_bring", stop),
+    "claimed, not yet brought": lambda stop: before(landing, "bring", stop),
     "out of landing, not yet copied": lambda stop: after(locations, "take_out", stop),
     "half copied into work": lambda stop: within_writing("work", stop),
     "copied into work, source not yet deleted": lambda stop: after(locations, "copy", stop),
-    "brought, not yet committed": lambda stop: after(landing, "_bring", stop),
-    "brought and committed, source not yet deleted": lambda stop: before(landing, "_remove_taken", stop),
+    "brought, not yet committed": lambda stop: after(landing, "bring", stop),
+    "brought and committed, source not yet deleted": lambda stop: before(landing, "remove_taken", stop),
     "taken": lambda stop: after(importer, "take_file", stop),
     # Inspection.
     "scanned": lambda stop: after(inspection, "_scan", stop),
@@ -372,14 +373,14 @@ POINTS: dict[str, Callable[[Barrier], None]] = {
 }
 REVIEW_POINTS: dict[str, Callable[[Barrier], None]] = {
     "rehearsed, taken back": lambda stop: after(loading, "_rehearse_once", stop),
-    "rehearsed, not yet taken back": lambda stop: before(loading, "is_critical", stop),
+    "rehearsed, not yet taken back": lambda stop: after(jobs, "rule_counts", stop),
     "decided to ask": lambda stop: after(review, "ask", stop),
     "question written, not yet committed": lambda stop: after(review, "_await", stop),
     "awaiting review": lambda stop: after(review, "record", stop),
     "a useless answer taken": lambda stop: after(review, "answer", stop),
     "the second question asked": lambda stop: after(review, "record", stop, lambda _, __, asked: asked.number == 2),
     "answer written, not yet committed": lambda stop: after(review, "_write", stop, is_answered),
-    "approved, mapping not yet changed": lambda stop: after(review, "_keep", stop, is_approved),
+    "approved, not yet committed": lambda stop: after(jobs, "update", stop, is_approved),
     "mapping changed, not yet committed": lambda stop: after(review, "_read_anew", stop),
     "approved": lambda stop: before(importer, "load_rows", stop),
     "rows inserted after the review": lambda stop: after(loading, "_run_statement", stop, is_second_load()),

@@ -18,7 +18,8 @@ from include.ledger.jobs import FileTaken, JobResult
 from include.runtime import Runtime
 from include.stages.inspection import inspect_file
 from include.stages.loading import load_rows
-from include.stages.reporting import close_job, delete_expired, write_report
+from include.stages.reporting import close_job, write_report
+from include.stages.retention import delete_expired
 from include.stages.validation import validate_chunk
 from include.storage.locations import FileStat
 from tests.imports import CARD_HEADER, Site, contents, counts, rejected_file, rejects, summary

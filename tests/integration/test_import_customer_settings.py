@@ -29,7 +29,8 @@ from include.project.sync import sync
 from include.review.preview import preview_file
 from include.stages.inspection import inspect_file
 from include.stages.loading import load_rows
-from include.stages.reporting import delete_expired, write_report
+from include.stages.reporting import write_report
+from include.stages.retention import delete_expired
 from include.stages.validation import validate_chunk
 from tests.imports import Site, contents, counts, reasons, rejected_file, rejects, summary
 
@@ -456,7 +457,7 @@ class TestDroppedValues:
                 "Sex '=m' is neither male nor female (m, f and w are understood as well).",
             ],
         ]  # fmt: skip
-        assert {(rule["rule"], rule["severity"], rule["rows"]) for rule in result.rules} == {
+        assert {(rule.rule, rule.severity, rule.rows) for rule in result.rules} == {
             ("birth_date.impossible_date", "warning", 1),
             ("custom_field_children.not_integer", "warning", 1),
             ("is_subscribed_by_email.not_boolean", "warning", 1),
@@ -514,7 +515,7 @@ class TestDroppedValues:
         assert counts(result) == {"read": 4, "unchanged": 1, "not_found": 1, "rejected": 2}
         assert rejects(result) == {2: {"email.not_email"}, 3: {"row.ambiguous_customer"}}
         assert [row[:2] for row in table(result.dropped_values_file)[1:]] == [["5", "sex"]]
-        assert [(rule["rule"], rule["rows"]) for rule in result.rules if rule["severity"] == "warning"] == [
+        assert [(rule.rule, rule.rows) for rule in result.rules if rule.severity == "warning"] == [
             ("sex.unknown_choice", 1)
         ]
         assert "Sex" not in reasons(result)[2]

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from include.arrivals import landing
+from include.arrivals.listing import list_landing
+from include.arrivals.refusals import refuse_arrival
 from include.ledger.jobs import JobResult
 from include.stages import reporting
 from tests.imports import CARD_HEADER, Site, contents, counts, rejects, summary
@@ -48,9 +49,9 @@ def test_x01_a_file_in_a_folder_of_no_import_type_is_refused_at_the_next_look(si
     site.drop("gift_cards", "_settings.yaml", "settle_seconds: 1")
     site.drop("gift_cards", "a.csv.settings.yaml", "delimiter: ;")
     later = site.runtime.clock().replace(year=2100)
-    (arrival,) = landing.list_landing(site.runtime, later).ready
+    (arrival,) = list_landing(site.runtime, later).ready
     assert (arrival.import_type, arrival.file_name) == (None, "cards.csv")
-    job = landing.refuse_arrival(site.runtime, arrival, run_key="refusal")
+    job = refuse_arrival(site.runtime, arrival, run_key="refusal")
     reporting.write_report(site.runtime, job)
     result = reporting.close_job(site.runtime, job)
     assert refusal(result) == "file.unknown_type"
@@ -58,7 +59,7 @@ def test_x01_a_file_in_a_folder_of_no_import_type_is_refused_at_the_next_look(si
     assert summary(result)["reason"] == result.reason
     assert not (site.folder / "landing" / folder / "cards.csv").exists()
     assert list(contents(site.folder / "archive")) == [f"quarantine/unknown/{job}/cards.csv"]
-    assert landing.list_landing(site.runtime, later).ready == []
+    assert list_landing(site.runtime, later).ready == []
 
 
 def test_x01_a_type_that_does_not_exist_is_refused(site: Site):

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from include.arrivals import landing
 from include.arrivals.landing import take_file
+from include.arrivals.listing import list_landing
+from include.arrivals.refusals import refuse_arrival
 from include.errors import FileRefused
 from include.importer import import_file
 from include.review.preview import preview_file
@@ -31,12 +32,12 @@ def drop(site: Site, folder: str, name: str, content: str, at: datetime = EVENIN
 
 def ready(site: Site, *, minutes: float = 2) -> dict[str, str | None]:
     """Return folder/name of what can start → its import type."""
-    listing = landing.list_landing(site.runtime, EVENING + timedelta(minutes=minutes))
+    listing = list_landing(site.runtime, EVENING + timedelta(minutes=minutes))
     return {f"{arrival.folder}/{arrival.file_name}": arrival.import_type for arrival in listing.ready}
 
 
 def waiting(site: Site, *, minutes: float = 2) -> dict[str, str]:
-    listing = landing.list_landing(site.runtime, EVENING + timedelta(minutes=minutes))
+    listing = list_landing(site.runtime, EVENING + timedelta(minutes=minutes))
     return {f"{entry.arrival.folder}/{entry.arrival.file_name}": entry.reason for entry in listing.waiting}
 
 
@@ -54,8 +55,8 @@ def test_pc02_a_folder_below_promo_codes_is_a_pool_s_and_no_other_is_known(site:
 
 def test_x01_a_file_too_deep_is_refused_with_its_place(site: Site):
     drop(site, "promo_codes/spring/deep", "a.csv", CODES)
-    (arrival,) = landing.list_landing(site.runtime, EVENING + timedelta(minutes=2)).ready
-    job = site.job(landing.refuse_arrival(site.runtime, arrival, run_key="x"))
+    (arrival,) = list_landing(site.runtime, EVENING + timedelta(minutes=2)).ready
+    job = site.job(refuse_arrival(site.runtime, arrival, run_key="x"))
     assert (job["state"], job["refusal_rule"]) == ("refused", "file.unknown_type")
     assert 'was in "promo_codes/spring/deep", which is not the folder of any import type' in job["refusal_message"]
 

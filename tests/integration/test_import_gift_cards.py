@@ -289,7 +289,7 @@ def test_gc04_incomplete_sold_cards_are_a_warning_or_by_setting_a_reject(stocked
     lax = stocked.cards(*rows, header=header)
     assert counts(lax) == {"read": 8, "inserted": 5, "unchanged": 3}
     assert [(warning["rule"], warning["rows"]) for warning in lax.warnings] == [("status.sold_card_incomplete", 5)]
-    assert [rule["first_lines"] for rule in lax.rules] == [incomplete]
+    assert [rule.first_lines for rule in lax.rules] == [incomplete]
 
 
 def test_gc04_a_strict_reject_that_equals_an_existing_card_is_no_accepted_row(stocked: Site):
@@ -473,7 +473,7 @@ def test_gp03_a_file_without_the_column_max_card_value_says_nothing_of_it(stocke
 
 def twins(result) -> list[int]:
     """Return the lines of cards whose number is nearly another one's."""
-    return next((list(rule["first_lines"]) for rule in result.rules if rule["rule"] == "card_number.twin"), [])
+    return next((list(rule.first_lines) for rule in result.rules if rule.rule == "card_number.twin"), [])
 
 
 def test_pc04a_numbers_that_differ_by_blanks_dashes_or_letter_case_warn_and_load(stocked: Site):

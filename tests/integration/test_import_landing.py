@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from include import import_types
-from include.arrivals import landing
 from include.arrivals.landing import Request, take_file
+from include.arrivals.listing import Arrival, list_landing
 from include.arrivals.listing import _order as listing_order
 from include.errors import FileRefused
 from include.importer import import_file
@@ -37,7 +37,7 @@ def look(
     site: Site, *, seconds: float = 0, minutes: float = 0, hours: float = 0, after: datetime = EVENING
 ) -> dict[str, str | None]:
     """Return each file of the landing area with why it waits, None for those that can start."""
-    listing = landing.list_landing(site.runtime, after + timedelta(seconds=seconds, minutes=minutes, hours=hours))
+    listing = list_landing(site.runtime, after + timedelta(seconds=seconds, minutes=minutes, hours=hours))
     ready: dict[str, str | None] = {arrival.file_name: None for arrival in listing.ready}
     waiting: dict[str, str | None] = {entry.arrival.file_name: entry.reason for entry in listing.waiting}
     assert not ready.keys() & waiting.keys()
@@ -128,7 +128,7 @@ def test_x12_a_file_that_its_name_refuses_has_settled_as_well(site: Site):
 def test_x12_what_a_program_is_still_writing_is_left_alone(site: Site, name: str):
     """`pub-41` and its kind: never moved away under the writer, never reported while it is young."""
     path = drop(site, "gift_cards", name, f"{CARD_HEADER}\n7700000000000411,flexible_gift,10\n77000000000004")
-    listing = landing.list_landing(site.runtime, EVENING + timedelta(hours=23))
+    listing = list_landing(site.runtime, EVENING + timedelta(hours=23))
     assert (listing.ready, listing.waiting, listing.unusable) == ([], [], [])
     with pytest.raises(FileRefused, match=r"file\.place"):
         take_file(site.runtime, Request("gift_cards", str(path), "asks for it"))
@@ -181,15 +181,15 @@ def test_x12_no_file_s_own_settings_say_what_is_ignored(site: Site):
         assert "only a folder's settings file can say which names are ignored" in (result.reason or {})["message"]
 
 
-def ready(site: Site) -> list[landing.Arrival]:
-    return landing.list_landing(site.runtime, EVENING + timedelta(minutes=5)).ready
+def ready(site: Site) -> list[Arrival]:
+    return list_landing(site.runtime, EVENING + timedelta(minutes=5)).ready
 
 
 def test_a_file_with_wrong_settings_starts_so_that_its_job_can_say_so(site: Site):
     drop(site, "gift_cards", "a.csv.settings.yaml", "release: at night")
     drop(site, "gift_cards", "a.csv", CARDS)
     assert look(site, seconds=5) == {"a.csv": None}
-    (arrival,) = landing.list_landing(site.runtime, EVENING + timedelta(hours=1)).ready
+    (arrival,) = list_landing(site.runtime, EVENING + timedelta(hours=1)).ready
     result = site.run("gift_cards", arrival.url)
     assert (result.state, (result.reason or {})["rule"]) == ("refused", "file.settings")
 
@@ -270,7 +270,7 @@ def test_gc05_the_bound_is_a_setting_and_refused_pool_files_hold_nobody_up(site:
 
 def test_gc05_unknown_pools_are_rejects_once_nobody_waits_any_more(site: Site):
     result = site.run("gift_cards", drop(site, "gift_cards", "cards.csv", CARDS))
-    assert [rule["rule"] for rule in result.rules] == ["pool_system_name.known"]
+    assert [rule.rule for rule in result.rules] == ["pool_system_name.known"]
 
 
 def test_x12_a_sidecar_that_announces_the_next_file_of_the_name_survives_a_repeated_take(site: Site):
@@ -288,7 +288,7 @@ def test_the_listing_survives_files_that_vanish_and_names_of_every_kind(site: Si
     folder.mkdir()
     for name in ("a b.csv", "a#b?.csv", "a%20b.csv", "-.csv", "a::b.csv", "'\"$.csv", "x\ny.csv", "é.csv", "a:b.csv"):
         drop(site, "gift_card_pools", name, POOLS)
-    arrivals = landing.list_landing(site.runtime, EVENING + timedelta(minutes=5)).ready
+    arrivals = list_landing(site.runtime, EVENING + timedelta(minutes=5)).ready
     assert len(arrivals) == 9
     for arrival in arrivals:
         assert site.run("gift_card_pools", arrival.url, force=True).state == "completed", arrival.file_name
@@ -311,7 +311,7 @@ def put(site: Site, import_type: str, name: str, content: str, at: datetime) -> 
 
 
 def names_of(site: Site, *, minutes: float = 5) -> list[str]:
-    listing = landing.list_landing(site.runtime, datetime.now(UTC) + timedelta(minutes=minutes))
+    listing = list_landing(site.runtime, datetime.now(UTC) + timedelta(minutes=minutes))
     return [arrival.file_name for arrival in listing.ready]
 
 
@@ -324,9 +324,9 @@ def test_x14_a_release_counts_from_the_arrival_whatever_time_a_file_brings(site:
     tonight = arrived_at.replace(hour=2, minute=0, second=0, microsecond=0)
     tonight += timedelta(days=1) if tonight <= arrived_at else timedelta()
     for moment in (arrived_at + timedelta(seconds=30), tonight - timedelta(seconds=1)):
-        (waiting,) = landing.list_landing(site.runtime, moment).waiting
+        (waiting,) = list_landing(site.runtime, moment).waiting
         assert waiting.reason in (f"released at {tonight:%Y-%m-%d %H:%M} UTC", "settling")
-    (arrival,) = landing.list_landing(site.runtime, tonight).ready
+    (arrival,) = list_landing(site.runtime, tonight).ready
     assert arrival.arrived_at == arrived_at
 
 
@@ -386,7 +386,7 @@ def test_x12_a_clock_that_is_a_year_ahead_holds_no_other_sender_s_file(site: Sit
     put(site, "customers", "a.csv", "ExternalId\n1\n", datetime.now(UTC) + timedelta(days=365))
     time.sleep(1.1)
     site.drop("customers", "b.csv", "ExternalId\n2\n")
-    listing = landing.list_landing(site.runtime, datetime.now(UTC) + timedelta(seconds=6))
+    listing = list_landing(site.runtime, datetime.now(UTC) + timedelta(seconds=6))
     assert [arrival.file_name for arrival in listing.ready] == ["a.csv", "b.csv"]
 
 
@@ -394,7 +394,7 @@ def test_x14_a_file_that_settles_for_a_day_holds_no_other_for_more_than_a_minute
     site.drop("customers", "a.csv", "ExternalId\n1\n", {"settle_seconds": 86_400})
     time.sleep(1.1)
     site.drop("customers", "b.csv", "ExternalId\n2\n")
-    waiting = landing.list_landing(site.runtime, datetime.now(UTC) + timedelta(seconds=30)).waiting
+    waiting = list_landing(site.runtime, datetime.now(UTC) + timedelta(seconds=30)).waiting
     assert {entry.arrival.file_name: entry.reason for entry in waiting} == {
         "a.csv": "settling", "b.csv": "after a.csv, which arrived before it"
     }  # fmt: skip
@@ -412,7 +412,7 @@ def test_x14_arrivals_are_compared_by_the_second_then_by_name(is_object: bool):
     """In a bucket as on a disk: stores say seconds alone."""
     came = {"c_10.csv": 0.1, "c_9.csv": 0.9, "b.csv": 1.2, "a.csv": 2.0, "c_8.csv": 0.5}
     arrivals = [
-        landing.Arrival(
+        Arrival(
             "customers", f"/{name}", ".", name, 1, "1", EVENING + timedelta(seconds=seconds), is_object
         )
         for name, seconds in came.items()

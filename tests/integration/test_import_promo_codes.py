@@ -433,8 +433,8 @@ def test_pc04_twins_by_letter_case_warn_and_load(site: Site):
     assert rejects(result) == {8: {"code.duplicate_in_file"}}
     assert counts(result) == {"read": 10, "inserted": 8, "unchanged": 1, "rejected": 1}
     assert warnings(result) == {"code.case_twin": 6}
-    (rule,) = [rule for rule in result.rules if rule["severity"] == "warning"]
-    assert rule["first_lines"] == [2, 3, 4, 6, 7, 9]
+    (rule,) = [rule for rule in result.rules if rule.severity == "warning"]
+    assert rule.first_lines == [2, 3, 4, 6, 7, 9]
     again = load(site, "Known,a,,,,", "KNOWN,a,,,,", "fresh,a,,,,", "FRESH,a,,,,")
     assert (counts(again), again.warnings) == ({"read": 4, "unchanged": 4}, [])
 
@@ -446,7 +446,7 @@ def test_pc04_a_rejected_row_is_nobody_s_twin(site: Site):
 
 def lines_of(result: JobResult, rule: str) -> list[int]:
     """Return the lines that a rule has warned of."""
-    return next((list(entry["first_lines"]) for entry in result.rules if entry["rule"] == rule), [])
+    return next((list(entry.first_lines) for entry in result.rules if entry.rule == rule), [])
 
 
 def test_pc04_a_missing_date_column_says_nothing_about_dates(site: Site):

@@ -11,6 +11,7 @@ import pytest
 
 from include.ledger import jobs
 from include.ledger.jobs import JobResult
+from include.ledger.records import RuleCount
 from tests.imports import CARD_HEADER, SAMPLE_POOLS, Site, counts, reasons, rejected_file, rejects
 
 pytestmark = pytest.mark.integration
@@ -79,9 +80,7 @@ def test_x07_x08_every_reason_of_every_row_is_reported_and_the_rest_loads(stocke
     assert f"'{'x' * 100}...'" in sentences[4]
     assert long not in sentences[4]
     assert sentences[9] == "The row has 2 cells, the header has 7."
-    critical = {
-        rule["rule"]: (rule["rows"], rule["first_lines"]) for rule in result.rules if rule["severity"] == "critical"
-    }
+    critical = {rule.rule: (rule.rows, rule.first_lines) for rule in result.rules if rule.severity == "critical"}
     assert critical["balance.required"] == (1, [5])
     assert critical["row.ragged"] == (1, [9])
     assert sum(rows for rows, _ in critical.values()) == sum(map(len, rejects(result).values()))
@@ -95,7 +94,7 @@ def test_x08_no_cut_at_any_number_of_rejects(stocked: Site):
     assert rejects(result) == {line: {"pool_system_name.known"} for line in expected}
     assert counts(result) == {"read": 26_000, "inserted": 5_200, "rejected": 20_800}
     (rule,) = result.rules
-    assert (rule["rows"], len(rule["first_lines"])) == (20_800, 100)
+    assert (rule.rows, len(rule.first_lines)) == (20_800, 100)
     sent = [row for row in rows if "nowhere" in row]
     assert without_ours(rejected_file(result)).decode() == "\n".join([CARD_HEADER, *sent, ""])
 
@@ -105,12 +104,7 @@ def test_the_summary_names_the_first_lines_of_what_the_load_rejects_in_order(sto
     numbers = [*range(1, 400), *range(150, 399)]
     result = stocked.cards(*(f"{number},flexible_gift,10" for number in numbers))
     (rule,) = result.rules
-    assert rule == {
-        "rule": "card_number.duplicate_in_file",
-        "severity": "critical",
-        "rows": 249,
-        "first_lines": list(range(401, 501)),
-    }
+    assert rule == RuleCount("card_number.duplicate_in_file", "critical", 249, list(range(401, 501)))
 
 
 def test_x08_a_row_that_the_suite_rejects_also_says_that_its_number_is_taken(stocked: Site):
@@ -122,7 +116,7 @@ def test_x08_a_row_that_the_suite_rejects_also_says_that_its_number_is_taken(sto
         5: {"balance.not_decimal"},
     }
     assert reasons(result)[2].endswith("this row differs in balance.")
-    rows = {rule["rule"]: rule["rows"] for rule in result.rules}
+    rows = {rule.rule: rule.rows for rule in result.rules}
     assert rows == {
         "balance.negative": 1,
         "balance.not_decimal": 2,
@@ -171,7 +165,7 @@ def test_x09_the_file_repeats_the_sender_s_records_byte_for_byte(stocked: Site, 
 
 
 def rejected_lines(result: JobResult) -> list[int]:
-    lines = sorted({line for rule in result.rules for line in rule["first_lines"]})
+    lines = sorted({line for rule in result.rules for line in rule.first_lines})
     assert len(lines) == result.rows.rejected
     return lines
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from include import import_types
 from include.arrivals import files
 from include.arrivals.landing import Request, take_file
-from include.errors import FileRefused, ReviewNeeded
+from include.errors import FileRefused, Reason, ReviewNeeded
 from include.ledger import jobs
 from include.ledger.jobs import JobResult
 from include.project.sync import sync_in_turn
@@ -181,7 +181,7 @@ def test_x18_columns_chosen_in_an_answer_are_looked_at_again_and_asked_about(
     waiting.put()
     assert waiting.answer(**columns) == Step(Turn.PASS)
     question = waiting.put(2)
-    assert expected_text in " ".join(reason["message"] for reason in question.reasons).lower()
+    assert expected_text in " ".join(reason.message for reason in question.reasons).lower()
     assert "The settings ask for a review" not in question.form.body
     assert stocked.card_numbers() == []
     assert (
@@ -253,7 +253,7 @@ def test_x06_a_mapping_that_cannot_be_used_comes_back_with_the_reason(
     assert waiting.answer(**columns) == Step(Turn.PASS)
     assert waiting.state == "running"
     question = waiting.put(2)
-    assert expected_text in question.reasons[0]["message"]
+    assert expected_text in question.reasons[0].message
     assert stocked.card_numbers() == []
     assert waiting.answer(number=2, balance="balance (column 3)") == Step(Turn.LOAD)
     assert counts(waiting.end()) == COUNTS
@@ -405,7 +405,7 @@ def test_x20_the_form_that_asks_about_exchanged_columns_does_not_show_what_was_e
     path = stocked.drop(import_type, "rows.csv", "\n".join([header, *rows, ""]))
     preview = preview_file(stocked.runtime, import_type, area(path)).as_text()
     question = Reviewed(stocked, stocked.request(import_type, path)).put()
-    assert [reason["rule"] for reason in question.reasons] == ["review.columns"]
+    assert [reason.rule for reason in question.reasons] == ["review.columns"]
     first_rows = question.form.body.partition("### First rows")[2]
     assert "| 2 |" in first_rows
     for value in private.replace("{0}", "40").split():
@@ -416,7 +416,7 @@ def test_x20_the_form_that_asks_about_exchanged_columns_does_not_show_what_was_e
 def test_x20_the_form_shows_no_value_where_most_rows_would_be_rejected(stocked: Site):
     waiting = reviewed(stocked, cards(1, 9).replace("nowhere", "K7QW-PL0M"), review_reject_share=0.5)
     question = waiting.put()
-    assert [reason["rule"] for reason in question.reasons] == ["review.setting", "review.reject_share"]
+    assert [reason.rule for reason in question.reasons] == ["review.setting", "review.reject_share"]
     assert "K7QW" not in f"{question.form}"
 
 
@@ -630,10 +630,9 @@ def test_without_reasons_nobody_is_asked(stocked: Site):
 def test_more_rejects_than_allowed_ask_a_person(stocked: Site):
     waiting = reviewed(stocked, review=False, review_reject_share=0.59)
     (reason,) = waiting.put().reasons
-    assert reason == {
-        "rule": "review.reject_share",
-        "message": "3 of 5 rows would be rejected, more than review_reject_share = 0.59 allows.",
-    }
+    assert reason == Reason(
+        "review.reject_share", "3 of 5 rows would be rejected, more than review_reject_share = 0.59 allows."
+    )
 
 
 def cards(good: int, bad: int, *, first: int = 0) -> str:
@@ -696,7 +695,7 @@ def test_x18_an_amount_of_twelve_digits_anywhere_in_the_file_is_asked_about(stoc
     assert stocked.cards("1,flexible_gift,100000000000").reason["rule"] == "file.review"
     assert stocked.cards("1,flexible_gift,99999999999.99").outcome == "loaded"
     approved = stocked.cards("2,flexible_gift,100000000000", review_columns=False)
-    assert (approved.outcome, [rule["rule"] for rule in approved.rules]) == ("loaded", ["balance.many_digits"])
+    assert (approved.outcome, [rule.rule for rule in approved.rules]) == ("loaded", ["balance.many_digits"])
 
 
 def test_x18_amounts_of_many_digits_are_asked_about_in_airflow_and_loaded_once_approved(stocked: Site):
@@ -727,7 +726,7 @@ def test_x18_a_cvv_of_twelve_digits_anywhere_in_the_file_is_asked_about(stocked:
     grouped = stocked.cards("1,flexible_gift,50,4111 1111 1111 1111", header=header)
     assert grouped.reason["rule"] == "file.review"
     approved = stocked.cards("2,flexible_gift,50,411111111111", header=header, review_columns=False)
-    assert (approved.outcome, [rule["rule"] for rule in approved.rules]) == ("loaded", ["cvv.many_digits"])
+    assert (approved.outcome, [rule.rule for rule in approved.rules]) == ("loaded", ["cvv.many_digits"])
 
 
 def test_x18_the_most_frequent_mistakes_are_named_in_words(stocked: Site):
@@ -841,7 +840,7 @@ def test_more_changed_customers_than_allowed_ask_a_person(stocked: Site):
     first.end()
     assert customers("New", 0.6).ask() == Step(Turn.LOAD)
     (reason,) = customers("Newer", 0.59).put().reasons
-    assert reason["message"] == "3 of 5 rows would change what is stored, more than review_changed_share = 0.59 allows."
+    assert reason.message == "3 of 5 rows would change what is stored, more than review_changed_share = 0.59 allows."
 
 
 def test_x05_other_columns_than_the_last_good_file_of_the_folder_ask_a_person(stocked: Site):
@@ -855,8 +854,8 @@ def test_x05_other_columns_than_the_last_good_file_of_the_folder_ask_a_person(st
     changed = reviewed(stocked, "card_number,pool_system_name,balances,status\n8,flexible_gift,8,\n", "b.csv", **gate)
     assert not changed.inspected.is_usable
     question = changed.put()
-    assert [reason["rule"] for reason in question.reasons] == ["review.header_change", "review.mapping"]
-    assert question.reasons[0]["message"].endswith("from this folder: 1 renamed, 1 new.")
+    assert [reason.rule for reason in question.reasons] == ["review.header_change", "review.mapping"]
+    assert question.reasons[0].message.endswith("from this folder: 1 renamed, 1 new.")
     assert "| ` balance ` | ` balances ` | renamed |" in question.form.body
     assert "|  | ` status ` | new |" in question.form.body
     assert changed.answer(balance="balances (column 3)") == Step(Turn.LOAD)

@@ -273,7 +273,7 @@ def test_x10_the_history_says_who_what_and_with_which_outcome(stocked: Site):
     assert [job[f"rows_{name}"] for name in ("read", "inserted", "updated", "unchanged", "not_found", "rejected")] == [
         2, 1, 0, 0, 0, 1,
     ]  # fmt: skip
-    assert {rule["rule"]: rule["rows"] for rule in result.rules} == {
+    assert {rule.rule: rule.rows for rule in result.rules} == {
         "balance.not_decimal": 1,
         "pool_system_name.known": 1,
     }

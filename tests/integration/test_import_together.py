@@ -76,7 +76,7 @@ def test_two_files_with_overlapping_numbers_load_each_card_once(stocked: Site):
     assert sum(count["inserted"] for count in row_counts) == 3_000
     assert sum(count.get("rejected", 0) for count in row_counts) == differing
     assert sum(count.get("unchanged", 0) for count in row_counts) == 2_000 - differing
-    rule_names = [rule["rule"] for result in results for rule in result.rules]
+    rule_names = [rule.rule for result in results for rule in result.rules]
     assert set(rule_names) == {"card_number.card_exists"}
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from include.arrivals import landing
-from include.arrivals.listing import Listing, _entries
+from include.arrivals import settings_files
+from include.arrivals.listing import Listing, _entries, list_landing
+from include.arrivals.refusals import record_unusable
 from include.runtime import ROOT
 from include.storage import locations
 from tests.imports import CARD_HEADER, Site
@@ -27,7 +28,7 @@ LATER = timedelta(minutes=5)
 
 def look(site: Site) -> Listing:
     """List the landing area as it will be seen in five minutes, when everything in it has settled."""
-    return landing.list_landing(site.runtime, datetime.now(UTC) + LATER)
+    return list_landing(site.runtime, datetime.now(UTC) + LATER)
 
 
 def make_fifo(folder: Path) -> Path:
@@ -115,8 +116,8 @@ def test_x12_an_odd_entry_is_reported_once_stays_and_stops_nothing(stocked: Site
     (entry,) = listing.unusable
     assert reason in entry.reason
     assert "secret" not in entry.reason
-    assert landing.record_unusable(stocked.runtime, listing.unusable) == [entry]
-    assert landing.record_unusable(stocked.runtime, look(stocked).unusable) == []
+    assert record_unusable(stocked.runtime, listing.unusable) == [entry]
+    assert record_unusable(stocked.runtime, look(stocked).unusable) == []
     (recorded,) = stocked.query("SELECT state, refusal_rule, refusal_message, import_type FROM ledger.import_job "
                                 "WHERE launched_by = 'pick_up_files'")  # fmt: skip
     assert recorded[0] == "refused"
@@ -225,7 +226,7 @@ def test_x12_odd_entries_are_left_alone_while_they_may_still_be_in_the_making(st
     folder = stocked.folder / "landing" / "gift_cards"
     folder.mkdir(parents=True)
     (folder / "soon.csv").symlink_to(".soon")
-    assert landing.list_landing(stocked.runtime, datetime.now(UTC)).unusable == []
+    assert list_landing(stocked.runtime, datetime.now(UTC)).unusable == []
     assert len(look(stocked).unusable) == 1
 
 
@@ -248,7 +249,7 @@ def test_x12_thousands_of_entries_are_listed_in_seconds_and_settings_are_read_on
     (folder / "7.csv.settings.yaml").write_text("force: true\n")
     (folder / "_settings.yaml").write_text("settle_seconds: 1\n")
     reads: list[str] = []
-    real = landing.read_text
+    real = settings_files.read_text
     monkeypatch.setattr(
         "include.arrivals.listing.read_text", lambda path, *a, **k: reads.append(path.name) or real(path, *a, **k)
     )
@@ -395,5 +396,5 @@ def test_x12_entries_whose_names_are_shown_alike_are_reported_each(stocked: Site
         (folder / f"{number}.csv").symlink_to("/etc/passwd")
     listing = look(stocked)
     assert len({entry.url for entry in listing.unusable}) == 1
-    assert len(landing.record_unusable(stocked.runtime, listing.unusable)) == 3
-    assert landing.record_unusable(stocked.runtime, look(stocked).unusable) == []
+    assert len(record_unusable(stocked.runtime, listing.unusable)) == 3
+    assert record_unusable(stocked.runtime, look(stocked).unusable) == []

@@ -26,6 +26,8 @@ from botocore.exceptions import ClientError
 from include import import_types
 from include.arrivals import landing, places
 from include.arrivals.landing import Request
+from include.arrivals.listing import Arrival, list_landing
+from include.arrivals.refusals import refuse_arrival
 from include.errors import FileRefused
 from include.importer import import_file
 from include.runtime import Runtime
@@ -184,10 +186,10 @@ def state(root: Path) -> dict[str, tuple[Any, ...]]:
     return states
 
 
-def take(runtime: Runtime, arrival: landing.Arrival, *, whole: bool) -> dict[str, Any]:
+def take(runtime: Runtime, arrival: Arrival, *, whole: bool) -> dict[str, Any]:
     """Do with a ready file what `pick_up_files` and its run do; return its job's number and where its bytes are."""
     if arrival.import_type is None:
-        job = landing.refuse_arrival(runtime, arrival, run_key=f"fuzz {next(numbers)}")
+        job = refuse_arrival(runtime, arrival, run_key=f"fuzz {next(numbers)}")
         reporting.close_job(runtime, job)
     else:
         asked = Request(
@@ -211,7 +213,7 @@ def test_random_landing_areas_on_a_disk(stocked: Site, part: int):
         runtime = replace(stocked.runtime, landing=locate(str(root)))
         tree = grow(root, chance)
         before, around = state(root), state(outside)
-        listing = landing.list_landing(runtime, datetime.now(UTC) + timedelta(minutes=5))
+        listing = list_landing(runtime, datetime.now(UTC) + timedelta(minutes=5))
         ready = {relative(arrival.url, root): arrival for arrival in listing.ready}
         waiting = {relative(entry.arrival.url, root): entry.reason for entry in listing.waiting}
         unusable = [entry.url for entry in listing.unusable]
@@ -295,7 +297,7 @@ def test_random_landing_areas_in_a_bucket(stocked: Site):
                 with suppress(ClientError):  # the server has no such keys
                     api.put_object(Bucket="fuzz", Key=f"{area}/landing/{key}", Body=body)
             before = held(f"{area}/landing/")
-            listing = landing.list_landing(runtime, datetime.now(UTC) + timedelta(minutes=5))
+            listing = list_landing(runtime, datetime.now(UTC) + timedelta(minutes=5))
             root = f"s3://fuzz/{area}/landing"
             ready = {arrival.url[len(root) + 1 :]: arrival for arrival in listing.ready}
             waiting = {entry.arrival.url[len(root) + 1 :] for entry in listing.waiting}

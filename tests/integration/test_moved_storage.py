@@ -11,7 +11,7 @@ import pytest
 
 from include.arrivals import files
 from include.ledger import jobs
-from include.stages import reporting
+from include.stages import retention
 from include.storage.locations import area
 from tests.imports import Site
 
@@ -36,7 +36,7 @@ def test_x10_the_history_points_to_the_copies_when_the_storage_has_moved(stocked
     assert str(source).startswith(str(new / "archive"))
     reports = [job.rejected_file_url, job.summary_file_url, job.evidence_file_url]
     assert [Path(str(url)).is_file() for url in reports] == [True, True, True]
-    assert set(reporting.delete_expired(moved.runtime, datetime.now(UTC) + timedelta(days=31))) == {
+    assert set(retention.delete_expired(moved.runtime, datetime.now(UTC) + timedelta(days=31))) == {
         "gift_card_pools",
         "gift_cards",
     }

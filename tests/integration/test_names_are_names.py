@@ -17,12 +17,14 @@ import pytest
 import s3fs
 
 from include import import_types
-from include.arrivals import files, landing, places, uploads
+from include.arrivals import files, places, uploads
 from include.arrivals.landing import Request
+from include.arrivals.listing import Arrival, list_landing
+from include.arrivals.refusals import record_unusable
 from include.arrivals.uploads import Choices
 from include.importer import import_file
 from include.runtime import Runtime
-from include.stages import reporting
+from include.stages import reporting, retention
 from include.storage import locations
 from include.storage.locations import Location, locate
 from tests.imports import CARD_HEADER, Site
@@ -125,13 +127,13 @@ def card_file() -> tuple[bytes, str]:
     return f"{CARD_HEADER}\n{number},flexible_gift,10\n".encode(), number
 
 
-def look(runtime: Runtime) -> list[landing.Arrival]:
-    listing = landing.list_landing(runtime, datetime.now(UTC) + timedelta(minutes=5))
+def look(runtime: Runtime) -> list[Arrival]:
+    listing = list_landing(runtime, datetime.now(UTC) + timedelta(minutes=5))
     assert listing.unusable == []
     return listing.ready
 
 
-def request(arrival: landing.Arrival, **parameters: object) -> Request:
+def request(arrival: Arrival, **parameters: object) -> Request:
     return Request(
         str(arrival.import_type), arrival.url, f"names {next(numbers)}", "a test", parameters,
         listed_version=arrival.version,
@@ -180,7 +182,7 @@ def test_a_name_that_is_alone_is_imported_refused_and_forgotten(stocked: Site, b
     assert refused.state == "refused"
     kept = snapshot(bucket.archive)
     assert kept[f"quarantine/gift_cards/{refused.job}/{name}"] == b"a,b\n1,2\n"
-    reporting.delete_expired(bucket, datetime.now(UTC) + timedelta(days=400))
+    retention.delete_expired(bucket, datetime.now(UTC) + timedelta(days=400))
     assert snapshot(bucket.archive) == {}
     assert snapshot(bucket.landing) == {}
 
@@ -208,7 +210,7 @@ def test_reports_and_sidecars_of_such_names_touch_no_others(stocked: Site, bucke
     for neighbour in neighbours:
         put(bucket.reports / f"gift_cards/{result.job}0/{neighbour}", b"x")
     reporting.write_report(bucket, result.job)
-    reporting.delete_expired(bucket, datetime.now(UTC) + timedelta(days=2))
+    retention.delete_expired(bucket, datetime.now(UTC) + timedelta(days=2))
     left = snapshot(bucket.reports)
     assert {f"gift_cards/{result.job}0/{neighbour}" for neighbour in neighbours} <= set(left)
     assert not any(key.startswith(f"gift_cards/{result.job}/r") for key in left)
@@ -248,11 +250,11 @@ def test_a_key_that_leads_elsewhere_is_reported_and_left(bucket: Runtime):
     for name in ("gift_cards/dot/../up.csv", "gift_cards/./here.csv", "gift_cards/b.csv/"):
         put(bucket.landing / name, content)
     before = snapshot(bucket.landing)
-    listing = landing.list_landing(bucket, datetime.now(UTC) + timedelta(minutes=5))
+    listing = list_landing(bucket, datetime.now(UTC) + timedelta(minutes=5))
     assert listing.ready == []
     assert {entry.rule for entry in listing.unusable} == {"file.name"}
     assert len(listing.unusable) == 3
-    assert len(landing.record_unusable(bucket, listing.unusable)) == 3
+    assert len(record_unusable(bucket, listing.unusable)) == 3
     assert snapshot(bucket.landing) == before
 
 

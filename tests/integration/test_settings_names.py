@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from include.arrivals import landing
+from include.arrivals import copying
 from include.arrivals.landing import Request, take_file
-from include.arrivals.listing import Listing
+from include.arrivals.listing import Listing, list_landing
+from include.arrivals.refusals import record_unusable
 from include.errors import FileRefused, FileUnsettled
 from include.importer import import_file
 from include.storage.locations import locate
@@ -28,7 +29,7 @@ POOLS = "system_id,name\ncaf\u00e9,Caf\u00e9\nspring,Spring\n"
 
 
 def look(site: Site, **after: float) -> Listing:
-    return landing.list_landing(site.runtime, datetime.now(UTC) + timedelta(**(after or {"minutes": 5})))
+    return list_landing(site.runtime, datetime.now(UTC) + timedelta(**(after or {"minutes": 5})))
 
 
 def waiting(listing: Listing) -> dict[str, str]:
@@ -109,8 +110,8 @@ def test_x11_a_name_that_resembles_settings_is_reported_once_and_holds_the_file(
     assert list(waiting(listing)) == ["a.csv"]
     assert waiting(listing)["a.csv"].startswith(f"{name} may be meant to be ")
     assert reported(listing) == {name: "file.settings_name"}
-    assert landing.record_unusable(stocked.runtime, listing.unusable) == listing.unusable
-    assert landing.record_unusable(stocked.runtime, look(stocked, hours=30).unusable) == []
+    assert record_unusable(stocked.runtime, listing.unusable) == listing.unusable
+    assert record_unusable(stocked.runtime, look(stocked, hours=30).unusable) == []
     with pytest.raises(FileUnsettled, match="may be meant to be"):
         take_file(stocked.runtime, stocked.request("gift_cards", path))
     assert (path.exists(), like.exists(), stocked.card_numbers()) == (True, True, [])
@@ -232,15 +233,15 @@ def test_x11_a_report_says_that_files_wait_only_if_some_do(stocked: Site, like: 
     listing = look(stocked)
     assert [arrival.file_name for arrival in listing.ready] == ["cards.csv"]
     assert "wait" not in listing.unusable[0].reason
-    assert landing.record_unusable(stocked.runtime, listing.unusable) == listing.unusable
+    assert record_unusable(stocked.runtime, listing.unusable) == listing.unusable
     name = like.partition(".settings")[0].partition(".setting")[0]
     late = stocked.drop("gift_cards", name, CARD)
     (entry,) = look(stocked).unusable
     assert entry.reason.endswith(f"; until then this file waits: {name}")
-    assert landing.record_unusable(stocked.runtime, [entry]) == [entry]
-    assert landing.record_unusable(stocked.runtime, look(stocked).unusable) == []
+    assert record_unusable(stocked.runtime, [entry]) == [entry]
+    assert record_unusable(stocked.runtime, look(stocked).unusable) == []
     late.unlink()
-    assert landing.record_unusable(stocked.runtime, look(stocked).unusable) == []
+    assert record_unusable(stocked.runtime, look(stocked).unusable) == []
 
 
 def test_x12_a_name_that_the_folder_ignores_holds_nothing(site: Site):
@@ -267,8 +268,8 @@ def test_x12_ignored_files_older_than_a_day_are_listed_once_and_stay(stocked: Si
     assert look(stocked, hours=23).unusable == []
     (entry,) = look(stocked, hours=25).unusable
     assert (entry.file_name, entry.rule, "is ignored" in entry.reason) == (name, "file.ignored", True)
-    assert landing.record_unusable(stocked.runtime, [entry]) == [entry]
-    assert landing.record_unusable(stocked.runtime, look(stocked, hours=50).unusable) == []
+    assert record_unusable(stocked.runtime, [entry]) == [entry]
+    assert record_unusable(stocked.runtime, look(stocked, hours=50).unusable) == []
     listed = stocked.query(
         "SELECT state, refusal_rule, file_name FROM ledger.import_job WHERE launched_by = 'pick_up_files'"
     )
@@ -389,14 +390,14 @@ def test_x12_an_object_that_is_replaced_after_it_was_copied_stays_and_comes_agai
     site, store = bucket
     put(store, {"gift_cards/a.csv": CARD})
     (arrival,) = look(site).ready
-    real = landing._is_there
+    real = copying._is_there
 
     def replaced(*args: object) -> bool:
         is_there = real(*args)
         put(store, {"gift_cards/a.csv": CARD.replace("77", "78")})
         return is_there
 
-    monkeypatch.setattr(landing, "_is_there", replaced)
+    monkeypatch.setattr(copying, "_is_there", replaced)
     asked = Request("gift_cards", arrival.url, "a run", listed_version=arrival.version)
     assert import_file(site.runtime, asked).state == "completed"
     assert site.card_numbers() == ["77"]

@@ -15,10 +15,12 @@ import pytest
 from include import importer
 from include.arrivals import files, landing
 from include.arrivals.landing import Request, take_file
+from include.arrivals.listing import Arrival, list_landing
+from include.arrivals.refusals import refuse_arrival
 from include.errors import FileRefused, FileUnsettled, NotAllDeleted, SourceChanged
 from include.importer import import_file
 from include.ledger import jobs
-from include.stages import reporting
+from include.stages import reporting, retention
 from include.storage import locations
 from include.storage.locations import Location
 from tests.imports import CARD_HEADER, Site, contents, summary
@@ -30,11 +32,11 @@ MORE = "78,flexible_gift,20\n"
 LATER = timedelta(minutes=5)
 
 
-def ready(site: Site) -> list[landing.Arrival]:
-    return landing.list_landing(site.runtime, datetime.now(UTC) + LATER).ready
+def ready(site: Site) -> list[Arrival]:
+    return list_landing(site.runtime, datetime.now(UTC) + LATER).ready
 
 
-def request(arrival: landing.Arrival, key: str = "a run") -> Request:
+def request(arrival: Arrival, key: str = "a run") -> Request:
     """Return the request that `pick_up_files` makes of a ready file."""
     return Request(str(arrival.import_type), arrival.url, key, listed_version=arrival.version)
 
@@ -236,14 +238,14 @@ def test_x12_a_stale_file_in_work_is_never_taken_for_the_dropped_one(stocked: Si
 
 def test_x12_a_stale_file_does_not_replace_one_that_is_gone(stocked: Site):
     path = stocked.drop("gift_cards", "cards.csv", FIRST)
-    real = landing._bring
+    real = landing.bring
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
 
     asked = stocked.request("gift_cards", path)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(landing, "_bring", killed)
+        patched.setattr(landing, "bring", killed)
         with pytest.raises(KeyboardInterrupt):
             take_file(stocked.runtime, asked)
     with stocked.runtime.engine.connect() as connection:
@@ -253,7 +255,7 @@ def test_x12_a_stale_file_does_not_replace_one_that_is_gone(stocked: Site):
     stale.parent.mkdir(parents=True)
     stale.write_text(f"{CARD_HEADER}\nof-last-month,flexible_gift,99\n")
     path.unlink()
-    assert landing._bring is real
+    assert landing.bring is real
     with pytest.raises(FileRefused, match="is gone"):
         take_file(stocked.runtime, asked)
 
@@ -330,11 +332,11 @@ def test_x20_retention_walks_the_folders_as_well_as_the_ledger(stocked: Site):
         (stocked.folder / name).parent.mkdir(parents=True, exist_ok=True)
         (stocked.folder / name).write_text("somebody's rows")
     now = stocked.runtime.clock()
-    assert reporting.delete_expired(stocked.runtime, now + timedelta(days=20)) == {}
+    assert retention.delete_expired(stocked.runtime, now + timedelta(days=20)) == {}
     assert set(strays) <= set(contents(stocked.folder))
-    deleted = reporting.delete_expired(stocked.runtime, now + timedelta(days=40))
+    deleted = retention.delete_expired(stocked.runtime, now + timedelta(days=40))
     assert deleted == {"gift_card_pools": 1, "gift_cards": 1, "unknown": 6}
-    assert reporting.delete_expired(stocked.runtime, now + timedelta(days=41)) == {}
+    assert retention.delete_expired(stocked.runtime, now + timedelta(days=41)) == {}
     names = [name.rpartition("/")[2] for name in contents(stocked.folder)]
     assert set(names) == {"summary.json", "validation.json"}
 
@@ -346,7 +348,7 @@ def test_x20_values_that_pages_quote_go_with_the_files_and_the_counts_stay(stock
     ((before,),) = stocked.query(query, job=result.job)
     assert list(before["sentences"].values()) == [3]
     assert "Pool 'nowhere' does not exist." in str(before)
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
     ((after,),) = stocked.query(query, job=result.job)
     assert after == before | {"sentences": {}}
 
@@ -358,7 +360,7 @@ def test_x20_a_running_job_loses_nothing_by_the_walk(stocked: Site):
     stocked.query("UPDATE ledger.import_job SET work_url = NULL WHERE id = :job", job=job)
     before = contents(stocked.folder / "work")
     assert len(before) == 2
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
     assert contents(stocked.folder / "work") == before
 
 
@@ -501,15 +503,15 @@ def test_x12_a_file_without_a_copy_is_kept_and_named_when_its_name_is_taken(stoc
     assert "Another file has its name by now: it is kept in the quarantine." in (closed.reason or {})["message"]
     kept = Path(stocked.job(job)["archive_url"])
     assert kept.read_text() == FIRST
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=29))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=29))
     assert kept.exists()
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=31))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=31))
     assert not kept.exists()
 
 
 def test_x01_a_file_of_no_type_whose_refusal_was_killed_is_refused_when_its_job_is_closed(stocked: Site):
     (stocked.folder / "landing" / "stray.csv").write_text(FIRST)
-    listing = landing.list_landing(stocked.runtime, datetime.now(UTC) + LATER)
+    listing = list_landing(stocked.runtime, datetime.now(UTC) + LATER)
     with pytest.MonkeyPatch.context() as patched:
 
         def killed(*_: object) -> None:
@@ -517,7 +519,7 @@ def test_x01_a_file_of_no_type_whose_refusal_was_killed_is_refused_when_its_job_
 
         patched.setattr(jobs, "refuse", killed)
         with pytest.raises(KeyboardInterrupt):
-            landing.refuse_arrival(stocked.runtime, listing.ready[0], run_key="a tick")
+            refuse_arrival(stocked.runtime, listing.ready[0], run_key="a tick")
     (job,) = stocked.query("SELECT max(id) FROM ledger.import_job")[0]
     closed = reporting.close_job(stocked.runtime, job, failure="The command ended.")
     assert (closed.state, (closed.reason or {})["rule"]) == ("refused", "file.unknown_type")
@@ -539,7 +541,7 @@ def test_x20_retention_goes_on_behind_what_it_cannot_delete(stocked: Site, monke
 
     monkeypatch.setattr(locations, "delete_folder", delete_folder)
     with pytest.raises(NotAllDeleted, match=f"the files of job {first.job}: Permission denied"):
-        reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
+        retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=40))
     assert stocked.job(second)["archive_url"] is None
     assert stocked.job(first)["archive_url"] is not None
     assert not stray.exists()

@@ -15,7 +15,8 @@ from upath import UPath
 
 from include import import_types
 from include.arrivals import upload_quota, uploads
-from include.arrivals.landing import Request, list_landing, take_file
+from include.arrivals.landing import Request, take_file
+from include.arrivals.listing import list_landing
 from include.arrivals.uploads import Choices, Reception, Upload
 from include.errors import FileRefused
 from include.import_types import IMPORT_TYPES

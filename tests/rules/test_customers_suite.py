@@ -11,7 +11,8 @@ from include.declaration.fields import Kind
 from include.errors import SuiteError
 from include.import_types.customers import CUSTOMERS
 from include.project.model import CustomField, Project
-from include.rules.suites import Checker, Suite, load_suite, sentences
+from include.rules.row_sentences import sentences
+from include.rules.suites import Checker, Suite, load_suite
 from include.rules.wildcards import expand_entries
 from tests.rules.frames import read_rows, written_by_hand
 

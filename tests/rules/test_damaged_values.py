@@ -12,7 +12,8 @@ import pytest
 from include import import_types
 from include.declaration.fields import Field, Kind, Look
 from include.import_types.customers import CUSTOMERS
-from include.rules.suites import Checker, Suite, load_suite, sentences
+from include.rules.row_sentences import sentences
+from include.rules.suites import Checker, Suite, load_suite
 from tests.rules.frames import read_rows
 from tests.rules.test_customers_suite import PROJECT
 

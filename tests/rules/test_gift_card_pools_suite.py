@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from include import import_types
-from include.rules.suites import Checker, load_suite, sentences
+from include.rules.row_sentences import sentences
+from include.rules.suites import Checker, load_suite
 from tests.rules.frames import read_rows, written_by_hand
 
 pytestmark = pytest.mark.rules

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from include.rules.suites import Checker, load_suite, sentences
+from include.rules.row_sentences import sentences
+from include.rules.suites import Checker, load_suite
 from tests.rules.frames import read_rows, written_by_hand
 
 pytestmark = pytest.mark.rules

@@ -20,7 +20,8 @@ from great_expectations.core import ExpectationSuite
 from great_expectations.execution_engine import pandas_execution_engine
 
 from include.errors import SuiteError
-from include.rules.suites import Checker, load_suite, sentences
+from include.rules.row_sentences import sentences
+from include.rules.suites import Checker, load_suite
 from tests.rules.frames import DECIMAL, read_rows
 
 pytestmark = pytest.mark.rules

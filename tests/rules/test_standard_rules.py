@@ -18,8 +18,9 @@ from include.declaration.fields import Field, Kind, Look
 from include.declaration.import_type import ImportType
 from include.import_types import IMPORT_TYPES
 from include.reading.parsing import REASONS
+from include.rules.row_sentences import sentences
 from include.rules.standard import is_standard, outdated_rules, rule_of, standard_entries, with_standard
-from include.rules.suites import Checker, load_suite, sentences
+from include.rules.suites import Checker, load_suite
 from include.rules.wildcards import expand_entries
 from tests.rules.frames import AnyKey, read_rows, sample_row
 from tests.rules.test_customers_suite import PROJECT, UEBER

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from include.errors import SuiteError
-from include.rules.suites import Checker, CommonValues, Suite, load_suite, sentences
+from include.rules.row_sentences import CommonValues, sentences
+from include.rules.suites import Checker, Suite, load_suite
 from tests.rules.frames import DECIMAL, frame_of, texts
 
 pytestmark = pytest.mark.rules

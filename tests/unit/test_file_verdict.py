@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from include.errors import FileRefused
+from include.errors import FileRefused, Reason
 from include.import_types import IMPORT_TYPES
 from include.ledger.records import InspectionRecord, Review, SettingsSources
 from include.project.loader import load_project
@@ -88,7 +89,7 @@ def test_x06_the_reasons_are_the_setting_the_change_and_the_odd_columns():
     verdict = verdict_of(file, (*HEADER, "Gift card status"), oddities=["Column 1 looks like amounts."])
     review = record_of(verdict).review
     assert review is not None
-    assert [reason["rule"] for reason in review.reasons] == [
+    assert [reason.rule for reason in review.reasons] == [
         "review.setting", "review.header_change", "review.columns",
     ]  # fmt: skip
     assert review.change is not None
@@ -110,7 +111,7 @@ def test_x05_columns_that_are_not_imported_are_named_ten_at_most():
     header = (*HEADER, *(f"Note {number}" for number in range(12)))
     warnings = record_of(verdict_of(looked(header))).warnings
     assert len(warnings) == 11
-    assert warnings[-1]["message"].startswith("2 more columns are not imported")
+    assert warnings[-1].message.startswith("2 more columns are not imported")
 
 
 def test_x09_corrected_rows_that_go_elsewhere_are_reported():
@@ -120,7 +121,7 @@ def test_x09_corrected_rows_that_go_elsewhere_are_reported():
     columns = choose_columns(file, codes, codes.all_fields(PROJECT), None)
     earlier = {5: {"pool": "spring"}, 6: {"pool": "winter"}}
     verdict = decide(Facts(file, columns=columns, earlier_settings=earlier), codes, PROJECT)
-    assert [warning["message"] for warning in record_of(verdict).warnings] == [
+    assert [warning.message for warning in record_of(verdict).warnings] == [
         "The rows come from job 5, whose pool was 'spring'; now they go to 'winter', which the folder names."
     ]
 
@@ -145,13 +146,21 @@ def test_x10_a_refusal_keeps_what_was_learnt_and_crosses_processes():
     [
         None,
         Review(),
-        Review(({"rule": "review.setting", "message": "m"},), {"lost": ["a"]}, "unusable", is_of_load=True),
+        Review((Reason("review.setting", "m"),), {"lost": ["a"]}, "unusable", is_of_load=True),
         Review(is_approved=True, problem="p", chosen={"cvv": None}, answered=2, is_header_unsure=True),
     ],
 )
 def test_the_ledgers_records_survive_json(review: Review | None):
-    record = InspectionRecord({"encoding": "utf-8"}, ("a", "b"), 3, 4, True, ({"rule": "r", "message": "m"},), review)
-    assert InspectionRecord.from_json(record.to_json()) == record
+    record = InspectionRecord({"encoding": "utf-8"}, ("a", "b"), 3, 4, True, (Reason("r", "m"),), review)
+    stored = json.loads(json.dumps(record.to_json()))
+    assert InspectionRecord.from_json(stored) == record
+    assert stored["warnings"] == [{"rule": "r", "message": "m"}]
+
+
+def test_a_dialect_is_stored_as_by_the_first_version():
+    stored = {"encoding": "utf-16-le", "bom": "fffe", "delimiter": ";", "line_end": "\r\n"}
+    assert Dialect.from_json(stored) == Dialect("utf-16-le", b"\xff\xfe", ";", "\r\n")
+    assert Dialect.from_json(stored).to_json() == stored
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,8 @@ def test_the_shipped_file_is_the_example_of_the_specification():
 
 def test_cu07_the_default_data_source_is_the_one_marked():
     project = load_project()
-    assert project.default_data_source == project.data_sources[0]
-    assert Project().default_data_source is None
+    assert [source for source in project.data_sources if source.is_default] == [project.data_sources[0]]
+    assert not Project().data_sources
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from include.errors import SettingsError
 from include.import_types.promo_code_pools import make_system_id
 from include.reading import parsing
 from include.settings.layers import inheritable
-from include.stages.validation import staging_columns
+from include.stages.judging import staging_columns
 from tests.settings import fingerprint_settings, resolve, settings_of
 
 pytestmark = pytest.mark.unit

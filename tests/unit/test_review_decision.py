@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from include.errors import Reason
 from include.review.decision import (
     LAUNCH,
     LAUNCHED,
@@ -25,7 +26,7 @@ from include.review.decision import (
 pytestmark = pytest.mark.unit
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-REASONS = [{"rule": "review.setting", "message": "The settings ask for a review."}]
+REASONS = [Reason("review.setting", "The settings ask for a review.")]
 OTHER_COLUMNS = {"PIN": "cvv"}
 
 
@@ -123,7 +124,7 @@ def test_a_launch_loads_or_has_the_file_looked_at_again_with_the_columns_that_it
 
 def test_a_launch_with_columns_that_cannot_be_used_is_followed_by_the_next_question_while_there_is_one():
     wrong = Chosen({}, problem="Balance needs a column.")
-    assert after_launch(wrong, QUESTIONS - 1) == Decision(Turn.PASS)
+    assert after_launch(wrong, QUESTIONS - 1) == Decision(Turn.PASS, unusable=wrong)
     last = after_launch(wrong, QUESTIONS)
     assert last.turn is Turn.STOP
     assert last.cancelled is not None

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 from fastapi import HTTPException, Request, status
 
 from include.import_types import IMPORT_TYPES
-from include.ledger.jobs import UNKNOWN_TYPE
+from include.ledger.jobs import PICK_UP, dag_of
 from loyalty_airflow.airflow_internals import is_allowed, user_dependency
 
 if TYPE_CHECKING:
@@ -39,13 +39,7 @@ if TYPE_CHECKING:
 else:
     User = user_dependency()
 """Annotation of a route's user; without one the route answers 401."""
-PICK_UP = "pick_up_files"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-
-
-def dag_of(import_type: str) -> str:
-    """Return the DAG that imports a type, or has refused files of none."""
-    return PICK_UP if import_type == UNKNOWN_TYPE else f"import_{import_type}"
 
 
 def can_read(user: BaseUser, dag_id: str) -> bool:

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import asdict
 from functools import lru_cache, partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,10 +21,10 @@ from fastapi.responses import HTMLResponse
 
 from include import import_types
 from include.ledger import history, jobs
-from include.ledger.jobs import UNKNOWN_TYPE, Job
+from include.ledger.jobs import UNKNOWN_TYPE, Job, dag_of
 from include.ledger.outcomes import summarise
 from loyalty_airflow.pages import downloads, warehouse
-from loyalty_airflow.pages.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, dag_of, demand
+from loyalty_airflow.pages.access import User, can_answer, can_launch, can_see_rows, can_see_unknown, demand
 from loyalty_airflow.pages.jobs_pages import LARGEST_ID, NO_TYPE
 from loyalty_airflow.pages.pages import HEADERS, base_of, render
 from loyalty_airflow.pages.runs import run_path
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from include.ledger.history import JobDetails, Rejected
+    from include.rules.sentences import RuleInWords
     from include.runtime import Runtime
     from include.storage.locations import Location
     from loyalty_airflow.airflow_internals import BaseUser
@@ -79,7 +81,7 @@ _rendering = threading.Semaphore(1)
 @router.get("/jobs/{job_id}", response_class=HTMLResponse)
 def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
     """Show everything about a job; while it runs, the page asks for itself again every few seconds."""
-    from include.arrivals.landing import is_left_in_place
+    from include.arrivals.refusals import is_left_in_place
 
     runtime = warehouse.runtime()
     with warehouse.reading() as connection:
@@ -110,7 +112,7 @@ def show_job(request: Request, user: User, job_id: JobId) -> HTMLResponse:
         can_import_again=is_launchable and not is_unknown and _can_import_again(job),
         questions=asking_tasks(),
         duration=(job.finished_at - job.launched_at) if job.finished_at else None,
-        rejected_by=_bars([rule for rule in rules if rule["severity"] == "critical"], details.rejects),
+        rejected_by=_bars([rule for rule in rules if rule.severity == "critical"], details.rejects),
         rejects=[_explained(row, sentences) for row in rejects.rows],
         has_more_rejects=rejects.after is not None,
         reviews=reviews,
@@ -140,7 +142,7 @@ def list_rejects(
     with warehouse.reading() as connection:
         details = _details(connection, user, job_id)
         lines: list[int] | None = (
-            next((broken_rule["first_lines"] for broken_rule in details.rules if broken_rule["rule"] == rule), [])
+            next((broken_rule.first_lines for broken_rule in details.rules if broken_rule.rule == rule), [])
             if rule
             else None
         )
@@ -155,7 +157,7 @@ def list_rejects(
         details=details,
         job=details.job,
         rule=rule,
-        rule_rows=next((broken_rule["rows"] for broken_rule in details.rules if broken_rule["rule"] == rule), 0),
+        rule_rows=next((broken_rule.rows for broken_rule in details.rules if broken_rule.rule == rule), 0),
         first_lines=len(lines or []),
         rejects=[_explained(row, sentences) for row in page.rows],
         after=after,
@@ -269,20 +271,20 @@ def _offered(job: Job) -> list[tuple[str, str, str]]:
     return offered
 
 
-def _rules(runtime: Runtime, connection: Connection, job: Job) -> list[dict[str, Any]]:
+def _rules(runtime: Runtime, connection: Connection, job: Job) -> list[RuleInWords]:
     from include.rules.sentences import with_sentences
 
     return with_sentences(runtime, connection, job.id, job.import_type)
 
 
-def _sentences(runtime: Runtime, job: Job, rules: list[dict[str, Any]]) -> dict[str, str]:
+def _sentences(runtime: Runtime, job: Job, rules: list[RuleInWords]) -> dict[str, str]:
     """Return what each rule says of any of its rows: with the value only where all of them have the same."""
     from include.rules.sentences import masked_sentences
 
     if job.import_type == UNKNOWN_TYPE:
         return {}
     general = masked_sentences(runtime, runtime.import_types.of(job.import_type))
-    return {**general, **{rule["rule"]: rule["sentence"] for rule in rules}}
+    return {**general, **{rule.rule: rule.sentence for rule in rules}}
 
 
 def _can_import_again(job: Job) -> bool:
@@ -299,10 +301,10 @@ def _explained(row: Rejected, sentences: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _bars(rules: list[dict[str, Any]], rejects: int) -> list[dict[str, Any]]:
+def _bars(rules: list[RuleInWords], rejects: int) -> list[dict[str, Any]]:
     """Return the most frequent rules, each with the length of its bar: its share of all rejected rows."""
     return [
-        rule | {"width": min(BAR_WIDTH, max(1, round(BAR_WIDTH * rule["rows"] / max(1, rejects))))}
+        asdict(rule) | {"width": min(BAR_WIDTH, max(1, round(BAR_WIDTH * rule.rows / max(1, rejects))))}
         for rule in rules[:MOST_RULES]
     ]
 
@@ -336,7 +338,7 @@ def _settings(job: Job) -> list[tuple[str, str, str]]:
 
     The setting `mapping` is shown by the table of columns alone: its headers may be data (X-20).
     """
-    given_by, derived = job.settings.get("given_by", {}), job.settings.get("derived", {})
+    given_by, derived = job.common_settings.given_by, job.common_settings.derived
     rows = []
     for name, value in job.settings.items():
         if name in ("given_by", "derived", "action"):

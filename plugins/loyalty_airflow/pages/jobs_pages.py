@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from include.import_types import IMPORT_TYPES
 from include.ledger import history
 from include.ledger.history import JobFilter
-from include.ledger.jobs import UNKNOWN_TYPE, State
+from include.ledger.jobs import PICK_UP, UNKNOWN_TYPE, State
 from include.ledger.outcomes import Outcome
 from loyalty_airflow.pages import warehouse
 from loyalty_airflow.pages.access import User, can_see_unknown, demand, readable_types, refuse_nul
@@ -22,7 +22,7 @@ router = APIRouter(dependencies=[Depends(refuse_nul)])
 
 LARGEST_ID = 2**63 - 1
 LONGEST_NAME_PART = 200
-LOOKS_AFTER = {"pick_up_files": "/", "top_up_promo_pools": "/pools", "generate_promo_codes": "/pools"}
+LOOKS_AFTER = {PICK_UP: "/", "top_up_promo_pools": "/pools", "generate_promo_codes": "/pools"}
 """Pages that show what runs of DAGs do that import no file themselves."""
 NO_TYPE = "No import type"
 STATES = (

@@ -14,11 +14,12 @@ from starlette.concurrency import run_in_threadpool
 from include import import_types
 from include.arrivals import uploads
 from include.errors import ConfigurationError, FileRefused
+from include.ledger.jobs import dag_of
 from include.settings.layers import resolve
 from include.settings.raw import RawSettings
 from include.storage.locations import StorageError
 from loyalty_airflow.pages import warehouse
-from loyalty_airflow.pages.access import User, can_launch, dag_of, demand
+from loyalty_airflow.pages.access import User, can_launch, demand
 from loyalty_airflow.pages.forms import read_fields
 from loyalty_airflow.pages.pages import render
 from loyalty_airflow.pages.upload_pages import LONGEST_POOL, status_and_problem, suggestions, to_upload

@@ -269,8 +269,10 @@ def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str])
         run_id = f"{launching.run_ids(promo_pool.system_id)}{token}"
         path = launching.launch_path(runtime, run_id)
         try:
-            if runs.find_state(PROMO_POOLS, run_id) is None:
-                launching.check_launch(promo_pool, description)
+            if runs.find_state(PROMO_POOLS, run_id) is None:  # else it has been judged already
+                launch_refusal = launching.foresee_refusal(promo_pool, description)
+                if launch_refusal is not None:
+                    raise runs.RunRefused(launch_refusal)
             runs.start_run(
                 request,
                 user,
@@ -279,7 +281,7 @@ def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str])
                 {"file": str(path), **launching.SETTINGS},
                 prepare=lambda: launching.write_launch(runtime, path, promo_pool, description),
             )
-        except (runs.RunRefused, launching.LaunchRefused, StorageError) as error:
+        except (runs.RunRefused, StorageError) as error:
             return _show(
                 request, user, connection, promo_pool, status_code=status.HTTP_422_UNPROCESSABLE_CONTENT,
                 launch_error=str(error), description=description,

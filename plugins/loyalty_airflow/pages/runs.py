@@ -19,6 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from loyalty_airflow import airflow_internals
 from loyalty_airflow.airflow_internals import database_session
+from loyalty_airflow.job_of_run import ENDED
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from loyalty_airflow.airflow_internals import BaseUser
 
 _TOKEN = re.compile("[0-9a-f]{16}")
-ENDED = ("success", "failed")
 
 
 class RunRefused(Exception):

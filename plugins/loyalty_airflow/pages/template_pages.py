@@ -6,7 +6,8 @@ from fastapi import APIRouter, HTTPException, Request, status
 from fastapi.responses import HTMLResponse, Response
 
 from include import import_types
-from loyalty_airflow.pages.access import User, dag_of, demand, readable_types
+from include.ledger.jobs import dag_of
+from loyalty_airflow.pages.access import User, demand, readable_types
 from loyalty_airflow.pages.pages import HEADERS, render
 
 router = APIRouter()

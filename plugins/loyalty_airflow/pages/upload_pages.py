@@ -22,12 +22,13 @@ from include.arrivals import uploads
 from include.declaration.import_type import ImportType
 from include.errors import ConfigurationError, FileRefused
 from include.ledger import jobs
+from include.ledger.jobs import dag_of
 from include.promo_codes.upload_pools import list_upload_pools
 from include.settings.form import form_settings
 from include.storage.locations import StorageError
 from include.warehouse.transactions import values_hidden
 from loyalty_airflow.pages import warehouse
-from loyalty_airflow.pages.access import User, can_launch, dag_of, demand
+from loyalty_airflow.pages.access import User, can_launch, demand
 from loyalty_airflow.pages.forms import read_fields, read_file, with_prefix
 from loyalty_airflow.pages.job_pages import JobId, find_job
 from loyalty_airflow.pages.pages import base_of, render

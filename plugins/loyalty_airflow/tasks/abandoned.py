@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from airflow.sdk import DagRunState, get_current_context
+from airflow.sdk import get_current_context
 
+from loyalty_airflow.job_of_run import GOING_ON
 from loyalty_airflow.withheld_errors import describe
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from include.stages.abandoned import OpenJob
 
 log = logging.getLogger(__name__)
-
-GOING_ON = (DagRunState.QUEUED, DagRunState.RUNNING)
 
 
 def close_abandoned(runtime: Runtime) -> int:
@@ -53,10 +52,9 @@ def _ended(open_jobs: Iterable[OpenJob]) -> Iterator[tuple[OpenJob, bool]]:
         if dag_id is None:
             yield from ((job, False) for job in jobs)
             continue
-        states = [state.value for state in GOING_ON]
         run_ids = [str(job.dag_run_id) for job in jobs]
-        if ti.get_dr_count(dag_id=dag_id, run_ids=run_ids, states=states) == len(jobs):
+        if ti.get_dr_count(dag_id=dag_id, run_ids=run_ids, states=GOING_ON) == len(jobs):
             continue
         for job, run_id in zip(jobs, run_ids, strict=True):
-            if ti.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=states) == 0:
+            if ti.get_dr_count(dag_id=dag_id, run_ids=[run_id], states=GOING_ON) == 0:
                 yield job, ti.get_dr_count(dag_id=dag_id, run_ids=[run_id]) == 0

@@ -244,8 +244,7 @@ def digest(runtime: Runtime, result: JobResult) -> dict[str, Any]:
     facts["warnings"] = len(facts["warnings"])
     with runtime.engine.connect() as connection:
         rules = with_sentences(runtime, connection, result.job, result.type)
-    kept = ("rule", "severity", "rows", "sentence", "examples")
-    facts["rules"] = [{key: rule[key] for key in kept} for rule in rules[:RULES_KEPT]]
+    facts["rules"] = [asdict(rule) for rule in rules[:RULES_KEPT]]
     return facts
 
 

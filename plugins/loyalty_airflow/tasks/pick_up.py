@@ -13,10 +13,11 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import DagRunState
 from airflow.sdk.exceptions import AirflowException
 
+from include.ledger.jobs import PICK_UP, dag_of
 from loyalty_airflow import airflow_internals, time_limits
+from loyalty_airflow.job_of_run import ENDED, GOING_ON
 from loyalty_airflow.tasks.importing import LISTED_VERSION
 from loyalty_airflow.tasks.stage import stage_task
 from loyalty_airflow.withheld_errors import describe
@@ -31,8 +32,6 @@ log = logging.getLogger(__name__)
 
 STEM_LENGTH = 100
 NOTE_LENGTH = 1000
-ENDED = (DagRunState.SUCCESS, DagRunState.FAILED)
-GOING_ON: list[str] = [DagRunState.QUEUED, DagRunState.RUNNING]
 RUNS_ASKED_ABOUT = 200
 NOTICED_KEY = "noticed"
 """Of the XCom with what can't be imported, a line each; `run_notes` puts it into the run's note."""
@@ -47,11 +46,6 @@ LONGEST_PAUSE = timedelta(hours=1)
 
 class PickUpError(Exception):
     """Some files could not be started; the others were, and the next tick tries again."""
-
-
-def dag_id(import_type: str) -> str:
-    """Return the DAG that imports files of a type."""
-    return f"import_{import_type}"
 
 
 def make_run_id(arrival: Arrival, number: int) -> str:
@@ -86,7 +80,7 @@ def start_imports() -> dict[str, int]:
     Raises:
         PickUpError: a file could not be started or refused; the other files were dealt with first.
     """
-    from include.arrivals import landing
+    from include.arrivals.listing import list_landing
     from loyalty_airflow.runtime import open_runtime
     from loyalty_airflow.tasks.abandoned import close_abandoned
 
@@ -95,7 +89,7 @@ def start_imports() -> dict[str, int]:
     noticed: list[str] = []
     with open_runtime() as runtime:
         close_abandoned(runtime)  # first: an open job holds other types' files back
-        listing = landing.list_landing(runtime, datetime.now(UTC))
+        listing = list_landing(runtime, datetime.now(UTC))
         counts["waiting"] = len(listing.waiting)
         log_waiting(listing.waiting)
         try:
@@ -155,11 +149,11 @@ def report_unusable(runtime: Runtime, entries: Sequence[Unusable]) -> Sequence[U
     """
     from airflow.sdk import get_current_context
 
-    from include.arrivals import landing
+    from include.arrivals import refusals
     from include.arrivals.listing import IGNORED
     from loyalty_airflow.notifications import UnusableNotifier
 
-    fresh = landing.record_unusable(runtime, entries)
+    fresh = refusals.record_unusable(runtime, entries)
     for entry in fresh[:MOST_LOGGED]:
         log.warning("%s is not imported: it %s", entry.url, entry.reason)
     if alarming := [entry for entry in fresh if entry.rule != IGNORED]:
@@ -184,7 +178,7 @@ def runs_going_on(ready: Sequence[Arrival]) -> set[str]:
         for first in range(0, len(arrivals), RUNS_ASKED_ABOUT):
             batch = arrivals[first : first + RUNS_ASKED_ABOUT]
             run_ids = [make_run_id(arrival, 1) for arrival in batch]
-            if ti.get_dr_count(dag_id=dag_id(import_type), run_ids=run_ids, states=GOING_ON) == len(batch):
+            if ti.get_dr_count(dag_id=dag_of(import_type), run_ids=run_ids, states=GOING_ON) == len(batch):
                 going_on.update(arrival.url for arrival in batch)
     return going_on
 
@@ -193,13 +187,13 @@ def refuse(runtime: Runtime, arrival: Arrival) -> str:
     """Refuse a file that belongs to no import type, report it to the subscribers (X-01), and return what was wrong."""
     from airflow.sdk import get_current_context
 
-    from include.arrivals import landing
+    from include.arrivals import refusals
     from include.stages import reporting
     from loyalty_airflow.notifications import ImportNotifier
     from loyalty_airflow.tasks.importing import digest
 
-    job_id = landing.refuse_arrival(
-        runtime, arrival, run_key=f"pick_up_files/{make_run_id(arrival, 1)}", launched_by=f"file drop {arrival.url}"
+    job_id = refusals.refuse_arrival(
+        runtime, arrival, run_key=f"{PICK_UP}/{make_run_id(arrival, 1)}", launched_by=f"file drop {arrival.url}"
     )
     reporting.write_report(runtime, job_id)
     result = digest(runtime, reporting.close_job(runtime, job_id))
@@ -215,7 +209,7 @@ def start_import(runtime: Runtime, arrival: Arrival) -> str | None:
     A run that has ended while its file is still in landing (an outage outlasted its retries, someone put the very
     same file there again) is followed by another, after a pause.
     """
-    target = dag_id(str(arrival.import_type))
+    target = dag_of(str(arrival.import_type))
     number = 1
     if not trigger(target, make_run_id(arrival, number), arrival):
         while earlier := find_run(target, make_run_id(arrival, number)):

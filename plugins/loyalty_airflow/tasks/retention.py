@@ -12,10 +12,10 @@ from loyalty_airflow.tasks.stage import stage_task
 @stage_task(execution_timeout=time_limits.DELETE_FILES)
 def delete_expired() -> dict[str, int]:
     """Delete files and staging tables past `retention_days`; return how many jobs lost theirs, by type."""
-    from include.stages import reporting
+    from include.stages import retention
 
     with open_runtime() as runtime:
-        return reporting.delete_expired(runtime, datetime.now(UTC))
+        return retention.delete_expired(runtime, datetime.now(UTC))
 
 
 @stage_task(execution_timeout=time_limits.DELETE_FILES)

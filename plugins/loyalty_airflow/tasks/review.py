@@ -132,18 +132,16 @@ class ReviewMapping(HITLOperator):
     def _put(self, context: Context, question: Question) -> None:
         """Write the form to Airflow."""
         form = question.form
-        self.params = airflow_internals.form_of(
-            {
-                choice.field: Param(
-                    choice.selected,
-                    type="string",
-                    enum=list(choice.options),
-                    title=choice.title,
-                    description=choice.description or None,
-                )
-                for choice in form.choices
-            }
-        )
+        dropdowns = {
+            choice.field: Param(
+                choice.selected,
+                type="string",
+                enum=list(choice.options),
+                title=choice.title,
+                description=choice.description or None,
+            ).serialize()
+            for choice in form.choices
+        }
         airflow_internals.store_form(
             context["ti"].id,
             options=self.options,
@@ -151,7 +149,7 @@ class ReviewMapping(HITLOperator):
             body=form.body,
             defaults=self.defaults,
             multiple=False,
-            params=self.serialized_params,
+            params=dropdowns,
         )
 
     def _wait_again(self, context: Context, until: datetime) -> NoReturn:

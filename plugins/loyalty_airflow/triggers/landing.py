@@ -104,12 +104,12 @@ class LandingTrigger(BaseEventTrigger):
 
     def _list(self) -> tuple[set[str], float]:
         """Return a short key for each ready file and unusable entry, and when to look again. Runs in a thread."""
-        from include.arrivals import landing
+        from include.arrivals.listing import list_landing
 
         runtime = self._open_runtime()
         started = time.monotonic()
         try:
-            listing = landing.list_landing(runtime, datetime.now(UTC))
+            listing = list_landing(runtime, datetime.now(UTC))
         except Exception:
             self._close_runtime()
             raise

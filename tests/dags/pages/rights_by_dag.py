@@ -59,7 +59,8 @@ def launchable(manager: Any, token: str) -> list[str]:
     import asyncio
 
     from include.import_types import IMPORT_TYPES
-    from loyalty_airflow.pages.access import can_launch, dag_of
+    from include.ledger.jobs import dag_of
+    from loyalty_airflow.pages.access import can_launch
 
     user = asyncio.run(manager.get_user_from_token(token))
     return [import_type for import_type in IMPORT_TYPES if can_launch(user, dag_of(import_type))]

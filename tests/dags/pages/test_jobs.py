@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fastapi.testclient import TestClient
 
 from include.ledger.jobs import JobResult
-from include.stages import reporting
+from include.stages import reporting, retention
 from tests.dags.test_import_runs import CARDS, HEADER, POOLS
 
 pytestmark = pytest.mark.dags
@@ -201,7 +201,7 @@ def test_what_retention_has_deleted_is_gone_and_says_so(browse: Browse, rejected
     browser = browse("viewer")
     assert browse("user").get("/imports/jobs/2/files/original").status_code == 200
     with open_runtime() as runtime:  # as the DAG of retention does
-        reporting.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
+        retention.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
     for kind in ("rejected", "original"):
         answer = browse("user").get(f"/imports/jobs/2/files/{kind}")
         assert answer.status_code == 410
@@ -438,7 +438,7 @@ def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
     address = browser.post(f"/imports/jobs/{result.job}/upload").headers["location"]
     assert "Not ready to launch" in browser.get(address).text
     with open_runtime() as runtime:  # as the DAG of retention does
-        reporting.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
+        retention.delete_expired(runtime, datetime.now(UTC) + timedelta(days=10_000))
     assert "Import it again" not in browser.get(f"/imports/jobs/{result.job}").text
     assert browser.post(f"/imports/jobs/{result.job}/upload").status_code == 410
     assert browser.post("/imports/jobs/99/upload").status_code == 404
@@ -529,7 +529,7 @@ def test_x19_a_dry_run_says_so_in_the_list_and_on_its_page(browse: Browse, outco
 def test_x12_the_page_of_an_entry_that_was_left_in_place_says_so(browse: Browse, connected: Any, folders: Any) -> None:
     from datetime import UTC, datetime, timedelta
 
-    from include.arrivals import landing
+    from include.arrivals import listing, refusals
     from loyalty_airflow.runtime import open_runtime
 
     folder = folders.landing / "customers"
@@ -537,8 +537,8 @@ def test_x12_the_page_of_an_entry_that_was_left_in_place_says_so(browse: Browse,
     (folder / "cards.csv.settings (copy of Ada).yaml").write_text("dry_run: true")
     (folder / "cards.csv").write_text("Email")
     with open_runtime() as runtime:
-        listing = landing.list_landing(runtime, datetime.now(UTC) + timedelta(hours=3))
-        assert landing.record_unusable(runtime, listing.unusable)
+        listed = listing.list_landing(runtime, datetime.now(UTC) + timedelta(hours=3))
+        assert refusals.record_unusable(runtime, listed.unusable)
     text = browse("admin").get("/imports/jobs/1").text
     assert "It was left in the landing area." in text
     assert "<code>pick_up_files</code> lists what can't be imported" in text
@@ -551,15 +551,15 @@ def stray(connected: Any, folders: Any) -> int:
     """A file that was dropped into no type's folder and refused, as `pick_up_files` does it."""
     from datetime import UTC, datetime, timedelta
 
-    from include.arrivals import landing
+    from include.arrivals import listing, refusals
     from loyalty_airflow.runtime import open_runtime
 
     (folders.landing / "vouchers").mkdir()
     (folders.landing / "vouchers" / "red.csv").write_text("a\n1\n")
     with open_runtime() as runtime:
-        listed = landing.list_landing(runtime, datetime.now(UTC) + timedelta(minutes=10))
+        listed = listing.list_landing(runtime, datetime.now(UTC) + timedelta(minutes=10))
         (arrival,) = listed.ready
-        job = landing.refuse_arrival(runtime, arrival, run_key="pick_up_files/unknown__red")
+        job = refusals.refuse_arrival(runtime, arrival, run_key="pick_up_files/unknown__red")
         reporting.write_report(runtime, job)
         reporting.close_job(runtime, job)
     return job
