@@ -405,7 +405,7 @@ def _inherited_settings(
                 "file.unknown_job",
                 f"The column _job names job {origin}, which imported {parent.import_type}, not {import_type.name}.",
             )
-        inherited.append((origin, inheritable(parent.settings)))
+        inherited.append((origin, inheritable(import_type, parent.settings)))
     for origin, other in inherited[1:]:
         if other != inherited[0][1]:
             raise FileRefused(

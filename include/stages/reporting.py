@@ -23,6 +23,7 @@ from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
 
 from include.arrivals import files
+from include.declaration.import_type import ImportType
 from include.declaration.settings import ImportSettings
 from include.errors import ConfigurationError, FileRefused, NotAllDeleted
 from include.ledger import jobs, staging
@@ -304,17 +305,17 @@ def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[dict[str, An
             locations.delete_folder(other)
     warnings = []
     if (job.is_dry_run and job.state.is_completed) or job.state is State.CANCELLED:
-        warnings = _write_settings(target, job)
+        warnings = _write_settings(target, runtime.import_types.of(job.import_type), job)
     return str(target), warnings
 
 
-def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
+def _write_settings(target: Location, import_type: ImportType, job: Job) -> list[dict[str, Any]]:
     """Put what a job that loaded nothing was given beside its file: a launch names the file alone (X-06, X-19).
 
     Returns:
         A warning when the file's name leaves no room for that of its settings.
     """
-    taken_over = inheritable(job.settings)
+    taken_over = inheritable(import_type, job.settings)
     settings = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
     name = f"{target.name}{SIDECAR_SUFFIX}"
     if settings and len(name.encode()) > LONGEST_NAME_BYTES:
