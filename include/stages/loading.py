@@ -4,8 +4,8 @@ A type's load is made from its declaration (`include.stages.generic_load`), or i
 
 - reads the temporary views `staged_row` (every well-formed row), `staged` (those that the suite accepts) and
   `staged_reject` (the others), which have the columns of `staging.ROW_COLUMNS` and of the fields; the tables
-  `load_rule` (id and sentence) and `load_field`; and the settings `import.job_id`, `import.attempt`, `import.fields`
-  and those of the import;
+  `load_rule` (id and sentence) and `load_field`; and the settings `import.job_id`, `import.attempt`, `import.fields`,
+  those of the import and the project's limits that the type names;
 - writes `load_count` (`inserted`, `updated`, `unchanged`), `load_reject` (line, rule, sentence), `load_warning` and
   `load_not_found`. Each row of `staged` is counted or rejected, which a check of the ledger enforces; a row of
   `staged_reject` may get further reasons;
@@ -57,21 +57,8 @@ _CLOSE = statement_beside(__file__, "close_rejects.sql")
 _REJECT_SHARE = statement_beside(__file__, "reject_share.sql")
 _COMMON_RULES = statement_beside(__file__, "common_rules.sql")
 _ACCOUNT = statement_beside(__file__, "load_account.sql")
-_UNACCOUNTED = """
-SELECT line
-FROM staged
-WHERE NOT EXISTS (SELECT FROM load_reject WHERE load_reject.line = staged.line)
-  AND NOT EXISTS (SELECT FROM load_not_found WHERE load_not_found.line = staged.line)
-  AND NOT EXISTS (
-      SELECT FROM {target} AS loaded WHERE loaded.import_job_id = %(job_id)s AND loaded.import_line = staged.line)
-ORDER BY line
-LIMIT %(lines)s
-"""
-_HAS_ORIGIN = """
-SELECT count(*) = 2
-FROM pg_attribute
-WHERE attrelid = to_regclass(%(target)s) AND attname IN ('import_job_id', 'import_line')
-"""
+_UNACCOUNTED = Path(__file__).with_name("unaccounted_rows.sql")
+_HAS_ORIGIN = statement_beside(__file__, "has_origin.sql")
 _UNACCOUNTED_LINES = 5
 """How many lines the report of a broken count names."""
 _GIVE_ATTEMPT = sa.text("SELECT set_config('import.attempt', :attempt, true)")
@@ -227,9 +214,10 @@ def _load(runtime: Runtime, connection: Connection, job: Job) -> FileRefused | N
 def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: Project) -> None:
     """Show the load statement the job's number, its settings (`import.<name>`) and the sentences of its rules.
 
-    What follows from the settings takes the place of those of the same names. `import.fields` names the fields that the
-    file has columns for, separated by commas. The table `load_field` has every field of the type, in the order of the
-    declaration and of the project settings; those packed into a `jsonb` column with that column and their key.
+    What follows from the settings takes the place of those of the same names; the project's limits that the type names
+    are there as well. `import.fields` names the fields that the file has columns for, separated by commas. The table
+    `load_field` has every field of the type, in the order of the declaration and of the project settings; those packed
+    into a `jsonb` column with that column and their key.
     """
     mapped = ColumnMapping.from_json(job.mapping or {}).field_indexes
     fields = import_type.all_fields(project)
@@ -237,8 +225,11 @@ def _give_settings(cursor: Cursor, job: Job, import_type: ImportType, project: P
         "job_id": str(job.id),
         "launched_at": job.launched_at.isoformat(),
         "fields": ",".join(mapped),
-        "max_generation": str(project.max_generation),
-    } | {
+    }
+    for name in import_type.extras.project_limits:
+        if (limit := getattr(project, name)) is not None:
+            values[name] = str(limit)
+    values |= {
         name: str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in (job.settings | job.settings.get("derived", {})).items()
         if isinstance(value, str | int | float)
@@ -326,18 +317,18 @@ def _check_account(connection: Connection, job: Job, import_type: ImportType) ->
     raise WarehouseFault(f"{problem}. Nothing was loaded.")
 
 
-def _unaccounted_lines(cursor: Cursor, job: Job, import_type: ImportType) -> str:
+def _unaccounted_lines(connection: Connection, job: Job, import_type: ImportType) -> str:
     """Return the first lines of valid rows that were neither inserted nor rejected, as text.
 
     A load counts rows, not lines: of those that it says to have updated or left unchanged, no line is recorded.
     """
     target = import_type.targets[0]
-    cursor.execute(_HAS_ORIGIN, {"target": target})
-    if cursor.fetchone() != (True,):
+    if not connection.execute(_HAS_ORIGIN, {"target": target}).scalar_one():
         return ""
-    query = SQL(_UNACCOUNTED).format(target=Identifier(*target.split(".")))
-    cursor.execute(query, {"job_id": job.id, "lines": _UNACCOUNTED_LINES + 1})
-    lines = [f"{line:,}" for (line,) in cursor.fetchall()]
+    query = SQL(_UNACCOUNTED.read_text(encoding="utf-8")).format(target=Identifier(*target.split(".")))
+    with staging.driver(connection).cursor() as cursor:
+        cursor.execute(query, {"job_id": job.id, "lines": _UNACCOUNTED_LINES + 1})
+        lines = [f"{line:,}" for (line,) in cursor.fetchall()]
     return ", ".join(lines[:_UNACCOUNTED_LINES]) + (" and others" if len(lines) > _UNACCOUNTED_LINES else "")
 
 

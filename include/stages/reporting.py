@@ -91,7 +91,7 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
             _write_rows(runtime, connection, job, rejected_file, _REJECTS)
         if has_source and _has_rows(connection, NOT_FOUND, job_id):
             not_found_file = folder / rejected_rows.file_name(job.file_name, rejected_rows.NOT_FOUND)
-            reason = runtime.import_types.of(job.import_type).extras.not_found_reason or ""
+            reason = runtime.import_types.of(job.import_type).extras.not_found.reason
             _write_rows(runtime, connection, job, not_found_file, _NOT_FOUND_ROWS, reason)
         if has_source and _has_rows(connection, DROPPED_VALUE, job_id):
             name = PurePosixPath(rejected_rows.file_name(job.file_name, rejected_rows.DROPPED)).with_suffix(".csv")

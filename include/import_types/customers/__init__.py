@@ -13,7 +13,7 @@ from pydantic import AfterValidator, StringConstraints
 from pydantic import Field as Setting
 
 from include.declaration.fields import Field, Kind, LoadRule, Look, Lookup
-from include.declaration.import_type import DynamicFields, Extras, ImportType
+from include.declaration.import_type import DynamicFields, Extras, ImportType, NotFound
 from include.declaration.settings import (
     Bears,
     DropsInvalid,
@@ -506,7 +506,12 @@ CUSTOMERS = ImportType(
     ),
     extras=Extras(
         derive_settings=derive_settings,
-        not_found_reason="No customer has an identifier of this row, and the action edit_existing creates none.",
+        not_found=NotFound(
+            "No customer has an identifier of this row, and the action edit_existing creates none.",
+            label="Rows without a matching customer",
+            advice="No row is about a customer who is there. Check that the right column identifies them, or import "
+            "the customers first. Then import the file again.",
+        ),
     ),
     lookups=tuple(
         Lookup(field, field, query)
