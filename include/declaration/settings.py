@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import codecs
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -19,6 +19,9 @@ from include.located_yaml import quoted
 from include.storage.file_names import LONGEST_NAME_BYTES
 from include.values.characters import describe_invisible
 from include.values.cron import check_cron
+
+if TYPE_CHECKING:
+    from include.project.model import Project  # which no DAG needs when it is parsed
 
 Mark = TypeVar("Mark")
 
@@ -56,6 +59,19 @@ class Bears:
 @dataclass(frozen=True)
 class InForm:
     """Marks a setting that pages offer: one that people need. The others are given by settings files."""
+
+
+@dataclass(frozen=True)
+class Suggests:
+    """Marks a setting for which pages suggest values; others may be given as well.
+
+    Args:
+        of_project: returns them, from the project settings.
+        query: SQL that returns them, where the warehouse has them.
+    """
+
+    of_project: Callable[[Project], Iterable[str]] | None = None
+    query: str | None = None
 
 
 @dataclass(frozen=True)
