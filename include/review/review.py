@@ -47,9 +47,8 @@ from include.review.form import (
     read_choices,
 )
 from include.review.preview import FIRST_ROWS, PreviewRow, hidden_fields, judged_rows
-from include.rules.sentences import masked_sentences
 from include.runtime import Runtime
-from include.stages import inspection, limits, loading
+from include.stages import inspection, loading
 from include.stages.validation import judge_of
 from include.stages.verdict import odd_columns, skipped_columns
 
@@ -339,9 +338,7 @@ def _reasons_before_rows(job: Job) -> list[Reason]:
 
 def _reasons_of_rows(runtime: Runtime, job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
     """Return which limits the rehearsal exceeds."""
-    mapping = ColumnMapping.from_json(job.mapping or {})
-    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
-    return [*limits.exceeded(job.settings, rehearsal.counts, rehearsal.counted, mapping, sentences)]
+    return loading.exceeded_limits(runtime, job, rehearsal.counts, rehearsal.counted)
 
 
 def _is_doubtful(reasons: Sequence[Mapping[str, str]]) -> bool:

@@ -35,8 +35,9 @@ from include.errors import ConfigurationError, FileRefused, ReviewNeeded, SuiteE
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, REJECT, Job, JobCounts, State
+from include.ledger.records import Reason
 from include.project.model import Project
-from include.rules.sentences import masked_sentences
+from include.rules.sentences import masked_sentences, questions
 from include.rules.wildcards import expand_load_rules
 from include.runtime import Runtime
 from include.stages import generic_load, limits
@@ -373,10 +374,23 @@ def _call_for_review(runtime: Runtime, connection: Connection, job: Job, counts:
     """
     if job.is_dry_run or job.has_review:
         return
-    mapping = ColumnMapping.from_json(job.mapping or {})
-    sentences = masked_sentences(runtime, runtime.import_types.of(job.import_type))
-    if reasons := limits.exceeded(job.settings, counts, jobs.rule_counts(connection, job.id), mapping, sentences):
+    if reasons := exceeded_limits(runtime, job, counts, jobs.rule_counts(connection, job.id)):
         raise ReviewNeeded(reasons)
+
+
+def exceeded_limits(
+    runtime: Runtime, job: Job, counts: JobCounts, counted: Sequence[Mapping[str, Any]]
+) -> list[Reason]:
+    """Return which limits a load, or its rehearsal, exceeds; see `limits.exceeded`."""
+    import_type = runtime.import_types.of(job.import_type)
+    return limits.exceeded(
+        job.settings,
+        counts,
+        counted,
+        ColumnMapping.from_json(job.mapping or {}),
+        masked_sentences(runtime, import_type),
+        questions(runtime, import_type),
+    )
 
 
 def _count(connection: Connection, job: Job) -> JobCounts:

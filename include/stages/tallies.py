@@ -91,16 +91,10 @@ def _warnings(
             warnings.append({"rule": rule["rule"], "rows": rule["rows"], "message": message})
     rejected = count_rejected(connection, job_id)
     for rule in counted:
-        if rule["severity"] == "critical" and rejected >= limits.SUSPICIOUS_REJECTS:
-            share = rule["rows"] / rejected
-            if share > limits.SUSPICIOUS_SHARE:
-                warnings.append(
-                    {
-                        "rule": "file.probable_mapping_slip",
-                        "message": f"{share:.0%} of the {rejected:,} rejected rows were rejected for this: "
-                        f"{mistake_in_words(rule['rule'], sentences)}. Is the right column mapped?",
-                    }
-                )
+        if rule["severity"] == "critical" and limits.is_probable_slip(rule["rows"], rejected):
+            share = f"{rule['rows'] / rejected:.0%} of the {rejected:,} rejected rows were rejected for this"
+            message = f"{share}: {mistake_in_words(rule['rule'], sentences)}. Is the right column mapped?"
+            warnings.append({"rule": "file.probable_mapping_slip", "message": message})
     return warnings
 
 
