@@ -31,7 +31,15 @@ from sqlalchemy import Connection
 from include.arrivals import files
 from include.columns.mapping import ColumnMapping
 from include.declaration.import_type import ImportType
-from include.errors import ConfigurationError, FileRefused, ReviewNeeded, SuiteError, WarehouseFault
+from include.errors import (
+    ConfigurationError,
+    FileRefused,
+    LoadCancelled,
+    NotApproved,
+    ReviewNeeded,
+    SuiteError,
+    WarehouseFault,
+)
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, REJECT, Job, JobCounts, State
@@ -75,6 +83,8 @@ def load_rows(runtime: Runtime, job_id: int) -> JobCounts:
 
     Raises:
         FileRefused: more rows were rejected than `max_reject_share` allows.
+        LoadCancelled, NotApproved: a person has rejected the import, or not approved it yet, even if a user brought
+            the job or its tasks here by hand (X-06).
         ReviewNeeded: so many that a person is to be asked first, and nobody has been (X-18).
         SourceChanged: the file was written on after it had been taken (X-12).
         SuiteError: the suite let a row through that the table refuses.
@@ -143,10 +153,12 @@ def _load_once(runtime: Runtime, job_id: int, attempt: int) -> JobCounts:
             return job.counts
         if job.refusal is not None:
             raise job.refusal
+        if job.state is State.CANCELLED:
+            raise LoadCancelled(f"job {job_id} was cancelled in its review: there is nothing to load")
+        if job.state is State.AWAITING_REVIEW or not job.is_approved:
+            raise NotApproved(f"nobody has approved job {job_id} yet")
         if job.state is not State.RUNNING:
             raise LookupError(f"job {job_id} is {job.state}: it has nothing to load")
-        if not job.is_approved:
-            raise LookupError(f"nobody has approved job {job_id}")
         files.check_unchanged(runtime, job)
         connection.execute(_GIVE_ATTEMPT, {"attempt": str(attempt)})
         refuse_other_project(runtime, connection, job)
