@@ -40,7 +40,7 @@ from include.storage.locations import Location, written_whole
 MOST_CHUNKS = 300
 """Airflow maps 1,024 tasks (`core.max_map_length`); a file's UTF-8 copy can be three times as long as the file."""
 _HEAD_BYTES = 1 << 20
-_OF_FIRST_ROWS_BYTES = 1 << 17
+_SAMPLE_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,7 @@ def _first_cells(text: FileText, mapping: ColumnMapping) -> dict[str, pa.StringA
     """Return field → its cells in the first rows of a file, raw."""
     columns, mapped = len(mapping.columns), mapping.field_indexes
     with text.place.open_parts() as stream:
-        block = records.first_block(stream, text.chunks, text.dialect, columns, _OF_FIRST_ROWS_BYTES)
+        block = records.first_block(stream, text.chunks, text.dialect, columns, _SAMPLE_BYTES)
     if block is None:
         return {}
     _, read = records.read_cells(block, text.dialect, columns, list(mapped.values()))
