@@ -163,8 +163,8 @@ def _rules_of(import_type: ImportType) -> Iterator[tuple[str, str, str, str]]:
         yield meta["rule"], _severity(entry), meta["message"], meta["source"]
     for rule in import_type.load_rules:
         yield rule.id, "Rejects" if rule.severity == "critical" else "Warns", rule.message, rule.source
-    if import_type.extras.not_found_reason:
-        yield "row.not_found", "Lists", import_type.extras.not_found_reason, "CU-01"
+    if reason := import_type.extras.not_found.reason:
+        yield "row.not_found", "Lists", reason, "CU-01"
 
 
 def _severity(entry: Mapping[str, Any]) -> str:

@@ -89,6 +89,14 @@ class ReviewNeeded(Exception):
         return type(self), (self.reasons,)
 
 
+class LoadCancelled(LookupError):
+    """A person has rejected the import that is to be loaded (X-06)."""
+
+
+class NotApproved(LookupError):
+    """A person is to approve the load first, and nobody has (X-06)."""
+
+
 class SettingsError(FileRefused):
     """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist.
 

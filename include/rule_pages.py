@@ -62,4 +62,4 @@ def _rule_ids(import_type: str, suite: Path, _: int) -> tuple[str, ...]:
     declared = IMPORT_TYPES[import_type]
     entries = json.loads(suite.read_text(encoding="utf-8"))["expectations"]
     ids = [str(entry["meta"]["rule"]) for entry in entries] + [rule.id for rule in declared.load_rules]
-    return (*ids, "row.not_found") if declared.extras.not_found_reason else tuple(ids)
+    return (*ids, "row.not_found") if declared.extras.not_found.reason else tuple(ids)

@@ -17,6 +17,10 @@ def resolve(import_type: str, *settings: Any, **layered: Any) -> Any:
     return layers.resolve(IMPORT_TYPES, IMPORT_TYPES.of(import_type), *settings, **layered)
 
 
+def inheritable(import_type: str, stored: Mapping[str, object]) -> layers.InheritedSettings:
+    return layers.inheritable(IMPORT_TYPES[import_type], stored)
+
+
 def read_assignments(assignments: Iterable[str], import_type: str = "gift_cards") -> RawSettings:
     return files.read_assignments(IMPORT_TYPES[import_type], assignments)
 

@@ -261,7 +261,7 @@ def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job
         SettingsError, ConfigurationError, StorageError: as `Reception` does.
     """
     source = files.source_path(runtime, job)
-    before = inheritable(job.settings)
+    before = inheritable(import_type, job.settings)
     offered = [name for name in form_settings(import_type) if before.given_by.get(name, "defaults") != "defaults"]
     choices = Choices(
         {name: text for name in offered if (text := form_text(before.values[name]))},

@@ -61,7 +61,10 @@ def run_import(parsed: argparse.Namespace) -> int:
             if not is_expected(error):
                 raise
             result = result_without_job(parsed.type, source, State.FAILED, "job.failed", sentence_of(error))
-        print(json.dumps(json_line(result), ensure_ascii=False) if parsed.json else text_of(result), flush=True)
+        if parsed.json:
+            print(json.dumps(json_line(result), ensure_ascii=False), flush=True)
+        else:
+            print(text_of(result, runtime.import_types), flush=True)
         worst = max(worst, _exit_code(result), key=(DONE, REFUSED, FAILED).index)
     return worst
 

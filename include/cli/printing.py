@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TextIO
 
+from include.declaration.import_type import ImportTypes
 from include.ledger.jobs import JobResult, State
 
 SUCCESSES = (State.COMPLETED, State.COMPLETED_WITH_REJECTS, State.DUPLICATE)
@@ -18,7 +19,7 @@ def json_line(result: JobResult) -> dict[str, object]:
     return {name: values[name] for name in names} | {"job": result.job or None}
 
 
-def text_of(result: JobResult) -> str:
+def text_of(result: JobResult, import_types: ImportTypes) -> str:
     """Return a result in lines for a person."""
     rows = result.rows
     outcome = f"{'dry run, ' if result.is_dry_run else ''}{result.outcome.replace('_', ' ')}"
@@ -39,7 +40,8 @@ def text_of(result: JobResult) -> str:
     if result.rejected_file:
         lines.append(f"  rejected rows: {result.rejected_file}")
     if result.not_found_file:
-        lines.append(f"  rows without a matching customer: {result.not_found_file}")
+        label = import_types.of(result.type).extras.not_found.label
+        lines.append(f"  {label[:1].lower()}{label[1:]}: {result.not_found_file}")
     if result.dropped_values_file:
         lines.append(f"  dropped values: {result.dropped_values_file}")
     return "\n".join(lines)

@@ -75,7 +75,7 @@ class Field:
         choices: the values of an enumeration, in their stored spelling.
         default: text that replaces a blank cell, as if the sender had written it.
         sensitive: values are masked wherever X-20 forbids them.
-        allows_two_digit_year: BirthDate alone.
+        allows_two_digit_year: a year of two digits is read as the latest such year that is not in the future.
         is_secret: never quoted at all, nor kept in the staging table in clear (CVV).
         synonyms: further words for a choice, compared without case: word → the choice's stored spelling.
         clearable: the cell `%CLEAR%` erases the value (PP-02, CU-04): it is read as a blank one, and the column

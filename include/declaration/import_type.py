@@ -47,6 +47,21 @@ class DynamicFields:
 
 
 @dataclass(frozen=True)
+class NotFound:
+    """What is said of rows about something that is not there: those that a load statement lists (CU-01).
+
+    Args:
+        reason: sentence for such a row; "" where the type's load lists none.
+        label: of the file with these rows.
+        advice: what to do when a file has no other rows.
+    """
+
+    reason: str = ""
+    label: str = "Rows without a match"
+    advice: str = ""
+
+
+@dataclass(frozen=True)
 class Extras:
     """What few types need.
 
@@ -54,15 +69,15 @@ class Extras:
         derive_settings: returns what follows from the settings given and the project's: stored with the job, part of
             the fingerprint (X-13), shown to the load statement in place of the settings of the same names (CU-07).
         check_file: refuses a file by its settings and the fields that it has columns for, before any row is judged.
-        not_found_reason: sentence for rows that the load statement lists in `load_not_found` (CU-01).
+        not_found: of rows that the load statement lists in `load_not_found` (CU-01).
         pasted_header: the header of texts that are pasted without one (PC-01).
-        project_limits: project settings that the suite compares numbers with; the frame's columns `project__<name>`
-            hold them, null where the project has none (X-18, PP-02).
+        project_limits: project settings that rules compare numbers with (X-18, PP-02): for the suite the frame's
+            columns `project__<name>` hold them, null where the project has none, for the load `import.<name>`.
     """
 
     derive_settings: Callable[[Connection, Any, Project], dict[str, str]] | None = None
     check_file: Callable[[Connection, Any, Collection[str]], None] | None = None
-    not_found_reason: str | None = None
+    not_found: NotFound = NotFound()
     pasted_header: str | None = None
     project_limits: tuple[str, ...] = ()
 

@@ -1,17 +1,17 @@
 """The settings that every import has, and what a type's own are made of. Source: X-11, spec section 9.
 
 A type whose imports have further settings declares them in a subclass of `ImportSettings`; what the engine does with
-one is said by marks in its annotation (`Bears`, `InForm`, `Edits`). Light on purpose: DAG files import this when they
-are parsed.
+one is said by marks in its annotation (`Bears`, `InForm`, `OfOneRun`, `Edits`). Light on purpose: DAG files import this
+when they are parsed.
 """
 
 from __future__ import annotations
 
 import codecs
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -19,6 +19,9 @@ from include.located_yaml import quoted
 from include.storage.file_names import LONGEST_NAME_BYTES
 from include.values.characters import describe_invisible
 from include.values.cron import check_cron
+
+if TYPE_CHECKING:
+    from include.project.model import Project  # which no DAG needs when it is parsed
 
 Mark = TypeVar("Mark")
 
@@ -56,6 +59,30 @@ class Bears:
 @dataclass(frozen=True)
 class InForm:
     """Marks a setting that pages offer: one that people need. The others are given by settings files."""
+
+
+@dataclass(frozen=True)
+class Suggests:
+    """Marks a setting for which pages suggest values; others may be given as well.
+
+    Args:
+        of_project: returns them, from the project settings.
+        query: SQL that returns them, where the warehouse has them.
+    """
+
+    of_project: Callable[[Project], Iterable[str]] | None = None
+    query: str | None = None
+
+
+@dataclass(frozen=True)
+class OfOneRun:
+    """Marks a setting that was meant for one run: a corrected file, which is there to be loaded, has its own (X-09).
+
+    Args:
+        is_over: before the run begins, or only folders may give it: a run's form doesn't offer it.
+    """
+
+    is_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,28 +206,32 @@ class ImportSettings(BaseModel):
         default_factory=dict,
         description="Columns in words of the sender: {header: field}, or {header: null} to switch a column off.",
     )
-    review: bool = Field(False, description="Wait until a person has approved the import, or corrected its mapping.")
-    review_columns: bool = Field(
+    review: Annotated[bool, OfOneRun()] = Field(
+        False, description="Wait until a person has approved the import, or corrected its mapping."
+    )
+    review_columns: Annotated[bool, OfOneRun()] = Field(
         True, description="Ask a person when a column's first values look like another field's, or a key's repeat."
     )
-    review_reject_share: float | None = Field(
+    review_reject_share: Annotated[float | None, OfOneRun()] = Field(
         REJECT_SHARE,
         ge=0,
         le=1,
         description="Share of rejected rows (0 to 1) above which a person is asked: the default from 100 rows on, one "
         "that is given in every file. 1 is off.",
     )
-    review_header_change: bool = Field(
+    review_header_change: Annotated[bool, OfOneRun()] = Field(
         False, description="Ask a person when the columns are not those of the last file loaded from the same folder."
     )
-    review_hours: float = Field(
+    review_hours: Annotated[float, OfOneRun()] = Field(
         24, ge=0.001, le=24 * 30, description="How long to wait for the person's answer; without one nothing is loaded."
     )
-    dry_run: bool = Field(False, description="Do everything and take it back: exact counts, nothing loaded.")
-    force: Annotated[bool, InForm()] = Field(
+    dry_run: Annotated[bool, OfOneRun()] = Field(
+        False, description="Do everything and take it back: exact counts, nothing loaded."
+    )
+    force: Annotated[bool, InForm(), OfOneRun()] = Field(
         False, description="Import the file even if the same content has been imported before."
     )
-    max_file_bytes: int = Field(2 << 30, ge=1, description="Larger files are refused.")
+    max_file_bytes: Annotated[int, OfOneRun()] = Field(2 << 30, ge=1, description="Larger files are refused.")
     max_reject_share: Annotated[float | None, InForm()] = Field(
         None,
         ge=0,
@@ -213,25 +244,25 @@ class ImportSettings(BaseModel):
     rejects_verbatim: Annotated[bool, InForm()] = Field(
         False, description="Don't put ' before values that a spreadsheet would run as formulas."
     )
-    settle_seconds: float = Field(
+    settle_seconds: Annotated[float, OfOneRun(is_over=True)] = Field(
         5, ge=0, le=86_400, description="How long a file must be unchanged before it is picked up."
     )
     retention_days: int = Field(
         30, ge=1, le=3650, description="Days after which source copies, staging and rejected-rows files are deleted."
     )
-    release: Cron | None = Field(
+    release: Annotated[Cron | None, OfOneRun(is_over=True)] = Field(
         None, description="Cron expression (UTC): files wait for the first such time after they arrived."
     )
-    after: Waits = Field(
+    after: Annotated[Waits, OfOneRun(is_over=True)] = Field(
         default_factory=dict,
         description="Import types whose files go first, with the minutes to wait for them at most (a list means 30).",
     )
-    ignore: Patterns = Field(
+    ignore: Annotated[Patterns, OfOneRun(is_over=True)] = Field(
         default_factory=lambda: list(IGNORED_NAMES),
         description="Names that are left alone, with `*`, `?` and `[…]`, in any letter case: a list that replaces this "
         "one. Only in settings files of folders and in `imports.yaml`.",
     )
-    locked: Locks = Field(
+    locked: Annotated[Locks, OfOneRun(is_over=True)] = Field(
         default_factory=list,
         description="Settings that sidecars, runs and corrected files can't change. Only in settings files of folders "
         "and in `imports.yaml`.",
@@ -290,7 +321,7 @@ class ImportSettings(BaseModel):
 class ReviewsChanges(ImportSettings):
     """Of types that change existing rows: a person may be asked when many would change."""
 
-    review_changed_share: float | None = Field(
+    review_changed_share: Annotated[float | None, OfOneRun()] = Field(
         None,
         ge=0,
         le=1,

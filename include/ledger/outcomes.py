@@ -49,7 +49,7 @@ class Counts(Protocol):
 
     @property
     def not_found(self) -> int:
-        """Rows about a customer who is not there (CU-01)."""
+        """Rows about something that is not there (CU-01)."""
 
     @property
     def rejected(self) -> int:

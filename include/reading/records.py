@@ -133,6 +133,14 @@ def read_blocks(
         data = data[length:]
 
 
+def first_block(
+    text: BinaryIO, chunks: Sequence[Chunk], dialect: Dialect, columns: int, block_bytes: int
+) -> Block | None:
+    """Return the first records of a file, those of `block_bytes`; None when it has none. See `read_blocks`."""
+    blocks = (block for chunk in chunks for block in read_blocks(text, chunk, dialect, columns, block_bytes))
+    return next(blocks, None)
+
+
 def read_cells(
     block: Block, dialect: Dialect, header_columns: int, wanted: Sequence[int]
 ) -> tuple[Ints, list[pa.StringArray]]:

@@ -22,8 +22,7 @@ from include.declaration.fields import Field, Kind
 from include.declaration.import_type import ImportType
 from include.names import MASK, mask
 from include.reading import records
-from include.reading.chunk_plan import Inspection
-from include.reading.records import Block
+from include.reading.records import Chunk
 from include.rules.sentences import for_people
 from include.runtime import Runtime
 from include.stages.inspection import describe_oddities, file_text, look_at
@@ -33,13 +32,13 @@ from include.stages.verdict import Looked
 from include.storage import locations
 from include.storage.locations import Location
 from include.values.private_values import may_be_private
+from include.values.short_codes import CVV_ALONE
 from include.warehouse.transactions import values_hidden
 
 FIRST_ROWS = 10
 _FIRST_BYTES = 1 << 18
 _WIDEST = 40
 _SHORT_NUMBER = 7
-_CVV = re.compile(r"\s*[0-9]{3,5}\s*")
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def judge_first_rows(
         masks_private=True,
     )  # fmt: skip
     with text.open_parts() as stream:
-        return _rows(judge, stream, looked.inspection, rows, is_doubtful=is_doubtful)
+        return judged_rows(judge, stream, looked.inspection.chunks, rows, is_doubtful=is_doubtful)
 
 
 def hidden_fields(fields: Sequence[Field], mapping: ColumnMapping, *, is_doubtful: bool) -> list[str]:
@@ -176,19 +175,19 @@ def hidden_fields(fields: Sequence[Field], mapping: ColumnMapping, *, is_doubtfu
     return [field.name for field in fields if field.sensitive or field.is_secret or is_anything]
 
 
-def _rows(judge: Judge, text: BinaryIO, inspection: Inspection, rows: int, *, is_doubtful: bool) -> list[PreviewRow]:
-    for chunk in inspection.chunks:
-        for block in records.read_blocks(text, chunk, inspection.dialect, len(inspection.header), _FIRST_BYTES):
-            return judged_rows(judge, block, rows, is_doubtful=is_doubtful)
-    return []
-
-
-def judged_rows(judge: Judge, block: Block, rows: int, *, is_doubtful: bool) -> list[PreviewRow]:
-    """Judge a block and return its first rows, as people may read them.
+def judged_rows(
+    judge: Judge, text: BinaryIO, chunks: Sequence[Chunk], rows: int = FIRST_ROWS, *, is_doubtful: bool
+) -> list[PreviewRow]:
+    """Judge the first block of a file and return its first rows, as people may read them.
 
     Args:
+        text: the file in UTF-8.
+        chunks: as planned.
         is_doubtful: see `hidden_fields`.
     """
+    block = records.first_block(text, chunks, judge.dialect, len(judge.mapping.columns), _FIRST_BYTES)
+    if block is None:
+        return []
     judged = judge.judge(block)
     new_names = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
     shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
@@ -232,7 +231,7 @@ def safely_shown_cell(row: Mapping[Any, Any], field: Field, *, has_cvvs: bool) -
     """
     text = sent_text(row, field)
     is_read = (value := row[field.name]) is not None and value == value
-    may_be_cvv = has_cvvs and _CVV.fullmatch(text) is not None
+    may_be_cvv = has_cvvs and re.match(CVV_ALONE, text) is not None
     is_short = field.kind in (Kind.DECIMAL, Kind.INTEGER) and len(text) <= _SHORT_NUMBER and not may_be_cvv
     is_safe = is_read and (field.kind in (Kind.BOOLEAN, Kind.ENUM) or is_short or row.get(f"{field.name}__is_known"))
     return text if is_safe and not (field.sensitive or field.is_secret) else masked(text, field)

@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
-from include.arrivals.files import open_text
 from include.columns.mapping import ColumnMapping, How, map_columns, match_columns, override_key
 from include.declaration.fields import Field
 from include.declaration.import_type import ImportType
@@ -26,8 +25,6 @@ from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import CHUNK, DROPPED_VALUE, JOB_RULE, NOT_FOUND, REJECT, REVIEW, Job, JobCounts, State
 from include.ledger.records import InspectionRecord, Review
-from include.reading import records
-from include.reading.records import Chunk
 from include.review.decision import (
     Answer,
     Asked,
@@ -46,10 +43,9 @@ from include.review.form import (
     offered_fields,
     read_choices,
 )
-from include.review.preview import FIRST_ROWS, PreviewRow, hidden_fields, judged_rows
-from include.rules.sentences import masked_sentences
+from include.review.preview import PreviewRow, hidden_fields, judged_rows
 from include.runtime import Runtime
-from include.stages import inspection, limits, loading
+from include.stages import inspection, loading
 from include.stages.validation import judge_of
 from include.stages.verdict import odd_columns, skipped_columns
 
@@ -64,7 +60,6 @@ ALLOWED_BY = {
 """Reason → the setting, and its value, with which a person has the command line load the file all the same."""
 _WITHOUT_DOUBT = ("review.setting", "review.header_change")
 """Reasons that say nothing against what the columns are read as."""
-_FIRST_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -368,9 +363,7 @@ def _reasons_before_rows(job: Job) -> list[Reason]:
 
 def _reasons_of_rows(runtime: Runtime, job: Job, rehearsal: loading.Rehearsal) -> list[Reason]:
     """Return which limits the rehearsal exceeds."""
-    import_type, mapping = runtime.import_types.of(job.import_type), ColumnMapping.from_json(job.mapping or {})
-    chosen, sentences = import_type.settings.from_stored(job.settings), masked_sentences(runtime, import_type)
-    return limits.exceeded(chosen, rehearsal.counts, rehearsal.counted, mapping, sentences)
+    return loading.exceeded_limits(runtime, job, rehearsal.counts, rehearsal.counted)
 
 
 def _is_doubtful(reasons: Sequence[Reason]) -> bool:
@@ -384,14 +377,9 @@ def _first_rows(runtime: Runtime, job: Job, *, is_doubtful: bool) -> list[Previe
         mapping = ColumnMapping.from_json(job.mapping or {"columns": []})
         hidden = hidden_fields(fields, mapping, is_doubtful=is_doubtful)
         judge = judge_of(runtime, connection, job, hidden=hidden, masks_private=True)
-        plan = jobs.chunks(connection, job.id)
-        inspection.ensure_text(runtime, job)
-    for chunk in plan[:1]:
-        first = Chunk(chunk.number, chunk.byte_start, chunk.byte_end, chunk.first_line)
-        with open_text(runtime, job) as text:
-            for block in records.read_blocks(text, first, judge.dialect, len(judge.mapping.columns), _FIRST_BYTES):
-                return judged_rows(judge, block, FIRST_ROWS, is_doubtful=is_doubtful)
-    return []
+        text = inspection.text_of(runtime, connection, job)
+    with text.place.open_parts() as stream:
+        return judged_rows(judge, stream, text.chunks, is_doubtful=is_doubtful)
 
 
 def _with_load_rules(row: PreviewRow, rules: Sequence[str]) -> PreviewRow:

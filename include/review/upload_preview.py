@@ -33,7 +33,7 @@ from include.storage import locations
 from include.storage.locations import Location
 from include.warehouse.transactions import values_hidden
 
-FIRST_BYTES = 1 << 20
+HEAD_BYTES = 1 << 20
 MOST_FIELDS = 60
 """A project may add hundreds of fields; those beyond are offered only where a column has, or seems to have, them."""
 MOST_COLUMNS = 100
@@ -140,9 +140,9 @@ def _copy_head(declared: ImportType, source: Location, target: Path, chosen: Imp
         The copy, and whether the file goes on behind it.
     """
     with source.open_parts() as stream:
-        raw = stream.read(FIRST_BYTES + 1)
-    is_part = len(raw) > FIRST_BYTES
-    target.write_bytes(_whole_records(declared, raw[:FIRST_BYTES], chosen) if is_part else raw)
+        raw = stream.read(HEAD_BYTES + 1)
+    is_part = len(raw) > HEAD_BYTES
+    target.write_bytes(_whole_records(declared, raw[:HEAD_BYTES], chosen) if is_part else raw)
     return locations.locate(str(target)), is_part
 
 

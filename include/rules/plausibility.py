@@ -26,6 +26,7 @@ from include.declaration.fields import Field, Kind, Look
 from include.declaration.import_type import ImportType
 from include.reading.parsing import BOOLEANS, CLEAR
 from include.values import cells
+from include.values.short_codes import CVV_DIGITS
 
 MOST_ROWS = 200
 """So many rows are looked at: a few milliseconds, whatever the file's size."""
@@ -303,7 +304,7 @@ class _Looks:
             case Look.CARD_NUMBER:
                 return form is Form.LONG_NUMBER or (form is Form.CODE and any(map(str.isdigit, text)))
             case Look.CVV:
-                return form is Form.NUMBER and 3 <= len(text) <= 4 and text.isdigit()
+                return form is Form.NUMBER and len(text) in CVV_DIGITS and text.isdigit()
             case Look.IDENTIFIER | Look.CODE:
                 has_digit = any(character.isdigit() for character in text)
                 return text in self._lookup_names.get(field.name, ()) or (has_digit and self._may_be(text, form, field))

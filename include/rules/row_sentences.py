@@ -20,7 +20,7 @@ from include.rules.expectations import RowRule
 from include.rules.suites import Rule, RuleResult, column_of, computed_places, parse_message
 from include.values.damage import show_invisible
 from include.values.private_values import may_be_private
-from include.values.short_codes import mask_short_amounts, mask_short_codes
+from include.values.short_codes import CVV_ALONE, mask_short_amounts, mask_short_codes
 
 QUOTED_CHARACTERS = 100
 """How much of a value a sentence quotes. Source: X-08."""
@@ -33,7 +33,6 @@ FEW_NUMBERS = 5
 MANY_ROWS = 10
 """So many rows, and more than half, share a value that is no CVV though it looks like one: CVVs differ."""
 _PLAIN_NUMBER = rf"^\s*[+-]?[0-9]{{1,{MOST_DIGITS}}}([.,][0-9]{{1,{MOST_DIGITS}}})?\s*$"
-_CVV_ALONE = r"^\s*[0-9]{3,5}\s*$"
 
 
 def sentences(
@@ -175,7 +174,7 @@ class CommonValues:
             is_number = pc.and_(pc.match_substring_regex(texts, _PLAIN_NUMBER), pc.less_equal(digits, MOST_DIGITS))
             is_shown = pc.or_(is_shown, pc.fill_null(is_number, False))
         if self._masks_codes:
-            may_be_code = pc.and_not(pc.match_substring_regex(texts, _CVV_ALONE), _is_shared_by_most(texts))
+            may_be_code = pc.and_not(pc.match_substring_regex(texts, CVV_ALONE), _is_shared_by_most(texts))
             is_shown = pc.and_not(is_shown, pc.fill_null(may_be_code, False))
         return is_shown
 

@@ -33,13 +33,25 @@ _PLACE = re.compile(r"\{\w+\}")
 _END_OF_SENTENCE = re.compile(r"\.(?=\s+[A-Z]|\s*$)")
 
 
+@dataclass(frozen=True)
+class _Texts:
+    """What the rules of a type say: rule id → text."""
+
+    sentences: Mapping[str, str]
+    questions: Mapping[str, str]
+
+
 def masked_sentences(runtime: Runtime, import_type: ImportType) -> Mapping[str, str]:
     """Return a sentence for each rule that can reject a row of a type, or warn of one: rule id → sentence.
 
     The suite, and the project settings, which add fields, are read again when they have changed.
     """
-    suite, project = runtime.suites / f"{import_type.name}.json", runtime.project_file
-    return _sentences(import_type, suite, suite.stat().st_mtime_ns, project, project.stat().st_mtime_ns)
+    return _texts(runtime, import_type).sentences
+
+
+def questions(runtime: Runtime, import_type: ImportType) -> Mapping[str, str]:
+    """Return which rules have a person asked about a column: rule id → of which kind its numbers are (X-18)."""
+    return _texts(runtime, import_type).questions
 
 
 @dataclass(frozen=True)
@@ -91,16 +103,23 @@ def mistake_in_words(rule: str, sentences: Mapping[str, str], rows: str = "") ->
     return f"{mistake} ({name})" if mistake else name
 
 
+def _texts(runtime: Runtime, import_type: ImportType) -> _Texts:
+    suite, project = runtime.suites / f"{import_type.name}.json", runtime.project_file
+    return _read_texts(import_type, suite, suite.stat().st_mtime_ns, project, project.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=16)
-def _sentences(declared: ImportType, suite: Path, _: int, project_file: Path, __: int) -> Mapping[str, str]:
+def _read_texts(declared: ImportType, suite: Path, _: int, project_file: Path, __: int) -> _Texts:
     fields = declared.all_fields(load_project(project_file))
     entries = expand_entries(json.loads(suite.read_text(encoding="utf-8"))["expectations"], fields)
     load_rules = expand_load_rules(declared.load_rules, fields)
-    return (
+    sentences = (
         {rule: _PLACE.sub(MASK, sentence) for rule, sentence in ROW_RULES.items()}
         | {entry["meta"]["rule"]: _filled(entry["meta"]["message"], entry.get("kwargs", {})) for entry in entries}
         | {rule.id: _PLACE.sub(MASK, rule.message) for rule in load_rules}
     )
+    metas = [entry["meta"] for entry in entries]
+    return _Texts(sentences, {meta["rule"]: meta["asks"] for meta in metas if "asks" in meta})
 
 
 def _filled(message: str, arguments: Mapping[str, Any]) -> str:

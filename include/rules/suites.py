@@ -10,6 +10,8 @@ A suite is an ordinary GX expectation suite. Each expectation's `meta` says what
 - `share`: optional, of a warning: `{"above": 0.9, "of_at_least": 20}`. It is given only where more than this share of
   the file's rows that the rule applies to, and of at least so many, break it; the rule counts those rows
   (`applies_to`).
+- `asks`: optional, of a warning about numbers: a person is asked whether its field has the right column, which holds so
+  many numbers of this kind (`of twelve digits and more`).
 - `standard`: true of the entries that follow from the declaration and are written by `make suites`: see
   `include.rules.standard`.
 
@@ -308,6 +310,9 @@ def _rule(suite: str, expectation: Expectation, columns: set[str], settings: Map
     _check_message(where, message, field, expectation, columns)
     severity = _severity(where, expectation, meta.get("critical_if"), settings)
     share = _share(where, expectation, severity, meta.get("share"))
+    asks = meta.get("asks")
+    if "asks" in meta and (not isinstance(asks, str) or not asks or severity != "warning" or field not in columns):
+        raise SuiteError(f"{where}: asks says, in a warning about a field, of which kind the numbers are.")
     return Rule(rule_id, field, severity, message, meta["source"], expectation, share)
 
 

@@ -10,22 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from include.declaration.import_type import ImportType, ImportTypes
-from include.declaration.settings import Bears, ImportSettings
+from include.declaration.settings import Bears, ImportSettings, OfOneRun
 from include.errors import SettingsError
 from include.located_yaml import describe, quoted, shown
 from include.settings.checks import MOST_MISTAKES, refusal, validated
 from include.settings.defaults import IMPORTS_YAML, load_defaults
 from include.settings.raw import Mistakes, RawSettings
-
-PICK_UP = ("settle_seconds", "release", "after", "ignore")
-"""Settings that are over before a run begins: a run's form doesn't offer them."""
-
-_REVIEW = (
-    "review", "review_columns", "review_reject_share", "review_changed_share", "review_header_change", "review_hours",
-)  # fmt: skip
-
-_OF_ONE_RUN = (*PICK_UP, *_REVIEW, "dry_run", "force", "max_file_bytes", "locked")
-"""What someone wanted of one run; a corrected file (X-09) doesn't take these over: it is there to be loaded."""
 
 _LOCKERS = ("defaults", "folder")
 """Givers of settings who may lock some: what is there before a file is dropped or a run started (X-21)."""
@@ -88,18 +78,20 @@ def resolve(
         parameters: None and "" mean that a form's field was left alone.
         landing_folder: of `_settings.yaml` in the type's landing folder, for a file that is elsewhere: only what it
             locks holds.
-        named_folder: of `_settings.yaml` in the folder of the pool that the settings name, for a file that is not in
-            it: only what it locks holds.
+        named_folder: of `_settings.yaml` in the folder that the settings name, for a file that is not in it: only what
+            it locks holds.
         folder_name: of the folder below the type's own in which the file is.
         defaults_file: as `load_defaults` reads it.
 
     Raises:
         SettingsError: an unknown key (with a close match), one that does not fit the type, a wrong value; each named
-            with its source; one that is locked. Rule `file.pool_disagrees`: settings and folder name different pools.
+            with its source; one that is locked. Rule `file.<setting>_disagrees`: settings and folder name different
+            values of the type's `folder_setting`.
         ConfigurationError: the defaults file is wrong.
     """
     folder_name = None if folder_name is None else unicodedata.normalize("NFC", folder_name)
     names = import_type.settings.names()
+    source_of_named = f"the {import_type.folder_setting} folder's settings"
     chosen = _as_layer(parameters, "the run's parameters")
     filled_in = {key: value for key, value in chosen.values.items() if key not in names or value not in (None, "")}
     before_the_file = [
@@ -107,17 +99,14 @@ def resolve(
         ("folder", _locked_part(_as_layer(landing_folder, "the landing folder's settings"), import_type, types)),
         ("folder", _as_layer(type_folder, "the type folder's settings")),
         ("folder", _as_layer(folder, "the folder's settings")),
-        (
-            "folder",
-            _locked_part(_as_layer(named_folder, "the pool folder's settings"), import_type, types, of_its_name=True),
-        ),
+        ("folder", _locked_part(_as_layer(named_folder, source_of_named), import_type, types, of_its_name=True)),
     ]
     for_the_file = [
         ("sidecar", _as_layer(sidecar, "the file's settings")),
         ("parameters", replace(chosen, values=filled_in, checked=None)),
     ]
     locked = {key for _, layer in before_the_file for key in validated(layer, import_type, types).get("locked", ())}
-    taken_over = inherited if isinstance(inherited, InheritedSettings) else inheritable(inherited or {})
+    taken_over = inherited if isinstance(inherited, InheritedSettings) else inheritable(import_type, inherited or {})
     overruled = locked if folder_name is None else {*locked, import_type.folder_setting}
     fitting = {key: value for key, value in taken_over.values.items() if key in names and key not in overruled}
     of_that_job = {key for key in fitting if taken_over.given_by.get(key) in (None, *_FOR_ONE_FILE)}
@@ -218,9 +207,10 @@ class _Merged:
         return value
 
 
-def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
+def inheritable(import_type: ImportType, stored: Mapping[str, object]) -> InheritedSettings:
     """Return what a corrected file takes over from a job, given the settings that the ledger holds of it (X-09)."""
-    values = {key: value for key, value in stored.items() if key not in (*_OF_ONE_RUN, "given_by", "derived")}
+    left_out = {*import_type.settings.marked(OfOneRun), "given_by", "derived"}
+    values = {key: value for key, value in stored.items() if key not in left_out}
     given_by, derived = stored.get("given_by"), stored.get("derived")
     derived = dict(derived) if isinstance(derived, Mapping) else {}
     if not isinstance(given_by, Mapping):

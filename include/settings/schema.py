@@ -7,10 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from include.declaration.import_type import ImportType, ImportTypes
-from include.declaration.settings import ImportSettings
-
-OVER_BEFORE_A_RUN = ("settle_seconds", "release", "after", "ignore", "locked")
-"""Settings that a run's form doesn't offer: of the pick-up, and those that only folders may give."""
+from include.declaration.settings import ImportSettings, OfOneRun
 
 
 class SettingDescription(NamedTuple):
@@ -26,10 +23,11 @@ class SettingDescription(NamedTuple):
 def parameter_schema(import_type: ImportType) -> dict[str, dict[str, Any]]:
     """Return the JSON schema of each setting for a run's form: every one may be null, "left alone"."""
     properties = import_type.settings.model_json_schema()["properties"]
+    over = {name for name, mark in import_type.settings.marked(OfOneRun).items() if mark.is_over}
     return {
         name: _form_field(name, properties[name], import_type)
         for name in import_type.settings.names()
-        if name not in OVER_BEFORE_A_RUN
+        if name not in over
     }
 
 

@@ -39,7 +39,7 @@ from include.storage.locations import Location, written_whole
 MOST_CHUNKS = 300
 """Airflow maps 1,024 tasks (`core.max_map_length`); a file's UTF-8 copy can be three times as long as the file."""
 _HEAD_BYTES = 1 << 20
-_FIRST_BYTES = 1 << 17
+_SAMPLE_BYTES = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -236,11 +236,12 @@ def _first_cells(text: FileText, mapping: ColumnMapping) -> dict[str, pa.StringA
     """Return field → its cells in the first rows of a file, raw."""
     columns, mapped = len(mapping.columns), mapping.field_indexes
     with text.place.open_parts() as stream:
-        for block in records.read_blocks(stream, text.chunks[0], text.dialect, columns, _FIRST_BYTES):
-            _, read = records.read_cells(block, text.dialect, columns, list(mapped.values()))
-            first = {name: cells[: plausibility.MOST_ROWS] for name, cells in zip(mapped, read, strict=True)}
-            return {name: unescape_cells(cells) for name, cells in first.items()} if text.is_escaped else first
-    return {}
+        block = records.first_block(stream, text.chunks, text.dialect, columns, _SAMPLE_BYTES)
+    if block is None:
+        return {}
+    _, read = records.read_cells(block, text.dialect, columns, list(mapped.values()))
+    first = {name: cells[: plausibility.MOST_ROWS] for name, cells in zip(mapped, read, strict=True)}
+    return {name: unescape_cells(cells) for name, cells in first.items()} if text.is_escaped else first
 
 
 def file_text(looked: Looked, place: Location) -> FileText:
@@ -403,7 +404,7 @@ def _inherited_settings(
                 "file.unknown_job",
                 f"The column _job names job {origin}, which imported {parent.import_type}, not {import_type.name}.",
             )
-        inherited.append((origin, inheritable(parent.settings)))
+        inherited.append((origin, inheritable(import_type, parent.settings)))
     for origin, other in inherited[1:]:
         if other != inherited[0][1]:
             raise FileRefused(

@@ -12,13 +12,8 @@ from include.ledger.outcomes import counted
 from include.ledger.records import RuleCount
 from include.rules.sentences import mistake_in_words
 
-SUSPICIOUS_SHARE = 0.9
-"""A rule that explains more than this share of the rejects is probably a slip of the mapping (X-18) …"""
-SUSPICIOUS_REJECTS = 100
-"""… when there are at least so many."""
-
-MANY_DIGITS = ".many_digits"
-"""How the rules end that warn of amounts and CVVs of twelve digits and more, the length of card numbers."""
+_SLIP_SHARE = 0.9
+_SLIP_REJECTS = 100
 
 
 def exceeded(
@@ -27,6 +22,7 @@ def exceeded(
     rules: Sequence[RuleCount],
     mapping: ColumnMapping,
     sentences: Mapping[str, str],
+    questions: Mapping[str, str],
 ) -> list[Reason]:
     """Return which limits a load exceeds, as rule and sentence.
 
@@ -36,27 +32,39 @@ def exceeded(
         rules: what `jobs.rule_counts` says of the load.
         mapping: names the columns that the reasons are about.
         sentences: what the rules say, as of `masked_sentences`.
+        questions: the rules that have a person asked about a column, as of `sentences.questions`.
     """
     rejecting = {rule.rule: rule.rows for rule in rules if rule.is_critical}
     return [
-        *_many_digits(settings, rules, mapping),
+        *_asking(settings, rules, mapping, questions),
         *_rejecting_too_many(settings, counts, rejecting, mapping, sentences),
         *_changed(settings, counts.read, counts.updated),
     ]
 
 
-def _many_digits(settings: ImportSettings, rules: Sequence[RuleCount], mapping: ColumnMapping) -> list[Reason]:
-    """Return a reason where amounts or CVVs look like card numbers, wherever in the file they are."""
-    questions = [
-        f"{mapping.numbered(mapping.columns[index])} holds {counted(rule.rows, 'number')} of twelve digits and "
-        f"more, first on line {rule.first_lines[0]:,}: is it the right one?"
+def is_probable_slip(rows: int, rejected: int) -> bool:
+    """Say whether one rule explains so many of the rejects that the mapping has probably a slip (X-18).
+
+    Args:
+        rows: that the rule rejects.
+        rejected: all that are rejected.
+    """
+    return rejected >= _SLIP_REJECTS and rows / rejected > _SLIP_SHARE
+
+
+def _asking(
+    settings: ImportSettings, rules: Sequence[RuleCount], mapping: ColumnMapping, questions: Mapping[str, str]
+) -> list[Reason]:
+    """Return a reason where numbers look like another field's, wherever in the file they are."""
+    asked = [
+        f"{mapping.numbered(mapping.columns[index])} holds {counted(rule.rows, 'number')} "
+        f"{questions[rule.rule]}, first on line {rule.first_lines[0]:,}: is it the right one?"
         for rule in rules
-        if rule.rule.endswith(MANY_DIGITS)
-        and (index := mapping.field_indexes.get(rule.rule.removesuffix(MANY_DIGITS))) is not None
+        if rule.rule in questions and (index := mapping.field_indexes.get(rule.rule.partition(".")[0])) is not None
     ]
-    if not questions or not settings.review_columns:
+    if not asked or not settings.review_columns:
         return []
-    return [Reason("review.columns", " ".join(f"{question[:1].upper()}{question[1:]}" for question in questions))]
+    return [Reason("review.columns", " ".join(f"{question[:1].upper()}{question[1:]}" for question in asked))]
 
 
 def _reject_share(settings: ImportSettings, read: int) -> float | None:
@@ -103,8 +111,9 @@ def _rejecting_too_many(
             common = most_frequent([(rule, rules[rule]) for rule in frequent], sentences)
             return [_reason("reject_share", f"{message}. {common}", frequent, mapping)]
         return [Reason("review.reject_share", f"{message}.")]
-    is_slip = rejected >= SUSPICIOUS_REJECTS and rows / rejected > SUSPICIOUS_SHARE and rejected > read / 2
-    return [_reason("mapping_slip", f"{would_be}, {cause}", [rule], mapping)] if is_slip else []
+    if is_probable_slip(rows, rejected) and rejected > read / 2:
+        return [_reason("mapping_slip", f"{would_be}, {cause}", [rule], mapping)]
+    return []
 
 
 def _reason(name: str, message: str, rules: Sequence[str], mapping: ColumnMapping) -> Reason:

@@ -21,6 +21,7 @@ from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
 
 from include.arrivals import files
+from include.declaration.import_type import ImportType
 from include.errors import FileRefused, Reason
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
@@ -83,7 +84,7 @@ def write_report(runtime: Runtime, job_id: int) -> Reports:
             _write_rows(runtime, connection, job, rejected_file, _REJECTS)
         if has_source and _has_rows(connection, NOT_FOUND, job_id):
             not_found_file = folder / rejected_rows.file_name(job.file_name, rejected_rows.NOT_FOUND)
-            reason = runtime.import_types.of(job.import_type).extras.not_found_reason or ""
+            reason = runtime.import_types.of(job.import_type).extras.not_found.reason
             _write_rows(runtime, connection, job, not_found_file, _NOT_FOUND_ROWS, reason)
         if has_source and _has_rows(connection, DROPPED_VALUE, job_id):
             name = PurePosixPath(rejected_rows.file_name(job.file_name, rejected_rows.DROPPED)).with_suffix(".csv")
@@ -183,17 +184,17 @@ def _put_away(runtime: Runtime, job: Job) -> tuple[str | None, list[Reason]]:
             locations.delete_folder(other)
     warnings: list[Reason] = []
     if (job.is_dry_run and job.state.is_completed) or job.state is State.CANCELLED:
-        warnings = _write_settings(target, job)
+        warnings = _write_settings(target, runtime.import_types.of(job.import_type), job)
     return str(target), warnings
 
 
-def _write_settings(target: Location, job: Job) -> list[Reason]:
+def _write_settings(target: Location, import_type: ImportType, job: Job) -> list[Reason]:
     """Put what a job that loaded nothing was given beside its file: a launch names the file alone (X-06, X-19).
 
     Returns:
         A warning when the file's name leaves no room for that of its settings.
     """
-    taken_over = inheritable(job.settings)
+    taken_over = inheritable(import_type, job.settings)
     settings = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
     name = f"{target.name}{SIDECAR_SUFFIX}"
     if settings and len(name.encode()) > LONGEST_NAME_BYTES:

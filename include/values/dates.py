@@ -71,7 +71,7 @@ class DateForms:
 
     Args:
         slash_dates: how `05/06/2024` is read; `refuse` gives the problem `slash_date`.
-        has_two_digit_years: `05/06/24` is a date (BirthDate alone).
+        has_two_digit_years: `05/06/24` is a date, of the latest such year that is not in the future.
         today: what "in the future" means for two-digit years.
         ends_day: a day without a time is read as the midnight after it; for date-times only. Source: PC-03.
     """

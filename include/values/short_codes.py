@@ -21,6 +21,11 @@ from include.names import ASCII_MASK
 
 Rows = npt.NDArray[np.bool_]
 
+CVV_DIGITS = range(3, 5)
+"""How many digits a CVV has."""
+CVV_ALONE = rf"^\s*[0-9]{{{CVV_DIGITS[0]},{CVV_DIGITS[-1] + 1}}}\s*$"
+"""Whole cells that are masked under any header: to be safe, those of one digit more as well."""
+_TIMES = f"{{{CVV_DIGITS[0]},{CVV_DIGITS[-1]}}}"
 _CUT = "\x1f"
 """Is between the words and the separators of a text while it is cut."""
 _TIME = r"([ T][0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,9})?)?( ?(Z|UTC|[+-][0-9]{2}:?([0-9]{2})?))?)?"
@@ -65,7 +70,7 @@ class _Patterns:
 
 def _patterns(digits: str, around: str, *, blanks: str, marks: str) -> _Patterns:
     """Return the patterns over classes of characters: digits, what may be around them, blanks, other separators."""
-    digit, number = f"[{digits}]", f"[{digits}]{{3,4}}"
+    digit, number = f"[{digits}]", f"[{digits}]{_TIMES}"
     return _Patterns(
         separator=f"([{blanks}{marks}]+)",
         mark=f"[\t\r\n{marks}]",
@@ -95,7 +100,7 @@ def mask_short_codes(texts: pa.StringArray) -> pa.StringArray:
 
 def mask_short_amounts(texts: pa.StringArray) -> pa.StringArray:
     """Do the same with amounts as they were read: `777.00` is how a CVV reads in a column of amounts."""
-    return pc.replace_substring_regex(texts, r"^(-?)[0-9]{3,4}(\.0+)?$", rf"\1{ASCII_MASK}\2")
+    return pc.replace_substring_regex(texts, rf"^(-?)[0-9]{_TIMES}(\.0+)?$", rf"\1{ASCII_MASK}\2")
 
 
 def _masked(texts: pa.StringArray, patterns: _Patterns) -> pa.StringArray:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from airflow.sdk import BaseNotifier
 
+from include import import_types
 from include.ledger.jobs import IMPORT_DAGS, UNKNOWN_TYPE, JobCounts
 from include.ledger.outcomes import ALARMING, Outcome, outcome_of, summarise
 from include.names import one_line
@@ -46,8 +47,6 @@ RETRY_ADVICE = {
     "been imported. Then import the rejected rows again.",
     Outcome.NOTHING_LOADED: "Check that each column was read as the right field, and that what the rows refer to has "
     "been imported. Then import the file again.",
-    Outcome.NOBODY_FOUND: "No row is about a customer who is there. Check that the right column identifies them, or "
-    "import the customers first. Then import the file again.",
     "refused": "Nothing was loaded. The file is kept with the import: correct it, or its settings, and import it "
     "again.",
     "failed": "See that warehouse and storage answer, then clear the first red task of the run with everything "
@@ -208,7 +207,10 @@ def mail_of_import(result: Mapping[str, Any], run: str) -> Mail:
     name, job = result["file"] or result["type"], result.get("job")
     is_dry_run = bool(result.get("is_dry_run"))
     is_expected = outcome in ALARMING and result.get("has_approved_rejects")  # by the person who has approved the load
-    advice = RETRY_ADVICE.get(Outcome.SOME_REJECTED if is_expected else outcome, "")
+    if outcome == Outcome.NOBODY_FOUND:
+        advice = import_types.get(result["type"]).extras.not_found.advice
+    else:
+        advice = RETRY_ADVICE.get(Outcome.SOME_REJECTED if is_expected else outcome, "")
     what = summarise(result["state"], rows, is_dry_run=is_dry_run)
     if result["state"] == "failed":
         what = "import failed"

@@ -19,7 +19,9 @@ from include.errors import (
     ConfigurationError,
     FileRefused,
     FileUnsettled,
+    LoadCancelled,
     NotAllDeleted,
+    NotApproved,
     SourceChanged,
     SuiteError,
     WarehouseFault,
@@ -60,7 +62,8 @@ def withhold_values(body: Callable[P, T]) -> Callable[P, T]:
             raise
         except Exception as error:
             shown = shown_error(error)
-            if not isinstance(error, (FileRefused, *OWN_ERRORS)) and not isinstance(shown, AirflowSkipException):
+            is_expected = isinstance(error, (FileRefused, NotApproved, *OWN_ERRORS))
+            if not is_expected and not isinstance(shown, AirflowSkipException):
                 # Source lines only: the text of the error and of its causes is what may hold values.
                 log.error("Where it was raised:\n%s", "".join(traceback.format_tb(error.__traceback__)))
         raise shown  # outside the handler: inside, Python would keep the original as its context, and Airflow log it
@@ -77,9 +80,18 @@ def shown_error(error: Exception) -> Exception:
         return AirflowFailException(f"Refused ({error.rule}): {error.message}")
     if isinstance(error, FileRefused):
         return AirflowFailException(f"The file is refused ({error.rule}): {error.message}")
+    if isinstance(error, NotApproved):
+        return AirflowFailException(f"{_sentence(error)}: clear review_mapping to be asked again")
+    if isinstance(error, LoadCancelled):
+        return AirflowSkipException(_sentence(error))
     if isinstance(error, (FileTaken, FileUnsettled)):
         return AirflowSkipException(str(error))
     return (OutageError if is_outage(error) else AirflowFailException)(describe(error))
+
+
+def _sentence(error: Exception) -> str:
+    """Return an error's text, which is ours, with a capital letter."""
+    return f"{str(error)[:1].upper()}{str(error)[1:]}"
 
 
 def is_outage(error: BaseException) -> bool:

@@ -130,7 +130,7 @@ def cancelled(message):
             "1 of 100 rows loaded, 99 rejected", "Correct the rejected rows",
         ),
         (
-            {"state": "completed", "rows": rows_of(0, 0) | {"read": 10, "not_found": 10}},
+            {"type": "customers", "state": "completed", "rows": rows_of(0, 0) | {"read": 10, "not_found": 10}},
             "nothing edited of 10 rows: 10 not found", "import the customers first",
         ),
         ({"rows": rows_of(100, 1)}, "99 of 100 rows loaded, 1 rejected", "Correct the rejected rows"),

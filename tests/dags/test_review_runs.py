@@ -364,8 +364,10 @@ def test_x18_a_share_of_one_asks_nobody(drop, person, connected):
 )
 def test_a_load_that_nobody_has_approved_is_not_begun_when_a_user_marks_or_clears_tasks(connected, state, error):
     """Source: X-06, X-14."""
+    from include.stages.loading import load_rows
+    from loyalty_airflow.job_of_run import resume
     from loyalty_airflow.runtime import open_runtime
-    from loyalty_airflow.tasks import loading
+    from loyalty_airflow.withheld_errors import shown_error
 
     insert = (
         "INSERT INTO ledger.import_job (run_key, import_type, state, launched_by, source_url, source_version, "
@@ -374,7 +376,9 @@ def test_a_load_that_nobody_has_approved_is_not_begun_when_a_user_marks_or_clear
     with connected.owner.begin() as connection:
         job_id = connection.execute(text(insert), {"state": state}).scalar_one()
     with open_runtime() as runtime:
-        assert loading.resume(runtime, job_id) is False
-        with pytest.raises(Exception, match=str(job_id)) as caught:
-            loading.refuse_to_load(runtime, job_id)
-    assert type(caught.value).__name__ == error
+        assert resume(runtime, job_id) is False
+        with pytest.raises(LookupError) as caught:
+            load_rows(runtime, job_id)
+    shown = shown_error(caught.value)
+    assert type(shown).__name__ == error
+    assert str(job_id) in str(shown)

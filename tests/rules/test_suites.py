@@ -157,6 +157,20 @@ def test_a_rule_that_could_let_rows_through_is_refused(tmp_path: Path, broken: d
     assert reason in refusal(tmp_path, fine, broken)
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        changed(PRESENT, asks="of twelve digits and more"),
+        changed(PRESENT | {"severity": "warning"}, asks=True),
+        changed(PRESENT | {"severity": "warning"}, asks=""),
+        changed(PRESENT | {"severity": "warning"}, rule="row.rule", message="Odd.", asks="of twelve digits and more"),
+    ],
+)
+def test_x18_only_a_warning_about_a_field_asks_about_its_column(tmp_path: Path, broken: dict[str, Any]) -> None:
+    assert "asks says, in a warning about a field" in refusal(tmp_path, broken)
+    suite_of(tmp_path, changed(PRESENT | {"severity": "warning"}, asks="of twelve digits and more"))
+
+
 def test_two_rules_of_one_id_are_refused(tmp_path: Path) -> None:
     assert "more than one rule with the id name.rule" in refusal(tmp_path, PRESENT, PRESENT)
 

@@ -11,8 +11,7 @@ from include.import_types.customers import CUSTOMERS, explain_unmatched, slug
 from include.project.loader import load_project
 from include.project.model import CustomField, Project
 from include.rules.wildcards import expand_load_rules
-from include.settings.layers import inheritable
-from tests.settings import fingerprint_settings, resolve
+from tests.settings import fingerprint_settings, inheritable, resolve
 
 pytestmark = pytest.mark.unit
 
@@ -290,8 +289,8 @@ class TestEffectiveSettings:
         assert len({fingerprint_settings(settings) for settings in (plain, by_default, elsewhere)}) == 3
 
     def test_x09_a_corrected_file_takes_it_over_and_jobs_that_differ_in_it_are_distinguished(self):
-        first = inheritable(resolve("customers").model_dump(mode="json") | {"derived": DERIVED})
-        second = inheritable(resolve("customers").model_dump(mode="json") | {"derived": {}})
+        first = inheritable("customers", resolve("customers").model_dump(mode="json") | {"derived": DERIVED})
+        second = inheritable("customers", resolve("customers").model_dump(mode="json") | {"derived": {}})
         assert first != second
         assert resolve("customers", inherited=first).derived == DERIVED
         assert resolve("customers", inherited=second).derived == {}

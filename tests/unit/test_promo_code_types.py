@@ -12,9 +12,8 @@ from include.declaration.fields import Field, Kind
 from include.errors import SettingsError
 from include.import_types.promo_code_pools import make_system_id
 from include.reading import parsing
-from include.settings.layers import inheritable
 from include.stages.judging import staging_columns
-from tests.settings import fingerprint_settings, resolve, settings_of
+from tests.settings import fingerprint_settings, inheritable, resolve, settings_of
 
 pytestmark = pytest.mark.unit
 
@@ -146,10 +145,15 @@ class TestFolderOfAPool:
     @pytest.mark.parametrize("giver", ["folder", "sidecar", "parameters", None])
     def test_x09_the_folder_goes_before_the_inherited_pool_and_only_before_that(self, giver: str | None):
         stored = {"pool": "autumn", "delimiter": "|", "given_by": {"pool": giver, "delimiter": giver} if giver else {}}
-        chosen = resolve("promo_codes", folder_name="spring", inherited=inheritable(stored))
+        chosen = resolve("promo_codes", folder_name="spring", inherited=inheritable("promo_codes", stored))
         assert (chosen.pool, chosen.given_by["pool"], chosen.delimiter) == ("spring", "folder", "|")
         with pytest.raises(SettingsError, match="winter"):
-            resolve("promo_codes", folder_name="spring", inherited=inheritable(stored), sidecar={"pool": "winter"})
+            resolve(
+                "promo_codes",
+                folder_name="spring",
+                inherited=inheritable("promo_codes", stored),
+                sidecar={"pool": "winter"},
+            )
 
     def test_x11_the_settings_of_the_type_s_folder_hold_below_it_and_the_folder_s_own_go_before_them(self):
         above = {"delimiter": ";", "slash_dates": "day_first"}
@@ -158,7 +162,7 @@ class TestFolderOfAPool:
 
     def test_x09_the_pool_of_a_folder_is_inherited(self):
         stored = resolve("promo_codes", folder_name="spring").model_dump(mode="json")
-        assert resolve("promo_codes", inherited=inheritable(stored)).pool == "spring"
+        assert resolve("promo_codes", inherited=inheritable("promo_codes", stored)).pool == "spring"
 
     def test_other_types_have_no_folders_below_theirs(self):
         assert [name for name, import_type in import_types.IMPORT_TYPES.items() if import_type.folder_setting] == [

@@ -25,10 +25,9 @@ from include.settings import checks, files, layers
 from include.settings.checks import MOST_MISTAKES
 from include.settings.defaults import IMPORTS_YAML
 from include.settings.files import LARGEST_SETTINGS_BYTES, read_settings
-from include.settings.layers import inheritable
 from include.settings.raw import RawSettings
 from include.settings.schema import describe_settings, parameter_schema
-from tests.settings import fingerprint_settings, load_defaults, read_assignments, resolve, settings_of
+from tests.settings import fingerprint_settings, inheritable, load_defaults, read_assignments, resolve, settings_of
 
 pytestmark = pytest.mark.unit
 
@@ -172,11 +171,12 @@ class TestInherited:
 
     def test_two_jobs_are_of_different_settings_only_if_their_values_differ(self):
         by_folder, by_sidecar = (
-            inheritable(self.job(**{layer: {"delimiter": ";"}})) for layer in ("folder", "sidecar")
+            inheritable("gift_cards", self.job(**{layer: {"delimiter": ";"}})) for layer in ("folder", "sidecar")
         )
         assert by_folder == by_sidecar
-        assert by_folder != inheritable(self.job())
-        assert inheritable(self.job(sidecar={"dry_run": True})) == inheritable(self.job())
+        assert by_folder != inheritable("gift_cards", self.job())
+        dry_run = self.job(sidecar={"dry_run": True})
+        assert inheritable("gift_cards", dry_run) == inheritable("gift_cards", self.job())
 
     def test_without_a_word_on_who_gave_them_all_win_over_the_folder(self):
         assert resolve("gift_cards", folder={"delimiter": "|"}, inherited={"delimiter": ";"}).delimiter == ";"
@@ -781,7 +781,8 @@ def test_x06_any_user_may_ask_for_a_review_and_it_is_meant_for_one_file_alone():
     assert resolve("gift_cards", folder={"review": True}).review is True
     assert resolve("gift_cards", folder={"review": True}, parameters={"review": False}).review is False
     asked = resolve("customers", sidecar={"review": True, "review_changed_share": 0.1, "review_hours": 2})
-    assert not {name for name in inheritable(asked.model_dump(mode="json")).values if name.startswith("review")}
+    taken_over = inheritable("customers", asked.model_dump(mode="json")).values
+    assert not {name for name in taken_over if name.startswith("review")}
     editing = IMPORT_TYPES.with_setting("review_changed_share")
     assert editing[:2] == ["promo_code_pools", "customers"]
     assert f"only {', '.join(editing)} have this" in wrong("gift_cards", folder={"review_changed_share": 0.1})
@@ -790,7 +791,7 @@ def test_x06_any_user_may_ask_for_a_review_and_it_is_meant_for_one_file_alone():
 def test_x09_a_mapping_of_a_review_is_inherited_before_the_folders_own():
     chosen = resolve("gift_cards", folder={"mapping": {"a": "balance"}}).model_dump(mode="json")
     chosen |= {"mapping": {"b": "balance"}, "given_by": {"mapping": "review"}}
-    again = resolve("gift_cards", folder={"mapping": {"a": "balance"}}, inherited=inheritable(chosen))
+    again = resolve("gift_cards", folder={"mapping": {"a": "balance"}}, inherited=inheritable("gift_cards", chosen))
     assert (again.mapping, again.given_by["mapping"]) == ({"b": "balance"}, "review")
 
 

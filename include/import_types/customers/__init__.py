@@ -13,7 +13,7 @@ from pydantic import AfterValidator, StringConstraints
 from pydantic import Field as Setting
 
 from include.declaration.fields import Field, Kind, LoadRule, Look, Lookup
-from include.declaration.import_type import DynamicFields, Extras, ImportType
+from include.declaration.import_type import DynamicFields, Extras, ImportType, NotFound
 from include.declaration.settings import (
     Bears,
     DropsInvalid,
@@ -22,6 +22,7 @@ from include.declaration.settings import (
     InForm,
     ReadsPhones,
     ReviewsChanges,
+    Suggests,
     without_invisible,
 )
 from include.errors import ConfigurationError, FileRefused
@@ -48,16 +49,28 @@ SegmentName = Annotated[
 ]
 
 
+def _data_sources(project: Project) -> Iterator[str]:
+    return (source.name for source in project.data_sources)
+
+
+def _points_of_contact(project: Project) -> Iterator[str]:
+    return (contact.external_id for contact in project.points_of_contact)
+
+
+def _segments(project: Project) -> Iterator[str]:
+    return iter(project.segments)
+
+
 class CustomerSettings(ReviewsChanges, ReadsPhones, DropsInvalid, ImportSettings):
     """Settings of imports of customers."""
 
-    data_source: Annotated[EntryName | None, Bears(by_all=True), InForm()] = Setting(
+    data_source: Annotated[EntryName | None, Bears(by_all=True), InForm(), Suggests(_data_sources)] = Setting(
         None, description="Where the data comes from. The project's default data source when left out."
     )
-    point_of_contact: Annotated[EntryName | None, Bears(by_all=True), InForm()] = Setting(
+    point_of_contact: Annotated[EntryName | None, Bears(by_all=True), InForm(), Suggests(_points_of_contact)] = Setting(
         None, description="The point of contact of the changes. The data source's when left out."
     )
-    segment: Annotated[SegmentName | None, Bears(by_all=True), InForm()] = Setting(
+    segment: Annotated[SegmentName | None, Bears(by_all=True), InForm(), Suggests(_segments)] = Setting(
         None, description="Static segment that every customer of the file joins; it is made when it does not exist."
     )
     take_point_of_contact_from_file: Annotated[bool, Bears(by_all=True), InForm()] = Setting(
@@ -506,7 +519,12 @@ CUSTOMERS = ImportType(
     ),
     extras=Extras(
         derive_settings=derive_settings,
-        not_found_reason="No customer has an identifier of this row, and the action edit_existing creates none.",
+        not_found=NotFound(
+            "No customer has an identifier of this row, and the action edit_existing creates none.",
+            label="Rows without a matching customer",
+            advice="No row is about a customer who is there. Check that the right column identifies them, or import "
+            "the customers first. Then import the file again.",
+        ),
     ),
     lookups=tuple(
         Lookup(field, field, query)

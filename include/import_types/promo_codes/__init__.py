@@ -11,7 +11,17 @@ from pydantic import Field as Setting
 
 from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Lookup, Secrets
 from include.declaration.import_type import Extras, ImportType
-from include.declaration.settings import Bears, Edits, EntryName, ImportSettings, InForm, InFrame, OfFolder, Text
+from include.declaration.settings import (
+    Bears,
+    Edits,
+    EntryName,
+    ImportSettings,
+    InForm,
+    InFrame,
+    OfFolder,
+    Suggests,
+    Text,
+)
 from include.errors import FileRefused
 from include.located_yaml import quoted
 from include.values.code_patterns import check_pattern
@@ -31,11 +41,20 @@ def _code_pattern(text: str) -> str:
 OnExisting = Annotated[Literal["reject", "update_dates"], Bears(by_all=True), InForm(), Edits("update_dates")]
 
 
+_POOLS_FOR_UPLOADS = """
+SELECT system_id
+FROM loyalty.promo_code_pool
+WHERE fill_method IS DISTINCT FROM 'generate'
+ORDER BY system_id
+LIMIT 500
+"""
+
+
 class PromoCodeSettings(ImportSettings):
     """Settings of uploads of promo codes."""
 
-    pool: Annotated[EntryName | None, Bears(by_all=True), InForm(), OfFolder()] = Setting(
-        None, description="The pool that codes go to, by its system id."
+    pool: Annotated[EntryName | None, Bears(by_all=True), InForm(), OfFolder(), Suggests(query=_POOLS_FOR_UPLOADS)] = (
+        Setting(None, description="The pool that codes go to, by its system id.")
     )
     on_existing: OnExisting = Setting(
         "reject",

@@ -59,13 +59,13 @@ DOCS_HEADERS = HEADERS | {
 }
 FILES = {
     "rejected": ("Rejected rows", "rejected_file_url", downloads.ROWS),
-    "not-found": ("Rows without a matching customer", "not_found_file_url", downloads.ROWS),
+    "not-found": ("Rows without a match", "not_found_file_url", downloads.ROWS),
     "dropped-values": ("Values left out", "dropped_values_file_url", downloads.ROWS),
     "original": ("Original file", None, downloads.ROWS),
     "summary": ("Summary", "summary_file_url", "application/json"),
     "evidence": ("Validation results (JSON)", "evidence_file_url", "application/json"),
 }
-"""By the last part of the address: what people call it, the ledger's column, its type."""
+"""By the last part of the address: what people call it unless the import type does, the ledger's column, its type."""
 GIVERS = {"defaults": "default", "sidecar": "the form of the upload, or the file's settings file",
           "folder": "the folder's settings file", "parameters": "the form of the run"}  # fmt: skip
 ROW_FILES = {kind for kind, (_, _, media_type) in FILES.items() if media_type == downloads.ROWS}
@@ -267,6 +267,8 @@ def _offered(job: Job) -> list[tuple[str, str, str]]:
     for kind, (label, column, _) in FILES.items():
         url = (job.archive_url or job.work_url) if column is None else getattr(job, column)
         if url is not None:
+            if kind == "not-found":
+                label = import_types.get(job.import_type).extras.not_found.label
             offered.append((kind, label, job.file_name if column is None else PurePosixPath(url).name))
     return offered
 

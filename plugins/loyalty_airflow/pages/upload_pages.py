@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Annotated
 
+import sqlalchemy as sa
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, status
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
@@ -20,10 +21,10 @@ from starlette.concurrency import run_in_threadpool
 from include import import_types
 from include.arrivals import uploads
 from include.declaration.import_type import ImportType
+from include.declaration.settings import Suggests
 from include.errors import ConfigurationError, FileRefused
 from include.ledger import jobs
 from include.ledger.jobs import dag_of
-from include.promo_codes.upload_pools import list_upload_pools
 from include.settings.form import form_settings
 from include.storage.locations import StorageError
 from include.warehouse.transactions import values_hidden
@@ -181,17 +182,13 @@ def launchable_types(user: BaseUser) -> list[ImportType]:
 
 def suggestions(runtime: Runtime, declared: ImportType) -> dict[str, list[str]]:
     """Return what a form proposes for settings that are text."""
-    project = runtime.project
-    proposals = {
-        "encoding": list(ENCODINGS),
-        "delimiter": list(DELIMITERS),
-        "data_source": [source.name for source in project.data_sources],
-        "point_of_contact": [contact.external_id for contact in project.points_of_contact],
-        "segment": list(project.segments),
-    }
-    if declared.folder_setting == "pool":
-        with values_hidden(), warehouse.reading() as connection:
-            proposals["pool"] = list_upload_pools(connection)
+    proposals = {"encoding": list(ENCODINGS), "delimiter": list(DELIMITERS)}
+    for name, source in declared.settings.marked(Suggests).items():
+        if source.of_project is not None:
+            proposals[name] = list(source.of_project(runtime.project))
+        if source.query is not None:
+            with values_hidden(), warehouse.reading() as connection:
+                proposals[name] = list(connection.execute(sa.text(source.query)).scalars())
     return proposals
 
 

