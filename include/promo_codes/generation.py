@@ -73,7 +73,7 @@ def run_generation(runtime: Runtime, generation_id: int) -> GenerationResult:
     return _run(runtime, begin)
 
 
-def generate_anew(
+def generate_or_continue(
     runtime: Runtime, request: GenerationRequest, *, continued: str | None = None, report: Callable[[int], None]
 ) -> GenerationResult:
     """Generate codes as a generation of its own, or as one that was interrupted when it was asked for the same.

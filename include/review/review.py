@@ -280,8 +280,8 @@ def _carry_out(runtime: Runtime, connection: Connection, job: Job, decision: Dec
     if decision.is_approved:
         _keep(connection, job, is_approved=True)
         jobs.update(connection, job.id, state=State.RUNNING)
-    if decision.read_anew is not None:
-        _read_anew(runtime, connection, job, *decision.read_anew)
+    if decision.read_again is not None:
+        _read_again(runtime, connection, job, *decision.read_again)
     return None if decision.turn is None else Step(decision.turn)
 
 
@@ -461,7 +461,7 @@ def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[
     return mapping
 
 
-def _read_anew(
+def _read_again(
     runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None], number: int
 ) -> None:
     """Give a job the mapping of an answer: its columns are looked at again, and no chunk is staged any more.

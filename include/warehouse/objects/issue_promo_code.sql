@@ -34,21 +34,21 @@ AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();
-    found_pool record;
+    pool_row record;
     newest_batch bigint;
     has_shut_days boolean;
     first_end timestamptz := '-infinity';
     last_end timestamptz := 'infinity';
 BEGIN
-    SELECT state, multi_use, assigned_validity_days, first_code_at INTO found_pool
+    SELECT state, multi_use, assigned_validity_days, first_code_at INTO pool_row
     FROM loyalty.promo_code_pool
     WHERE system_id = issue_promo_code.pool;
-    IF NOT FOUND OR found_pool.state <> 'active' THEN
-        result := CASE WHEN found_pool.state IS NULL THEN 'pool_not_found' ELSE 'not_active' END;
+    IF NOT FOUND OR pool_row.state <> 'active' THEN
+        result := CASE WHEN pool_row.state IS NULL THEN 'pool_not_found' ELSE 'not_active' END;
         RETURN;
     END IF;
 
-    IF found_pool.multi_use THEN
+    IF pool_row.multi_use THEN
         SELECT issued.code, issued.available_from, issued.available_till
         INTO code, available_from, available_till
         FROM loyalty.issue_multi_use_promo_code(issue_promo_code.pool, customer, moment) AS issued;
@@ -98,7 +98,7 @@ BEGIN
             issued_to = customer
         WHERE taken.code = issue_promo_code.code
         RETURNING taken.available_from,
-                  least(taken.available_till, moment + make_interval(hours => 24 * found_pool.assigned_validity_days))
+                  least(taken.available_till, moment + make_interval(hours => 24 * pool_row.assigned_validity_days))
         INTO available_from, available_till;
     END IF;
     IF code IS NOT NULL THEN
@@ -107,8 +107,8 @@ BEGIN
     END IF;
 
     result := CASE
-        WHEN found_pool.multi_use AND found_pool.first_code_at IS NOT NULL THEN 'outside_issue_window'
-        WHEN found_pool.multi_use THEN 'no_available_codes'
+        WHEN pool_row.multi_use AND pool_row.first_code_at IS NOT NULL THEN 'outside_issue_window'
+        WHEN pool_row.multi_use THEN 'no_available_codes'
         WHEN EXISTS (
             SELECT FROM loyalty.promo_code AS missed
             WHERE missed.pool_system_id = issue_promo_code.pool
@@ -128,7 +128,7 @@ BEGIN
     END;
     -- The take of the last code has signalled, unless there never was one, the windows of the rest have closed since, or the
     -- last count is wrong.
-    IF NOT found_pool.multi_use THEN
+    IF NOT pool_row.multi_use THEN
         PERFORM pg_notify('promo_code_stock', issue_promo_code.pool)
         WHERE NOT EXISTS (
                 SELECT FROM loyalty.promo_code_pool_stock AS stock

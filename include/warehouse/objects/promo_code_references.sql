@@ -57,7 +57,7 @@ DECLARE
     held text[];
     first_filled text[];
     refused bigint;
-    known_format loyalty.promo_code_format;
+    stored_format loyalty.promo_code_format;
     codes bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM inserted) THEN
@@ -126,11 +126,11 @@ BEGIN
             CONSTRAINT = 'promo_code_fill_method';
     END IF;
 
-    FOR known_format IN SELECT * FROM loyalty.promo_code_format ORDER BY name LOOP
-        EXECUTE 'SELECT count(*) FROM inserted WHERE ' || loyalty.promo_code_format_condition(known_format)
+    FOR stored_format IN SELECT * FROM loyalty.promo_code_format ORDER BY name LOOP
+        EXECUTE 'SELECT count(*) FROM inserted WHERE ' || loyalty.promo_code_format_condition(stored_format)
         INTO codes;
         IF codes > 0 THEN
-            INSERT INTO loyalty.promo_code_format_use (format, codes) VALUES (known_format.name, codes);
+            INSERT INTO loyalty.promo_code_format_use (format, codes) VALUES (stored_format.name, codes);
         END IF;
     END LOOP;
 
