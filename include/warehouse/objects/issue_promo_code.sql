@@ -81,11 +81,11 @@ BEGIN
             WHERE candidate.pool_system_id = issue_promo_code.pool
               AND candidate.issued_at IS NULL
               AND candidate.used_at IS NULL
-              AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') > moment
-              AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') BETWEEN first_end AND last_end
+              AND loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till) > moment
+              AND loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till) BETWEEN first_end AND last_end
               AND coalesce(candidate.issue_start, '-infinity') <= moment
               AND coalesce(candidate.generation_id, candidate.import_job_id) <= newest_batch
-            ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'),
+            ORDER BY loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till),
                      coalesce(candidate.issue_start, '-infinity'),
                      coalesce(candidate.generation_id, candidate.import_job_id)
             LIMIT 1
@@ -114,7 +114,7 @@ BEGIN
             WHERE missed.pool_system_id = issue_promo_code.pool
               AND missed.issued_at IS NULL
               AND missed.used_at IS NULL
-              AND coalesce(least(missed.issue_end, missed.available_till), 'infinity') <= moment
+              AND loyalty.promo_code_closes_at(missed.issue_end, missed.available_till) <= moment
               AND coalesce(missed.generation_id, missed.import_job_id) <= newest_batch
         ) OR EXISTS (
             SELECT FROM loyalty.promo_code AS scheduled
@@ -157,9 +157,9 @@ BEGIN
             FROM loyalty.promo_code AS issued
             WHERE issued.pool_system_id = issue_multi_use_promo_code.pool
               AND (issued.issued_at IS NOT NULL OR issued.used_at IS NOT NULL)
-              AND coalesce(least(issued.issue_end, issued.available_till), 'infinity') > moment
+              AND loyalty.promo_code_closes_at(issued.issue_end, issued.available_till) > moment
               AND coalesce(issued.issue_start, '-infinity') <= moment
-            ORDER BY coalesce(least(issued.issue_end, issued.available_till), 'infinity')
+            ORDER BY loyalty.promo_code_closes_at(issued.issue_end, issued.available_till)
             LIMIT 1
         )
         UNION ALL
@@ -169,14 +169,15 @@ BEGIN
             WHERE fresh.pool_system_id = issue_multi_use_promo_code.pool
               AND fresh.issued_at IS NULL
               AND fresh.used_at IS NULL
-              AND coalesce(least(fresh.issue_end, fresh.available_till), 'infinity') > moment
+              AND loyalty.promo_code_closes_at(fresh.issue_end, fresh.available_till) > moment
               AND coalesce(fresh.issue_start, '-infinity') <= moment
-            ORDER BY coalesce(least(fresh.issue_end, fresh.available_till), 'infinity'), coalesce(fresh.issue_start, '-infinity'),
+            ORDER BY loyalty.promo_code_closes_at(fresh.issue_end, fresh.available_till),
+                     coalesce(fresh.issue_start, '-infinity'),
                      coalesce(fresh.generation_id, fresh.import_job_id)
             LIMIT 1
         )
     ) AS candidate
-    ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'), candidate.issued_at NULLS LAST
+    ORDER BY loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till), candidate.issued_at NULLS LAST
     LIMIT 1;
 
     PERFORM loyalty.note_first_issue(issue_multi_use_promo_code.code, customer, moment);

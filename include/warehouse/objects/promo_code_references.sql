@@ -14,12 +14,6 @@ BEGIN
 END
 $$;
 
--- The day on which a code's issue window closes, or it expires before: midnight UTC; infinity for never.
-CREATE OR REPLACE FUNCTION loyalty.promo_code_closing_day_of(issue_end timestamptz, available_till timestamptz)
-RETURNS timestamptz
-LANGUAGE sql IMMUTABLE
-RETURN coalesce(date_bin('1 day', least(issue_end, available_till), '2000-01-01Z'), 'infinity');
-
 CREATE OR REPLACE FUNCTION loyalty.note_promo_code_closing_day(pool text, day timestamptz, opens_at timestamptz) RETURNS void
 LANGUAGE sql
 BEGIN ATOMIC
