@@ -155,24 +155,13 @@ class PromoCodeFormat(_Entry):
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:
-        if self.free_length < 1:
+        fixed = len(self.prefix) + len(self.suffix)
+        if self.length <= fixed:
             raise _at(
                 ("length",),
-                f"{self.length} leaves no character to vary: prefix and suffix, which count, take "
-                f"{len(self.prefix) + len(self.suffix)}",
+                f"{self.length} leaves no character to vary: prefix and suffix, which count, take {fixed}",
             )
         return self
-
-    @property
-    def free_length(self) -> int:
-        """Characters that vary: the length without prefix and suffix."""
-        return self.length - len(self.prefix) - len(self.suffix)
-
-    @property
-    def capacity(self) -> int:
-        """How many codes the format can ever give."""
-        space: int = len(self.alphabet) ** self.free_length
-        return space if self.max_codes is None else min(space, self.max_codes)
 
 
 class Project(_Entry):

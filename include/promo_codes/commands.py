@@ -61,7 +61,7 @@ def generate(
     request = GenerationRequest(
         pool, quantity, f"{same}{uuid.uuid4()}", f"command line ({user})", REASON, format_name, auto_generate
     )
-    return generation.generate_anew(runtime, request, continued=None if is_new else same, report=report)
+    return generation.generate_or_continue(runtime, request, continued=None if is_new else same, report=report)
 
 
 def generation_text(result: GenerationResult) -> str:

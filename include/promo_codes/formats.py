@@ -40,7 +40,7 @@ class CodeFormat:
 
     @property
     def free_length(self) -> int:
-        """Characters that vary."""
+        """Characters that vary: the length without prefix and suffix."""
         return self.length - len(self.prefix) - len(self.suffix)
 
     @property

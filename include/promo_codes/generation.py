@@ -18,20 +18,15 @@ from include.promo_codes import ledger
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import lock_format, read_format
 from include.promo_codes.ledger import GenerationRequest, GenerationResult, GenerationState
-from include.promo_codes.refusals import PoolToFill, check_format, check_limit, check_quantity, format_for
+from include.promo_codes.levels import read_pool
+from include.promo_codes.refusals import check_format, check_limit, check_quantity, format_for
+from include.promo_codes.shortage import Pool
 from include.promo_codes.walk import generate_into, lock_additions
 from include.runtime import Runtime
 from include.warehouse.transactions import repeat_on_conflict, values_hidden
 
 NO_KEY = "There is no key to generate promo codes with: set the Connection code_key, or CODE_KEY on the command line."
 
-_POOL = """
-    SELECT system_id, format, fill_method, auto_generate, first_code_at
-    FROM loyalty.promo_code_pool
-    WHERE system_id = :pool
-"""
-_READ_POOL = sa.text(_POOL)
-_LOCK_POOL = sa.text(f"{_POOL} FOR NO KEY UPDATE")
 _SAVE_SETTINGS = sa.text(
     """
     UPDATE loyalty.promo_code_pool
@@ -73,7 +68,7 @@ def run_generation(runtime: Runtime, generation_id: int) -> GenerationResult:
     return _run(runtime, begin)
 
 
-def generate_anew(
+def generate_or_continue(
     runtime: Runtime, request: GenerationRequest, *, continued: str | None = None, report: Callable[[int], None]
 ) -> GenerationResult:
     """Generate codes as a generation of its own, or as one that was interrupted when it was asked for the same.
@@ -175,11 +170,11 @@ def _save_settings(connection: Connection, requested: GenerationResult) -> str:
     return format_name
 
 
-def _read_pool(connection: Connection, system_id: str, *, lock: bool = False) -> PoolToFill:
-    row = connection.execute(_LOCK_POOL if lock else _READ_POOL, {"pool": system_id}).mappings().one_or_none()
-    if row is None:
-        raise GenerationRefused("generation.unknown_pool", f"There is no promo code pool {system_id!r}.")
-    return PoolToFill(**row)
+def _read_pool(connection: Connection, system_id: str, *, lock: bool = False) -> Pool:
+    try:
+        return read_pool(connection, system_id, lock=lock)
+    except LookupError:
+        raise GenerationRefused("generation.unknown_pool", f"There is no promo code pool {system_id!r}.") from None
 
 
 def predict_refusal(

@@ -31,7 +31,7 @@ SETTINGS: Mapping[str, object] = {
 is gone, the same row is no repeat."""
 
 
-def foresee_refusal(pool: PromoPool, description: str) -> str | None:
+def predict_refusal(pool: PromoPool, description: str) -> str | None:
     """Say why the import would reject a launch: it is launched already, or has no description, or one too long."""
     if pool.state == "active":
         return f"The pool {pool.system_id} is launched already."

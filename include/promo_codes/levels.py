@@ -12,7 +12,7 @@ from include.promo_codes.shortage import Pool, Stock
 _POOL = """
     SELECT
         system_id, name, state, multi_use, fill_method, format, quantity, auto_generate, notify_below, lead_hours,
-        loyalty.promo_code_level(top_up_threshold, notify_below) AS level
+        loyalty.promo_code_level(top_up_threshold, notify_below) AS level, first_code_at
     FROM loyalty.promo_code_pool
     WHERE system_id = :pool
 """

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from datetime import datetime
 
 from include.promo_codes.errors import GenerationRefused
 from include.promo_codes.formats import FormatState, fingerprint
+from include.promo_codes.shortage import Pool
 
 LARGEST_QUANTITY = (1 << 63) - 1
-
-
-@dataclass(frozen=True)
-class PoolToFill:
-    """What decides whether codes may be generated into a pool; the names are those of `loyalty.promo_code_pool`."""
-
-    system_id: str
-    format: str | None
-    fill_method: str | None
-    auto_generate: bool
-    first_code_at: datetime | None
 
 
 def check_quantity(quantity: int) -> None:
@@ -76,7 +64,7 @@ def too_few_codes(name: str, available: int, quantity: int) -> GenerationRefused
     )
 
 
-def format_for(pool: PoolToFill, requested: str | None) -> str:
+def format_for(pool: Pool, requested: str | None) -> str:
     """Return the name of the format to generate into a pool: the one that was asked for, else the pool's own.
 
     Raises:

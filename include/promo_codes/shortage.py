@@ -13,7 +13,7 @@ LOW_STOCK, RUNS_OUT_SOON, FORMAT_EXHAUSTED = "low_stock", "runs_out_soon", "form
 
 @dataclass(frozen=True)
 class Pool:
-    """What the top-up reads of a pool; the names are those of `loyalty.promo_code_pool`.
+    """What top-up and generation read of a pool; the names are those of `loyalty.promo_code_pool`.
 
     Args:
         level: fewer available codes than this are a shortage (TU-01): `loyalty.promo_code_level`.
@@ -30,6 +30,7 @@ class Pool:
     notify_below: int | None
     lead_hours: int | None
     level: int
+    first_code_at: datetime | None = None
 
     @property
     def is_watched(self) -> bool:

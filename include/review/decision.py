@@ -89,7 +89,7 @@ class Decision:
         turn: what comes next for the task; None when the file is to be looked at again first.
         is_approved: the load may begin, with the mapping that was judged.
         superseded: number of a question that the one to be put replaces.
-        read_anew: the mapping with which the columns are looked at again, and the question whose answer brought it.
+        read_again: the mapping with which the columns are looked at again, and the question whose answer brought it.
         cancelled: rule and sentence with which the job ends.
         unusable: an answer whose columns can't be used: the next question says why.
     """
@@ -97,7 +97,7 @@ class Decision:
     turn: Turn | None
     is_approved: bool = False
     superseded: int | None = None
-    read_anew: tuple[Mapping[str, str | None], int] | None = None
+    read_again: tuple[Mapping[str, str | None], int] | None = None
     cancelled: tuple[str, str] | None = None
     unusable: Chosen | None = None
 
@@ -125,7 +125,7 @@ def after_question(
         return LAUNCHED
     earlier = _launched_by(asked, form_sha256, since)
     if earlier is not None:  # the run was cleared; the same question, so the same answer
-        return LAUNCHED if earlier.mapping is None else Decision(None, read_anew=(earlier.mapping, earlier.number))
+        return LAUNCHED if earlier.mapping is None else Decision(None, read_again=(earlier.mapping, earlier.number))
     last, superseded = asked[-1] if asked else None, None
     if last is not None and last.answer is None:
         if last.form_sha256 == form_sha256:
@@ -165,7 +165,7 @@ def after_launch(chosen: Chosen, number: int) -> Decision:
     if chosen.problem is None:
         if chosen.overrides is None:
             return LAUNCHED
-        return Decision(None, read_anew=(chosen.overrides, number))
+        return Decision(None, read_again=(chosen.overrides, number))
     if number < QUESTIONS:
         return Decision(Turn.PASS, unusable=chosen)
     message = f"The last answer named no columns that can be imported; nothing was loaded. {chosen.problem}"

@@ -274,8 +274,8 @@ def _carry_out(
         _write(connection, job.id, decision.superseded, answered_at=runtime.clock(), answer="superseded")
     if decision.cancelled is not None:
         staging.drop_tables(connection, job.id)
-    if decision.read_anew is not None:
-        _read_anew(runtime, connection, job, *decision.read_anew)
+    if decision.read_again is not None:
+        _read_again(runtime, connection, job, *decision.read_again)
     elif changes := _changes(job, decision):
         jobs.update(connection, job.id, **changes)
     if decision.turn is Turn.ASK:
@@ -478,7 +478,7 @@ def _map(runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[
     return mapping
 
 
-def _read_anew(
+def _read_again(
     runtime: Runtime, connection: Connection, job: Job, overrides: Mapping[str, str | None], number: int
 ) -> None:
     """Give a job the mapping of an answer: its columns are looked at again, and no chunk is staged any more.

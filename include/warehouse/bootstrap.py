@@ -16,6 +16,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -31,6 +32,7 @@ PASSWORDS: Mapping[Role, str] = {role: f"{role.upper()}_DATABASE_PASSWORD" for r
 """Environment variables, of this module's command line and of docker-compose."""
 _LOCK = 7_310_587_444
 _FORMER_SUPERUSER = LOGINS[Role.IMPORTER]
+_MISPLACED = Path(__file__).with_name("misplaced_objects.sql").read_text(encoding="utf-8")
 
 
 class BootstrapError(Exception):
@@ -185,41 +187,6 @@ def _join(cursor: Any, name: str, wanted: str | None) -> None:
         _run(cursor, "REVOKE {} FROM {}", group, name)
     if wanted is not None and wanted not in groups:
         _run(cursor, "GRANT {} TO {} WITH INHERIT TRUE, SET FALSE", wanted, name)
-
-
-# Objects by who shall own them. Those of extensions stay, and what belongs to another object follows it.
-_MISPLACED = """
-WITH own AS (
-    SELECT oid, nspname FROM pg_namespace WHERE nspname = ANY (%(schemas)s) OR nspname = 'public'
-), misplaced AS (
-    SELECT 'SCHEMA' AS kind, quote_ident(nspname) AS name, nspname, 'pg_namespace'::regclass AS class, oid,
-           nspowner AS owner
-    FROM pg_namespace
-    WHERE nspname = ANY (%(schemas)s)
-    UNION ALL
-    SELECT 'TABLE', relation.oid::regclass::text, nspname, 'pg_class'::regclass, relation.oid, relowner
-    FROM pg_class AS relation JOIN own ON own.oid = relnamespace
-    WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
-      AND (nspname <> 'public' OR NOT %(is_warehouse)s OR relname = 'alembic_version')
-      AND NOT EXISTS (
-          SELECT FROM pg_depend
-          WHERE classid = 'pg_class'::regclass AND objid = relation.oid AND relkind = 'S' AND deptype IN ('a', 'i'))
-    UNION ALL
-    SELECT 'ROUTINE', routine.oid::regprocedure::text, nspname, 'pg_proc'::regclass, routine.oid, proowner
-    FROM pg_proc AS routine JOIN own ON own.oid = pronamespace
-    WHERE nspname <> 'public' OR NOT %(is_warehouse)s
-    UNION ALL
-    SELECT 'TYPE', type.oid::regtype::text, nspname, 'pg_type'::regclass, type.oid, typowner
-    FROM pg_type AS type JOIN own ON own.oid = typnamespace
-    WHERE typtype IN ('d', 'e', 'r')
-      AND (nspname <> 'public' OR NOT %(is_warehouse)s)
-)
-SELECT kind, name, CASE WHEN nspname = 'staging' AND kind = 'TABLE' THEN %(stager)s ELSE %(owner)s END AS wanted
-FROM misplaced
-WHERE pg_get_userbyid(owner) <> CASE WHEN nspname = 'staging' AND kind = 'TABLE' THEN %(stager)s ELSE %(owner)s END
-  AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = class AND objid = misplaced.oid AND deptype = 'e')
-ORDER BY kind, name
-"""
 
 
 def _give_away(connection: Connection, logins: Mapping[Role, Login], *, is_warehouse: bool) -> None:

@@ -139,11 +139,12 @@ FUNCTION_RIGHTS: Mapping[str, frozenset[Role]] = MappingProxyType(
         "loyalty.settle_promo_code_generations": frozenset({_I}),
         "loyalty.count_promo_code_pool": frozenset({_I}),
         "loyalty.has_promo_code_stock_shrunk": frozenset({_I}),
-        "loyalty.promo_code_level": frozenset({_I}),
         "loyalty.promo_code_levels": frozenset({_I}),
         "loyalty.gift_card_expiry": frozenset({_I}),
         "loyalty.hold_customers": frozenset({_I}),
         # What views call, and queries of the pages, which is asked of those who read them.
+        "loyalty.promo_code_closes_at": frozenset({_I, _P}),
+        "loyalty.promo_code_level": frozenset({_I, _P}),
         "loyalty.promo_code_threshold": frozenset({_I, _P}),
         "loyalty.promo_code_forecast_begin": frozenset({_I, _P}),
         "loyalty.promo_code_daily_consumption": frozenset({_I, _P}),

@@ -381,7 +381,7 @@ REVIEW_POINTS: dict[str, Callable[[Barrier], None]] = {
     "the second question asked": lambda stop: after(review, "record", stop, lambda _, __, asked: asked.number == 2),
     "answer written, not yet committed": lambda stop: after(review, "_write", stop, is_answered),
     "approved, not yet committed": lambda stop: after(jobs, "update", stop, is_approved),
-    "mapping changed, not yet committed": lambda stop: after(review, "_read_anew", stop),
+    "mapping changed, not yet committed": lambda stop: after(review, "_read_again", stop),
     "approved": lambda stop: before(importer, "load_rows", stop),
     "rows inserted after the review": lambda stop: after(loading, "_run_statement", stop, is_second_load()),
 }

@@ -103,7 +103,7 @@ _QUERIES: Mapping[str, str] = {
         FROM pg_default_acl
     """,
     "files of objects": "SELECT concat_ws(' ', kind, name), concat_ws(' ', file, sha256) FROM ledger.schema_object",
-    "revisions": "SELECT number::text, name FROM ledger.schema_revision",
+    "revisions": "SELECT number::text, concat_ws(' ', name, sha256) FROM ledger.schema_revision",
 }
 
 

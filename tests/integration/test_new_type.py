@@ -53,7 +53,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in COPIED:
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", ".*cache"))
     for path in ROOT.iterdir():
-        if path.is_file():
+        if path.is_file() and path.name != ".git":  # of a worktree: a file that names the repository
             shutil.copy(path, copy)
     written = run(copy, "tools.new_type", "kiosks", FIELDS).splitlines()
     revisions = [path for path in written if "/migrations/" in path]
@@ -127,6 +127,28 @@ def test_called_again_it_follows_the_declaration_and_keeps_rules_of_people(proje
         run(project, "tools.new_type", "kiosks")
     assert suite.read_text() != before[1]
     suite.write_text(before[1])
+
+
+def test_a_revision_that_a_commit_has_stays_and_the_change_is_refused(project: Path) -> None:
+    declaration = project / "include" / "import_types" / "kiosks" / "__init__.py"
+    before = declaration.read_text()
+    (revision,) = (project / "include" / "warehouse" / "migrations" / "revisions").glob("*_kiosks.sql")
+    table = revision.read_text()
+    for arguments in (["init"], ["add", str(revision)], ["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-mx"]):
+        subprocess.run(["git", *arguments], cwd=project, check=True, capture_output=True)
+    try:
+        assert revision.relative_to(project).as_posix() in run(project, "tools.new_type", "kiosks").splitlines()
+        declaration.write_text(before.replace('"opened_on"', '"first_day"'))
+        refused = subprocess.run(
+            [sys.executable, "-m", "tools.new_type", "kiosks"], cwd=project, capture_output=True, text=True
+        )
+    finally:
+        declaration.write_text(before)
+        shutil.rmtree(project / ".git")
+    assert refused.returncode == 1
+    assert f"error: {revision.name} has landed" in refused.stderr
+    assert refused.stdout == ""
+    assert revision.read_text() == table
 
 
 def test_fields_of_a_type_that_exists_are_refused_instead_of_forgotten(

@@ -63,8 +63,8 @@ def test_an_empty_database_gets_the_whole_schema_from_any_folder(empty_database,
 
 def test_the_database_records_every_revision(warehouse):
     with warehouse.owner.connect() as connection:
-        recorded = connection.execute(text("SELECT number, name FROM ledger.schema_revision ORDER BY 1")).all()
-    assert recorded == [(revision.number, revision.name) for revision in read_revisions()]
+        recorded = connection.execute(text("SELECT number, name, sha256 FROM ledger.schema_revision ORDER BY 1")).all()
+    assert recorded == [(revision.number, revision.name, revision.sha256) for revision in read_revisions()]
 
 
 def test_a_second_migration_changes_nothing(warehouse):
@@ -270,6 +270,22 @@ def test_a_database_that_a_newer_version_has_migrated_is_left_alone(warehouse: W
     with pytest.raises(ConfigurationError, match=f"has the revision {name}, which this version doesn't have"):
         migrate(warehouse.owner)
     assert catalogue(warehouse.owner) == before
+
+
+@pytest.mark.parametrize("edited", ["0001_baseline/03_gift_cards.sql", "0002_revision_hashes.sql"])
+def test_a_revision_that_was_edited_after_it_had_run_is_refused_by_name(
+    empty_database: Warehouse, warehouse: Warehouse, schema: SchemaFiles, edited: str
+):
+    """A fresh database would get another schema than this one has."""
+    path = schema.revisions / edited
+    path.write_text(f"{path.read_text(encoding='utf-8')}\nSELECT 1;\n", encoding="utf-8")
+    edit(schema.objects / "refuse_change.sql", "refused", "is refused")
+    before = catalogue(warehouse.owner)
+    name = edited.partition("/")[0].removesuffix(".sql")
+    with pytest.raises(ConfigurationError, match=f"ran another text of the revision {name} than this version has"):
+        migrate(warehouse.owner, schema)
+    assert catalogue(warehouse.owner) == before
+    migrate(empty_database.owner, schema)
 
 
 def test_the_ledger_has_every_column_that_the_code_declares_with_its_type(warehouse):

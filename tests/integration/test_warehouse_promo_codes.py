@@ -120,6 +120,19 @@ def test_the_history_of_uses_never_changes(connection):
         run(connection, "UPDATE loyalty.promo_code_use SET customer = 'x'")
 
 
+def test_pg05_the_moment_at_which_a_code_closes_is_the_expression_of_the_index_of_the_stock(connection):
+    """With a call in its place every issue would sort the whole pool."""
+    run(connection, "SET LOCAL enable_seqscan = off")
+    statement = (
+        "SELECT FROM loyalty.promo_code WHERE pool_system_id = 'summer' AND issued_at IS NULL AND used_at IS NULL "
+        "AND loyalty.promo_code_closes_at(issue_end, available_till) > now()"
+    )
+    plan = "\n".join(run(connection, f"EXPLAIN {statement}").scalars())
+    assert "promo_code_stock_idx" in plan
+    assert re.search(r"Index Cond: .* AND \(COALESCE\(LEAST\(issue_end, available_till\), .*\) > now\(\)\)", plan)
+    assert "promo_code_closes_at" not in plan
+
+
 # -- references
 
 

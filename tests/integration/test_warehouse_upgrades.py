@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from include.errors import ConfigurationError
 from include.import_types import IMPORT_TYPES
-from include.promo_codes.generation import GenerationRequest, generate_anew
+from include.promo_codes.generation import GenerationRequest, generate_or_continue
 from include.values.look_alikes import skeletons
 from include.warehouse.migrations import migrate
 from tests.conftest import Warehouse
@@ -123,7 +123,7 @@ def test_imports_go_on_after_an_upgrade(former: Warehouse, tmp_path: Path):
         if name == "gift_cards":
             assert rejects(result) == {4: {"pool_system_name.known"}}
     request = GenerationRequest("welcome", 5, "after the upgrade", "a test", "form")
-    assert generate_anew(site.runtime, request, report=lambda _: None).added == 5
+    assert generate_or_continue(site.runtime, request, report=lambda _: None).added == 5
     with former.shop.begin() as connection:
         sold = connection.execute(text("SELECT result, brand FROM loyalty.sell_gift_card('77', now(), 'site-main')"))
         assert sold.one() == ("sold", "Acme")

@@ -27,6 +27,15 @@ def codes(code_format: CodeFormat, start: int, stop: int, key: bytes = KEY) -> l
     return lines.split("\n")[:-1]
 
 
+def test_pp03_the_capacity_of_a_format_counts_only_what_varies():
+    plain = CodeFormat("f", "AB", 6, "X", "YZ")
+    assert plain.free_length == 3
+    unused = FormatState(plain, None, next_index=0, generated=0, present=0)
+    assert unused.available == 8
+    assert replace(unused, format=replace(plain, max_codes=5)).available == 5
+    assert replace(unused, format=replace(plain, max_codes=9)).available == 8
+
+
 def test_a_code_is_prefix_free_characters_and_suffix():
     generated_codes = codes(replace(SUMMER, suffix="!", length=11), 0, 1_000)
     assert {len(code) for code in generated_codes} == {11}

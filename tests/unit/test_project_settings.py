@@ -154,11 +154,3 @@ def test_files_that_can_not_be_read_are_reported(tmp_path):
 def test_settings_are_frozen():
     with pytest.raises(ValueError, match="frozen"):
         load_project().brands = ()
-
-
-def test_pp03_the_capacity_of_a_format_counts_only_what_varies():
-    plain = PromoCodeFormat(name="f", alphabet="AB", length=6, prefix="X", suffix="YZ")
-    assert plain.free_length == 3
-    assert plain.capacity == 8
-    assert plain.model_copy(update={"max_codes": 5}).capacity == 5
-    assert plain.model_copy(update={"max_codes": 9}).capacity == 8

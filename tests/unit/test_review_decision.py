@@ -62,7 +62,7 @@ def test_another_question_replaces_one_that_nobody_has_answered():
 def test_the_same_question_has_the_same_answer_in_a_run_that_was_cleared():
     assert decide([asked(1, answer="launch")]) == LAUNCHED
     launched = asked(1, answer="launch", mapping=OTHER_COLUMNS)
-    assert decide([launched]) == Decision(None, read_anew=(OTHER_COLUMNS, 1))
+    assert decide([launched]) == Decision(None, read_again=(OTHER_COLUMNS, 1))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_answer_that_a_person_took_back_or_that_could_not_be_used_does_not_co
 def test_answers_of_before_the_mapping_changed_were_about_another_one():
     before = [asked(1, answer="launch", mapping=OTHER_COLUMNS), asked(2, "b", "launch")]
     assert decide(before, number=3, since=1) == Decision(Turn.ASK)
-    assert decide(before, number=3) == Decision(None, read_anew=(OTHER_COLUMNS, 1))
+    assert decide(before, number=3) == Decision(None, read_again=(OTHER_COLUMNS, 1))
 
 
 def test_a_job_asks_no_more_often_than_its_run_has_tasks():
@@ -119,7 +119,7 @@ def test_without_an_answer_in_time_and_after_a_reject_nothing_is_loaded():
 
 def test_a_launch_loads_or_has_the_file_looked_at_again_with_the_columns_that_it_names():
     assert after_launch(Chosen({"cvv": 1}), 1) == LAUNCHED
-    assert after_launch(Chosen({"cvv": 1}, OTHER_COLUMNS), 2) == Decision(None, read_anew=(OTHER_COLUMNS, 2))
+    assert after_launch(Chosen({"cvv": 1}, OTHER_COLUMNS), 2) == Decision(None, read_again=(OTHER_COLUMNS, 2))
 
 
 def test_a_launch_with_columns_that_cannot_be_used_is_followed_by_the_next_question_while_there_is_one():

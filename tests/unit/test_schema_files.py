@@ -13,6 +13,7 @@ from include.warehouse import migrations
 from include.warehouse.migrations import SHIPPED, read_revisions
 from include.warehouse.migrations.objects import read_objects
 from include.warehouse.sql_scripts import shown
+from tools.history import first_committed
 
 pytestmark = pytest.mark.unit
 
@@ -36,6 +37,15 @@ def test_a_landed_revision_is_never_edited():
     new = sorted(hashes().keys() - recorded.keys())
     assert not new, f"record them: cd {FOLDER} && sha256sum {' '.join(new)} >> {LANDED.name}"
     assert hashes() == recorded
+
+
+def test_a_landed_revision_is_as_the_first_commit_has_it():
+    """`landed.sha256` can be edited together with a revision; a commit can't."""
+    committed = {path: content for path in hashes() if (content := first_committed(FOLDER / path)) is not None}
+    if not committed:
+        pytest.skip("The checkout has no history.")
+    digests = {path: hashlib.sha256(content).hexdigest() for path, content in committed.items()}
+    assert {path: hashes()[path] for path in digests} == digests
 
 
 def test_the_revisions_run_from_the_baseline_without_a_gap():

@@ -17,6 +17,7 @@ from pathlib import Path
 from include.declaration.import_type import ImportType
 from include.errors import ConfigurationError
 from include.warehouse.migrations import SHIPPED, read_revisions
+from tools.history import first_committed
 from tools.new_type import files
 from tools.new_type.files import NewType
 from tools.suites import write_suite
@@ -63,6 +64,7 @@ def _write(new: NewType, fields: str | None) -> Iterator[Path]:
     import_type = _declared(new)
     if import_type.load is None:
         raise ConfigurationError(f"{new.name} has load statements of its own: nothing follows from its declaration.")
+    yield _write_revision(import_type)
     yield _write_file(folder / "sample.csv", files.sample(import_type))
     suite = ROOT / "expectations" / f"{new.name}.json"
     write_suite(suite, import_type)
@@ -70,7 +72,6 @@ def _write(new: NewType, fields: str | None) -> Iterator[Path]:
     dag = ROOT / "dags" / f"import_{new.name}.py"
     if not dag.exists():
         yield _write_file(dag, files.dag_file(new))
-    yield _write_revision(import_type)
     yield _write_file(_RIGHTS, files.with_rights(_RIGHTS.read_text(encoding="utf-8"), import_type))
 
 
@@ -82,20 +83,24 @@ def _declared(new: NewType) -> ImportType:
 
 
 def _write_revision(import_type: ImportType) -> Path:
-    """Write the type's revision, and record it: a new one, or the newest once more.
+    """Write the type's revision, and record it: a new one, or once more the newest one that no commit has.
 
     Raises:
-        ConfigurationError: others have followed, so that databases have it.
+        ConfigurationError: it would change, and has landed: others have followed or a commit has it, so that databases
+            have it.
     """
     revisions = read_revisions()
     own = next((revision for revision in revisions if revision.name == import_type.name), None)
-    if own is not None and own is not revisions[-1]:
+    statements = files.table_sql(import_type)
+    if own is not None and (own is not revisions[-1] or first_committed(own.path) is not None):
+        if own.path.read_text(encoding="utf-8") == statements:
+            return own.path
         raise ConfigurationError(
-            f"The revision {own.number:04} of {import_type.name} has followers: write another revision."
+            f"{own.path.name} has landed, and databases run a revision once: it stays as it is. Write the change as a "
+            "further revision: docs/how-to/add-an-import-type.md, Add a field to an existing type."
         )
     number = revisions[-1].number + (own is None)
-    path = SHIPPED.revisions / f"{number:04}_{import_type.name}.sql"
-    _write_file(path, files.table_sql(import_type))
+    path = _write_file(SHIPPED.revisions / f"{number:04}_{import_type.name}.sql", statements)
     entry = path.relative_to(_LANDED.parent).as_posix()
     lines = [line for line in _LANDED.read_text(encoding="utf-8").splitlines() if not line.endswith(f"  {entry}")]
     _write_file(_LANDED, "\n".join([*lines, f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {entry}", ""]))

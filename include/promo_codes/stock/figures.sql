@@ -18,7 +18,7 @@ CROSS JOIN LATERAL (
         SELECT code.issue_start, pool.multi_use AND code.is_reused AS is_reused
         FROM loyalty.promo_code_state AS code
         WHERE code.pool_system_id = pool.system_id AND code.issued_at IS NULL AND code.used_at IS NULL
-            AND coalesce(least(code.issue_end, code.available_till), 'infinity') > now()
+            AND loyalty.promo_code_closes_at(code.issue_end, code.available_till) > now()
         LIMIT :most + 1
     ) AS code
 ) AS stock
@@ -28,7 +28,7 @@ CROSS JOIN LATERAL (
         SELECT pool.multi_use AND code.is_reused AS is_reused
         FROM loyalty.promo_code_state AS code
         WHERE code.pool_system_id = pool.system_id AND code.issued_at IS NULL AND code.used_at IS NULL
-            AND coalesce(least(code.issue_end, code.available_till), 'infinity') <= now()
+            AND loyalty.promo_code_closes_at(code.issue_end, code.available_till) <= now()
         LIMIT :most + 1
     ) AS code
 ) AS past
@@ -41,7 +41,7 @@ CROSS JOIN LATERAL (
            min(code.at) AS oldest
     FROM (
         SELECT pool.multi_use AND code.is_reused AS is_reused, code.issued_at, code.used_at,
-               coalesce(least(code.issue_end, code.available_till), 'infinity') AS closes,
+               loyalty.promo_code_closes_at(code.issue_end, code.available_till) AS closes,
                coalesce(code.issued_at, code.used_at) AS at
         FROM loyalty.promo_code_state AS code
         WHERE code.pool_system_id = pool.system_id AND (code.issued_at IS NOT NULL OR code.used_at IS NOT NULL)

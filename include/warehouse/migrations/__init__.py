@@ -6,7 +6,8 @@ may ask at once and a failed migration leaves nothing behind.
 
 *Revisions* change tables, types, constraints, indexes and their comments. A revision is plain SQL in `revisions/`: a
 file `NNNN_name.sql`, or a folder of files that run in the order of their names. The first is the baseline. A revision
-that has landed is never edited: `landed.sha256` records its content, and a test compares.
+that has landed is never edited: a test compares it with the first commit that has it, and with `landed.sha256`. A
+database records the hash of what it ran, and `migrate` refuses a revision with another text.
 
 *Objects* are functions, views and triggers: files in `include/warehouse/objects`. Edit them in place; `migrate` runs
 them again after the revisions (`objects.py`). So a revision calls none of our functions and relies on no trigger or
@@ -18,7 +19,9 @@ There is no way down: an older schema would mean dropping cards. Restore a backu
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,12 +31,14 @@ from include.errors import ConfigurationError
 from include.warehouse.migrations import before_baseline
 from include.warehouse.migrations.objects import adopt_objects, apply_objects, read_objects
 from include.warehouse.rights import apply_rights
-from include.warehouse.sql_scripts import run_file
+from include.warehouse.sql_scripts import run_file, shown
 
 _FOLDER = Path(__file__).parent
 
 # Any number will do, as long as nothing else in this database locks it.
 MIGRATION_LOCK = 7_310_587_441
+# Read as JSON, because databases that have only the baseline lack the column of the hash.
+_RECORDED = text("SELECT number, name, to_jsonb(stored) ->> 'sha256' FROM ledger.schema_revision AS stored ORDER BY 1")
 _NAME = re.compile(r"(?P<number>\d{4})_(?P<name>[a-z0-9_]+)(?:\.sql)?")
 
 
@@ -73,6 +78,11 @@ class Revision:
         """The SQL files, in the order in which they run."""
         return sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
 
+    @property
+    def sha256(self) -> str:
+        """Hash of the SQL of all files, one after the other."""
+        return hashlib.sha256(b"".join(path.read_bytes() for path in self.files)).hexdigest()
+
 
 def migrate(engine: Engine, schema: SchemaFiles = SHIPPED) -> None:
     """Run the revisions that the database lacks, replace its functions, views and triggers, give every role its rights.
@@ -81,7 +91,8 @@ def migrate(engine: Engine, schema: SchemaFiles = SHIPPED) -> None:
 
     Raises:
         ConfigurationError: the roles have not been made (include/warehouse/bootstrap.py), the database is newer than
-            this code or too old for it, or something of others depends on a view or function that changes.
+            this code or too old for it, it ran another text of a revision, or something of others depends on a view or
+            function that changes.
     """
     revisions = read_revisions(schema.revisions)
     files = read_objects(schema.objects)
@@ -94,6 +105,7 @@ def migrate(engine: Engine, schema: SchemaFiles = SHIPPED) -> None:
             for path in revision.files:
                 run_file(connection, path)
             _record(connection, revision)
+        _record_hashes(connection, revisions)
         apply_objects(connection, files, is_forced=bool(pending) or is_older)
         apply_rights(connection)
 
@@ -127,18 +139,26 @@ def _pending(connection: Connection, revisions: list[Revision]) -> list[Revision
     """Return the revisions that the database lacks.
 
     Raises:
-        ConfigurationError: it has one that this code doesn't have.
+        ConfigurationError: it has one that this code doesn't have, or ran one with another text.
     """
     if not connection.scalar(text("SELECT to_regclass('ledger.schema_revision') IS NOT NULL")):
         return revisions
-    applied = {row.number: row.name for row in connection.execute(text("SELECT * FROM ledger.schema_revision"))}
-    ours = {revision.number: revision.name for revision in revisions}
-    for number, name in sorted(applied.items()):
-        if ours.get(number) != name:
+    ours = {revision.number: revision for revision in revisions}
+    applied = set()
+    for number, name, sha256 in connection.execute(_RECORDED):
+        revision = ours.get(number)
+        if revision is None or revision.name != name:
             raise ConfigurationError(
                 f"The warehouse has the revision {number:04}_{name}, which this version doesn't have: "
                 "a newer or another version has migrated it."
             )
+        if sha256 not in (None, revision.sha256):
+            raise ConfigurationError(
+                f"The warehouse ran another text of the revision {number:04}_{name} than this version has. Restore the "
+                f"text of {shown(revision.path)} and write the change as a further revision. If the database has no "
+                "rows to keep, you can delete it instead and migrate a new one."
+            )
+        applied.add(number)
     return [revision for revision in revisions if revision.number not in applied]
 
 
@@ -146,4 +166,12 @@ def _record(connection: Connection, revision: Revision) -> None:
     connection.execute(
         text("INSERT INTO ledger.schema_revision (number, name) VALUES (:number, :name)"),
         {"number": revision.number, "name": revision.name},
+    )
+
+
+def _record_hashes(connection: Connection, revisions: Iterable[Revision]) -> None:
+    """Record the hash of revisions that lack it: they ran just now, or before hashes were recorded."""
+    connection.execute(
+        text("UPDATE ledger.schema_revision SET sha256 = :sha256 WHERE number = :number AND sha256 IS NULL"),
+        [{"number": revision.number, "sha256": revision.sha256} for revision in revisions],
     )

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 
 from include.errors import ConfigurationError
 from include.warehouse.roles import SCHEMAS
+from include.warehouse.sql_files import statement_beside
 from include.warehouse.sql_scripts import run_file
 
 _AFTER = re.compile(r"-- After: (?P<names>[a-z0-9_]+(?:, [a-z0-9_]+)*)\n")
@@ -29,26 +30,7 @@ _NOT_REPLACEABLE = ("42P13", "42P16", "42809")
 """Another result or parameter name of a function, other columns of a view, a function that becomes a procedure."""
 _IN_USE = "2BP01"
 
-# The version of a row in the catalogue changes whenever its object is created or replaced.
-_OBJECTS = """
-SELECT 'VIEW', format('%I.%I', nspname, relname), view.oid, rule.xmin::text
-FROM pg_class AS view
-JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
-JOIN pg_rewrite AS rule ON ev_class = view.oid AND rulename = '_RETURN'
-WHERE relkind = 'v' AND nspname = ANY (:schemas)
-UNION ALL
-SELECT 'ROUTINE', format('%I.%I(%s)', nspname, proname, pg_get_function_identity_arguments(routine.oid)),
-       routine.oid, routine.xmin::text
-FROM pg_proc AS routine
-JOIN pg_namespace AS namespace ON namespace.oid = pronamespace
-WHERE nspname = ANY (:schemas)
-UNION ALL
-SELECT 'TRIGGER', format('%I ON %I.%I', tgname, nspname, relname), trigger.oid, trigger.xmin::text
-FROM pg_trigger AS trigger
-JOIN pg_class AS relation ON relation.oid = tgrelid
-JOIN pg_namespace AS namespace ON namespace.oid = relnamespace
-WHERE NOT tgisinternal AND nspname = ANY (:schemas)
-"""
+_OBJECTS = statement_beside(__file__, "existing_objects.sql")
 _RECORD = text("INSERT INTO ledger.schema_object (kind, name, file, sha256) VALUES (:kind, :name, :file, :sha256)")
 
 
@@ -204,5 +186,5 @@ def _recorded_objects(connection: Connection) -> set[SchemaObject]:
 
 
 def _versions(connection: Connection) -> dict[SchemaObject, Any]:
-    rows = connection.execute(text(_OBJECTS), {"schemas": [schema for schema in SCHEMAS if schema != "staging"]})
+    rows = connection.execute(_OBJECTS, {"schemas": [schema for schema in SCHEMAS if schema != "staging"]})
     return {SchemaObject(kind, name): version for kind, name, *version in rows}

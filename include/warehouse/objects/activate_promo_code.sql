@@ -25,31 +25,31 @@ AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();
-    found_pool record;
+    pool_row record;
     validity interval;
 BEGIN
-    SELECT pool.state, pool.processing, pool.multi_use, pool.issue_check, pool.assigned_validity_days INTO found_pool
+    SELECT pool.state, pool.processing, pool.multi_use, pool.issue_check, pool.assigned_validity_days INTO pool_row
     FROM loyalty.promo_code AS candidate
     JOIN loyalty.promo_code_pool AS pool ON pool.system_id = candidate.pool_system_id
     WHERE candidate.code = activate_promo_code.code;
     result := CASE
         WHEN NOT FOUND THEN 'code_not_found'
-        WHEN found_pool.state <> 'active' THEN 'not_active'
-        WHEN found_pool.processing = 'external' THEN 'external_processing'
+        WHEN pool_row.state <> 'active' THEN 'not_active'
+        WHEN pool_row.processing = 'external' THEN 'external_processing'
     END;
     IF result IS NOT NULL THEN
         RETURN;
     END IF;
 
-    IF NOT found_pool.multi_use THEN
-        validity := make_interval(hours => 24 * found_pool.assigned_validity_days);
+    IF NOT pool_row.multi_use THEN
+        validity := make_interval(hours => 24 * pool_row.assigned_validity_days);
         -- A code that cannot be activated is not even locked: locked ones count as being handed out.
         UPDATE loyalty.promo_code AS activated
         SET used_at = moment,
             used_by = customer
         WHERE activated.code = activate_promo_code.code
           AND activated.used_at IS NULL
-          AND (activated.issued_at IS NOT NULL OR NOT found_pool.issue_check)
+          AND (activated.issued_at IS NOT NULL OR NOT pool_row.issue_check)
           AND coalesce(activated.available_from, '-infinity') <= moment
           AND coalesce(least(activated.available_till, activated.issued_at + validity), 'infinity') > moment;
         IF FOUND THEN
@@ -59,10 +59,10 @@ BEGIN
     END IF;
 
     SELECT CASE
-        WHEN NOT found_pool.multi_use AND candidate.used_at IS NOT NULL THEN 'already_used'
-        WHEN candidate.issued_at IS NULL AND found_pool.issue_check THEN 'not_issued'
+        WHEN NOT pool_row.multi_use AND candidate.used_at IS NOT NULL THEN 'already_used'
+        WHEN candidate.issued_at IS NULL AND pool_row.issue_check THEN 'not_issued'
         WHEN candidate.available_from > moment THEN 'not_yet_available'
-        WHEN found_pool.multi_use AND coalesce(candidate.available_till, 'infinity') > moment THEN 'activated'
+        WHEN pool_row.multi_use AND coalesce(candidate.available_till, 'infinity') > moment THEN 'activated'
         ELSE 'expired'
     END
     INTO result

@@ -13,13 +13,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    found_status text;
+    stored_status text;
 BEGIN
-    SELECT card.status INTO found_status
+    SELECT card.status INTO stored_status
     FROM loyalty.gift_card AS card
     WHERE card.card_number = block_gift_card.card_number
     FOR NO KEY UPDATE OF card;
-    result := CASE WHEN NOT FOUND THEN 'not_found' WHEN found_status = 'Blocked' THEN 'already_blocked' END;
+    result := CASE WHEN NOT FOUND THEN 'not_found' WHEN stored_status = 'Blocked' THEN 'already_blocked' END;
     IF result IS NULL THEN
         UPDATE loyalty.gift_card AS card
         SET status = 'Blocked'

@@ -34,21 +34,21 @@ AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();
-    found_pool record;
+    pool_row record;
     newest_batch bigint;
     has_shut_days boolean;
     first_end timestamptz := '-infinity';
     last_end timestamptz := 'infinity';
 BEGIN
-    SELECT state, multi_use, assigned_validity_days, first_code_at INTO found_pool
+    SELECT state, multi_use, assigned_validity_days, first_code_at INTO pool_row
     FROM loyalty.promo_code_pool
     WHERE system_id = issue_promo_code.pool;
-    IF NOT FOUND OR found_pool.state <> 'active' THEN
-        result := CASE WHEN found_pool.state IS NULL THEN 'pool_not_found' ELSE 'not_active' END;
+    IF NOT FOUND OR pool_row.state <> 'active' THEN
+        result := CASE WHEN pool_row.state IS NULL THEN 'pool_not_found' ELSE 'not_active' END;
         RETURN;
     END IF;
 
-    IF found_pool.multi_use THEN
+    IF pool_row.multi_use THEN
         SELECT issued.code, issued.available_from, issued.available_till
         INTO code, available_from, available_till
         FROM loyalty.issue_multi_use_promo_code(issue_promo_code.pool, customer, moment) AS issued;
@@ -81,11 +81,11 @@ BEGIN
             WHERE candidate.pool_system_id = issue_promo_code.pool
               AND candidate.issued_at IS NULL
               AND candidate.used_at IS NULL
-              AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') > moment
-              AND coalesce(least(candidate.issue_end, candidate.available_till), 'infinity') BETWEEN first_end AND last_end
+              AND loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till) > moment
+              AND loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till) BETWEEN first_end AND last_end
               AND coalesce(candidate.issue_start, '-infinity') <= moment
               AND coalesce(candidate.generation_id, candidate.import_job_id) <= newest_batch
-            ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'),
+            ORDER BY loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till),
                      coalesce(candidate.issue_start, '-infinity'),
                      coalesce(candidate.generation_id, candidate.import_job_id)
             LIMIT 1
@@ -98,7 +98,7 @@ BEGIN
             issued_to = customer
         WHERE taken.code = issue_promo_code.code
         RETURNING taken.available_from,
-                  least(taken.available_till, moment + make_interval(hours => 24 * found_pool.assigned_validity_days))
+                  least(taken.available_till, moment + make_interval(hours => 24 * pool_row.assigned_validity_days))
         INTO available_from, available_till;
     END IF;
     IF code IS NOT NULL THEN
@@ -107,14 +107,14 @@ BEGIN
     END IF;
 
     result := CASE
-        WHEN found_pool.multi_use AND found_pool.first_code_at IS NOT NULL THEN 'outside_issue_window'
-        WHEN found_pool.multi_use THEN 'no_available_codes'
+        WHEN pool_row.multi_use AND pool_row.first_code_at IS NOT NULL THEN 'outside_issue_window'
+        WHEN pool_row.multi_use THEN 'no_available_codes'
         WHEN EXISTS (
             SELECT FROM loyalty.promo_code AS missed
             WHERE missed.pool_system_id = issue_promo_code.pool
               AND missed.issued_at IS NULL
               AND missed.used_at IS NULL
-              AND coalesce(least(missed.issue_end, missed.available_till), 'infinity') <= moment
+              AND loyalty.promo_code_closes_at(missed.issue_end, missed.available_till) <= moment
               AND coalesce(missed.generation_id, missed.import_job_id) <= newest_batch
         ) OR EXISTS (
             SELECT FROM loyalty.promo_code AS scheduled
@@ -128,7 +128,7 @@ BEGIN
     END;
     -- The take of the last code has signalled, unless there never was one, the windows of the rest have closed since, or the
     -- last count is wrong.
-    IF NOT found_pool.multi_use THEN
+    IF NOT pool_row.multi_use THEN
         PERFORM pg_notify('promo_code_stock', issue_promo_code.pool)
         WHERE NOT EXISTS (
                 SELECT FROM loyalty.promo_code_pool_stock AS stock
@@ -157,9 +157,9 @@ BEGIN
             FROM loyalty.promo_code AS issued
             WHERE issued.pool_system_id = issue_multi_use_promo_code.pool
               AND (issued.issued_at IS NOT NULL OR issued.used_at IS NOT NULL)
-              AND coalesce(least(issued.issue_end, issued.available_till), 'infinity') > moment
+              AND loyalty.promo_code_closes_at(issued.issue_end, issued.available_till) > moment
               AND coalesce(issued.issue_start, '-infinity') <= moment
-            ORDER BY coalesce(least(issued.issue_end, issued.available_till), 'infinity')
+            ORDER BY loyalty.promo_code_closes_at(issued.issue_end, issued.available_till)
             LIMIT 1
         )
         UNION ALL
@@ -169,14 +169,15 @@ BEGIN
             WHERE fresh.pool_system_id = issue_multi_use_promo_code.pool
               AND fresh.issued_at IS NULL
               AND fresh.used_at IS NULL
-              AND coalesce(least(fresh.issue_end, fresh.available_till), 'infinity') > moment
+              AND loyalty.promo_code_closes_at(fresh.issue_end, fresh.available_till) > moment
               AND coalesce(fresh.issue_start, '-infinity') <= moment
-            ORDER BY coalesce(least(fresh.issue_end, fresh.available_till), 'infinity'), coalesce(fresh.issue_start, '-infinity'),
+            ORDER BY loyalty.promo_code_closes_at(fresh.issue_end, fresh.available_till),
+                     coalesce(fresh.issue_start, '-infinity'),
                      coalesce(fresh.generation_id, fresh.import_job_id)
             LIMIT 1
         )
     ) AS candidate
-    ORDER BY coalesce(least(candidate.issue_end, candidate.available_till), 'infinity'), candidate.issued_at NULLS LAST
+    ORDER BY loyalty.promo_code_closes_at(candidate.issue_end, candidate.available_till), candidate.issued_at NULLS LAST
     LIMIT 1;
 
     PERFORM loyalty.note_first_issue(issue_multi_use_promo_code.code, customer, moment);

@@ -21,18 +21,18 @@ AS $$
 #variable_conflict use_column
 DECLARE
     moment timestamptz := clock_timestamp();
-    found_pool record;
+    pool_row record;
 BEGIN
-    SELECT pool.state, pool.multi_use INTO found_pool
+    SELECT pool.state, pool.multi_use INTO pool_row
     FROM loyalty.promo_code AS candidate
     JOIN loyalty.promo_code_pool AS pool ON pool.system_id = candidate.pool_system_id
     WHERE candidate.code = mark_promo_code_issued.code;
-    IF NOT FOUND OR found_pool.state <> 'active' THEN
-        result := CASE WHEN found_pool.state IS NULL THEN 'code_not_found' ELSE 'not_active' END;
+    IF NOT FOUND OR pool_row.state <> 'active' THEN
+        result := CASE WHEN pool_row.state IS NULL THEN 'code_not_found' ELSE 'not_active' END;
         RETURN;
     END IF;
 
-    IF NOT found_pool.multi_use THEN
+    IF NOT pool_row.multi_use THEN
         -- A code that cannot be marked is not even locked: locked ones count as being handed out.
         UPDATE loyalty.promo_code AS marked
         SET issued_at = moment,
@@ -49,9 +49,9 @@ BEGIN
     END IF;
 
     SELECT CASE
-        WHEN NOT found_pool.multi_use AND candidate.used_at IS NOT NULL THEN 'already_used'
-        WHEN NOT found_pool.multi_use AND candidate.issued_at IS NOT NULL THEN 'already_issued'
-        WHEN found_pool.multi_use
+        WHEN NOT pool_row.multi_use AND candidate.used_at IS NOT NULL THEN 'already_used'
+        WHEN NOT pool_row.multi_use AND candidate.issued_at IS NOT NULL THEN 'already_issued'
+        WHEN pool_row.multi_use
             AND coalesce(candidate.issue_start, '-infinity') <= moment
             AND coalesce(candidate.issue_end, 'infinity') > moment THEN 'issued'
         ELSE 'outside_issue_window'

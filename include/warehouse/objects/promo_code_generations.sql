@@ -43,22 +43,22 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found_id bigint;
+    running_id bigint;
 BEGIN
-    FOR found_id IN
+    FOR running_id IN
         SELECT id
         FROM ledger.promo_code_generation
         WHERE state = 'running'
           AND (pool IS NULL OR pool_system_id = pool)
         ORDER BY id
     LOOP
-        IF loyalty.lock_promo_code_generation(found_id, waits => false) THEN
+        IF loyalty.lock_promo_code_generation(running_id, waits => false) THEN
             UPDATE ledger.promo_code_generation
             SET state = 'failed',
                 finished_at = clock_timestamp(),
                 refusal_rule = 'generation.interrupted',
                 refusal_message = 'It was interrupted before its codes were written.'
-            WHERE id = found_id
+            WHERE id = running_id
               AND state = 'running';
         END IF;
     END LOOP;

@@ -14,12 +14,6 @@ BEGIN
 END
 $$;
 
--- The day on which a code's issue window closes, or it expires before: midnight UTC; infinity for never.
-CREATE OR REPLACE FUNCTION loyalty.promo_code_closing_day_of(issue_end timestamptz, available_till timestamptz)
-RETURNS timestamptz
-LANGUAGE sql IMMUTABLE
-RETURN coalesce(date_bin('1 day', least(issue_end, available_till), '2000-01-01Z'), 'infinity');
-
 CREATE OR REPLACE FUNCTION loyalty.note_promo_code_closing_day(pool text, day timestamptz, opens_at timestamptz) RETURNS void
 LANGUAGE sql
 BEGIN ATOMIC
@@ -57,7 +51,7 @@ DECLARE
     held text[];
     first_filled text[];
     refused bigint;
-    known_format loyalty.promo_code_format;
+    stored_format loyalty.promo_code_format;
     codes bigint;
 BEGIN
     IF NOT EXISTS (SELECT FROM inserted) THEN
@@ -126,11 +120,11 @@ BEGIN
             CONSTRAINT = 'promo_code_fill_method';
     END IF;
 
-    FOR known_format IN SELECT * FROM loyalty.promo_code_format ORDER BY name LOOP
-        EXECUTE 'SELECT count(*) FROM inserted WHERE ' || loyalty.promo_code_format_condition(known_format)
+    FOR stored_format IN SELECT * FROM loyalty.promo_code_format ORDER BY name LOOP
+        EXECUTE 'SELECT count(*) FROM inserted WHERE ' || loyalty.promo_code_format_condition(stored_format)
         INTO codes;
         IF codes > 0 THEN
-            INSERT INTO loyalty.promo_code_format_use (format, codes) VALUES (known_format.name, codes);
+            INSERT INTO loyalty.promo_code_format_use (format, codes) VALUES (stored_format.name, codes);
         END IF;
     END LOOP;
 

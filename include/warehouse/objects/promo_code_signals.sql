@@ -1,3 +1,4 @@
+-- After: promo_code_closing
 -- The signals that wake the top-up: channel promo_code_stock, payload the pool's system_id. Source: PG-05, TU-01.
 --
 -- A pool's levels are those of loyalty.promo_code_levels. When the committed stock falls below one, a
@@ -115,13 +116,13 @@ BEGIN
     INTO stock.counted_available, stock.counted_ending, held
     FROM (
         SELECT
-            coalesce(least(issue_end, available_till), 'infinity') AS usable_till,
+            loyalty.promo_code_closes_at(issue_end, available_till) AS usable_till,
             CASE WHEN code.xmax = 0 THEN true ELSE loyalty.is_over(code.xmax, pg_current_snapshot()) END AS is_there
         FROM loyalty.promo_code AS code
         WHERE pool_system_id = counted.system_id
           AND issued_at IS NULL
           AND used_at IS NULL
-          AND coalesce(least(issue_end, available_till), 'infinity') > stock.counted_at
+          AND loyalty.promo_code_closes_at(issue_end, available_till) > stock.counted_at
         OFFSET 0                                          -- is_over is asked once a code
     ) AS code;
 
@@ -170,7 +171,7 @@ SELECT EXISTS (
     WHERE pool_system_id = pool
       AND issued_at IS NULL
       AND used_at IS NULL
-      AND coalesce(least(issue_end, available_till), 'infinity') <= clock_timestamp()
+      AND loyalty.promo_code_closes_at(issue_end, available_till) <= clock_timestamp()
 )
 $$;
 

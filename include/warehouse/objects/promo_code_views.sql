@@ -1,4 +1,4 @@
--- After: promo_code_format_use, promo_code_generations, promo_code_levels
+-- After: promo_code_closing, promo_code_format_use, promo_code_generations, promo_code_levels
 -- One row a code without the code, nor to whom it was issued or who used it: for those who show how a pool is doing. X-22.
 --
 --   is_reused           of codes for multiple use: it was used at least once
@@ -44,16 +44,18 @@ SELECT pool.system_id AS pool_system_id,
        loyalty.promo_code_run_out(pool.multi_use, count.available, count.daily_consumption, now()) AS runs_out_at
 FROM loyalty.promo_code_pool AS pool
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE coalesce(least(code.issue_end, code.available_till), 'infinity') > now()) AS available,
+    SELECT count(*) FILTER (WHERE loyalty.promo_code_closes_at(code.issue_end, code.available_till) > now()) AS available,
            count(*) FILTER (WHERE code.issue_start > now()) AS scheduled,
-           count(*) FILTER (WHERE least(code.issue_end, code.available_till) <= now()) AS expired
+           count(*) FILTER (WHERE loyalty.promo_code_closes_at(code.issue_end, code.available_till) <= now()) AS expired
     FROM loyalty.promo_code AS code
     WHERE code.pool_system_id = pool.system_id
       AND code.issued_at IS NULL
       AND code.used_at IS NULL
 ) AS stock
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE pool.multi_use AND coalesce(least(code.issue_end, code.available_till), 'infinity') > now()) AS available,
+    SELECT count(*) FILTER (
+               WHERE pool.multi_use AND loyalty.promo_code_closes_at(code.issue_end, code.available_till) > now()
+           ) AS available,
            count(*) FILTER (WHERE pool.multi_use AND code.issue_start > now()) AS scheduled,
            count(code.issued_at) AS issued,
            count(code.used_at) AS used

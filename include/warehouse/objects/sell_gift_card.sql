@@ -25,7 +25,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    found_status text;
+    stored_status text;
     expiry timestamptz;
     sold_system text;
     sold_id text;
@@ -42,7 +42,7 @@ BEGIN
 
     SELECT card.status, loyalty.gift_card_expiry(sell_gift_card.purchased_at, pool.lifetime_years),
            product.external_system, product.external_id, product.brand
-    INTO found_status, expiry, sold_system, sold_id, sold_brand
+    INTO stored_status, expiry, sold_system, sold_id, sold_brand
     FROM loyalty.gift_card AS card
     JOIN loyalty.gift_card_pool AS pool ON pool.system_name = card.pool_system_name
     JOIN loyalty.technical_product AS product ON product.pool_system_name = card.pool_system_name
@@ -51,9 +51,9 @@ BEGIN
 
     IF NOT FOUND THEN
         result := 'not_found';
-    ELSIF found_status = 'CanBeUsed' THEN
+    ELSIF stored_status = 'CanBeUsed' THEN
         result := 'already_sold';
-    ELSIF found_status = 'Blocked' THEN
+    ELSIF stored_status = 'Blocked' THEN
         result := 'blocked';
     ELSE
         PERFORM FROM loyalty.point_of_contact

@@ -270,7 +270,7 @@ def _launch(request: Request, user: BaseUser, pool: str, fields: dict[str, str])
         path = launching.launch_path(runtime, run_id)
         try:
             if runs.find_state(PROMO_POOLS, run_id) is None:  # else it has been judged already
-                launch_refusal = launching.foresee_refusal(promo_pool, description)
+                launch_refusal = launching.predict_refusal(promo_pool, description)
                 if launch_refusal is not None:
                     raise runs.RunRefused(launch_refusal)
             runs.start_run(
