@@ -66,7 +66,9 @@ def test_the_words_are_seen_in_prose_and_not_in_code() -> None:
 
 def test_every_exception_is_needed() -> None:
     for name, word in EXCEPTIONS:
-        seen = {word.lower() for _, word, _ in hard_words((ROOT / name).read_text(encoding="utf-8"))}
+        text = (ROOT / name).read_text(encoding="utf-8")
+        seen = {word.lower() for _, word, _ in hard_words(text)}
+        seen |= {name for _, name in refused_sql_names(text)} if name.endswith(".sql") else set()
         assert word in seen, f"{word!r} is no longer in {name}"
 
 
