@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import insert
 
-from include.arrivals import files
+from include.arrivals import files, returning
 from include.arrivals.listing import IGNORED, Arrival, Unusable, list_landing, still_growing
 from include.arrivals.places import Source, permitted, shown
 from include.arrivals.settings_files import (
@@ -427,7 +427,7 @@ def _copy_source(
         return _copy_unchanged(lambda: locations.copy(taken, target), taken, target, stat.version)
     except OSError:  # such as a full disk: outside of work, the file is picked up again when there is room
         with suppress(OSError):  # else it stays beside the job, which says so when it is closed
-            locations.put_back(taken, source.named, runtime.landing)
+            returning.put_back(runtime, job, source.named)
         raise
 
 
@@ -487,7 +487,7 @@ def _copy_unchanged(copy: Callable[[], None], content: Location, target: Locatio
 def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
     """End a job whose file changed while it was taken: the file goes back to waiting."""
     with stage(runtime, job_id) as (connection, job):
-        returned = files.return_taken(runtime, job)
+        returned = returning.return_taken(runtime, job)
         message = "it waits until it has settled." if returned is None else returned.message
         kept = None if returned is None or returned.kept is None else str(returned.kept)
         jobs.update(

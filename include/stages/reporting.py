@@ -22,7 +22,7 @@ import yaml
 from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
 
-from include.arrivals import files
+from include.arrivals import files, returning
 from include.declaration.settings import ImportSettings
 from include.errors import ConfigurationError, FileRefused, NotAllDeleted
 from include.ledger import jobs, staging
@@ -135,7 +135,7 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
             jobs.refuse(connection, job_id, refusal)
             job = jobs.get(connection, job_id)
         if job.state in unfinished and failure is not None:
-            returned = files.return_taken(runtime, job)
+            returned = returning.return_taken(runtime, job)
             rule, message = "job.failed", failure
             if returned is not None and returned.is_changed:
                 rule, message = files.CHANGED, f"{returned.message} Nothing of it was loaded."
@@ -150,8 +150,8 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
                 _write_summary(runtime, connection, job_id)
         elif job.state not in (*unfinished, State.FAILED):
             archive_url, warnings = _put_away(runtime, job)
-            if (returned := files.return_taken(runtime, job)) is not None:
-                rule = files.CHANGED_LATER if job.is_loaded else files.CHANGED
+            if (returned := returning.return_taken(runtime, job)) is not None:
+                rule = files.CHANGED_LATER if job.is_loaded or job.state.is_completed else files.CHANGED
                 warnings.append({"rule": rule, "message": returned.message})
             finished_at = job.finished_at or runtime.clock()
             jobs.update(
