@@ -363,6 +363,37 @@ def test_x20_a_running_job_loses_nothing_by_the_walk(stocked: Site):
     assert contents(stocked.folder / "work") == before
 
 
+def test_x14_x20_a_running_job_keeps_its_copy_however_long_it_takes(stocked: Site):
+    path = stocked.drop("gift_cards", "long.csv", FIRST, {"retention_days": 1})
+    asked = stocked.request("gift_cards", path)
+    take_file(stocked.runtime, asked)
+    before = contents(stocked.folder / "work")
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
+    assert contents(stocked.folder / "work") == before
+    assert import_file(stocked.runtime, asked).state == "completed"
+    assert loaded(stocked) == [("77", 15)]
+
+
+def test_x20_a_job_that_failed_before_its_settings_were_read_goes_by_them(stocked: Site):
+    path = stocked.drop("gift_cards", "failed.csv", FIRST, {"retention_days": 2})
+    job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
+    reporting.close_job(stocked.runtime, job, failure="a task failed")
+    now = stocked.runtime.clock()
+    assert reporting.delete_expired(stocked.runtime, now + timedelta(hours=47)) == {}
+    assert reporting.delete_expired(stocked.runtime, now + timedelta(hours=49)) == {"gift_cards": 1}
+    assert not any("failed.csv" in name for name in contents(stocked.folder / "work"))
+
+
+def test_x20_what_was_kept_of_a_job_beside_its_archive_goes_with_it(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST, {"retention_days": 2})
+    asked = request(ready(stocked)[0])
+    result = written_on_by(stocked, monkeypatch, "write_report", lambda: path.write_text(FIRST))(path, asked)
+    kept = stocked.folder / "archive" / "quarantine" / "gift_cards" / f"{result.job}-returned" / "slow.csv"
+    assert kept.exists()
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(hours=49))
+    assert not kept.parent.exists()
+
+
 def test_x20_what_a_file_is_taken_as_is_the_jobs_own(stocked: Site):
     """Two jobs of one number, of a database that was restored in between, keep what they have taken apart."""
     path = stocked.drop("gift_cards", "cards.csv", FIRST)
