@@ -373,7 +373,7 @@ def _bring(runtime: Runtime, connection: Connection, job: Job, source: Source) -
         SourceChanged: it was written on while it was copied.
     """
     target = files.work_folder(runtime, job.id) / job.file_name
-    is_changed = job.refusal_rule == files.CHANGED  # a retry reads it again
+    is_changed = job.refusal_rule == files.CHANGED and job.archive_url is None  # it went back: a retry reads it again
     is_there = job.work_url == str(target) and target.exists()
     if not is_there or is_changed:
         version = _copy_source(runtime, job, source, target, any_version=is_changed)
@@ -489,10 +489,10 @@ def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
     with stage(runtime, job_id) as (connection, job):
         returned = returning.return_taken(runtime, job)
         message = "it waits until it has settled." if returned is None else returned.message
-        kept = None if returned is None or returned.kept is None else str(returned.kept)
+        kept = {"archive_url": None} | ({} if returned is None else returned.columns())
         jobs.update(
             connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED, finished_at=runtime.clock(),
-            refusal_message=f"{job.file_name} {change}; {message}", archive_url=kept,
+            refusal_message=f"{job.file_name} {change}; {message}", **kept,
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ Source: X-11, X-12, X-19.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import yaml
 
@@ -34,6 +35,15 @@ class Returned:
     message: str
     is_changed: bool
     kept: Location | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Return what the ledger then holds of a job that loaded nothing: the file as it was kept, or none (X-12)."""
+        if self.kept is None:
+            return {"work_url": None}
+        return {
+            "work_url": None, "archive_url": str(self.kept), "sha256": self.kept.sha256(),
+            "size_bytes": self.kept.stat().size_bytes,
+        }  # fmt: skip
 
 
 def return_taken(runtime: Runtime, job: Job) -> Returned | None:

@@ -142,10 +142,13 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
                 rule, message = files.CHANGED, f"{returned.message} Nothing of it was loaded."
             elif returned is not None:
                 message = f"{failure} {returned.message}"
-            archive_url = job.archive_url if returned is None or returned.kept is None else str(returned.kept)
+            kept = {}
+            if returned is not None:
+                files.delete_copies(runtime, job)  # cut off, as they may be: no later import reads them
+                kept = returned.columns()
             jobs.update(
                 connection, job_id, state=State.FAILED, refusal_rule=rule, refusal_message=message,
-                archive_url=archive_url, finished_at=runtime.clock(),
+                finished_at=runtime.clock(), **kept,
             )  # fmt: skip
             if job.summary_file_url is not None:  # written while the job was still running
                 _write_summary(runtime, connection, job_id)

@@ -692,6 +692,45 @@ def test_x11_x12_a_file_never_goes_back_beside_settings_of_another(
         assert loaded(stocked) == []
 
 
+@pytest.mark.parametrize("stage", ["copy", "inspect_file", "load_rows"])
+def test_x12_what_a_failed_job_names_is_what_was_kept_and_again_loads_all_of_it(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, stage: str
+):
+    """The cut-off version that it had copied is no longer anywhere."""
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    asked = request(ready(stocked)[0])
+    other = FIRST.replace("77", "79")
+    writing = written_on_by(stocked, monkeypatch, stage, lambda: path.write_text(other))
+    if stage == "copy":
+        with pytest.raises(FileUnsettled):
+            writing(path, asked)
+    else:
+        writing(path, asked)
+    (job,) = stocked.query("SELECT max(id) FROM ledger.import_job")[0]
+    held = stocked.job(job)
+    assert (held["state"], held["refusal_rule"], held["work_url"]) == ("failed", "file.changed", None)
+    assert Path(held["archive_url"]).read_text() == FIRST + MORE
+    assert held["size_bytes"] == len(FIRST + MORE)
+    assert_ledger_has_the_archives_hash(stocked)
+    with stocked.runtime.engine.connect() as connection:
+        source = files.source_path(stocked.runtime, jobs.get(connection, job))
+    assert source.open_whole().read().decode() == FIRST + MORE
+    # The same run again goes on with its own file, not with the other one.
+    assert import_file(stocked.runtime, asked).state == "completed"
+    assert loaded(stocked) == [("77", 15), ("78", 20)]
+    assert_ledger_has_the_archives_hash(stocked)
+    assert path.read_text() == other
+
+
+def test_x12_a_failed_job_whose_file_went_back_has_no_cut_off_copy(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    failed = written_on_by(stocked, monkeypatch, "inspect_file")(path, request(ready(stocked)[0]))
+    assert not any("slow.csv" in name for name in contents(stocked.folder / "work"))
+    with stocked.runtime.engine.connect() as connection:
+        job = jobs.get(connection, failed.job)
+    assert (job.work_url, job.archive_url, files.find_source(stocked.runtime, job)) == (None, None, None)
+
+
 @pytest.mark.parametrize("stage", ["inspect_file", "write_report"])
 def test_x11_x12_a_file_that_is_kept_has_its_settings_beside_it(
     stocked: Site, monkeypatch: pytest.MonkeyPatch, stage: str
