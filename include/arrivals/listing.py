@@ -206,6 +206,8 @@ _RESEMBLES = (
 )
 _SHARED = "may be the settings of several files: give it the exact name of one, or remove it"
 _KEPT_COPY = "is a copy of the settings beside it: no file waits for it, and it is never imported; keep it elsewhere"
+_NO_SETTINGS = ("file.settings_name", "is a folder, or leads to one, and no settings file: rename or remove it")
+_FOLDER_LINK = ("file.link", "is a link to a folder, which is not followed: give the folder itself this name")
 _UNFINISHED = (
     "is ignored, as its name is hidden or says that it is still being written, and is older than a day: rename it when "
     "it is whole, or remove it"
@@ -450,8 +452,7 @@ class _Scan:
         )
 
     def _settings_in(self, folder: str, names: Sequence[str]) -> list[_Entry]:
-        entries = [self._folders[folder][name] for name in names]
-        return [entry for entry in entries if entry.problem is None or entry.problem[0] == UNREADABLE]
+        return [self._folders[folder][name] for name in names]
 
     def _pick_up_of(self, import_type: str, place: _Place, sidecars: Sequence[_Entry], file_name: str) -> _PickUp:
         """Return the settings of a file, or of a folder, that bear on the pick-up; the defaults when they are wrong.
@@ -463,6 +464,8 @@ class _Scan:
         there = [(layer, entry) for layer, entries in layers.items() for entry in entries]
         for _, entry in there:
             if entry.problem is not None:
+                if file_name:
+                    self._waiting_for[entry.folder, entry.name].append(file_name)
                 raise PermissionError(errno.EACCES, f"{entry.path.name} {entry.problem[1]}", entry.path.path)
         versions = tuple((entry.relative, entry.identity) for _, entry in there)
         defaults = os.stat(self._runtime.defaults_file).st_mtime_ns
@@ -607,7 +610,7 @@ def _ends_with_line_end(path: Location) -> bool:
 
 
 def _entries(runtime: Runtime) -> Iterator[_Entry]:
-    """Yield every entry of the landing area that is no folder, and folders that can't be entered."""
+    """Yield the entries of the landing area: no folders but those that can't be entered, or are named as settings."""
     landing = runtime.landing
     if not landing.is_local:
         for path, stat in locations.files_below(landing):
@@ -625,9 +628,12 @@ def _entries(runtime: Runtime) -> Iterator[_Entry]:
                 for entry in entries:
                     relative = f"{folder}/{entry.name}" if folder else entry.name
                     is_hidden_entry = entry.name.startswith(".")
-                    if entry.is_dir(follow_symlinks=False):
-                        pending += [] if is_hidden_entry else [relative]
-                    elif not is_hidden_entry or entry.is_file(follow_symlinks=False):
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if is_folder and not is_hidden_entry:
+                        pending.append(relative)
+                    if is_folder and (is_hidden_entry or not is_settings(entry.name)):
+                        continue
+                    if not is_hidden_entry or entry.is_file(follow_symlinks=False):
                         looked = _look(runtime, relative, entry)
                         if looked is not None:
                             yield looked
@@ -641,7 +647,7 @@ def _entries(runtime: Runtime) -> Iterator[_Entry]:
 
 
 def _look(runtime: Runtime, relative: str, entry: os.DirEntry[str]) -> _Entry | None:
-    """Look at an entry that is no folder; None when it has gone meanwhile."""
+    """Look at an entry that should be no folder; None when it has gone meanwhile."""
     path = runtime.landing / relative
     try:
         held = entry.stat(follow_symlinks=False)
@@ -664,7 +670,7 @@ def _look(runtime: Runtime, relative: str, entry: os.DirEntry[str]) -> _Entry | 
     except NotARegularFile as error:
         problem = ("file.special", str(error.strerror))
     except IsADirectoryError:
-        problem = ("file.link", "is a link to a folder, which is not followed: give the folder itself this name")
+        problem = _NO_SETTINGS if is_settings(entry.name) else _FOLDER_LINK
     except OSError as error:
         problem = (UNREADABLE, f"can't be looked at: {error.strerror}")
     identity = f"{held.st_ino}-{stat.version if stat else held.st_mode}"

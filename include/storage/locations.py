@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Self
 
-from include.storage.file_names import PARTIAL_SUFFIX
+from include.storage.file_names import PARTIAL_SUFFIX, is_settings
 
 _COPY_BYTES = 4 << 20
 _READ_AHEAD_BYTES = 8 << 20
@@ -361,7 +361,7 @@ def open_below(path: Location, root: Location) -> BinaryIO:
 
 
 def remove_below(path: Location, root: Location) -> None:
-    """Remove a file of a folder below a root; on a disk, none that a link on the way leads to.
+    """Remove a file of a folder below a root; on a disk, no folder and none that a link on the way leads to.
 
     Raises:
         OSError: there is no right to.
@@ -369,7 +369,7 @@ def remove_below(path: Location, root: Location) -> None:
     if not path.is_local:
         path.remove()
         return
-    with suppress(FileNotFoundError, NotADirectoryError), folder_below(path, root) as folder:
+    with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError), folder_below(path, root) as folder:
         os.unlink(path.name, dir_fd=folder)
 
 
@@ -620,7 +620,9 @@ def _renameat2() -> Callable[..., int] | None:
 
 
 def names_in(folder: Location) -> list[str]:
-    """Return the names of the entries of a folder that are no folders, none when there is no such folder.
+    """Return the names of the entries of a folder, none when there is no such folder.
+
+    Of the folders in it, only those that have the name of a settings file: they are none, and never pass unseen (X-11).
 
     Raises:
         OSError: the folder can't be listed.
@@ -631,7 +633,7 @@ def names_in(folder: Location) -> list[str]:
         return [name for name in below if "/" not in name]
     try:
         with os.scandir(folder.path) as entries:
-            return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+            return [e.name for e in entries if is_settings(e.name) or not e.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 
