@@ -12,9 +12,11 @@ import hashlib
 import heapq
 import os
 import random
+import stat as modes
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -673,5 +675,16 @@ def _look(runtime: Runtime, relative: str, entry: os.DirEntry[str]) -> _Entry | 
         problem = _NO_SETTINGS if is_settings(entry.name) else _FOLDER_LINK
     except OSError as error:
         problem = (UNREADABLE, f"can't be looked at: {error.strerror}")
-    identity = f"{held.st_ino}-{stat.version if stat else held.st_mode}"
+    identity = f"{held.st_ino}-{stat.version if stat else _odd_version(path, held)}"
     return _Entry(path, relative, stat, content, problem, identity, held.st_ctime)
+
+
+def _odd_version(path: Location, held: os.stat_result) -> str:
+    """Return what distinguishes an entry that is no readable file from a later one, whose inode may be the same."""
+    target = ""
+    if modes.S_ISLNK(held.st_mode):
+        with suppress(OSError):
+            target = hashlib.sha256(os.fsencode(os.readlink(path.path))).hexdigest()[:16]
+    # Whatever happens in a folder changes it.
+    changed = "" if modes.S_ISDIR(held.st_mode) else f"-{held.st_ctime_ns}-{target}"
+    return f"{held.st_mode}{changed}"
