@@ -447,7 +447,7 @@ def _check_grown(source: Source, content: Location, stat: FileStat, settle_secon
         FileUnsettled: it has not.
     """
     if source.is_dropped and not stat.is_object:
-        reason = still_growing(content, stat.age_seconds(runtime.clock()), settle_seconds)
+        reason = still_growing(content, locations.age_seconds(content, stat, runtime.clock()), settle_seconds)
         if reason is not None:
             raise FileUnsettled(f"{source.named.name} waits: {reason}")
 

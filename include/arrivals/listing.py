@@ -578,9 +578,10 @@ def _has_open_job(runtime: Runtime, import_type: str) -> bool:
 
 def _unsettled(considered: _Considered, now: datetime) -> str | None:
     entry = considered.entry
-    if considered.arrival.is_object:
+    if considered.arrival.is_object or entry.stat is None:
         return None
-    return still_growing(entry.content, entry.age_seconds(now), considered.settings.settle_seconds)
+    age_seconds = locations.age_seconds(entry.content, entry.stat, now)
+    return still_growing(entry.content, age_seconds, considered.settings.settle_seconds)
 
 
 def still_growing(content: Location, age_seconds: float, settle_seconds: float) -> str | None:

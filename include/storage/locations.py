@@ -324,6 +324,21 @@ def open_regular(path: str, folder: int | None = None) -> BinaryIO:
         raise
 
 
+def age_seconds(path: Location, stat: FileStat, now: datetime) -> float:
+    """Return how long it is since the last write of a file, by the disk's own clock if its times are in the future.
+
+    A disk's server may be an hour ahead of this machine: its files would settle when this clock has caught up (X-14).
+    What the disk calls now is the time that it gives the file's folder. Never below 0.
+    """
+    if not path.is_local or min(stat.modified_at, stat.changed_at) <= now:
+        return stat.age_seconds(now)
+    try:
+        os.utime(path.parent.path)
+        return stat.age_seconds(_moment(os.stat(path.parent.path).st_mtime))
+    except OSError:
+        return 0
+
+
 @contextmanager
 def folder_below(path: Location, root: Location) -> Iterator[int]:
     """Open the folder of a file by walking down from a root: no folder on the way may be a link, or become one.
