@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from include.arrivals import files
+from include.arrivals import files, returning
 from include.arrivals.listing import still_growing
 from include.arrivals.places import Source
 from include.arrivals.settings_files import look_beside, read_text, settings_layers
@@ -37,7 +37,7 @@ def bring(runtime: Runtime, connection: Connection, job: Job, source: Source) ->
         SourceChanged: it was written on while it was copied.
     """
     target = files.work_folder(runtime, job.id) / job.file_name
-    is_changed = job.refusal_rule == files.CHANGED  # a retry reads it again
+    is_changed = job.refusal_rule == files.CHANGED and job.archive_url is None  # it went back: a retry reads it again
     is_there = job.work_url == str(target) and target.exists()
     if not is_there or is_changed:
         version = _copy_source(runtime, job, source, target, any_version=is_changed)
@@ -91,7 +91,7 @@ def _copy_source(
         return _copy_unchanged(lambda: locations.copy(taken, target), taken, target, stat.version)
     except OSError:  # such as a full disk: outside of work, the file is picked up again when there is room
         with suppress(OSError):  # else it stays beside the job, which says so when it is closed
-            locations.put_back(taken, source.named, runtime.landing)
+            returning.put_back(runtime, job, source.named)
         raise
 
 
@@ -111,7 +111,7 @@ def _check_grown(source: Source, content: Location, stat: FileStat, settle_secon
         FileUnsettled: it has not.
     """
     if source.is_dropped and not stat.is_object:
-        reason = still_growing(content, stat.age_seconds(runtime.clock()), settle_seconds)
+        reason = still_growing(content, locations.age_seconds(content, stat, runtime.clock()), settle_seconds)
         if reason is not None:
             raise FileUnsettled(f"{source.named.name} waits: {reason}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from include.errors import FileRefused, SourceChanged
@@ -76,6 +75,11 @@ def archive_folders(runtime: Runtime, job: Job) -> tuple[Location, Location]:
     return imported, quarantined
 
 
+def returned_folder(runtime: Runtime, job: Job) -> Location:
+    """Return the quarantine's folder for the file itself that a job had taken and that could not be put back."""
+    return runtime.archive / "quarantine" / job.import_type / f"{job.id}{RETURNED_SUFFIX}"
+
+
 def report_folder(runtime: Runtime, job: Job) -> Location:
     """Return the folder of the job's reports."""
     return runtime.reports / job.import_type / str(job.id)
@@ -106,51 +110,6 @@ def check_unchanged(runtime: Runtime, job: Job) -> None:
     taken = taken_path(runtime, job)
     if taken.exists() and taken.stat().version != job.source_version:
         raise SourceChanged("was written on after it had been taken: nothing of it is loaded")
-
-
-@dataclass(frozen=True)
-class Returned:
-    """What has become of the file itself that a job had taken.
-
-    Args:
-        message: a sentence.
-        is_changed: a program has written on; else no copy of it was made.
-        kept: where it is when it could not be put back.
-    """
-
-    message: str
-    is_changed: bool
-    kept: Location | None = None
-
-
-def return_taken(runtime: Runtime, job: Job) -> Returned | None:
-    """Put a file back into the landing area that was written on, or of which no copy was made: a new arrival (X-12).
-
-    Returns:
-        None when there is no reason to.
-    """
-    taken = taken_path(runtime, job)
-    if not taken.exists():
-        return None
-    stat = taken.stat()
-    is_changed = stat.version != job.source_version or bool(locations.has_writer(taken.path))
-    if is_changed:
-        why = f"The file was written on after it had been taken ({stat.size_bytes - (job.size_bytes or 0):+,} bytes)."
-    elif job.work_url is None:
-        why = "No copy of the file was made."
-    else:
-        return None
-    try:
-        if locations.put_back(taken, locate(runtime, job.source_url), runtime.landing):
-            return Returned(
-                f"{why} As it is now, it is in the landing area again and will be imported again.", is_changed
-            )
-        obstacle = "Another file has its name by now"
-    except OSError:
-        obstacle = "It can't be put back into its folder"
-    kept = runtime.archive / "quarantine" / job.import_type / f"{job.id}{RETURNED_SUFFIX}" / job.file_name
-    locations.move(taken, kept)
-    return Returned(f"{why} {obstacle}: it is kept in the quarantine.", is_changed, kept)
 
 
 def find_source(runtime: Runtime, job: Job) -> Location | None:

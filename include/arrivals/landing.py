@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from include.arrivals import files
+from include.arrivals import files, returning
 from include.arrivals.copying import bring, remove_taken
 from include.arrivals.places import Source, permitted, shown
 from include.arrivals.settings_files import Neighbours, ignored_names, leave_out_ignored, look_beside, settings_texts
@@ -263,10 +263,10 @@ def _reopen(runtime: Runtime, connection: Connection, job: Job, request: Request
 def _give_up(runtime: Runtime, job_id: int, change: SourceChanged) -> None:
     """End a job whose file changed while it was taken: the file goes back to waiting."""
     with stage(runtime, job_id) as (connection, job):
-        returned = files.return_taken(runtime, job)
+        returned = returning.return_taken(runtime, job)
         message = "it waits until it has settled." if returned is None else returned.message
-        kept = None if returned is None or returned.kept is None else str(returned.kept)
+        kept = {"archive_url": None} | ({} if returned is None else returned.columns())
         jobs.update(
             connection, job_id, state=State.FAILED, refusal_rule=files.CHANGED, finished_at=runtime.clock(),
-            refusal_message=f"{job.file_name} {change}; {message}", archive_url=kept,
+            refusal_message=f"{job.file_name} {change}; {message}", **kept,
         )  # fmt: skip

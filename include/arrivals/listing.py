@@ -12,9 +12,11 @@ import hashlib
 import heapq
 import os
 import random
+import stat as modes
 import time
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -206,6 +208,8 @@ _RESEMBLES = (
 )
 _SHARED = "may be the settings of several files: give it the exact name of one, or remove it"
 _KEPT_COPY = "is a copy of the settings beside it: no file waits for it, and it is never imported; keep it elsewhere"
+_NO_SETTINGS = ("file.settings_name", "is a folder, or leads to one, and no settings file: rename or remove it")
+_FOLDER_LINK = ("file.link", "is a link to a folder, which is not followed: give the folder itself this name")
 _UNFINISHED = (
     "is ignored, as its name is hidden or says that it is still being written, and is older than a day: rename it when "
     "it is whole, or remove it"
@@ -450,8 +454,7 @@ class _Scan:
         )
 
     def _settings_in(self, folder: str, names: Sequence[str]) -> list[_Entry]:
-        entries = [self._folders[folder][name] for name in names]
-        return [entry for entry in entries if entry.problem is None or entry.problem[0] == UNREADABLE]
+        return [self._folders[folder][name] for name in names]
 
     def _pick_up_of(self, import_type: str, place: _Place, sidecars: Sequence[_Entry], file_name: str) -> _PickUp:
         """Return the settings of a file, or of a folder, that bear on the pick-up; the defaults when they are wrong.
@@ -463,6 +466,8 @@ class _Scan:
         there = [(layer, entry) for layer, entries in layers.items() for entry in entries]
         for _, entry in there:
             if entry.problem is not None:
+                if file_name:
+                    self._waiting_for[entry.folder, entry.name].append(file_name)
                 raise PermissionError(errno.EACCES, f"{entry.path.name} {entry.problem[1]}", entry.path.path)
         versions = tuple((entry.relative, entry.identity) for _, entry in there)
         defaults = os.stat(self._runtime.defaults_file).st_mtime_ns
@@ -573,9 +578,10 @@ def _has_open_job(runtime: Runtime, import_type: str) -> bool:
 
 def _unsettled(considered: _Considered, now: datetime) -> str | None:
     entry = considered.entry
-    if considered.arrival.is_object:
+    if considered.arrival.is_object or entry.stat is None:
         return None
-    return still_growing(entry.content, entry.age_seconds(now), considered.settings.settle_seconds)
+    age_seconds = locations.age_seconds(entry.content, entry.stat, now)
+    return still_growing(entry.content, age_seconds, considered.settings.settle_seconds)
 
 
 def still_growing(content: Location, age_seconds: float, settle_seconds: float) -> str | None:
@@ -607,7 +613,7 @@ def _ends_with_line_end(path: Location) -> bool:
 
 
 def _entries(runtime: Runtime) -> Iterator[_Entry]:
-    """Yield every entry of the landing area that is no folder, and folders that can't be entered."""
+    """Yield the entries of the landing area: no folders but those that can't be entered, or are named as settings."""
     landing = runtime.landing
     if not landing.is_local:
         for path, stat in locations.files_below(landing):
@@ -625,9 +631,12 @@ def _entries(runtime: Runtime) -> Iterator[_Entry]:
                 for entry in entries:
                     relative = f"{folder}/{entry.name}" if folder else entry.name
                     is_hidden_entry = entry.name.startswith(".")
-                    if entry.is_dir(follow_symlinks=False):
-                        pending += [] if is_hidden_entry else [relative]
-                    elif not is_hidden_entry or entry.is_file(follow_symlinks=False):
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if is_folder and not is_hidden_entry:
+                        pending.append(relative)
+                    if is_folder and (is_hidden_entry or not is_settings(entry.name)):
+                        continue
+                    if not is_hidden_entry or entry.is_file(follow_symlinks=False):
                         looked = _look(runtime, relative, entry)
                         if looked is not None:
                             yield looked
@@ -641,7 +650,7 @@ def _entries(runtime: Runtime) -> Iterator[_Entry]:
 
 
 def _look(runtime: Runtime, relative: str, entry: os.DirEntry[str]) -> _Entry | None:
-    """Look at an entry that is no folder; None when it has gone meanwhile."""
+    """Look at an entry that should be no folder; None when it has gone meanwhile."""
     path = runtime.landing / relative
     try:
         held = entry.stat(follow_symlinks=False)
@@ -664,8 +673,19 @@ def _look(runtime: Runtime, relative: str, entry: os.DirEntry[str]) -> _Entry | 
     except NotARegularFile as error:
         problem = ("file.special", str(error.strerror))
     except IsADirectoryError:
-        problem = ("file.link", "is a link to a folder, which is not followed: give the folder itself this name")
+        problem = _NO_SETTINGS if is_settings(entry.name) else _FOLDER_LINK
     except OSError as error:
         problem = (UNREADABLE, f"can't be looked at: {error.strerror}")
-    identity = f"{held.st_ino}-{stat.version if stat else held.st_mode}"
+    identity = f"{held.st_ino}-{stat.version if stat else _odd_version(path, held)}"
     return _Entry(path, relative, stat, content, problem, identity, held.st_ctime)
+
+
+def _odd_version(path: Location, held: os.stat_result) -> str:
+    """Return what distinguishes an entry that is no readable file from a later one, whose inode may be the same."""
+    target = ""
+    if modes.S_ISLNK(held.st_mode):
+        with suppress(OSError):
+            target = hashlib.sha256(os.fsencode(os.readlink(path.path))).hexdigest()[:16]
+    # Whatever happens in a folder changes it.
+    changed = "" if modes.S_ISDIR(held.st_mode) else f"-{held.st_ctime_ns}-{target}"
+    return f"{held.st_mode}{changed}"

@@ -209,7 +209,12 @@ def _names_beside(source: Location) -> list[str]:
             return names_in(source.parent)
     forms = {source.name, *(unicodedata.normalize(form, source.name) for form in ("NFC", "NFD"))}
     usual = [*FOLDER_SETTINGS_NAMES, *(f"{form}{suffix}" for form in sorted(forms) for suffix in SIDECAR_SUFFIXES)]
-    return [source.name, *(name for name in usual if source.with_name(name).exists())]
+    return [source.name, *(name for name in usual if _has_entry(source.with_name(name)))]
+
+
+def _has_entry(path: Location) -> bool:
+    """Say whether anything has this name, a regular file or not."""
+    return os.path.lexists(path.path) if path.is_local else path.exists()
 
 
 def folder_text(runtime: Runtime, import_type: str) -> SettingsText:
@@ -289,7 +294,9 @@ def read_text(path: Location, root: Location | None, types: ImportTypes | None =
         return {"mistake": f"{path.name}: {error}."}
     except NotARegularFile as error:
         return {"mistake": f"{path.name}: {error.strerror}."}
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+    except IsADirectoryError:
+        return {"mistake": f"{path.name}: is a folder, or leads to one."}
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         if error.errno in NO_SUCH_FILE:

@@ -223,7 +223,11 @@ class ImportSettings(BaseModel):
         False, description="Ask a person when the columns are not those of the last file loaded from the same folder."
     )
     review_hours: Annotated[float, OfOneRun()] = Field(
-        24, ge=0.001, le=24 * 30, description="How long to wait for the person's answer; without one nothing is loaded."
+        24,
+        ge=0.001,
+        le=24 * 30,
+        description="How long to wait for the person's answer; without one nothing is loaded. At most the hours of "
+        "`retention_days`.",
     )
     dry_run: Annotated[bool, OfOneRun()] = Field(
         False, description="Do everything and take it back: exact counts, nothing loaded."
@@ -248,7 +252,10 @@ class ImportSettings(BaseModel):
         5, ge=0, le=86_400, description="How long a file must be unchanged before it is picked up."
     )
     retention_days: int = Field(
-        30, ge=1, le=3650, description="Days after which source copies, staging and rejected-rows files are deleted."
+        30,
+        ge=1,
+        le=3650,
+        description="Days after a job's end when source copies, staging and rejected-rows files are deleted.",
     )
     release: Annotated[Cron | None, OfOneRun(is_over=True)] = Field(
         None, description="Cron expression (UTC): files wait for the first such time after they arrived."

@@ -126,7 +126,9 @@ def resolve(
     _take_folder_name(values, given_by, folder_name, import_type)
     values["action"] = _action(values.get("action"), import_type)
     given_by = {key: giver for key, giver in given_by.items() if giver != "defaults"}
-    return import_type.settings(**values, given_by=given_by, derived=dict(taken_over.derived))
+    settings = import_type.settings(**values, given_by=given_by, derived=dict(taken_over.derived))
+    _check_kept_for_review(settings)
+    return settings
 
 
 def _locked_part(
@@ -248,6 +250,16 @@ def _take_folder_name(
         )
     if value is None:
         values[setting], given_by[setting] = folder_name, "folder"
+
+
+def _check_kept_for_review(settings: ImportSettings) -> None:
+    """Refuse to wait for an answer for longer than the file is kept (X-20)."""
+    longest = 24 * settings.retention_days
+    if settings.review_hours > longest:
+        raise SettingsError(
+            f"review_hours: {settings.review_hours:g} hours are longer than the file is kept, retention_days "
+            f"{settings.retention_days}: state {longest} at most, or more days."
+        )
 
 
 def _as_layer(layer: RawSettings | Mapping[str, object] | None, source: str) -> RawSettings:

@@ -20,7 +20,7 @@ import yaml
 from psycopg2.sql import SQL, Composed, Literal
 from sqlalchemy import Connection
 
-from include.arrivals import files
+from include.arrivals import files, returning
 from include.declaration.import_type import ImportType
 from include.errors import FileRefused, Reason
 from include.ledger import jobs, staging
@@ -129,23 +129,26 @@ def close_job(runtime: Runtime, job_id: int, *, failure: str | None = None) -> J
             jobs.refuse(connection, job_id, refusal)
             job = jobs.get(connection, job_id)
         if job.state in unfinished and failure is not None:
-            returned = files.return_taken(runtime, job)
+            returned = returning.return_taken(runtime, job)
             rule, message = "job.failed", failure
             if returned is not None and returned.is_changed:
                 rule, message = files.CHANGED, f"{returned.message} Nothing of it was loaded."
             elif returned is not None:
                 message = f"{failure} {returned.message}"
-            archive_url = job.archive_url if returned is None or returned.kept is None else str(returned.kept)
+            kept = {}
+            if returned is not None:
+                files.delete_copies(runtime, job)  # cut off, as they may be: no later import reads them
+                kept = returned.columns()
             jobs.update(
                 connection, job_id, state=State.FAILED, refusal_rule=rule, refusal_message=message,
-                archive_url=archive_url, finished_at=runtime.clock(),
+                finished_at=runtime.clock(), **kept,
             )  # fmt: skip
             if job.summary_file_url is not None:  # written while the job was still running
                 _write_summary(runtime, connection, job_id)
         elif job.state not in (*unfinished, State.FAILED):
             archive_url, warnings = _put_away(runtime, job)
-            if (returned := files.return_taken(runtime, job)) is not None:
-                rule = files.CHANGED_LATER if job.is_loaded else files.CHANGED
+            if (returned := returning.return_taken(runtime, job)) is not None:
+                rule = files.CHANGED_LATER if job.is_loaded or job.state.is_completed else files.CHANGED
                 warnings.append(Reason(rule, returned.message))
             finished_at = job.finished_at or runtime.clock()
             jobs.update(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
 from include.arrivals import files
+from include.arrivals.settings_files import settings_layers
 from include.declaration.settings import ImportSettings
-from include.errors import ConfigurationError, FileRefused, NotAllDeleted
+from include.errors import ConfigurationError, FileRefused, NotAllDeleted, SettingsError
 from include.ledger import jobs, staging
 from include.ledger.job_stage import stage
 from include.ledger.jobs import DROPPED_VALUE, JOB, REJECT, UNKNOWN_TYPE
@@ -40,21 +42,21 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
     retention_days = JOB.c.settings["retention_days"].as_integer().label("retention_days")
     with values_hidden(), runtime.engine.begin() as connection:
         rows = connection.execute(
-            sa.select(JOB.c.id, retention_days, JOB.c.launched_at, JOB.c.import_type).where(
+            sa.select(JOB.c.id, retention_days, JOB.c.finished_at, JOB.c.import_type).where(
+                JOB.c.finished_at.is_not(None),  # the file of an open job is needed, however long it takes
                 sa.or_(
                     JOB.c.archive_url.is_not(None),
                     JOB.c.work_url.is_not(None),
                     *(JOB.c[column].is_not(None) for column in WITH_VALUES),
-                )
+                ),
             )
         ).all()
     deleted: dict[str, int] = {}
     failures = Failures()
     for row in rows:
         with failures.guard(f"the files of job {row.id}"):
-            days = row.retention_days or _default_retention(runtime, row.import_type)
-            if row.launched_at + timedelta(days=days) <= now:
-                _delete_files_of(runtime, row.id)
+            days = row.retention_days or _retention_so_far(runtime, row.id)
+            if row.finished_at + timedelta(days=days) <= now and _delete_files_of(runtime, row.id):
                 deleted[row.import_type] = deleted.get(row.import_type, 0) + 1
     if strays := _delete_strays(runtime, now, failures):
         deleted[UNKNOWN_TYPE] = deleted.get(UNKNOWN_TYPE, 0) + strays
@@ -63,9 +65,13 @@ def delete_expired(runtime: Runtime, now: datetime) -> dict[str, int]:
     return deleted
 
 
-def _delete_files_of(runtime: Runtime, job_id: int) -> None:
+def _delete_files_of(runtime: Runtime, job_id: int) -> bool:
+    """Delete the files and values of a job; return False when it has been opened again meanwhile."""
     with stage(runtime, job_id) as (connection, job):
-        for folder in (files.work_folder(runtime, job.id), *files.archive_folders(runtime, job)):
+        if job.finished_at is None:
+            return False
+        archived = (*files.archive_folders(runtime, job), files.returned_folder(runtime, job))
+        for folder in (files.work_folder(runtime, job.id), *archived):
             locations.delete_folder(folder)
         locations.delete_unfinished(files.report_folder(runtime, job))
         for url in filter(None, (getattr(job, column) for column in WITH_VALUES)):
@@ -75,6 +81,7 @@ def _delete_files_of(runtime: Runtime, job_id: int) -> None:
         jobs.forget_sentences(connection, job.id)
         connection.execute(sa.delete(DROPPED_VALUE).where(DROPPED_VALUE.c.job_id == job.id))
         jobs.update(connection, job.id, archive_url=None, work_url=None, **dict.fromkeys(WITH_VALUES))
+    return True
 
 
 def _delete_strays(runtime: Runtime, now: datetime, failures: Failures) -> int:
@@ -105,7 +112,7 @@ def _delete_stray_folders(
         keeping = sa.or_(
             *(JOB.c[column].is_not(None) for column in ("work_url", "archive_url", *WITH_VALUES)),
             JOB.c.finished_at.is_(None),
-            JOB.c.launched_at >= before,
+            JOB.c.finished_at >= before,
         )
         query = sa.select(JOB.c.id, keeping.label("keeps")).where(JOB.c.id.between(lowest, highest))
         keeps = {row.id: row.keeps for row in connection.execute(query)}
@@ -132,9 +139,19 @@ def _delete_stray(folder: Location, before: datetime, *, is_report: bool) -> boo
     return bool(strays)
 
 
-def _default_retention(runtime: Runtime, import_type: str) -> int:
+def _retention_so_far(runtime: Runtime, job_id: int) -> int:
+    """Return the days of a job that ended before its settings were decided."""
+    with values_hidden(), runtime.engine.connect() as connection:
+        job = jobs.get(connection, job_id)
+    try:
+        return _default_retention(runtime, job.import_type, **settings_layers(job))
+    except SettingsError:
+        return _default_retention(runtime, job.import_type)
+
+
+def _default_retention(runtime: Runtime, import_type: str, **layers: Any) -> int:
     try:
         types = runtime.import_types
-        return resolve(types, types.of(import_type), defaults_file=runtime.defaults_file).retention_days
+        return resolve(types, types.of(import_type), **layers, defaults_file=runtime.defaults_file).retention_days
     except (FileRefused, ConfigurationError):
         return ImportSettings.from_stored({}).retention_days

@@ -52,6 +52,8 @@ _YAML_SUFFIXES = (".yaml", ".yml")
 _FORMATS = (*_YAML_SUFFIXES, ".json")
 _OWN_WORD = re.compile(r"(?:.*\s)?_", re.DOTALL)
 """Before the word in `Copy of _settings.yaml`."""
+_WORD_START = re.compile(r"[\W_]+(?=[^\W_])")
+"""Before each word of a name but one at its beginning."""
 _RCLONE = re.compile(r"\.[0-9a-f]{8}$")
 _SEPARATORS = re.compile(r"[\x00-\x20!-#%-*,-/:;?@\[-\]_{}\x7f]+")
 """Blanks, punctuation and control characters: of ASCII."""
@@ -190,6 +192,17 @@ def _target_of(name: str) -> str | None:
         return None
     before = text[: words[0].start()]
     return _key(data.group()) if data else "" if _OWN_WORD.fullmatch(before) else _key(before)
+
+
+def _meant_name(name: str) -> str:
+    """Return, folded, the part of a name that says whose settings it holds, or seems to hold."""
+    folded = _visible(fold(name))
+    target = settings_target(folded)
+    data = _TO_DATA.match(folded if target is None else target)
+    if data or target is not None:
+        return data.group() if data else target or ""
+    word = _WORD.search(folded)
+    return folded[: word.start()] if word else ""
 
 
 def _target_beside(name: str) -> str | None:
@@ -370,6 +383,8 @@ class SettingsNames:
             for name in self._meant.get(key, ()):
                 if key == whole or name in self.resembling or name in stale:
                     return self._obstacle(name, f"{file_name}{SIDECAR_SUFFIX}")
+        for name in (*self._copied_from.get(whole, ()), *self._copied_from.get(stem, ())):
+            return self._obstacle(name, f"{file_name}{SIDECAR_SUFFIX}")
         return None
 
     @cached_property
@@ -382,6 +397,20 @@ class SettingsNames:
         for name in self.orphans:
             for key in set(_keys(settings_target(name) or "")) - {""}:
                 index[key].append(name)
+        return index
+
+    @cached_property
+    def _copied_from(self) -> dict[str, list[str]]:
+        """Names of `_meant` whose own file is not there, by the files whose names theirs end with: `Copy of x.csv`."""
+        keys = [_keys(name) for name in self._files if name[-4:].lower() in EXTENSIONS]
+        wholes, stems = {whole for whole, _ in keys}, {stem for _, stem in keys}
+        index: dict[str, list[str]] = defaultdict(list)
+        for name in sorted({name for names in self._meant.values() for name in names}):
+            target = _meant_name(name)
+            there = wholes if target.endswith(EXTENSIONS) else stems
+            if _key(target) not in there:
+                for key in {_key(target[start.end() :]) for start in _WORD_START.finditer(target)} & there:
+                    index[key].append(name)
         return index
 
     def _obstacle(self, name: str, expected: str) -> Obstacle:

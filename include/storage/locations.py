@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Self
 
-from include.storage.file_names import PARTIAL_SUFFIX
+from include.storage.file_names import PARTIAL_SUFFIX, is_settings
 
 _COPY_BYTES = 4 << 20
 _READ_AHEAD_BYTES = 8 << 20
@@ -324,6 +324,21 @@ def open_regular(path: str, folder: int | None = None) -> BinaryIO:
         raise
 
 
+def age_seconds(path: Location, stat: FileStat, now: datetime) -> float:
+    """Return how long it is since the last write of a file, by the disk's own clock if its times are in the future.
+
+    A disk's server may be an hour ahead of this machine: its files would settle when this clock has caught up (X-14).
+    What the disk calls now is the time that it gives the file's folder. Never below 0.
+    """
+    if not path.is_local or min(stat.modified_at, stat.changed_at) <= now:
+        return stat.age_seconds(now)
+    try:
+        os.utime(path.parent.path)
+        return stat.age_seconds(_moment(os.stat(path.parent.path).st_mtime))
+    except OSError:
+        return 0
+
+
 @contextmanager
 def folder_below(path: Location, root: Location) -> Iterator[int]:
     """Open the folder of a file by walking down from a root: no folder on the way may be a link, or become one.
@@ -361,7 +376,7 @@ def open_below(path: Location, root: Location) -> BinaryIO:
 
 
 def remove_below(path: Location, root: Location) -> None:
-    """Remove a file of a folder below a root; on a disk, none that a link on the way leads to.
+    """Remove a file of a folder below a root; on a disk, no folder and none that a link on the way leads to.
 
     Raises:
         OSError: there is no right to.
@@ -369,7 +384,7 @@ def remove_below(path: Location, root: Location) -> None:
     if not path.is_local:
         path.remove()
         return
-    with suppress(FileNotFoundError, NotADirectoryError), folder_below(path, root) as folder:
+    with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError), folder_below(path, root) as folder:
         os.unlink(path.name, dir_fd=folder)
 
 
@@ -620,7 +635,9 @@ def _renameat2() -> Callable[..., int] | None:
 
 
 def names_in(folder: Location) -> list[str]:
-    """Return the names of the entries of a folder that are no folders, none when there is no such folder.
+    """Return the names of the entries of a folder, none when there is no such folder.
+
+    Of the folders in it, only those that have the name of a settings file: they are none, and never pass unseen (X-11).
 
     Raises:
         OSError: the folder can't be listed.
@@ -631,7 +648,7 @@ def names_in(folder: Location) -> list[str]:
         return [name for name in below if "/" not in name]
     try:
         with os.scandir(folder.path) as entries:
-            return [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+            return [e.name for e in entries if is_settings(e.name) or not e.is_dir(follow_symlinks=False)]
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -104,6 +104,18 @@ def test_x12_a_clock_that_is_ahead_does_not_hold_a_file_forever(site: Site):
     assert look(site, after=datetime.now(UTC), seconds=6) == {"a.csv": None}
 
 
+@pytest.mark.parametrize("behind", [timedelta(seconds=3), timedelta(hours=1), timedelta(days=400)])
+def test_x14_a_clock_that_is_behind_the_disk_s_does_not_hold_a_file_until_it_has_caught_up(
+    site: Site, behind: timedelta
+):
+    """A disk's server has its own clock; of another program's file both times are in the future then."""
+    path = site.drop("gift_card_pools", "a.csv", POOLS, {"settle_seconds": 1})
+    os.utime(path)
+    assert look(site, after=datetime.now(UTC) - behind) == {"a.csv": "settling"}
+    time.sleep(1.2)
+    assert look(site, after=datetime.now(UTC) - behind) == {"a.csv": None}
+
+
 def test_x12_a_file_that_its_name_refuses_has_settled_as_well(site: Site):
     """It waits for its last byte, but for no release: a file must not be moved away under its writer."""
     drop(site, "gift_card_pools", "p.csv", POOLS)

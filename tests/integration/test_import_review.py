@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from include.review.preview import preview_file
 from include.review.review import Answer, Question, Step, Turn
 from include.stages.inspection import inspect_file
 from include.stages.loading import load_rows
-from include.stages.reporting import close_job, write_report
+from include.stages.reporting import close_job, delete_expired, write_report
 from include.stages.validation import validate_chunk
 from include.storage.locations import area
 from tests.imports import CARD_HEADER, Site, counts, rejected_file, rejects, summary
@@ -295,6 +295,38 @@ def test_x06_without_an_answer_in_time_the_job_is_cancelled_and_says_so(stocked:
     assert (result.state, result.reason["rule"]) == ("cancelled", "review.expired")
     assert "Nobody answered the review by" in result.reason["message"]
     assert waiting.asked() == [(1, "expired", None, False)]
+
+
+@pytest.mark.parametrize("stage", ["settled", "asked"])
+def test_x06_x14_retention_leaves_the_file_of_an_open_job_alone(stocked: Site, stage: str):
+    """Source: X-14, X-20. Its days begin with the end of the job, not with its launch."""
+    waiting = reviewed(stocked, review_hours=24, retention_days=1)
+    if stage == "asked":
+        waiting.put()
+    late = stocked.runtime.clock() + timedelta(days=30)
+    assert delete_expired(stocked.runtime, late - timedelta(days=1)) == {}
+    if stage == "settled":
+        waiting.put()
+    waiting.answer("Launch")
+    waiting.site = stocked.changed(clock=lambda: late)
+    result = waiting.end()
+    assert counts(result) == COUNTS
+    assert delete_expired(stocked.runtime, late + timedelta(hours=23))["gift_card_pools"] == 1
+    assert stocked.job(result)["archive_url"] is not None
+    assert delete_expired(stocked.runtime, late + timedelta(hours=25)) == {"gift_cards": 1}
+    assert stocked.job(result)["archive_url"] is None
+
+
+def test_x20_an_answer_is_not_awaited_for_longer_than_the_file_is_kept(stocked: Site):
+    result = stocked.cards("77,flexible_gift,1", settings={"review": True, "review_hours": 48.5, "retention_days": 2})
+    assert (result.state, (result.reason or {})["rule"]) == ("refused", "file.settings")
+    assert (result.reason or {})["message"] == (
+        "review_hours: 48.5 hours are longer than the file is kept, retention_days 2: state 48 at most, or more days."
+    )
+    refused = stocked.cards("77,flexible_gift,1", settings={"retention_days": 1}, review_hours=25)
+    assert refused.state == "refused"
+    assert stocked.cards("78,flexible_gift,1", settings={"review_hours": 48, "retention_days": 2}).state == "completed"
+    assert stocked.cards("79,flexible_gift,1", settings={"retention_days": 1}).state == "completed"
 
 
 def test_a_header_that_may_be_data_is_forgotten_with_the_cancelled_file(stocked: Site):

@@ -398,3 +398,28 @@ def test_x12_entries_whose_names_are_shown_alike_are_reported_each(stocked: Site
     assert len({entry.url for entry in listing.unusable}) == 1
     assert len(record_unusable(stocked.runtime, listing.unusable)) == 3
     assert record_unusable(stocked.runtime, look(stocked).unusable) == []
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_x12_a_later_odd_entry_of_the_same_name_is_reported_though_its_inode_is_the_same(stocked: Site, kind: str):
+    path = stocked.drop("gift_cards", "x.csv", CARD)
+    path.unlink()
+    for number in (1, 2):
+        if kind == "link":
+            path.symlink_to(f"/nowhere{number}")
+        else:
+            os.mkfifo(path)
+        entries = look(stocked).unusable
+        assert record_unusable(stocked.runtime, entries) == entries
+        assert record_unusable(stocked.runtime, look(stocked).unusable) == []
+        path.unlink()
+        time.sleep(0.02)  # the clock of the disk's entries has so many steps a second
+
+
+def test_x12_what_happens_in_a_folder_named_as_settings_makes_it_no_other_entry(stocked: Site):
+    path = stocked.drop("gift_cards", "a.csv", CARD).with_name("_settings.yaml")
+    path.mkdir()
+    entries = [entry for entry in look(stocked).unusable if entry.file_name == path.name]
+    assert record_unusable(stocked.runtime, entries) == entries
+    (path / "inside.part").write_text("x")
+    assert record_unusable(stocked.runtime, look(stocked).unusable) == []

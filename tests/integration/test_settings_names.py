@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,13 +13,13 @@ from pathlib import Path
 import pytest
 import s3fs
 
-from include.arrivals import copying
+from include.arrivals import copying, settings_files
 from include.arrivals.landing import Request, take_file
 from include.arrivals.listing import Listing, list_landing
 from include.arrivals.refusals import record_unusable
 from include.errors import FileRefused, FileUnsettled
 from include.importer import import_file
-from include.storage.locations import locate
+from include.storage.locations import Location, locate
 from tests.imports import CARD_HEADER, Site, contents
 from tests.object_storage import s3_server
 
@@ -405,3 +406,99 @@ def test_x12_an_object_that_is_replaced_after_it_was_copied_stays_and_comes_agai
     assert rehearse_all(site) == {"a.csv": False}
     assert site.card_numbers() == ["77", "78"]
     assert store.find("names/landing") == []
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def make_link_to_a_folder(path: Path) -> None:
+    (path.parent / "sub").mkdir(exist_ok=True)
+    path.symlink_to("sub")
+
+
+def make_link_by_a_link_to_a_folder(path: Path) -> None:
+    (path.parent / "sub").mkdir(exist_ok=True)
+    (path.parent / ".way").symlink_to("sub")
+    path.symlink_to(".way")
+
+
+def make_dangling_link(path: Path) -> None:
+    path.symlink_to("nothing")
+
+
+NO_FILE = [make_folder, make_link_to_a_folder, make_link_by_a_link_to_a_folder, make_dangling_link, os.mkfifo]
+NAMES = ["_settings.yaml", "_Settings.YML", "a.csv.settings.yaml", "A.csv.Settings.yml"]
+
+
+@pytest.mark.parametrize("make", NO_FILE)
+@pytest.mark.parametrize("name", NAMES)
+def test_x11_settings_that_are_no_file_hold_the_files_they_are_for(
+    stocked: Site, name: str, make: Callable[[Path], None]
+):
+    path = stocked.drop("gift_cards", "a.csv", CARD)
+    make(path.with_name(name))
+    listing = look(stocked)
+    assert listing.ready == []
+    assert name in waiting(listing)["a.csv"]
+    (entry,) = [entry for entry in listing.unusable if entry.file_name == name]
+    assert entry.reason.endswith("; until then this file waits: a.csv")
+    assert record_unusable(stocked.runtime, [entry]) == [entry]
+    assert record_unusable(stocked.runtime, look(stocked).unusable) == []
+    # A run that names the file does not load it either.
+    refused = stocked.run("gift_cards", path)
+    assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.settings")
+    assert name in (refused.reason or {})["message"]
+    assert stocked.card_numbers() == []
+
+
+@pytest.mark.parametrize("make", NO_FILE)
+def test_x11_settings_of_the_folder_above_that_are_no_file_hold_the_pools_files(
+    site: Site, make: Callable[[Path], None]
+):
+    path = site.drop("promo_codes/SUMMER", "codes.csv", "Code\nX1\n")
+    make(path.parent.with_name("_settings.yaml"))
+    listing = look(site)
+    assert listing.ready == []
+    assert "_settings.yaml" in waiting(listing)["codes.csv"]
+
+
+@pytest.mark.parametrize("make", NO_FILE)
+@pytest.mark.parametrize("name", NAMES)
+def test_x11_settings_of_another_file_that_are_no_file_hold_no_other(
+    stocked: Site, name: str, make: Callable[[Path], None]
+):
+    stocked.drop("gift_cards", "a.csv", CARD)
+    stocked.drop("customers", "people.csv", "x\n")
+    other = stocked.drop("gift_cards", "b.csv", CARD)
+    make(other.with_name(name))
+    ready = {arrival.file_name for arrival in look(stocked).ready}
+    assert ready == ({"people.csv"} if name.startswith("_") else {"people.csv", "b.csv"})
+
+
+@pytest.mark.parametrize("make", NO_FILE)
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_x11_settings_that_are_no_file_refuse_a_file_from_elsewhere(
+    stocked: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], None], is_listed: bool
+):
+    path = tmp_path / "elsewhere" / "a.csv"
+    path.parent.mkdir()
+    path.write_text(CARD)
+    make(path.with_name("a.csv.settings.yaml"))
+    if not is_listed:
+
+        def unlisted(folder: Location) -> list[str]:
+            raise PermissionError(13, "Permission denied", folder.path)
+
+        monkeypatch.setattr(settings_files, "names_in", unlisted)
+    with contextlib.suppress(PermissionError):  # of the landing folder, which can't be listed either
+        refused = stocked.run("gift_cards", path)
+        assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.settings")
+    assert stocked.card_numbers() == []
+
+
+def test_x11_a_folder_named_as_the_settings_of_a_file_to_come_is_reported_after_an_hour(stocked: Site):
+    path = stocked.drop("gift_cards", "a.csv", CARD)
+    path.with_name("later.csv.settings.yaml").mkdir()
+    assert [arrival.file_name for arrival in look(stocked).ready] == ["a.csv"]
+    assert reported(look(stocked, hours=2))["later.csv.settings.yaml"] == "file.settings_name"

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from include import importer
 from include.arrivals import files, landing
@@ -364,6 +365,37 @@ def test_x20_a_running_job_loses_nothing_by_the_walk(stocked: Site):
     assert contents(stocked.folder / "work") == before
 
 
+def test_x14_x20_a_running_job_keeps_its_copy_however_long_it_takes(stocked: Site):
+    path = stocked.drop("gift_cards", "long.csv", FIRST, {"retention_days": 1})
+    asked = stocked.request("gift_cards", path)
+    take_file(stocked.runtime, asked)
+    before = contents(stocked.folder / "work")
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
+    assert contents(stocked.folder / "work") == before
+    assert import_file(stocked.runtime, asked).state == "completed"
+    assert loaded(stocked) == [("77", 15)]
+
+
+def test_x20_a_job_that_failed_before_its_settings_were_read_goes_by_them(stocked: Site):
+    path = stocked.drop("gift_cards", "failed.csv", FIRST, {"retention_days": 2})
+    job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
+    reporting.close_job(stocked.runtime, job, failure="a task failed")
+    now = stocked.runtime.clock()
+    assert reporting.delete_expired(stocked.runtime, now + timedelta(hours=47)) == {}
+    assert reporting.delete_expired(stocked.runtime, now + timedelta(hours=49)) == {"gift_cards": 1}
+    assert not any("failed.csv" in name for name in contents(stocked.folder / "work"))
+
+
+def test_x20_what_was_kept_of_a_job_beside_its_archive_goes_with_it(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST, {"retention_days": 2})
+    asked = request(ready(stocked)[0])
+    result = written_on_by(stocked, monkeypatch, "write_report", lambda: path.write_text(FIRST))(path, asked)
+    kept = stocked.folder / "archive" / "quarantine" / "gift_cards" / f"{result.job}-returned" / "slow.csv"
+    assert kept.exists()
+    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(hours=49))
+    assert not kept.parent.exists()
+
+
 def test_x20_what_a_file_is_taken_as_is_the_jobs_own(stocked: Site):
     """Two jobs of one number, of a database that was restored in between, keep what they have taken apart."""
     path = stocked.drop("gift_cards", "cards.csv", FIRST)
@@ -545,3 +577,180 @@ def test_x20_retention_goes_on_behind_what_it_cannot_delete(stocked: Site, monke
     assert stocked.job(second)["archive_url"] is None
     assert stocked.job(first)["archive_url"] is not None
     assert not stray.exists()
+
+
+# -- what goes back, or is kept, has its settings
+
+
+def settings_beside(path: Path) -> dict[str, Any]:
+    """Return the settings that a file has by its sidecar."""
+    content: dict[str, Any] = yaml.safe_load(path.with_name(f"{path.name}.settings.yaml").read_text())
+    return content
+
+
+def written_on_by(
+    site: Site, monkeypatch: pytest.MonkeyPatch, stage: str, meanwhile: Callable[[], object] = lambda: None
+) -> Callable[[Path, Request], Any]:
+    """Return how to import a file whose writer keeps it open and goes on before a stage. Leases are none here."""
+    monkeypatch.setattr(locations, "has_writer", lambda _: None)
+
+    def imported(path: Path, asked: Request) -> Any:
+        module: Any = locations if stage == "copy" else importer
+        real = getattr(module, stage)
+        with path.open("a") as writer, pytest.MonkeyPatch.context() as patched:
+
+            def overtaken(*args: Any) -> Any:
+                if not writer.closed:
+                    writer.write(MORE)
+                    writer.close()
+                    meanwhile()
+                return real(*args)
+
+            patched.setattr(module, stage, overtaken)
+            return import_file(site.runtime, asked)
+
+    return imported
+
+
+@pytest.mark.parametrize("stage", ["inspect_file", "load_rows", "write_report"])
+@pytest.mark.parametrize("sidecar", ["slow.csv.settings.yaml", "Slow.CSV.Settings.YML"])
+def test_x11_x12_x19_a_file_that_goes_back_has_its_settings_and_is_rehearsed_again(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, stage: str, sidecar: str
+):
+    path = stocked.drop("gift_cards", sidecar, "# of the sender\ndry_run: true\n").with_name("slow.csv")
+    stocked.drop("gift_cards", "slow.csv", FIRST)
+    result = written_on_by(stocked, monkeypatch, stage)(path, request(ready(stocked)[0]))
+    assert path.read_text() == FIRST + MORE
+    assert path.with_name("slow.csv.settings.yaml").read_text() == "# of the sender\ndry_run: true\n"
+    if stage == "write_report":  # the load was rehearsed before
+        assert [warning["rule"] for warning in result.warnings] == ["file.changed_after_load"]
+    else:
+        assert (result.reason or {})["rule"] == "file.changed"
+    again = import_file(stocked.runtime, request(ready(stocked)[0], "the next run"))
+    assert (again.state, stocked.job(again)["is_dry_run"]) == ("completed", True)
+    assert loaded(stocked) == []
+    assert [name for name in contents(stocked.folder / "landing") if "slow" in name] == []
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"mapping": {"Nr": "card_number"}}, {"strict_sold_cards": True}, {"review": True}, {"release": "0 3 * * *"}],
+)
+def test_x11_x12_every_setting_goes_back_with_its_file(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, settings: dict[str, object]
+):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST, settings)
+    written_on_by(stocked, monkeypatch, "inspect_file")(path, Request("gift_cards", str(path), "a run"))
+    assert settings_beside(path) == settings
+
+
+def test_x12_x19_what_a_run_was_asked_for_goes_back_with_the_file(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST, {"dry_run": False, "max_file_bytes": 1000})
+    asked = stocked.request("gift_cards", path, dry_run=True, slash_dates=None)
+    written_on_by(stocked, monkeypatch, "inspect_file")(path, asked)
+    assert settings_beside(path) == {"dry_run": True, "max_file_bytes": 1000}
+    path.with_name("slow.csv.settings.yaml").unlink()
+    asked = stocked.request("gift_cards", path, dry_run=True)
+    written_on_by(stocked, monkeypatch, "inspect_file")(path, asked)
+    assert settings_beside(path) == {"dry_run": True}
+
+
+def test_x12_x19_a_file_that_the_full_disk_sends_back_has_its_settings(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    """A run that a person started as a rehearsal: the next tick finds the file in its folder."""
+    path = stocked.drop("gift_cards", "cards.csv", FIRST)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(locations, "copy", full)
+    with pytest.raises(OSError, match="No space left"):
+        take_file(stocked.runtime, stocked.request("gift_cards", path, dry_run=True))
+    assert path.read_text() == FIRST
+    assert settings_beside(path) == {"dry_run": True}
+
+
+@pytest.mark.parametrize("own", [None, "dry_run: true\n"])
+@pytest.mark.parametrize("other", ["slow.csv.settings.yaml", "slow.csv.settings.yml", "SLOW.csv.settings.yaml"])
+def test_x11_x12_a_file_never_goes_back_beside_settings_of_another(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, own: str | None, other: str
+):
+    """The sender has announced the next file of this name already."""
+    if own is not None:
+        stocked.drop("gift_cards", "slow.csv.settings.yaml", own)
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    asked = request(ready(stocked)[0])
+    announcing = written_on_by(
+        stocked, monkeypatch, "inspect_file", lambda: stocked.drop("gift_cards", other, "force: true\n")
+    )
+    failed = announcing(path, asked)
+    assert "kept in the quarantine" in (failed.reason or {})["message"]
+    assert not path.exists()
+    assert path.with_name(other).read_text() == "force: true\n"
+    kept = Path(stocked.job(failed)["archive_url"])
+    assert kept.read_text() == FIRST + MORE
+    if own is not None:
+        assert settings_beside(kept) == {"dry_run": True}
+        assert stocked.job(stocked.run("gift_cards", kept))["is_dry_run"]
+        assert loaded(stocked) == []
+
+
+@pytest.mark.parametrize("stage", ["copy", "inspect_file", "load_rows"])
+def test_x12_what_a_failed_job_names_is_what_was_kept_and_again_loads_all_of_it(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, stage: str
+):
+    """The cut-off version that it had copied is no longer anywhere."""
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    asked = request(ready(stocked)[0])
+    other = FIRST.replace("77", "79")
+    writing = written_on_by(stocked, monkeypatch, stage, lambda: path.write_text(other))
+    if stage == "copy":
+        with pytest.raises(FileUnsettled):
+            writing(path, asked)
+    else:
+        writing(path, asked)
+    (job,) = stocked.query("SELECT max(id) FROM ledger.import_job")[0]
+    held = stocked.job(job)
+    assert (held["state"], held["refusal_rule"], held["work_url"]) == ("failed", "file.changed", None)
+    assert Path(held["archive_url"]).read_text() == FIRST + MORE
+    assert held["size_bytes"] == len(FIRST + MORE)
+    assert_ledger_has_the_archives_hash(stocked)
+    with stocked.runtime.engine.connect() as connection:
+        source = files.source_path(stocked.runtime, jobs.get(connection, job))
+    assert source.open_whole().read().decode() == FIRST + MORE
+    # The same run again goes on with its own file, not with the other one.
+    assert import_file(stocked.runtime, asked).state == "completed"
+    assert loaded(stocked) == [("77", 15), ("78", 20)]
+    assert_ledger_has_the_archives_hash(stocked)
+    assert path.read_text() == other
+
+
+def test_x12_a_failed_job_whose_file_went_back_has_no_cut_off_copy(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    failed = written_on_by(stocked, monkeypatch, "inspect_file")(path, request(ready(stocked)[0]))
+    assert not any("slow.csv" in name for name in contents(stocked.folder / "work"))
+    with stocked.runtime.engine.connect() as connection:
+        job = jobs.get(connection, failed.job)
+    assert (job.work_url, job.archive_url, files.find_source(stocked.runtime, job)) == (None, None, None)
+
+
+@pytest.mark.parametrize("stage", ["inspect_file", "write_report"])
+def test_x11_x12_a_file_that_is_kept_has_its_settings_beside_it(
+    stocked: Site, monkeypatch: pytest.MonkeyPatch, stage: str
+):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST, {"dry_run": True})
+    asked = request(ready(stocked)[0])
+    result = written_on_by(stocked, monkeypatch, stage, lambda: path.write_text(FIRST))(path, asked)
+    kept = stocked.folder / "archive" / "quarantine" / "gift_cards" / f"{result.job}-returned" / "slow.csv"
+    assert kept.read_text() == FIRST + MORE
+    assert settings_beside(kept) == {"dry_run": True}
+    assert not path.with_name("slow.csv.settings.yaml").exists()
+
+
+def test_x11_x12_a_file_whose_settings_could_not_be_read_is_kept(stocked: Site, monkeypatch: pytest.MonkeyPatch):
+    path = stocked.drop("gift_cards", "slow.csv", FIRST)
+    path.with_name("slow.csv.settings.yaml").write_bytes(b"dry_run: true # \xff\n")
+    refused = written_on_by(stocked, monkeypatch, "inspect_file")(path, request(ready(stocked)[0]))
+    assert (refused.state, (refused.reason or {})["rule"]) == ("refused", "file.settings")
+    assert not path.exists()
+    assert [warning["rule"] for warning in refused.warnings] == ["file.changed"]
+    assert "kept in the quarantine" in refused.warnings[0]["message"]

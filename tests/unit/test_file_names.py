@@ -190,6 +190,38 @@ def test_x11_settings_without_their_file_hold_the_file_that_may_be_meant(sidecar
     assert bool(names.file_obstacle("cards.csv", {sidecar})) is is_held
 
 
+COPIES = (
+    "Copy of cards.csv", "Kopie von cards.csv", "new-cards.csv", "1_cards.csv", "Copy of Copy of CARDS.CSV",
+    "(1) cards.csv", "backup.cards.csv", "Copie de\u00a0cards.csv", "\u30b3\u30d4\u30fc \uff5e cards.csv",
+    "copy_Cards.csv", "neu \u2013 cards.csv",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "ending", [".settings.yaml", ".settings.yml", ".Settings.YAML", ".settings", ".yaml", ".setting.yaml"]
+)
+@pytest.mark.parametrize("copy", COPIES)
+def test_x11_a_copy_of_a_file_s_settings_holds_that_file_at_once(copy: str, ending: str):
+    names = SettingsNames([f"{copy}{ending}", "cards.csv", "scards.csv", "cards.txt", "other.csv", "csv", "csv.csv"])
+    obstacle = names.file_obstacle("cards.csv")
+    assert obstacle is not None
+    assert obstacle.name == f"{copy}{ending}"
+    others = ("scards.csv", "cards.txt", "other.csv", "csv", "csv.csv")
+    assert [names.file_obstacle(name) for name in others] == [None] * len(others)
+
+
+@pytest.mark.parametrize("name", ["Copy of cards.settings.yaml", "new_cards.settings.yml", "1 cards.setting.yaml"])
+def test_x11_a_copy_of_settings_without_the_extension_holds_the_file(name: str):
+    names = SettingsNames([name, "cards.csv", "scards.csv"])
+    assert (names.file_obstacle("cards.csv") is None, names.file_obstacle("scards.csv")) == (False, None)
+
+
+@pytest.mark.parametrize("copy", COPIES)
+def test_x11_settings_whose_file_is_there_are_no_copy_of_anothers(copy: str):
+    names = SettingsNames([copy, f"{copy}.settings.yaml", f"{copy}.settings", "cards.csv"])
+    assert names.file_obstacle("cards.csv") is None
+
+
 def test_x11_numbers_distinguish_files():
     """Yesterday's settings, whose file never came, don't hold today's file."""
     names = SettingsNames(["cards_2026-11-30.csv", "cards_2026-11-29.csv.settings.yaml"])
