@@ -228,6 +228,12 @@ def inheritable(stored: Mapping[str, object]) -> InheritedSettings:
     return InheritedSettings(values, {key: str(given_by.get(key, "defaults")) for key in values}, derived)
 
 
+def chosen_settings(stored: Mapping[str, object]) -> dict[str, object]:
+    """Return what a job was given beside the defaults, for another import of its file: the ledger's settings of it."""
+    before = inheritable(stored)
+    return {key: value for key, value in before.values.items() if before.given_by.get(key, "defaults") != "defaults"}
+
+
 def fingerprint_settings(types: ImportTypes, settings: ImportSettings) -> str:
     """Return the settings that bear on what is loaded, and what follows from them, as canonical JSON (X-13)."""
     bearing = {

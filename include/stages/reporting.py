@@ -31,7 +31,7 @@ from include.ledger.jobs import DROPPED_VALUE, JOB, NOT_FOUND, REJECT, UNKNOWN_T
 from include.reading import rejected_rows
 from include.rules.wildcards import expand_entries
 from include.runtime import Runtime
-from include.settings.layers import inheritable, resolve
+from include.settings.layers import chosen_settings, resolve
 from include.stages.inspection import dialect_of, ensure_text
 from include.storage import locations
 from include.storage.file_names import LONGEST_NAME_BYTES, SIDECAR_SUFFIX
@@ -314,8 +314,7 @@ def _write_settings(target: Location, job: Job) -> list[dict[str, Any]]:
     Returns:
         A warning when the file's name leaves no room for that of its settings.
     """
-    taken_over = inheritable(job.settings)
-    settings = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
+    settings = chosen_settings(job.settings)
     name = f"{target.name}{SIDECAR_SUFFIX}"
     if settings and len(name.encode()) > LONGEST_NAME_BYTES:
         message = "The file's name is too long to keep its settings beside it: a later launch needs them again."
