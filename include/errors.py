@@ -11,7 +11,11 @@ from collections.abc import Mapping, Sequence
 from include.names import mask_data
 
 
-class FileRefused(Exception):
+class ImporterError(Exception):
+    """What the importer itself raises: its text is a sentence for a person and quotes no values (X-20)."""
+
+
+class FileRefused(ImporterError):
     """The file as a whole can't be imported: no retry helps, it is reported and quarantined.
 
     Args:
@@ -29,15 +33,15 @@ class FileRefused(Exception):
         return type(self), (self.rule, self.message)
 
 
-class FileUnsettled(Exception):
+class FileUnsettled(ImporterError):
     """A dropped file is still being written, or is no longer the one that was listed: it waits again (X-12)."""
 
 
-class SourceChanged(Exception):
+class SourceChanged(ImporterError):
     """A file was written on after it had been taken: nothing may be loaded of what was read of it (X-12)."""
 
 
-class NotAllDeleted(Exception):
+class NotAllDeleted(ImporterError):
     """Some of what has expired could not be deleted; the rest was (X-20). The next retention tries again.
 
     Args:
@@ -49,7 +53,7 @@ class NotAllDeleted(Exception):
         super().__init__(f"Not everything that has expired could be deleted: {failures[0]}{more}.")
 
 
-class ReviewNeeded(Exception):
+class ReviewNeeded(ImporterError):
     """So much of a file would be rejected that a person is to be asked before it is loaded (X-18); nothing was."""
 
     def __init__(self, reasons: Sequence[Mapping[str, str]]) -> None:
@@ -76,15 +80,15 @@ class SettingsError(FileRefused):
         return type(self), (self.message, self.rule)
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(ImporterError):
     """The project's own files (project.yaml, imports.yaml, a declaration) are wrong: a person must correct them."""
 
 
-class SuiteError(Exception):
+class SuiteError(ImporterError):
     """A suite can't be trusted to have judged the rows: nothing may be loaded on its word."""
 
 
-class WarehouseUnavailable(Exception):
+class WarehouseUnavailable(ImporterError):
     """The database could not be reached, went away, or gave up on a deadlock: trying again helps."""
 
 
@@ -92,7 +96,7 @@ class WarehouseConflict(WarehouseUnavailable):
     """Another transaction was in the way, and this one was rolled back: it may be run again at once."""
 
 
-class WarehouseFault(Exception):
+class WarehouseFault(ImporterError):
     """The database refused a statement: a defect. Names the SQLSTATE and the constraint, never values (X-20)."""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from include.arrivals.places import permitted
 from include.cli.context import DONE, FAILED, REFUSED, make_runtime, source_of
-from include.cli.errors import is_expected, sentence_of
+from include.cli.errors import describe_defect, is_expected, sentence_of
 from include.cli.printing import SUCCESSES, json_line, show_progress, text_of
 from include.errors import (
     FileRefused,
@@ -58,9 +58,12 @@ def run_import(parsed: argparse.Namespace) -> int:
         except FileRefused as refusal:
             result = result_without_job(parsed.type, source, State.REFUSED, refusal.rule, refusal.message)
         except Exception as error:  # the other files may fare better
-            if not is_expected(error):
-                raise
-            result = result_without_job(parsed.type, source, State.FAILED, "job.failed", sentence_of(error))
+            if is_expected(error):
+                message = sentence_of(error)
+            else:
+                message = f"A defect of the program ended this import: {type(error).__name__}."
+                print(describe_defect(error), file=sys.stderr)
+            result = result_without_job(parsed.type, source, State.FAILED, "job.failed", message)
         print(json.dumps(json_line(result), ensure_ascii=False) if parsed.json else text_of(result), flush=True)
         worst = max(worst, _exit_code(result), key=(DONE, REFUSED, FAILED).index)
     return worst

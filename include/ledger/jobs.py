@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from include.errors import FileRefused
+from include.errors import FileRefused, ImporterError
 from include.ledger.outcomes import outcome_of
 from include.ledger.records import InspectionRecord, Review, SettingsSources, Tallies, evidence_from_json
 
@@ -270,7 +270,7 @@ class JobResult:
         return asdict(self) | {"outcome": self.outcome}
 
 
-class FileTaken(Exception):
+class FileTaken(ImporterError):
     """Another job has this very file in hand (X-14)."""
 
 

@@ -1,7 +1,9 @@
 """What generation refuses, grouped as `include.errors` groups what imports refuse."""
 
+from include.errors import ImporterError
 
-class GenerationRefused(Exception):
+
+class GenerationRefused(ImporterError):
     """These codes can't be generated: no retry helps, nothing was written.
 
     Args:

@@ -12,6 +12,7 @@ import io
 from collections.abc import Mapping
 
 from include.arrivals.files import UPLOADS
+from include.errors import ImporterError
 from include.promo_codes.stock.pools import PromoPool
 from include.runtime import Runtime
 from include.storage.locations import Location, written_whole
@@ -31,7 +32,7 @@ SETTINGS: Mapping[str, object] = {
 is gone, the same row is no repeat."""
 
 
-class LaunchRefused(Exception):
+class LaunchRefused(ImporterError):
     """This pool can't be launched so: nothing was written.
 
     Args:
