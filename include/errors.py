@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from include.names import mask_data
-
 
 class ImporterError(Exception):
     """What the importer itself raises: its text is a sentence for a person and quotes no values (X-20)."""
@@ -68,12 +66,12 @@ class ReviewNeeded(ImporterError):
 class SettingsError(FileRefused):
     """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist.
 
-    Its sentence quotes what a person wrote into a settings file, and goes into logs, notes and the ledger: what looks
-    like data in it is masked here, wherever it was quoted (X-20).
+    Its sentence goes into logs, notes and the ledger. It quotes keys and values that a person wrote by `quoted` and
+    `describe` alone, which mask what looks like data (X-20); names of files and pools, lines and limits are legible.
     """
 
     def __init__(self, message: str, rule: str = "file.settings") -> None:
-        super().__init__(rule, mask_data(message))
+        super().__init__(rule, message)
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """Pickle in the order of this class's own arguments."""

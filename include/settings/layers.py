@@ -12,7 +12,7 @@ from typing import Any
 from include.declaration.import_type import ImportType, ImportTypes
 from include.declaration.settings import Bears, ImportSettings
 from include.errors import SettingsError
-from include.located_yaml import describe, quoted, shown
+from include.located_yaml import describe, named, shown
 from include.settings.checks import MOST_MISTAKES, refusal, validated
 from include.settings.defaults import IMPORTS_YAML, load_defaults
 from include.settings.raw import Mistakes, RawSettings
@@ -206,7 +206,9 @@ class _Merged:
             return None
         if isinstance(value, Mapping):  # its headers may be data (X-20)
             return f"is locked by {shown(self._locked_by[key])} and can't be another one"
-        return f"is locked by {shown(self._locked_by[key])} and stays {describe(held)}; found {describe(value)}"
+        is_name = key == self._import_type.folder_setting and isinstance(held, str) and isinstance(value, str)
+        says = named if is_name else describe
+        return f"is locked by {shown(self._locked_by[key])} and stays {says(held)}; found {says(value)}"
 
     def _held(self, key: str) -> object:
         """Return what holds for a locked setting."""
@@ -258,8 +260,8 @@ def _take_folder_name(
     value = values.get(setting)
     if value is not None and value != folder_name:
         raise SettingsError(
-            f"The file is in the folder of the {setting} {quoted(folder_name)}, but its settings "
-            f"({given_by[setting]}) name the {setting} {quoted(value)}.",
+            f"The file is in the folder of the {setting} {named(folder_name)}, but its settings "
+            f"({given_by[setting]}) name the {setting} {named(value)}.",
             f"file.{setting}_disagrees",
         )
     if value is None:

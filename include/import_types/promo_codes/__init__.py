@@ -13,7 +13,8 @@ from include.declaration.fields import Derived, Field, Kind, LoadRule, Look, Loo
 from include.declaration.import_type import Extras, ImportType
 from include.declaration.settings import Bears, Edits, EntryName, ImportSettings, InForm, InFrame, OfFolder, Text
 from include.errors import FileRefused
-from include.located_yaml import quoted
+from include.located_yaml import named, quoted
+from include.names import mask_data
 from include.values.code_patterns import check_pattern
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def _code_pattern(text: str) -> str:
     try:
         return check_pattern(text)
     except ValueError as error:
-        raise ValueError(f"{quoted(text)} {error}") from None
+        raise ValueError(f"{quoted(text)} {mask_data(str(error))}") from None
 
 
 OnExisting = Annotated[Literal["reject", "update_dates"], Bears(by_all=True), InForm(), Edits("update_dates")]
@@ -69,13 +70,13 @@ def refuse_unusable_pool(connection: Connection, settings: PromoCodeSettings, ma
     if pool is None:
         raise FileRefused(
             "file.unknown_pool",
-            f"There is no promo code pool {quoted(settings.pool)}, which the settings or the file's folder name. "
+            f"There is no promo code pool {named(settings.pool)}, which the settings or the file's folder name. "
             "Import the pool first, or correct the name; letter case counts.",
         )
     if pool.fill_method == "generate":
         raise FileRefused(
             "file.generate_pool",
-            f"The pool {quoted(settings.pool)} is filled by generation (fill_method generate) and takes no uploads.",
+            f"The pool {named(settings.pool)} is filled by generation (fill_method generate) and takes no uploads.",
         )
 
 
