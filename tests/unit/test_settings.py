@@ -895,7 +895,7 @@ def refusal_of(import_type: str, text: str, source: str, **layers) -> str:
         ("gift_cards", "settle_seconds: 90000", "must be less than or equal to 86400, found 90000."),
         ("gift_cards", "release: 30 2 30 2 *", "release: '30 2 30 2 *' never comes"),
         ("gift_cards", "\n" * 12345 + "force: 1", "cards_20261201.csv: line 12346, force: must be true or false"),
-        ("promo_codes", "pool: WIN-20261", "pool 'SUMMER-20261', but its settings (sidecar) name the pool 'WIN-20261'."),
+        ("promo_codes", "pool: WIN-20261", "pool 'SUMMER-20261', but its settings (sidecar) name the pool 'WIN-20261'"),
     ],
 )  # fmt: skip
 def test_x08_a_sentence_about_settings_shows_names_lines_and_limits(import_type: str, text: str, message: str):
