@@ -206,9 +206,9 @@ class _Merged:
             return None
         if isinstance(value, Mapping):  # its headers may be data (X-20)
             return f"is locked by {shown(self._locked_by[key])} and can't be another one"
-        is_name = key == self._import_type.folder_setting and isinstance(held, str) and isinstance(value, str)
-        says = named if is_name else describe
-        return f"is locked by {shown(self._locked_by[key])} and stays {says(held)}; found {says(value)}"
+        is_name = key == self._import_type.folder_setting
+        stays, other = (named(text) if is_name and isinstance(text, str) else describe(text) for text in (held, value))
+        return f"is locked by {shown(self._locked_by[key])} and stays {stays}; found {other}"
 
     def _held(self, key: str) -> object:
         """Return what holds for a locked setting."""
