@@ -276,6 +276,29 @@ def test_x12_a_file_that_waits_fails_alone(stocked_run: Run, stocked: Site):
     assert waiting.exists()
 
 
+def test_x21_an_address_of_another_kind_fails_alone_and_without_its_password(stocked_run: Run, tmp_path: Path):
+    good = write(tmp_path, "good.csv", "2,flexible_gift,10")
+    result = stocked_run("import", "gift_cards", "http://user:s3cret@127.0.0.1:9/x.csv", good, "--json")
+    assert (result.code, [line["state"] for line in result.lines]) == (1, ["failed", "completed"])
+    message = result.lines[0]["reason"]["message"]
+    assert message.endswith("no such kind of storage: http://. Files are on a disk, or in a bucket (s3://).")
+    assert "s3cret" not in result.out + result.err
+
+
+def test_x08_names_of_files_reach_the_terminal_without_what_it_would_carry_out(stocked_run: Run, tmp_path: Path):
+    """Escape sequences, also of one character, line ends, and marks that turn the direction of writing."""
+    name = "a\x1b[31mred\x07\x9b31m\u202egnp\nb.csv"
+    path = write(tmp_path, name, "1,flexible_gift,10")
+    outputs = [stocked_run("preview", "gift_cards", path), stocked_run("import", "gift_cards", path)]
+    outputs += [stocked_run("jobs"), stocked_run("job", 2), stocked_run("import", "gift_cards", path, "--json")]
+    outputs += [stocked_run("preview", "gift_cards", tmp_path / f"no {name}")]
+    for result in outputs:
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(result.out + result.err)
+        assert "\nb.csv" not in result.out + result.err
+    assert outputs[4].lines[0]["file"] == name, "JSON holds the name as it is"
+    assert "a\ufffd[31mred\ufffd\ufffd31m\ufffdgnp b.csv: loaded (job 2)" in outputs[1].out
+
+
 def test_x12_a_defect_ends_the_import_of_one_file_alone(
     stocked_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
