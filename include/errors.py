@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Self
 
-from include.names import mask_data
+
+class ImporterError(Exception):
+    """What the importer itself raises: its text is a sentence for a person and quotes no values (X-20)."""
 
 
-class Refused(Exception):
+class Refused(ImporterError):
     """What was asked for can't be done: no retry helps.
 
     Args:
@@ -35,15 +37,15 @@ class FileRefused(Refused):
     """The file as a whole can't be imported: it is reported and quarantined. The rule is `file.<rule>`."""
 
 
-class FileUnsettled(Exception):
+class FileUnsettled(ImporterError):
     """A dropped file is still being written, or is no longer the one that was listed: it waits again (X-12)."""
 
 
-class SourceChanged(Exception):
+class SourceChanged(ImporterError):
     """A file was written on after it had been taken: nothing may be loaded of what was read of it (X-12)."""
 
 
-class NotAllDeleted(Exception):
+class NotAllDeleted(ImporterError):
     """Some of what has expired could not be deleted; the rest was (X-20). The next retention tries again.
 
     Args:
@@ -77,7 +79,7 @@ class Reason:
         return asdict(self)
 
 
-class ReviewNeeded(Exception):
+class ReviewNeeded(ImporterError):
     """So much of a file would be rejected that a person is to be asked before it is loaded (X-18); nothing was."""
 
     def __init__(self, reasons: Sequence[Reason]) -> None:
@@ -100,27 +102,27 @@ class NotApproved(LookupError):
 class SettingsError(FileRefused):
     """The settings of this import are wrong: an unknown key, a value out of range, a field that doesn't exist.
 
-    Its sentence quotes what a person wrote into a settings file, and goes into logs, notes and the ledger: what looks
-    like data in it is masked here, wherever it was quoted (X-20).
+    Its sentence goes into logs, notes and the ledger. It quotes keys and values that a person wrote by `quoted` and
+    `describe` alone, which mask what looks like data (X-20); names of files and pools, lines and limits are legible.
     """
 
     def __init__(self, message: str, rule: str = "file.settings") -> None:
-        super().__init__(rule, mask_data(message))
+        super().__init__(rule, message)
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         """Pickle in the order of this class's own arguments."""
         return type(self), (self.message, self.rule)
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(ImporterError):
     """The project's own files (project.yaml, imports.yaml, a declaration) are wrong: a person must correct them."""
 
 
-class SuiteError(Exception):
+class SuiteError(ImporterError):
     """A suite can't be trusted to have judged the rows: nothing may be loaded on its word."""
 
 
-class WarehouseUnavailable(Exception):
+class WarehouseUnavailable(ImporterError):
     """The database could not be reached, went away, or gave up on a deadlock: trying again helps."""
 
 
@@ -128,7 +130,7 @@ class WarehouseConflict(WarehouseUnavailable):
     """Another transaction was in the way, and this one was rolled back: it may be run again at once."""
 
 
-class WarehouseFault(Exception):
+class WarehouseFault(ImporterError):
     """The database refused a statement: a defect. Names the SQLSTATE and the constraint, never values (X-20)."""
 
 

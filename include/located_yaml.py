@@ -3,7 +3,8 @@
 Stricter than plain YAML: a duplicate key is a mistake, not "the last one wins"; keys are always text as written
 (`No: card_number` is a header called No, not `false`); anchors, aliases and tags are refused, so that a few lines can't
 unfold into gigabytes or objects. Read by libyaml: Python's own parser takes ten times as long for the same text.
-Whatever a text holds, a message about it is short: what it quotes is cut off, and shows what can't be seen (X-11).
+Whatever a text holds, a message about it is short: what it quotes is cut off, shows what can't be seen (X-11), and is
+masked where it looks like data (X-20).
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+
+from include.names import MOST_DIGITS, mask_data
 
 Key = tuple[str | int, ...]
 
@@ -85,9 +88,9 @@ def read_yaml(text: str) -> LocatedYaml:
         mark = error.problem_mark or error.context_mark
         last_line = len(f"{text}.".splitlines())  # libyaml counts one more where the text just ends
         line = min(mark.line + 1, last_line) if mark else None
-        raise YamlMistake(f"not valid YAML: {shown(str(error.problem), _LONGEST_PROBLEM)}", line) from None
+        raise YamlMistake(f"not valid YAML: {mask_data(shown(str(error.problem), _LONGEST_PROBLEM))}", line) from None
     except yaml.YAMLError as error:
-        raise YamlMistake(f"not valid YAML: {shown(str(error), _LONGEST_PROBLEM)}") from None
+        raise YamlMistake(f"not valid YAML: {mask_data(shown(str(error), _LONGEST_PROBLEM))}") from None
 
 
 def shown(text: str, longest: int = LONGEST_QUOTE) -> str:
@@ -98,8 +101,13 @@ def shown(text: str, longest: int = LONGEST_QUOTE) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text as `repr` does, but `shown`."""
-    return f"'{shown(text)}'"
+    """Return a key or a value as `repr` does, but `shown`, and masked where it looks like data (X-20)."""
+    return f"'{mask_data(shown(text))}'"
+
+
+def named(name: str) -> str:
+    """Return the name of a thing of the project, such as a pool, as `repr` does, but `shown`. Names are no data."""
+    return f"'{shown(name)}'"
 
 
 def _is_seen(character: str) -> bool:
@@ -126,7 +134,8 @@ def describe(value: object) -> str:
         case str():
             return quoted(value)
         case _:
-            return shown(str(value))
+            text = shown(str(value))
+            return mask_data(text) if sum(character.isdigit() for character in text) > MOST_DIGITS else text
 
 
 def explain(detail: Mapping[str, Any]) -> str:
@@ -210,7 +219,8 @@ def _scalar_value(loader: yaml.CSafeLoader, node: yaml.Node) -> object:
         return loader.construct_object(node, deep=True)
     except (ValueError, OverflowError) as error:  # `2024-13-45` looks like a date to YAML
         raise YamlMistake(
-            f"{quoted(node.value)} can't be read ({shown(str(error))}); put text in quotes", node.start_mark.line + 1
+            f"{quoted(node.value)} can't be read ({mask_data(shown(str(error)))}); put text in quotes",
+            node.start_mark.line + 1,
         ) from None
 
 

@@ -22,7 +22,8 @@ from include.storage.file_names import LONGEST_NAME_BYTES, is_ignored
 from include.storage.locations import FileStat, Location, NotARegularFile
 
 LONGEST_SHOWN = 300
-_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+_CONTROL = re.compile(r"[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What terminals carry out, ends lines or turns the direction of writing."""
 _ADDRESS = re.compile(r"([^/:]+):(?://|:)?")
 """The beginning of a text that is no path on a disk."""
 _USER = re.compile(r"[^/\s]*(?::|%3[Aa])[^/\s]*@")

@@ -27,15 +27,15 @@ from include.arrivals import files
 from include.arrivals.files import UPLOAD_RECORD, UPLOADS
 from include.arrivals.settings_files import folder_text, read_layers, settings_texts
 from include.arrivals.upload_quota import Quota, Usage
-from include.columns.mapping import ColumnMapping
 from include.declaration.import_type import ImportType
 from include.declaration.settings import ImportSettings
 from include.errors import FileRefused, NotAllDeleted, SettingsError
 from include.ledger import jobs
 from include.ledger.jobs import Job, State
 from include.runtime import Runtime
-from include.settings.form import form_settings, form_text
-from include.settings.layers import inheritable, resolve
+from include.settings.checks import find_mistakes
+from include.settings.form import split_for_form
+from include.settings.layers import chosen_settings, inheritable, resolve
 from include.storage import locations
 from include.storage.file_names import (
     EXTENSIONS,
@@ -83,6 +83,7 @@ class Upload:
         used_at: the last time that its user did something with it, UTC.
         dry_runs: how many were asked for.
         is_launched: an import was started with it; from then on nothing of it changes.
+        taken_over: settings of the job whose file it is, beside those of the form; what is chosen goes before them.
     """
 
     import_type: str
@@ -95,6 +96,7 @@ class Upload:
     choices: Choices = field(default_factory=Choices)
     dry_runs: int = 0
     is_launched: bool = False
+    taken_over: Mapping[str, object] = field(default_factory=dict)
 
     def folder(self, runtime: Runtime) -> Location:
         """Return where it is stored."""
@@ -167,8 +169,11 @@ class Reception:
         self._quota.check(self._size_bytes)
         self._sink.write(data)
 
-    def complete(self, choices: Choices) -> Upload:
+    def complete(self, choices: Choices, taken_over: Mapping[str, object] | None = None) -> Upload:
         """Keep the file, with what was chosen when it was sent.
+
+        Args:
+            taken_over: the other settings of the job whose file it is.
 
         Raises:
             FileRefused: `file.empty`, `upload.quota`, `upload.no_room`.
@@ -177,7 +182,7 @@ class Reception:
         if not self._size_bytes:
             raise FileRefused("file.empty", "The file is empty. Expected: a first row of column headers, then rows.")
         self._stack.close()
-        self._upload = replace(self._upload, size_bytes=self._size_bytes, choices=choices)
+        self._upload = replace(self._upload, size_bytes=self._size_bytes, choices=choices, taken_over=taken_over or {})
         _write(self._runtime, self._upload)
         # After it is written: of two that arrive at once each sees the other, so that together they can't be too much.
         _quota(self._runtime, self._upload).check(self._size_bytes)
@@ -234,7 +239,13 @@ def max_bytes(runtime: Runtime, import_type: ImportType, folder_settings: str | 
 
 
 def receive(
-    runtime: Runtime, import_type: ImportType, user: str, name: str, blocks: Iterable[bytes], choices: Choices
+    runtime: Runtime,
+    import_type: ImportType,
+    user: str,
+    name: str,
+    blocks: Iterable[bytes],
+    choices: Choices,
+    taken_over: Mapping[str, object] | None = None,
 ) -> Upload:
     """Keep a file that the server has already. Nothing stays of one that can't be kept whole.
 
@@ -245,14 +256,14 @@ def receive(
     try:
         for block in blocks:
             reception.write(block)
-        return reception.complete(choices)
+        return reception.complete(choices, taken_over)
     except BaseException:
         reception.abandon()
         raise
 
 
 def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job) -> Upload:
-    """Make an upload of a job's file, with the settings that a user gave for it and the columns that were chosen.
+    """Make an upload of a job's file, with all settings that were given for it, its columns among them.
 
     What was meant for its one run alone is left out: that it was a dry run, that it awaited review.
 
@@ -261,15 +272,30 @@ def receive_again(runtime: Runtime, import_type: ImportType, user: str, job: Job
         SettingsError, ConfigurationError, StorageError: as `Reception` does.
     """
     source = files.source_path(runtime, job)
-    before = inheritable(import_type, job.settings)
-    offered = [name for name in form_settings(import_type) if before.given_by.get(name, "defaults") != "defaults"]
-    choices = Choices(
-        {name: text for name in offered if (text := form_text(before.values[name]))},
-        ColumnMapping.from_json(job.mapping).field_indexes if before.values.get("mapping") and job.mapping else None,
-    )
+    texts, others = split_for_form(runtime.import_types, import_type, _settings_before(runtime, import_type, job))
     with source.open_parts() as stream:
         blocks = iter(lambda: stream.read(BLOCK_BYTES), b"")
-        return receive(runtime, import_type, user, job.file_name, blocks, choices)
+        return receive(runtime, import_type, user, job.file_name, blocks, Choices(texts), others)
+
+
+def _settings_before(runtime: Runtime, import_type: ImportType, job: Job) -> dict[str, object]:
+    """Return what a job was given; of one that was refused for its settings those that are right by themselves."""
+    if job.settings:
+        values = chosen_settings(import_type, job.settings)
+    else:
+        setting, folder_name = import_type.folder_setting, job.parameters.texts.get("folder_name")
+        values = {setting: folder_name} if setting is not None and folder_name is not None else {}
+        for layer in ("type_folder", "folder", "sidecar"):
+            with suppress(SettingsError):
+                read = read_layers({layer: job.parameters.texts.get(layer)}, job.file_name)[layer]
+                values |= {} if read is None else read.values
+        values |= {name: value for name, value in job.parameters.run.items() if value not in (None, "")}
+        values = dict(inheritable(import_type, values).values)
+    return {
+        name: value
+        for name, value in values.items()
+        if name in import_type.settings.names() and not find_mistakes(runtime.import_types, import_type, {name: value})
+    }
 
 
 def find(runtime: Runtime, import_type: str, user: str, upload_id: str) -> Upload | None:

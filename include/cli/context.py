@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 from sqlalchemy.exc import ArgumentError
 
+from include.arrivals.places import shown
 from include.errors import (
     ConfigurationError,
 )
@@ -79,7 +80,10 @@ def path_of(url: str, what: str) -> Location:
     try:
         return locations.locate(url)
     except (ImportError, ValueError):
-        raise ConfigurationError(f"{what}: there is no such kind of storage: {url.split('://')[0]}://") from None
+        kind = shown(url.split("://")[0])
+        raise ConfigurationError(
+            f"{shown(what)}: there is no such kind of storage: {kind}://. Files are on a disk, or in a bucket (s3://)."
+        ) from None
 
 
 def source_of(file: str) -> Location:

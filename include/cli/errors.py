@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+import traceback
+
 from include.errors import (
-    ConfigurationError,
+    ImporterError,
     Refused,
-    SuiteError,
     WarehouseConflict,
     WarehouseFault,
     WarehouseUnavailable,
     is_storage_error,
 )
-from include.ledger.jobs import FileTaken
-from include.warehouse.embedded import EmbeddedServerError
 
 _ROLES_PAGE = "docs/operate/configuration.md, Database roles"
-_EXPECTED = (
-    ConfigurationError, EmbeddedServerError, FileTaken, LookupError, Refused, SuiteError, WarehouseFault,
-    WarehouseUnavailable, OSError,
-)  # fmt: skip
 
 
 def is_expected(error: Exception) -> bool:
     """Say whether an error is no defect of the program: it is reported in a sentence."""
-    return isinstance(error, _EXPECTED) or is_storage_error(error)
+    return isinstance(error, ImporterError | LookupError | OSError) or is_storage_error(error)
+
+
+def describe_defect(error: Exception) -> str:
+    """Say where a defect of the program is: source lines, without the error's text, which may quote values (X-20)."""
+    lines = "".join(traceback.format_tb(error.__traceback__))
+    return f"A defect of the program, {type(error).__name__}, where it was raised:\n{lines}"
 
 
 def sentence_of(error: Exception) -> str:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import sys
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from include.arrivals.places import permitted
 from include.cli.context import DONE, FAILED, REFUSED, make_runtime, source_of
-from include.cli.errors import is_expected, sentence_of
-from include.cli.printing import SUCCESSES, json_line, show_progress, text_of
+from include.cli.errors import describe_defect, is_expected, sentence_of
+from include.cli.printing import SUCCESSES, as_json, json_line, legible, show_progress, text_of
 from include.errors import (
     FileRefused,
     SettingsError,
@@ -20,6 +19,7 @@ from include.errors import (
 from include.import_types import IMPORT_TYPES
 from include.ledger import jobs
 from include.ledger.jobs import JobResult, State
+from include.names import one_line
 from include.runtime import Runtime
 from include.settings.files import LARGEST_SETTINGS_BYTES, read_assignments, read_settings
 from include.settings.layers import resolve
@@ -52,27 +52,28 @@ def run_import(parsed: argparse.Namespace) -> int:
         return import_file(runtime, request, progress=show_progress(sys.stderr, source.name))
 
     worst = DONE
-    for source in [locations.locate(file) if file == STANDARD_INPUT else source_of(file) for file in parsed.files]:
+    for file in parsed.files:
+        name = PurePath(file).name
         try:
-            result = import_one(source)
+            result = import_one(locations.locate(file) if file == STANDARD_INPUT else source_of(file))
         except FileRefused as refusal:
-            result = result_without_job(parsed.type, source, State.REFUSED, refusal.rule, refusal.message)
+            result = result_without_job(parsed.type, name, State.REFUSED, refusal.rule, refusal.message)
         except Exception as error:  # the other files may fare better
-            if not is_expected(error):
-                raise
-            result = result_without_job(parsed.type, source, State.FAILED, "job.failed", sentence_of(error))
-        if parsed.json:
-            print(json.dumps(json_line(result), ensure_ascii=False), flush=True)
-        else:
-            print(text_of(result, runtime.import_types), flush=True)
+            if is_expected(error):
+                message = sentence_of(error)
+            else:
+                message = f"A defect of the program ended this import: {type(error).__name__}."
+                print(describe_defect(error), file=sys.stderr)
+            result = result_without_job(parsed.type, name, State.FAILED, "job.failed", message)
+        print(as_json(json_line(result)) if parsed.json else text_of(result, runtime.import_types), flush=True)
         worst = max(worst, _exit_code(result), key=(DONE, REFUSED, FAILED).index)
     return worst
 
 
-def result_without_job(import_type: str, source: Location, state: State, rule: str, message: str) -> JobResult:
+def result_without_job(import_type: str, file_name: str, state: State, rule: str, message: str) -> JobResult:
     """Return the result of a file that has no job of its own."""
     reason = {"rule": rule, "message": message}
-    return JobResult(0, import_type, source.name, str(state), jobs.JobCounts(), reason=reason)
+    return JobResult(0, import_type, file_name, str(state), jobs.JobCounts(), reason=reason)
 
 
 def _pasted(
@@ -135,7 +136,8 @@ def run_preview(parsed: argparse.Namespace) -> int:
     runtime = make_runtime(Role.PAGES)
     sidecar, parameters = _command_settings(runtime, parsed)
     for file in parsed.files:
-        print(preview_file(runtime, parsed.type, source_of(file), sidecar=sidecar, parameters=parameters).as_text())
+        preview = preview_file(runtime, parsed.type, source_of(file), sidecar=sidecar, parameters=parameters)
+        print(legible(preview.as_text()))
     return DONE
 
 
@@ -154,7 +156,7 @@ def run_jobs(parsed: argparse.Namespace) -> int:
         outcome = f"{job.outcome}{' (dry run)' if job.is_dry_run else ''}"
         print(
             f"{job.id:>6}  {job.launched_at:%Y-%m-%d %H:%M}  {job.import_type:16}  {outcome:22}  "
-            f"{job.counts.read:>9,}  {job.counts.rejected:>9,}  {job.launched_by}, {job.file_name}"
+            f"{job.counts.read:>9,}  {job.counts.rejected:>9,}  {one_line(job.launched_by)}, {one_line(job.file_name)}"
         )
     return DONE
 
@@ -163,5 +165,5 @@ def run_job(parsed: argparse.Namespace) -> int:
     """Show everything about one import."""
     with values_hidden(), make_runtime(Role.PAGES).engine.connect() as connection:
         result = jobs.result(connection, parsed.number)
-    print(json.dumps(result.to_json(), ensure_ascii=False, indent=2))
+    print(as_json(result.to_json(), indent=2))
     return DONE

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import json
+import unicodedata
 from collections.abc import Callable
 from typing import TextIO
 
 from include.declaration.import_type import ImportTypes
 from include.ledger.jobs import JobResult, State
+from include.names import one_line
 
 SUCCESSES = (State.COMPLETED, State.COMPLETED_WITH_REJECTS, State.DUPLICATE)
+
+
+def legible(text: str) -> str:
+    """Return lines without what a terminal would carry out, and without what turns the direction of writing."""
+    return "".join("\ufffd" if _is_control(character) else character for character in text)
+
+
+def as_json(value: object, indent: int | None = None) -> str:
+    """Return a value as JSON that can be printed on a terminal: what controls one is escaped, and stays as it is."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return "".join(json.dumps(character)[1:-1] if _is_control(character) else character for character in text)
+
+
+def _is_control(character: str) -> bool:
+    return character != "\n" and unicodedata.category(character) in ("Cc", "Cf")
 
 
 def json_line(result: JobResult) -> dict[str, object]:
@@ -23,7 +41,7 @@ def text_of(result: JobResult, import_types: ImportTypes) -> str:
     """Return a result in lines for a person."""
     rows = result.rows
     outcome = f"{'dry run, ' if result.is_dry_run else ''}{result.outcome.replace('_', ' ')}"
-    lines = [f"{result.file}: {outcome}" + (f" (job {result.job})" if result.job else "")]
+    lines = [f"{one_line(result.file)}: {outcome}" + (f" (job {result.job})" if result.job else "")]
     if result.reason:
         lines.append(f"  {result.reason['message']} [{result.reason['rule']}]")
     if result.duplicate_of:
@@ -44,7 +62,7 @@ def text_of(result: JobResult, import_types: ImportTypes) -> str:
         lines.append(f"  {label[:1].lower()}{label[1:]}: {result.not_found_file}")
     if result.dropped_values_file:
         lines.append(f"  dropped values: {result.dropped_values_file}")
-    return "\n".join(lines)
+    return legible("\n".join(lines))
 
 
 def show_progress(stream: TextIO, name: str) -> Callable[[str, int, int], None]:
@@ -53,6 +71,6 @@ def show_progress(stream: TextIO, name: str) -> Callable[[str, int, int], None]:
     def show(stage: str, done: int, steps: int) -> None:
         if stream.isatty():
             part = f" {done + 1} of {steps}" if steps > 1 else ""
-            print(f"\r\033[K{name}: {stage}{part} …\r", end="", file=stream, flush=True)
+            print(f"\r\033[K{one_line(name)}: {stage}{part} …\r", end="", file=stream, flush=True)
 
     return show

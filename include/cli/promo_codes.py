@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import json
 import sys
 
 from include.cli.context import DONE, REFUSED, make_runtime
+from include.cli.printing import as_json, legible
 from include.warehouse.roles import Role
 
 
@@ -25,7 +25,7 @@ def run_generate(parsed: argparse.Namespace) -> int:
         user=getpass.getuser(),
         report=lambda number: print(f"Continues generation {number}, which was interrupted.", file=sys.stderr),
     )
-    print(json.dumps(result.to_json(), ensure_ascii=False) if parsed.json else commands.generation_text(result))
+    print(as_json(result.to_json()) if parsed.json else legible(commands.generation_text(result)))
     return REFUSED if result.refusal else DONE
 
 
@@ -33,7 +33,7 @@ def run_formats(_: argparse.Namespace) -> int:
     """Show what each promo code format can give and has given."""
     from include.promo_codes import commands
 
-    print(commands.formats_table(make_runtime(Role.PAGES)))
+    print(legible(commands.formats_table(make_runtime(Role.PAGES))))
     return DONE
 
 
@@ -41,7 +41,7 @@ def run_pools(_: argparse.Namespace) -> int:
     """Show the stock of each promo code pool."""
     from include.promo_codes import commands
 
-    print(commands.pools_table(make_runtime(Role.PAGES)))
+    print(legible(commands.pools_table(make_runtime(Role.PAGES))))
     return DONE
 
 
@@ -49,7 +49,7 @@ def run_pool(parsed: argparse.Namespace) -> int:
     """Show the uploads and generations of one promo code pool."""
     from include.promo_codes import commands
 
-    print(commands.history_table(make_runtime(Role.PAGES), parsed.pool))
+    print(legible(commands.history_table(make_runtime(Role.PAGES), parsed.pool)))
     return DONE
 
 

@@ -15,7 +15,7 @@ from include.declaration.fields import Derived, Field, LoadRule, Lookup
 from include.declaration.loads import Load
 from include.declaration.settings import ImportSettings, InFrame, OfFolder
 from include.errors import FileRefused
-from include.located_yaml import quoted
+from include.located_yaml import named
 from include.names import did_you_mean
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class ImportTypes(Mapping[str, ImportType]):
             return self._types[name]
         except KeyError:
             raise FileRefused(
-                "file.unknown_type", f"There is no import type {quoted(name)}{did_you_mean(name, self._types)}."
+                "file.unknown_type", f"There is no import type {named(name)}{did_you_mean(name, self._types)}."
             ) from None
 
     def with_setting(self, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from include.declaration.settings import ImportSettings
-from include.errors import FileRefused
+from include.errors import FileRefused, ImporterError
 from include.ledger.outcomes import outcome_of
 from include.ledger.records import (
     InspectionRecord,
@@ -292,7 +292,7 @@ class JobResult:
         return asdict(self) | {"outcome": self.outcome}
 
 
-class FileTaken(Exception):
+class FileTaken(ImporterError):
     """Another job has this very file in hand (X-14)."""
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from include.errors import FileRefused, SettingsError
+from include.located_yaml import quoted
 from include.reading.scan import count_cells, count_line_ends, delimiters_outside_quotes, scan
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -255,7 +256,7 @@ def check_delimiter(declared: str) -> None:
     """Raise `SettingsError` unless the declared delimiter is one ASCII character that can separate cells."""
     if len(declared) != 1 or not declared.isascii() or declared in '"\r\n\0':
         raise SettingsError(
-            f"The setting `delimiter` is {declared[:20]!r}; expected: one ASCII character, such as , ; | or a tab, "
+            f"The setting `delimiter` is {quoted(declared)}; expected: one ASCII character, such as , ; | or a tab, "
             "and no quote or line end."
         )
 

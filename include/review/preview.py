@@ -20,7 +20,7 @@ from include.arrivals.settings_files import read_layers, settings_texts
 from include.columns.mapping import ColumnMapping
 from include.declaration.fields import Field, Kind
 from include.declaration.import_type import ImportType
-from include.names import MASK, mask
+from include.names import MASK, mask, one_line
 from include.reading import records
 from include.reading.records import Chunk
 from include.rules.sentences import for_people
@@ -73,7 +73,7 @@ class Preview:
 
     def as_text(self) -> str:
         """Return the preview for a terminal."""
-        lines = [f"{self.file_name}: columns"]
+        lines = [f"{one_line(self.file_name)}: columns"]
         for column in self.mapping.columns:
             perhaps = f" (perhaps {column.suggestion}?)" if column.suggestion else ""
             off = f" (the setting {column.needs} is off)" if column.needs else perhaps

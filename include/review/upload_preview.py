@@ -63,7 +63,7 @@ class UploadPreview:
     """What is known of an upload with what is chosen for it.
 
     Args:
-        settings: the chosen settings, the mapping among them, as its sidecar will have them.
+        settings: those taken over and those chosen, the mapping among them, as its sidecar will have them.
         problems: setting → what is wrong with it.
         refusal: why an import would refuse the file as it is; "" when it wouldn't.
         columns: index → the column's name as it may be shown.
@@ -92,7 +92,8 @@ def preview_upload(runtime: Runtime, upload: Upload) -> UploadPreview:
     """Look at the beginning of an upload with what is chosen for it. Nothing is written anywhere."""
     types = runtime.import_types
     declared = types.of(upload.import_type)
-    settings, problems = read_form(types, declared, upload.choices.settings)
+    chosen_on_page, problems = read_form(types, declared, upload.choices.settings)
+    settings = {**upload.taken_over, **chosen_on_page}
     with tempfile.TemporaryDirectory() as name, values_hidden(), runtime.engine.connect() as connection:
         try:
             layers = folder_layers(runtime, upload) | {"sidecar": RawSettings("the form", settings)}

@@ -11,6 +11,7 @@ from dataclasses import replace
 from include.declaration.import_type import ImportType
 from include.errors import SettingsError
 from include.located_yaml import YamlMistake, quoted, read_yaml, shown
+from include.names import mask_data
 from include.settings.raw import RawSettings
 from include.settings.schema import is_text
 
@@ -101,10 +102,10 @@ def read_assignments(import_type: ImportType, assignments: Iterable[str], source
         if not equals or not text:
             raise SettingsError(f"{source}: expected KEY=VALUE, found {quoted(assignment)}.")
         if key in values:
-            raise SettingsError(f"{source}: {shown(key)} is given twice.")
+            raise SettingsError(f"{source}: {mask_data(shown(key))} is given twice.")
         values[key] = (
             text
             if is_text(import_type.settings, key)
-            else read_settings(f"value: {text}", f"{source} {key}").values["value"]
+            else read_settings(f"value: {text}", f"{source} {mask_data(key)}").values["value"]
         )
     return RawSettings(source, values)

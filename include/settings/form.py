@@ -7,8 +7,10 @@ from typing import Any
 
 from include.declaration.import_type import ImportType, ImportTypes
 from include.declaration.settings import ImportSettings, InForm
-from include.settings.checks import find_mistakes
+from include.settings.checks import check, find_mistakes
+from include.settings.raw import RawSettings
 from include.settings.schema import parameter_schema
+from include.values.private_values import may_be_private
 
 _WORDS = {"yes": True, "no": False}
 
@@ -57,11 +59,35 @@ def form_settings(import_type: ImportType) -> dict[str, dict[str, Any]]:
     return {name: schema[name] for name in names if name not in left_out}
 
 
+def split_for_form(
+    types: ImportTypes, import_type: ImportType, values: Mapping[str, object]
+) -> tuple[dict[str, str], dict[str, object]]:
+    """Return the settings that a form can hold, as texts, and the others as they are: together they are all of them.
+
+    A form holds a setting that it offers, and that is the same when its text is read; none that may be private (X-20).
+    """
+    offered = form_settings(import_type)
+    texts = {name: form_text(value) for name, value in values.items() if name in offered}
+    held = {
+        name: text
+        for name, text in texts.items()
+        if not may_be_private(text) and _reads_as(types, import_type, name, text, values[name])
+    }
+    return held, {name: value for name, value in values.items() if name not in held}
+
+
 def form_text(value: object) -> str:
     """Return a setting as it is written in a form; "" for none."""
     if isinstance(value, bool):
         return next(word for word, meant in _WORDS.items() if meant is value)
-    return "" if value is None else str(value)
+    return "tab" if value == "\t" else "" if value is None else str(value)
+
+
+def _reads_as(types: ImportTypes, import_type: ImportType, name: str, text: str, value: object) -> bool:
+    if not text.isprintable():
+        return False
+    read, _ = read_form(types, import_type, {name: text})
+    return name in read and check(RawSettings("the form", read), import_type, types).values[name] == value
 
 
 def _number(text: str) -> float | str:

@@ -12,7 +12,7 @@ from typing import Any
 from include.declaration.import_type import ImportType, ImportTypes
 from include.declaration.settings import Bears, ImportSettings, OfOneRun
 from include.errors import SettingsError
-from include.located_yaml import describe, quoted, shown
+from include.located_yaml import describe, named, shown
 from include.settings.checks import MOST_MISTAKES, refusal, validated
 from include.settings.defaults import IMPORTS_YAML, load_defaults
 from include.settings.raw import Mistakes, RawSettings
@@ -197,7 +197,9 @@ class _Merged:
             return None
         if isinstance(value, Mapping):  # its headers may be data (X-20)
             return f"is locked by {shown(self._locked_by[key])} and can't be another one"
-        return f"is locked by {shown(self._locked_by[key])} and stays {describe(held)}; found {describe(value)}"
+        is_name = key == self._import_type.folder_setting
+        stays, other = (named(text) if is_name and isinstance(text, str) else describe(text) for text in (held, value))
+        return f"is locked by {shown(self._locked_by[key])} and stays {stays}; found {other}"
 
     def _held(self, key: str) -> object:
         """Return what holds for a locked setting."""
@@ -218,6 +220,12 @@ def inheritable(import_type: ImportType, stored: Mapping[str, object]) -> Inheri
     if not isinstance(given_by, Mapping):
         return InheritedSettings(values, {}, derived)
     return InheritedSettings(values, {key: str(given_by.get(key, "defaults")) for key in values}, derived)
+
+
+def chosen_settings(import_type: ImportType, stored: Mapping[str, object]) -> dict[str, object]:
+    """Return what a job was given beside the defaults, for another import of its file: the ledger's settings of it."""
+    before = inheritable(import_type, stored)
+    return {key: value for key, value in before.values.items() if before.given_by.get(key, "defaults") != "defaults"}
 
 
 def fingerprint_settings(types: ImportTypes, settings: ImportSettings) -> str:
@@ -244,8 +252,8 @@ def _take_folder_name(
     value = values.get(setting)
     if value is not None and value != folder_name:
         raise SettingsError(
-            f"The file is in the folder of the {setting} {quoted(folder_name)}, but its settings "
-            f"({given_by[setting]}) name the {setting} {quoted(value)}.",
+            f"The file is in the folder of the {setting} {named(folder_name)}, but its settings "
+            f"({given_by[setting]}) name the {setting} {named(value)}.",
             f"file.{setting}_disagrees",
         )
     if value is None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from include.declaration.import_type import ImportType
 from include.located_yaml import shown
+from include.names import mask_data
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class RawSettings:
     def at(self, key: str) -> str:
         """Name a key for a message: source, line, key."""
         line = f"line {self.lines[key]}, " if key in self.lines else ""
-        return f"{shown(self.source)}: {line}{shown(key)}"
+        return f"{shown(self.source)}: {line}{mask_data(shown(key))}"
 
 
 class Mistakes(NamedTuple):

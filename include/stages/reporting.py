@@ -29,7 +29,7 @@ from include.ledger.jobs import DROPPED_VALUE, NOT_FOUND, REJECT, UNKNOWN_TYPE, 
 from include.reading import rejected_rows
 from include.rules.wildcards import expand_entries
 from include.runtime import Runtime
-from include.settings.layers import inheritable
+from include.settings.layers import chosen_settings
 from include.stages.inspection import dialect_of, ensure_text
 from include.storage import locations
 from include.storage.file_names import LONGEST_NAME_BYTES, SIDECAR_SUFFIX
@@ -197,8 +197,7 @@ def _write_settings(target: Location, import_type: ImportType, job: Job) -> list
     Returns:
         A warning when the file's name leaves no room for that of its settings.
     """
-    taken_over = inheritable(import_type, job.settings)
-    settings = {name: value for name, value in taken_over.values.items() if taken_over.given_by[name] != "defaults"}
+    settings = chosen_settings(import_type, job.settings)
     name = f"{target.name}{SIDECAR_SUFFIX}"
     if settings and len(name.encode()) > LONGEST_NAME_BYTES:
         message = "The file's name is too long to keep its settings beside it: a later launch needs them again."

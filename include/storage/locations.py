@@ -34,6 +34,8 @@ _UPLOAD_BYTES = 16 << 20
 _HERE, _NO_REPLACE = -100, 1
 """AT_FDCWD and RENAME_NOREPLACE, of Linux's renameat2, which Python doesn't have."""
 _DISK = ("", "file", "local")
+_BUCKETS, _MEMORY = ("s3", "s3a"), "memory"
+"""Stores: buckets, and fsspec's in the memory of the process, which stands for one that is no bucket."""
 NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _KINDS = (
@@ -215,18 +217,25 @@ class Location:
 def locate(url: str, options: Mapping[str, Any] | None = None) -> Location:
     """Return the location of a path or URL. Behind `://` nothing is parsed: `?`, `#`, `%` and `::` are characters.
 
+    Of stores there are buckets alone: of web servers, archives and the like a name says no place by itself (X-21).
+
     Raises:
-        ValueError: there is no library for this kind of store.
+        ValueError: it is of another kind of storage.
     """
     protocol, separator, rest = url.partition("://")
     if not separator or "/" in protocol:
         return Location(os.path.abspath(url))
     if protocol in _DISK:
         return Location(os.path.abspath(rest))
-    store = _store(protocol, options or {})
-    # Of web servers and the like the whole address is the path; buckets and keys are taken as they are.
-    path = rest.rstrip("/") if hasattr(store, "call_s3") else str(store._strip_protocol(url))
+    if not is_storage(url):
+        raise ValueError(f"{protocol}:// is no kind of storage: files are on a disk, or in a bucket (s3://)")
+    path = f"/{rest.strip('/')}" if protocol == _MEMORY else rest.rstrip("/")
     return Location(path, protocol, options or {})
+
+
+def is_storage(url: str) -> bool:
+    """Say whether an address with `://` is of a kind that `locate` takes."""
+    return url.partition("://")[0] in (*_DISK, *_BUCKETS, _MEMORY)
 
 
 def area(place: Location | os.PathLike[str] | str) -> Location:
@@ -257,14 +266,11 @@ def _exact_s3() -> type[Any]:
 
 
 def _store(protocol: str, options: Mapping[str, Any]) -> Any:
-    if protocol in ("s3", "s3a"):
+    if protocol in _BUCKETS:
         return _exact_s3()(**options)
     import fsspec
 
-    try:
-        return fsspec.filesystem(protocol, **options)
-    except ImportError as error:
-        raise ValueError(f"{protocol}:// needs a library that is not installed: {error}") from None
+    return fsspec.filesystem(protocol, **options)
 
 
 def local_stat(entry: os.stat_result, path: str) -> FileStat:

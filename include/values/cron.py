@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
-from include.located_yaml import quoted
+from include.located_yaml import named, quoted
 
 LAST_RELEASE = datetime(9999, 12, 30, tzinfo=UTC)
 """Later times are reported as this one: those who add the minutes of `after` to it must not leave the calendar."""
@@ -64,7 +64,7 @@ def check_cron(text: str) -> str:
         raise ValueError(f"must be a cron expression of five fields such as '0 2 * * *', found {described}")
     expression = " ".join(parts)
     if not _schedule(expression).is_possible:
-        raise ValueError(f"{quoted(expression)} never comes: none of its months has such a day")
+        raise ValueError(f"{named(expression)} never comes: none of its months has such a day")
     return expression
 
 

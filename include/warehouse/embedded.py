@@ -48,6 +48,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
+from include.errors import ImporterError
 from include.warehouse import bootstrap
 from include.warehouse.roles import LOGINS, Login, Role
 
@@ -79,7 +80,7 @@ SETTINGS: Mapping[str, str] = MappingProxyType(
 )
 
 
-class EmbeddedServerError(Exception):
+class EmbeddedServerError(ImporterError):
     """The embedded server can't do what was asked; the message says why and what to do."""
 
 

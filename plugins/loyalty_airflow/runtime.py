@@ -89,8 +89,10 @@ def import_roots(import_type: str) -> tuple[str, ...]:
     The Variable `import_roots` is a JSON object: `{"customers": ["/exports/crm", "s3://partner/customers"]}`.
 
     Raises:
-        ConfigurationError: it is something else, or names a folder that is no absolute path and no URL.
+        ConfigurationError: it is something else, or names a folder that is no absolute path and no URL of a bucket.
     """
+    from include.storage.locations import is_storage
+
     text = Variable.get(ROOTS_VARIABLE, default=None)
     if not text:
         return ()
@@ -105,7 +107,7 @@ def import_roots(import_type: str) -> tuple[str, ...]:
         if name not in IMPORT_TYPES:
             raise ConfigurationError(f"{wrong}; {name!r} is no import type.")
         for folder in folders:
-            is_place = isinstance(folder, str) and (folder.startswith("/") or "://" in folder)
+            is_place = isinstance(folder, str) and (folder.startswith("/") or ("://" in folder and is_storage(folder)))
             if not is_place or {".", ".."} & set(str(folder).split("/")):
                 raise ConfigurationError(f"{wrong}; {folder!r} is no absolute path and no URL.")
     return tuple(roots.get(import_type, ()))

@@ -265,6 +265,62 @@ def test_a_file_that_another_request_holds_fails_alone(stocked_run: Run, stocked
     assert "job 2" in result.lines[0]["reason"]["message"]
 
 
+def test_x12_a_file_that_waits_fails_alone(stocked_run: Run, stocked: Site):
+    """Source: X-11, X-12."""
+    waiting = stocked.drop("gift_cards", "cards.csv", f"{CARD_HEADER}\n1,flexible_gift,10\n")
+    stocked.drop("gift_cards", "cards.csv.settings", "dry_run: true\n")
+    good = stocked.drop("gift_cards", "good.csv", f"{CARD_HEADER}\n2,flexible_gift,10\n")
+    result = stocked_run("import", "gift_cards", waiting, good, "--json")
+    assert (result.code, [line["state"] for line in result.lines]) == (1, ["failed", "completed"])
+    assert "cards.csv waits: " in result.lines[0]["reason"]["message"]
+    assert waiting.exists()
+
+
+def test_x21_an_address_of_another_kind_fails_alone_and_without_its_password(stocked_run: Run, tmp_path: Path):
+    good = write(tmp_path, "good.csv", "2,flexible_gift,10")
+    result = stocked_run("import", "gift_cards", "http://user:s3cret@127.0.0.1:9/x.csv", good, "--json")
+    assert (result.code, [line["state"] for line in result.lines]) == (1, ["failed", "completed"])
+    message = result.lines[0]["reason"]["message"]
+    assert message.endswith("no such kind of storage: http://. Files are on a disk, or in a bucket (s3://).")
+    assert "s3cret" not in result.out + result.err
+
+
+def test_x08_names_of_files_reach_the_terminal_without_what_it_would_carry_out(stocked_run: Run, tmp_path: Path):
+    """Escape sequences, also of one character, line ends, and marks that turn the direction of writing."""
+    name = "a\x1b[31mred\x07\x9b31m\u202egnp\nb.csv"
+    path = write(tmp_path, name, "1,flexible_gift,10")
+    outputs = [stocked_run("preview", "gift_cards", path), stocked_run("import", "gift_cards", path)]
+    outputs += [stocked_run("jobs"), stocked_run("job", 2), stocked_run("import", "gift_cards", path, "--json")]
+    outputs += [stocked_run("preview", "gift_cards", tmp_path / f"no {name}")]
+    for result in outputs:
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(result.out + result.err)
+        assert "\nb.csv" not in result.out + result.err
+    assert outputs[4].lines[0]["file"] == name, "JSON holds the name as it is"
+    assert "a\ufffd[31mred\ufffd\ufffd31m\ufffdgnp b.csv: loaded (job 2)" in outputs[1].out
+
+
+def test_x12_a_defect_ends_the_import_of_one_file_alone(
+    stocked_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Its text may quote values and is not printed. Source: X-12, X-20."""
+    from include import importer
+
+    import_file = importer.import_file
+
+    def import_or_fail(runtime: Any, request: Any, **more: Any) -> Any:
+        if request.source_url.endswith("odd.csv"):
+            raise ValueError("4" * 16)
+        return import_file(runtime, request, **more)
+
+    monkeypatch.setattr(importer, "import_file", import_or_fail)
+    odd, good = write(tmp_path, "odd.csv", "1,flexible_gift,10"), write(tmp_path, "good.csv", "2,flexible_gift,10")
+    result = stocked_run("import", "gift_cards", odd, good, "--json")
+    assert (result.code, [line["state"] for line in result.lines]) == (1, ["failed", "completed"])
+    assert "ValueError" in result.lines[0]["reason"]["message"]
+    assert "import_or_fail" in result.err
+    assert "4444" not in result.out + result.err
+
+
 @pytest.mark.parametrize("command", [["jobs"], ["migrate"], ["sync-project"], ["import", "gift_cards", "x.csv"]])
 @pytest.mark.parametrize("url", ["nonsense", "mysql://u:s3cret@h/d", "postgresql://u:s3cret@127.0.0.1:1/d",
                                  "postgresql://u:s3cret@h:port/d"])  # fmt: skip

@@ -21,6 +21,8 @@ from include.arrivals.uploads import Choices, Reception, Upload
 from include.errors import FileRefused
 from include.import_types import IMPORT_TYPES
 from include.importer import import_file
+from include.ledger import jobs
+from include.ledger.jobs import Job
 from include.review.upload_preview import preview_upload
 from include.storage.locations import files_below
 from tests.imports import CARD_HEADER, Site, rejected_file
@@ -251,6 +253,92 @@ def test_x21_an_upload_can_not_be_launched_with_what_the_folder_locks(
     seen = preview_upload(stocked.runtime, replace(upload, choices=Choices(settings, columns)))
     assert not seen.can_launch
     assert "is locked by _settings.yaml" in seen.refusal
+
+
+# -- X-19: a file is imported again with everything that was given for it
+
+
+def again(site: Site, job_id: int) -> Upload:
+    """Make an upload of a job's file, as the button on its page does."""
+    with site.runtime.engine.connect() as connection:
+        job = jobs.get(connection, job_id)
+    return uploads.receive_again(site.runtime, import_types.get(job.import_type), "ann", job)
+
+
+def launch(site: Site, upload: Upload) -> Job:
+    """Import an upload as it is previewed, and return its job."""
+    seen = preview_upload(site.runtime, upload)
+    assert (seen.can_launch, seen.refusal, seen.problems) == (True, "", {})
+    uploads.write_sidecar(site.runtime, upload, seen.settings)
+    path = str(upload.path(site.runtime))
+    result = import_file(site.runtime, Request(upload.import_type, path, upload.run_id, "ann"))
+    with site.runtime.engine.connect() as connection:
+        return jobs.get(connection, result.job)
+
+
+CUSTOMERS = "Email;Phone;Other\nann@example.com;030 123456;x\n"
+UPSERT = {"action": "add_and_edit"}
+CODES = "code\nABCDEFGH\nbad\n"
+
+
+@pytest.mark.parametrize(
+    ("import_type", "content", "settings"),
+    [
+        ("promo_codes", CODES, {"pool": "P1", "code_pattern": "[A-Z]{8}", "retention_days": 7}),
+        ("customers", CUSTOMERS, UPSERT | {"mapping": {"Phone": None, "Other": None}, "replace_external_ids": True}),
+        ("customers", CUSTOMERS, UPSERT | {"phone_region": "DE", "shared_identifier_rows": 3, "delimiter": ";"}),
+        ("customers", CUSTOMERS.replace(";", "\t"), UPSERT | {"delimiter": "\t"}),
+        ("customers", CUSTOMERS.replace(";", " ").replace("030 1", "0301"), UPSERT | {"delimiter": " "}),
+        ("gift_cards", CARDS.decode(), {"encoding": "cp1252", "strict_sold_cards": False, "max_reject_share": 0}),
+    ],
+)
+def test_x19_a_dry_run_is_imported_for_real_with_every_setting_that_it_had(
+    stocked: Site, import_type: str, content: str, settings: dict[str, Any]
+) -> None:
+    if import_type == "promo_codes":
+        stocked.load("promo_code_pools", "system_id,name,description,multi_use\nP1,P1,,false\n")
+    tried = stocked.load(import_type, content, settings=settings, dry_run=True)
+    assert tried.state in ("completed", "completed_with_rejects")
+    job = launch(stocked, again(stocked, tried.job))
+    assert {name: job.settings[name] for name in settings} == settings
+    assert set(settings) <= set(job.settings["given_by"])
+    counts = (tried.rows.inserted, tried.rows.rejected)
+    assert (job.is_dry_run, job.rows_inserted, job.rows_rejected) == (False, *counts)
+
+
+def test_x19_what_a_pools_folder_says_holds_when_its_file_is_imported_again(stocked: Site) -> None:
+    """Source: PC-02, PC-04a."""
+    stocked.load("promo_code_pools", "system_id,name,description,multi_use\nP2,P2,,false\n")
+    stocked.drop("promo_codes/P2", "_settings.yaml", 'code_pattern: "[A-Z]{8}"\n')
+    tried = stocked.run("promo_codes", stocked.drop("promo_codes/P2", "c.csv", CODES), dry_run=True)
+    job = launch(stocked, again(stocked, tried.job))
+    assert (job.settings["pool"], job.settings["code_pattern"]) == ("P2", "[A-Z]{8}")
+    assert (job.rows_inserted, job.rows_rejected) == (1, 1)
+
+
+def test_x05_a_file_that_was_refused_keeps_its_columns_and_settings(stocked: Site) -> None:
+    """Also one that was refused for its settings, of which the others are right, and those of the run."""
+    settings = UPSERT | {"mapping": {"Phone": None, "Other": None}, "phone_region": "DE"}
+    for wrong in ({"data_source": "nowhere"}, {"dry_runn": True}, {"retention_days": 0}):
+        refused = stocked.load("customers", CUSTOMERS, settings=settings | wrong)
+        assert refused.state == "refused"
+        upload = again(stocked, refused.job)
+        upload = replace(
+            upload, choices=replace(upload.choices, settings={**upload.choices.settings, "data_source": ""})
+        )
+        seen = preview_upload(stocked.runtime, upload)
+        assert seen.settings == settings
+        assert seen.can_launch
+    unread = stocked.run("customers", stocked.drop("customers", "x.csv", CUSTOMERS, {}), mapping={"Phone": None})
+    assert preview_upload(stocked.runtime, again(stocked, unread.job)).settings == {"mapping": {"Phone": None}}
+
+
+def test_x20_a_form_does_not_show_what_may_be_private_of_a_jobs_settings(stocked: Site) -> None:
+    private = "ann@example.com"
+    refused = stocked.load("customers", CUSTOMERS, settings=UPSERT | {"segment": private, "data_source": "nowhere"})
+    upload = again(stocked, refused.job)
+    assert upload.choices.settings == UPSERT | {"data_source": "nowhere"}
+    assert upload.taken_over == {"segment": private}
 
 
 # -- X-22: every upload is bounded, and all of them together

@@ -96,3 +96,18 @@ def test_a_move_to_another_storage_copies_and_deletes(tmp_path: Path):
 )  # fmt: skip
 def test_x12_which_names_are_no_files_of_rows(name: str, ignored: bool):
     assert is_ignored(name) is ignored
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a b/c?d#e.csv", "s3a://bucket/x::y.csv", "/a/b.csv"])
+def test_x21_the_address_of_a_location_is_what_it_was_located_by(url: str):
+    assert str(locations.locate(url)) == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9/x.csv", "https://host/x.csv", "zip://x.csv::/tmp/a.zip", "simplecache::s3://b/x.csv",
+     "ftp://host/x.csv", "sftp://host/x.csv", "github://o:r@m/x", "gs://b/x", "foo://b/x", "S3://b/x"],
+)  # fmt: skip
+def test_x21_other_kinds_of_storage_are_no_places(url: str):
+    with pytest.raises(ValueError, match="is no kind of storage: files are on a disk, or in a bucket"):
+        locations.locate(url)

@@ -880,3 +880,52 @@ def test_x12_patterns_of_ignored_names_replace_the_usual_ones():
 def test_x16_names_in_settings_are_composed():
     assert resolve("promo_codes", sidecar={"pool": "cafe\u0301"}).pool == "caf\u00e9"
     assert resolve("promo_codes", folder={"pool": "cafe\u0301"}, folder_name="caf\u00e9").pool == "caf\u00e9"
+
+
+def refusal_of(import_type: str, text: str, source: str, **layers) -> str:
+    with pytest.raises(SettingsError) as caught:
+        resolve(import_type, sidecar=files.read_settings(text, source), **layers)
+    return caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("import_type", "text", "message"),
+    [
+        ("gift_cards", "dry_runn: true", "cards_20261201.csv: line 1, dry_runn: there is no such setting"),
+        ("gift_cards", "retention_days: 36500", "must be less than or equal to 3650, found 36500."),
+        ("gift_cards", "settle_seconds: 90000", "must be less than or equal to 86400, found 90000."),
+        ("gift_cards", "release: 30 2 30 2 *", "release: '30 2 30 2 *' never comes"),
+        ("gift_cards", "\n" * 12345 + "force: 1", "cards_20261201.csv: line 12346, force: must be true or false"),
+        ("promo_codes", "pool: WIN-20261", "pool 'SUMMER-20261', but its settings (sidecar) name the pool 'WIN-20261'"),
+    ],
+)  # fmt: skip
+def test_x08_a_sentence_about_settings_shows_names_lines_and_limits(import_type: str, text: str, message: str):
+    """Source: X-08, X-11."""
+    folder = "SUMMER-20261" if import_type == "promo_codes" else None
+    assert message in refusal_of(import_type, text, "cards_20261201.csv", folder_name=folder)
+
+
+@pytest.mark.parametrize("data", ["4929333344445555", "ann@example.com", "+49 30 1234567", "GC-AB12CD34"])
+@pytest.mark.parametrize(
+    "text",
+    ["'{0}': x", "force: '{0}'", "slash_dates: '{0}'", "encoding: '{0}'", "retention_days: {0}", "after: {{'{0}': 5}}",
+     "mapping: {{'{0}': 5}}", "mapping: '{0}'", "locked: ['{0}']", "ignore: '{0}'", "release: '{0} 1 1 1 1'",
+     "delimiter: '{0}'", "action: '{0}'", "'{0}': 1\n'{0}': 2", "'{0}", "2024-13-45 {0}", "code_pattern: '({0}'",
+     "phone_region: '{0}'", "max_file_bytes: -{0}"],
+)  # fmt: skip
+def test_x20_a_sentence_about_settings_masks_keys_and_values_that_look_like_data(text: str, data: str):
+    for import_type in ("gift_cards", "promo_codes", "customers"):
+        with pytest.raises(SettingsError) as caught:
+            resolve(
+                import_type, sidecar=files.read_settings(text.format(data), "cards.csv"), parameters={"action": "?"}
+            )
+        assert data not in caught.value.message
+        assert data[3:] not in caught.value.message
+
+
+@pytest.mark.parametrize("data", ["4929333344445555", "ann@example.com"])
+def test_x20_assignments_of_the_command_line_are_masked_in_sentences(data: str):
+    for assignments in ([data], [f"{data}=1", f"{data}=2"], [f"{data}=[", "x=1"], [f"mapping={{{data}"]):
+        with pytest.raises(SettingsError) as caught:
+            read_assignments(assignments)
+        assert data not in caught.value.message

@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from include.arrivals.uploads import safe_name, sidecar_text
+from include.declaration.settings import Bears
 from include.errors import FileRefused
 from include.import_types import IMPORT_TYPES
-from include.settings.form import form_settings, read_form
+from include.settings.form import form_settings, read_form, split_for_form
+from include.values.private_values import may_be_private
 
 pytestmark = pytest.mark.unit
 
@@ -75,3 +77,37 @@ def test_a_form_offers_the_settings_that_a_type_has() -> None:
         "take_point_of_contact_from_file", "take_action_template_from_file", "on_invalid_optional",
         "strict_sold_cards", "encoding", "delimiter", "slash_dates", "max_reject_share", "rejects_verbatim", "force",
     }  # fmt: skip
+
+
+SAMPLES: dict[str, list[object]] = {
+    "action": ["add_and_edit", None],
+    "encoding": ["cp1251", "utf-8", "utf-16"],
+    "delimiter": [None, *",;|\t \x01\x1f", ":"],
+    "mapping": [{}, {"Phone": None, "4929333344445555": "card_number"}],
+    "slash_dates": ["refuse", "day_first"],
+    "on_invalid_optional": ["drop_value"],
+    "phone_region": [None, "DE"],
+    "pool": ["P1", " ", "yes", "1", "0,5", "tab", "xmas_20261201_1", "4929333344445555", None],
+    "on_existing": ["update_dates"],
+    "code_pattern": ["[A-Z]{8}", None],
+    "data_source": ["crm", None],
+    "point_of_contact": ["none", "shop 1"],
+    "segment": ["ann@example.com", "VIP"],
+    "take_point_of_contact_from_file": [True, False],
+    "take_action_template_from_file": [True, False],
+    "replace_external_ids": [True, False],
+    "shared_identifier_rows": [3],
+    "strict_sold_cards": [True, False],
+}
+BEARING = sorted({(kind, name) for kind in IMPORT_TYPES for name in IMPORT_TYPES[kind].settings.marked(Bears)})
+
+
+@pytest.mark.parametrize(("kind", "name"), BEARING)
+def test_x19_a_form_and_what_is_taken_over_are_together_what_a_job_had(kind: str, name: str) -> None:
+    """Each setting that bears on what is loaded has samples here. Source: X-13, X-19."""
+    for value in SAMPLES[name]:
+        texts, others = split_for_form(IMPORT_TYPES, IMPORT_TYPES[kind], {name: value})
+        read, problems = read_form(IMPORT_TYPES, IMPORT_TYPES[kind], texts)
+        canonical = {key: "\t" if (key, text) == ("delimiter", "tab") else text for key, text in read.items()}
+        assert (others | canonical, problems) == ({name: value}, {})
+        assert not any(may_be_private(text) for text in texts.values())

@@ -26,7 +26,7 @@ from include.declaration.settings import (
     without_invisible,
 )
 from include.errors import ConfigurationError, FileRefused
-from include.located_yaml import quoted
+from include.located_yaml import named
 from include.names import did_you_mean, normalise_name
 
 if TYPE_CHECKING:
@@ -255,7 +255,7 @@ def derive_settings(connection: Connection, settings: CustomerSettings, project:
     if contact not in brands:
         raise FileRefused(
             "file.unknown_point_of_contact",
-            f"The project has no point of contact {quoted(contact)}, which the settings name"
+            f"The project has no point of contact {named(contact)}, which the settings name"
             f"{did_you_mean(contact, brands)}.",
         )
     return {"data_source": source.name, "point_of_contact": contact, "brand": brands[contact]}
@@ -264,7 +264,7 @@ def derive_settings(connection: Connection, settings: CustomerSettings, project:
 def _no_data_source(name: str | None, names: list[str]) -> str:
     if name is None:
         return "The settings name no data source, and none of the project's is marked as the default one."
-    return f"The project has no data source {quoted(name)}, which the settings name{did_you_mean(name, names)}."
+    return f"The project has no data source {named(name)}, which the settings name{did_you_mean(name, names)}."
 
 
 def _refuse_unsynced(connection: Connection, project: Project) -> None:

@@ -23,7 +23,8 @@ from include.declaration.settings import (
     Text,
 )
 from include.errors import FileRefused
-from include.located_yaml import quoted
+from include.located_yaml import named, quoted
+from include.names import mask_data
 from include.values.code_patterns import check_pattern
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def _code_pattern(text: str) -> str:
     try:
         return check_pattern(text)
     except ValueError as error:
-        raise ValueError(f"{quoted(text)} {error}") from None
+        raise ValueError(f"{quoted(text)} {mask_data(str(error))}") from None
 
 
 OnExisting = Annotated[Literal["reject", "update_dates"], Bears(by_all=True), InForm(), Edits("update_dates")]
@@ -88,13 +89,13 @@ def refuse_unusable_pool(connection: Connection, settings: PromoCodeSettings, ma
     if pool is None:
         raise FileRefused(
             "file.unknown_pool",
-            f"There is no promo code pool {quoted(settings.pool)}, which the settings or the file's folder name. "
+            f"There is no promo code pool {named(settings.pool)}, which the settings or the file's folder name. "
             "Import the pool first, or correct the name; letter case counts.",
         )
     if pool.fill_method == "generate":
         raise FileRefused(
             "file.generate_pool",
-            f"The pool {quoted(settings.pool)} is filled by generation (fill_method generate) and takes no uploads.",
+            f"The pool {named(settings.pool)} is filled by generation (fill_method generate) and takes no uploads.",
         )
 
 

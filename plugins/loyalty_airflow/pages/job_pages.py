@@ -336,27 +336,31 @@ def _columns(runtime: Runtime, job: Job) -> tuple[list[dict[str, Any]], int]:
 
 
 def _settings(job: Job) -> list[tuple[str, str, str]]:
-    """Return name, value and giver of each setting, those that were chosen first.
-
-    The setting `mapping` is shown by the table of columns alone: its headers may be data (X-20).
-    """
+    """Return name, value and giver of each setting, those that were chosen first."""
     given_by, derived = job.common_settings.given_by, job.common_settings.derived
     rows = []
     for name, value in job.settings.items():
         if name in ("given_by", "derived", "action"):
             continue
-        if name == "mapping":
-            text = f"{len(value)} columns named, as the table of columns shows" if value else ""
-        elif isinstance(value, bool):
-            text = "yes" if value else "no"
-        elif isinstance(value, dict | list):
-            text = json.dumps(value, ensure_ascii=False)
-        else:
-            text = "" if value is None else str(value)
+        text = setting_text(name, value)
         follows = f" ({derived[name]})" if name in derived and str(derived[name]) != text else ""
         giver = given_by.get(name, "defaults")
         rows.append((name, f"{text}{follows}"[:300], GIVERS.get(giver, giver)))
     return sorted(rows, key=lambda row: (row[2] == GIVERS["defaults"], row[0]))
+
+
+def setting_text(name: str, value: Any) -> str:
+    """Return the value of a setting as pages show it.
+
+    The setting `mapping` is shown by the table of columns alone: its headers may be data (X-20).
+    """
+    if name == "mapping":
+        return f"{len(value)} columns named, as the table of columns shows" if value else ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else str(value)
 
 
 def _run_url(job: Job) -> str | None:

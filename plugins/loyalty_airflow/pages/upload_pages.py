@@ -25,13 +25,14 @@ from include.declaration.settings import Suggests
 from include.errors import ConfigurationError, FileRefused
 from include.ledger import jobs
 from include.ledger.jobs import dag_of
+from include.names import mask_data
 from include.settings.form import form_settings
 from include.storage.locations import StorageError
 from include.warehouse.transactions import values_hidden
 from loyalty_airflow.pages import warehouse
 from loyalty_airflow.pages.access import User, can_launch, demand
 from loyalty_airflow.pages.forms import read_fields, read_file, with_prefix
-from loyalty_airflow.pages.job_pages import JobId, find_job
+from loyalty_airflow.pages.job_pages import JobId, find_job, setting_text
 from loyalty_airflow.pages.pages import base_of, render
 from loyalty_airflow.pages.runs import Run, RunRefused, find_run, start_run
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 router = APIRouter()
 
-FILE, SETTING, COLUMN = "file", "setting.", "column."
+FILE, SETTING, COLUMN, LEAVE_OUT = "file", "setting.", "column.", "leave_out."
 """Names of the forms' fields."""
 ENCODINGS = ("utf-8", "windows-1251", "windows-1252", "latin-1", "utf-16")
 _REFUSALS = {
@@ -53,7 +54,7 @@ _REFUSALS = {
     "upload.quota": status.HTTP_429_TOO_MANY_REQUESTS,
     "upload.no_room": status.HTTP_507_INSUFFICIENT_STORAGE,
 }
-LONGEST_POOL, LONGEST_NUMBER = 1000, 9
+LONGEST_POOL, LONGEST_NUMBER, LONGEST_SHOWN = 1000, 9, 300
 DELIMITERS = ("comma", "semicolon", "tab", "pipe")
 
 
@@ -234,9 +235,11 @@ def _decide(request: Request, user: BaseUser, declared: ImportType, upload_id: s
         return RedirectResponse(f"{base_of(request)}/upload/{declared.name}", 303)
     preview = _preview(runtime, upload)
     choices = _choices(declared, upload, preview, fields)
-    is_changed = choices != upload.choices
+    left_out = with_prefix(fields, LEAVE_OUT)
+    taken_over = {name: value for name, value in upload.taken_over.items() if not left_out.get(name)}
+    is_changed = (choices, taken_over) != (upload.choices, upload.taken_over)
     if is_changed:
-        upload = uploads.save(runtime, upload, choices=choices)
+        upload = uploads.save(runtime, upload, choices=choices, taken_over=taken_over)
         preview = _preview(runtime, upload)
     if not preview.can_launch:
         return _page(request, user, runtime, upload, preview, code=status.HTTP_422_UNPROCESSABLE_CONTENT)
@@ -334,9 +337,18 @@ def _page(
         request, "upload_review.html", user, code, title=upload.file_name, upload=upload, declared=declared,
         preview=preview, message=message, dry_run=_dry_run(runtime, upload, preview), settings=form_settings(declared),
         chosen=upload.choices.settings, problems=preview.problems, suggestions=suggestions(runtime, declared),
-        usual=uploads.usual_settings(runtime, declared, upload),
+        usual=uploads.usual_settings(runtime, declared, upload), taken_over=_taken_over(upload, preview),
         is_open=bool(upload.choices.settings) or bool(preview.problems) or bool(preview.refusal),
     )  # fmt: skip
+
+
+def _taken_over(upload: Upload, preview: UploadPreview) -> dict[str, str]:
+    """Return the settings of the earlier import that still hold; what looks like data is masked (X-20)."""
+    return {
+        name: mask_data(setting_text(name, value))[:LONGEST_SHOWN] or "none"
+        for name, value in upload.taken_over.items()
+        if preview.settings.get(name) == value
+    }
 
 
 def _preview(runtime: Runtime, upload: Upload) -> UploadPreview:

@@ -219,7 +219,8 @@ def close_job() -> dict[str, Any]:
     with open_runtime() as runtime:
         job = find_job(runtime)
         if job is None:
-            raise AirflowFailException(failure) if failure else AirflowSkipException("Another run has the file in hand")
+            skipped = "This run has opened no job; the log of take_file says why"
+            raise AirflowFailException(failure) if failure else AirflowSkipException(skipped)
         closed = reporting.close_job(runtime, job.id, failure=failure or ENDED_BY_HAND)
         result = digest(runtime, closed)
     metrics.count_job(context["ti"].dag_id, job, closed)

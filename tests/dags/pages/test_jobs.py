@@ -424,6 +424,25 @@ def test_a_dry_run_is_imported_for_real_with_its_settings_and_columns(
     assert "Import it" not in browser.get(f"/imports/jobs/{job.id}").text
 
 
+def test_x19_settings_that_the_form_does_not_offer_are_shown_and_can_be_left_out(browse: Browse, load: Load) -> None:
+    """What may be data in them is masked. Source: X-11, X-19, X-20."""
+    load("gift_card_pools", "p.csv", POOLS)
+    rows = "Nummer,pool_system_name,balance\n4000000000000001,fifty,50\n"
+    result = load("gift_cards", "c.csv", rows, dry_run=True, retention_days=7, mapping={"Nummer": "card_number"})
+    browser = browse("user")
+    address = browser.post(f"/imports/jobs/{result.job}/upload").headers["location"]
+    page = browser.get(address).text
+    assert '<select id="taken-over-retention_days" name="leave_out.retention_days"><option value="">7</option>' in page
+    assert '<option value="">1 columns named, as the table of columns shows</option>' in page
+    fields = shown_fields(page)
+    assert browser.post(address, data=fields | {"do": "preview"}).status_code == 303
+    assert browser.get(address).text == page
+    assert browser.post(address, data=fields | {"leave_out.retention_days": "yes"}).status_code == 303
+    page = browser.get(address).text
+    assert "retention_days" not in page
+    assert shown_fields(page)["column.card_number"] == "0"
+
+
 def test_a_refused_file_is_imported_again_until_it_is_no_longer_kept(
     browse: Browse, load: Load, connected: Any
 ) -> None:
