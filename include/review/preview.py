@@ -24,6 +24,7 @@ from include.names import MASK, mask
 from include.reading import records
 from include.reading.chunk_plan import Inspection
 from include.reading.records import Block
+from include.rules.plausibility import FEWEST
 from include.rules.sentences import for_people
 from include.runtime import Runtime
 from include.stages.inspection import describe_oddities, file_text, look_at
@@ -192,7 +193,8 @@ def judged_rows(judge: Judge, block: Block, rows: int, *, is_doubtful: bool) -> 
     new_names = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
     shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
     if judge.mapping.is_headed and not is_doubtful:
-        show = shown_cell
+        is_compared = judge.reads_codes and len(block.lines) >= FEWEST
+        show = partial(shown_cell, may_be_cvv=judge.masks_codes and not is_compared)
     else:
         show = partial(safely_shown_cell, has_cvvs=judge.masks_codes)
     values = {
@@ -215,10 +217,15 @@ def judged_rows(judge: Judge, block: Block, rows: int, *, is_doubtful: bool) -> 
     ]
 
 
-def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell as it was sent, masked where its field is, or where it may be private under any header."""
+def shown_cell(row: Mapping[Any, Any], field: Field, *, may_be_cvv: bool = False) -> str:
+    """Return a cell as it was sent, masked where its field is, or where it may be private under any header (X-20).
+
+    Args:
+        may_be_cvv: the file may have CVVs, and nobody has compared the columns: three to five digits alone may be one.
+    """
     text = sent_text(row, field)
-    return masked(text, field) if field.sensitive or field.is_secret or may_be_private(text) else text
+    is_private = may_be_private(text) or (may_be_cvv and _CVV.fullmatch(text) is not None)
+    return masked(text, field) if field.sensitive or field.is_secret or is_private else text
 
 
 def safely_shown_cell(row: Mapping[Any, Any], field: Field, *, has_cvvs: bool) -> str:

@@ -83,7 +83,10 @@ GIFT_CARDS = ImportType(
             "cvv",
             "Gift card CVV",
             Kind.IDENTIFIER,
-            aliases=("Card CVV",),
+            aliases=(
+                "Card CVV", "CVV2", "CVC", "CVC2", "Card CVC", "Gift card CVC", "Security code", "Card security code",
+                "PIN", "PIN code", "Card PIN", "Gift card PIN",
+            ),
             sensitive=True,
             is_secret=True,
             description="Text; needed where the pool requires CVVs. Stored as a keyed hash only.",
