@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from include.names import MOST_DIGITS
+from include.names import AT_SIGNS, MOST_DIGITS
 from include.values.dates import has_date_form
 
 _AMOUNT = re.compile(r"\s*[+-]?[0-9]{1,8}[.,][0-9]{1,2}\s*")
@@ -16,4 +16,6 @@ def may_be_private(text: str) -> bool:
     An amount with decimals, and a date in one of the forms that are read as dates, may have more.
     """
     has_many_digits = sum(character.isdigit() for character in text) > MOST_DIGITS
-    return "@" in text or (has_many_digits and not _AMOUNT.fullmatch(text) and not has_date_form(text.strip()))
+    return any(sign in text for sign in AT_SIGNS) or (
+        has_many_digits and not _AMOUNT.fullmatch(text) and not has_date_form(text.strip())
+    )
