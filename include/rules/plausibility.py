@@ -159,6 +159,17 @@ def form_of(text: str) -> Form:
     return Form[match.lastgroup] if match is not None and match.lastgroup else Form.TEXT
 
 
+def may_be_birth_date(text: str, *, is_date: bool) -> bool:
+    """Say whether a text looks like a birth date rather than a moment of our time. Source: X-20.
+
+    Args:
+        is_date: its column is read as dates, so that it may be one that can't be read.
+    """
+    is_written_so = is_date or form_of(text.strip()) is Form.DATE
+    has_time = ":" in text and _TIME_OF_DAY.search(text) is not None
+    return is_written_so and bool(text.strip()) and (not has_time or _year(text) < _OLDEST_MOMENT)
+
+
 def describe_oddities(
     import_type: ImportType,
     fields: Sequence[Field],
