@@ -228,10 +228,11 @@ def describe_turns(
         later: of rows further down; `place` says which.
     """
     before, after, indexes = _lengths(first), _lengths(later), mapping.field_indexes
+    others = [name for name in after if name in before and not _overlap(after[name], before[name])]
     return [
         f"{_started(' and '.join(mapping.numbered(mapping.columns[indexes[name]]) for name in (one, other)))} seem to "
         f"be exchanged in the {place} rows: each has values as long as the first ones of the other."
-        for one, other in combinations([name for name in before if name in after], 2)
+        for one, other in combinations(others, 2)
         if not _overlap(before[one], before[other])
         and _is_within(after[one], before[other])
         and _is_within(after[other], before[one])

@@ -225,6 +225,8 @@ def describe_oddities(
     samples = _samples(text, mapping)
     fields = import_type.read_fields(runtime.project, mapping.field_indexes)
     for place, columns in samples.items():
+        if place != "first" and max(map(len, columns.values()), default=0) < plausibility.ENOUGH:
+            continue
         oddities = plausibility.describe_oddities(
             import_type,
             fields,
