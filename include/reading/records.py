@@ -41,6 +41,7 @@ ROW_RULES = {
     NOT_DATA: "The row is no data but a line that a program has added, such as a ruler, a count or a total: remove it.",
 }
 
+_LINE_END = re.compile(rb"\r\n?|\n")
 # The first bytes of Unicode White_Space in UTF-8.
 _MAY_BE_BLANK = np.zeros(256, np.bool_)
 _MAY_BE_BLANK[[*range(0x09, 0x0E), 0x20, 0xC2, 0xE1, 0xE2, 0xE3]] = True
@@ -139,6 +140,25 @@ def first_block(
     """Return the first records of a file, those of `block_bytes`; None when it has none. See `read_blocks`."""
     blocks = (block for chunk in chunks for block in read_blocks(text, chunk, dialect, columns, block_bytes))
     return next(blocks, None)
+
+
+def read_part(
+    text: BinaryIO, start: int, end: int, dialect: Dialect, columns: int, *, is_last: bool = False
+) -> Block | None:
+    """Read the records of a part of the text that begins and ends anywhere; None when it has no whole one.
+
+    It begins behind a line end. Where this is within quotes, some rows are misread, until the next row that begins
+    without any: for a look at many rows, never for loading. The lines are not known.
+
+    Args:
+        is_last: the text ends where the part does.
+    """
+    text.seek(start - 1)
+    data = text.read(end - start + 1)
+    line_end = _LINE_END.search(data)
+    data = data[line_end.end() :] if line_end else b""
+    structure = scan(data, ord(dialect.delimiter), is_final=is_last)
+    return _make_block(data, start, 0, structure, ord(dialect.delimiter), columns) if len(structure.nexts) else None
 
 
 def read_cells(

@@ -134,8 +134,8 @@ _COMMENT = "|".join(
         _STATEMENT,
         _WARNING,
         rf"/\*{_SPACE}.*",
-        r"\\\.",  # ends psql's COPY
-        r"(?i:<EOF>|EOF|\(END\)|END OF (?:FILE|DATA|REPORT))",
+        r"\\[.N]",  # ends psql's COPY, and is an absent value of its
+        r"(?i:<?<EOF>>?|#?EOF|\(END\)|END OF (?:FILE|DATA|REPORT)|NULL|[(<]NULL[)>])",
         r"Query OK\b.*",
         "(?:Elapsed|Completion time):.*[0-9].*",
         "Time: [0-9].*",
@@ -177,7 +177,7 @@ _WORDS = (
     "rader rækker satır rijen riga linha fila registro records lines line entry result code card pool customer "  # noqa: RUF001
     "enregistrement datensätze строки строка строк affectées affectadas ausgewählt exportadas seleccionadas "
     "sélectionné affected returned fetched processed inserted deleted in betroffen gefunden sélectionnées afectadas "
-    "entries results codes cards pools customers database backup table rem"
+    "entries results codes cards pools customers database backup table rem null"
 )
 for _word in _WORDS.split():
     for _form in (_word, _word.capitalize(), _word.upper()):
@@ -188,7 +188,7 @@ _BEGINNINGS = np.unique([
     for form in (word, word.capitalize(), word.upper())
 ]).astype(np.uint32)  # fmt: skip
 """The first four bytes of these words, with blanks behind a shorter one."""
-_SINGLE_WORDS = pa.array([*_BARE_TOTALS.split("|"), "EOF", "eof"])
+_SINGLE_WORDS = pa.array([*_BARE_TOTALS.split("|"), "EOF", "eof", "NULL", "Null", "null"])
 """Lines without a blank or a mark: the column need not be matched with a pattern, which takes Arrow 2 ms to compile."""
 
 

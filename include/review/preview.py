@@ -18,11 +18,12 @@ from sqlalchemy import Connection
 from include.arrivals.places import permitted
 from include.arrivals.settings_files import read_layers, settings_texts
 from include.columns.mapping import ColumnMapping
-from include.declaration.fields import Field, Kind
+from include.declaration.fields import Field, Kind, Look
 from include.declaration.import_type import ImportType
 from include.names import MASK, mask, one_line
 from include.reading import records
 from include.reading.records import Chunk
+from include.rules.plausibility import FEWEST, look_of, may_be_birth_date
 from include.rules.sentences import for_people
 from include.runtime import Runtime
 from include.stages.inspection import describe_oddities, file_text, look_at
@@ -39,6 +40,7 @@ FIRST_ROWS = 10
 _FIRST_BYTES = 1 << 18
 _WIDEST = 40
 _SHORT_NUMBER = 7
+_DAYS = (Kind.DATE, Kind.DATETIME)
 
 
 @dataclass(frozen=True)
@@ -167,12 +169,18 @@ def hidden_fields(fields: Sequence[Field], mapping: ColumnMapping, *, is_doubtfu
     """Return the fields whose values people may not read: by what the field is, never because a row is rejected.
 
     All of them where no header is a field's name: the first row may be data, and any column may hold anything (X-20).
+    Other dates where the type has birth dates: of a row or two nobody sees that their columns are exchanged.
 
     Args:
         is_doubtful: the columns may be exchanged, so that the same holds.
     """
     is_anything = is_doubtful or not mapping.is_headed
-    return [field.name for field in fields if field.sensitive or field.is_secret or is_anything]
+    has_birth_dates = any(look_of(field) is Look.BIRTH for field in fields)
+    return [
+        field.name
+        for field in fields
+        if field.sensitive or field.is_secret or is_anything or (has_birth_dates and field.kind in _DAYS)
+    ]
 
 
 def judged_rows(
@@ -192,7 +200,12 @@ def judged_rows(
     new_names = {f"{table.lookup.name}__found": f"{table.lookup.field}__is_known" for table in judge.lookups}
     shown = [field for field in judge.fields if field.name in judge.mapping.field_indexes]
     if judge.mapping.is_headed and not is_doubtful:
-        show = shown_cell
+        is_compared = judge.reads_codes and len(block.lines) >= FEWEST
+        show = partial(
+            shown_cell,
+            may_be_cvv=judge.masks_codes and not is_compared,
+            has_birth_dates=any(look_of(field) is Look.BIRTH for field in judge.fields),
+        )
     else:
         show = partial(safely_shown_cell, has_cvvs=judge.masks_codes)
     values = {
@@ -215,10 +228,17 @@ def judged_rows(
     ]
 
 
-def shown_cell(row: Mapping[Any, Any], field: Field) -> str:
-    """Return a cell as it was sent, masked where its field is, or where it may be private under any header."""
+def shown_cell(row: Mapping[Any, Any], field: Field, *, may_be_cvv: bool = False, has_birth_dates: bool = False) -> str:
+    """Return a cell as it was sent, masked where its field is, or where it may be private under any header (X-20).
+
+    Args:
+        may_be_cvv: the file may have CVVs, and nobody has compared the columns: three to five digits alone may be one.
+        has_birth_dates: the type has such a field, and what looks like a birth date may be one in any column.
+    """
     text = sent_text(row, field)
-    return masked(text, field) if field.sensitive or field.is_secret or may_be_private(text) else text
+    is_private = may_be_private(text) or (may_be_cvv and re.match(CVV_ALONE, text) is not None)
+    is_private |= has_birth_dates and may_be_birth_date(text, is_date=field.kind in _DAYS)
+    return masked(text, field) if field.sensitive or field.is_secret or is_private else text
 
 
 def safely_shown_cell(row: Mapping[Any, Any], field: Field, *, has_cvvs: bool) -> str:

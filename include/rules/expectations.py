@@ -56,7 +56,7 @@ from great_expectations.validator.metric_configuration import MetricConfiguratio
 from great_expectations.validator.validator import ValidationDependencies
 
 from include.values import damage
-from include.values.cells import WHITE_SPACE, all_bytes, contains_byte, edges, flags, longest, view
+from include.values.cells import WHITE_SPACE, all_bytes, contains_byte, edges, flags, longest, matching_among, view
 from include.values.characters import SOMETHING_TO_READ
 from include.values.code_patterns import LONGEST_PATTERN, is_pattern, matches_whole
 
@@ -67,6 +67,10 @@ Number: TypeAlias = StrictInt | StrictFloat | StrictStr
 IS_ASCII_WORD = np.zeros(256, dtype=np.bool_)
 """The bytes of ASCII letters and digits."""
 IS_ASCII_WORD[[byte for byte in range(128) if chr(byte).isalnum()]] = True
+_APOSTROPHES = "'`\u00b4\u02bc\u2018\u2019\u201b\u2032\uff07"
+"""The typewriter's and what programs make of it while a person types, accents and primes among them."""
+_MAY_BE_APOSTROPHE = np.zeros(256, dtype=np.bool_)
+_MAY_BE_APOSTROPHE[[mark.encode()[0] for mark in _APOSTROPHES]] = True
 
 
 class _FrameColumns(threading.local):
@@ -386,15 +390,17 @@ class ExpectColumnValuesToHaveNoBlankInside(RowRule):
 
 
 class ExpectColumnValuesToNotBeginWithApostrophe(RowRule):
-    """The cell does not begin with `'`, with which a spreadsheet marks a text. Source: X-16."""
+    """The cell does not begin with `'`, with which a spreadsheet marks a text, in any of its forms. Source: X-16."""
 
     def failing(self, frame: pd.DataFrame) -> Column:
         """Cells that do; those that end with it too are single-quoted, which is another rule's affair."""
-        return pc.starts_with(_column(frame, self.column), "'")
+        texts = _column(frame, self.column)
+        return pa.array(matching_among(texts, _MAY_BE_APOSTROPHE[edges(texts)[0]], f"^[{_APOSTROPHES}]"))
 
     def may_fail(self, frame: pd.DataFrame) -> bool:
-        """Whether an apostrophe is there."""
-        return contains_byte(_column(frame, self.column), "'")
+        """Whether an apostrophe is there, or a character beyond ASCII."""
+        texts = _column(frame, self.column)
+        return contains_byte(texts, "'") or contains_byte(texts, "`") or not all_bytes(texts).isascii()
 
 
 class ExpectColumnValuesToHaveFewDigits(RowRule):

@@ -1,4 +1,4 @@
-"""Whether columns hold what their fields usually hold, by the shape of the first rows' values. Source: X-05, X-18.
+"""Whether columns hold what their fields usually hold, by the shape of some rows' values. Source: X-05, X-18, PC-04a.
 
 A file whose columns were exchanged is read without a mistake where both fields take any text: card numbers become
 balances, codes become pools. What gives it away is the look of the values: an amount has a decimal mark, a card number
@@ -6,6 +6,9 @@ many digits, a pool one of few names. A question is put where a column's values 
 look like another one's; an odd value here and there, or a column that is merely full of mistakes, is no reason.
 
 What nobody can see is not asked about: first name and last name, two dates, two yes-or-no fields look alike.
+
+Codes may have any look. Where those at the ends of a file have another one than all others, lines of a program are at
+the ends that no list of such lines has.
 """
 
 from __future__ import annotations
@@ -25,11 +28,17 @@ from include.columns.mapping import ColumnMapping
 from include.declaration.fields import Field, Kind, Look
 from include.declaration.import_type import ImportType
 from include.reading.parsing import BOOLEANS, CLEAR
-from include.values import cells
+from include.reading.stray_rows import are_lines_of_programs
+from include.values import cells, damage
+from include.values.cells import without
 from include.values.short_codes import CVV_DIGITS
 
 MOST_ROWS = 200
-"""So many rows are looked at: a few milliseconds, whatever the file's size."""
+"""So many of the first rows are looked at: a few milliseconds, whatever the file's size."""
+LATER_ROWS = 100
+"""So many are looked at in the middle of the file, and at its end."""
+_END_ROWS = 20
+"""Of rows at an end of the file, among which lines of programs are looked for; of few rows a quarter."""
 ENOUGH = 20
 """Values from which shares are trusted; of fewer, all must speak for the same."""
 FEWEST = 3
@@ -151,6 +160,17 @@ def form_of(text: str) -> Form:
     return Form[match.lastgroup] if match is not None and match.lastgroup else Form.TEXT
 
 
+def may_be_birth_date(text: str, *, is_date: bool) -> bool:
+    """Say whether a text looks like a birth date rather than a moment of our time. Source: X-20.
+
+    Args:
+        is_date: its column is read as dates, so that it may be one that can't be read.
+    """
+    is_written_so = is_date or form_of(text.strip()) is Form.DATE
+    has_time = ":" in text and _TIME_OF_DAY.search(text) is not None
+    return is_written_so and bool(text.strip()) and (not has_time or _year(text) < _OLDEST_MOMENT)
+
+
 def describe_oddities(
     import_type: ImportType,
     fields: Sequence[Field],
@@ -159,14 +179,16 @@ def describe_oddities(
     lookup_names: Mapping[str, Collection[str]],
     *,
     fewest: int = FEWEST,
+    place: str = "first",
 ) -> list[str]:
     """Say which columns hold what another field's values look like: a sentence each, without values (X-20).
 
     Args:
         fields: those of the import type, the project's included.
-        columns: field → raw cells of the first rows, all of the same length.
+        columns: field → raw cells of some rows, all of the same length.
         lookup_names: field with a lookup → which of all these cells are among the lookup's names.
         fewest: of a column with fewer values nothing is said.
+        place: which rows these are.
     """
     by_name = {field.name: field for field in fields}
     looks = _Looks(lookup_names)
@@ -178,7 +200,7 @@ def describe_oddities(
             looked_at.append(_Judged(index, field, values, *shares))
     sentences: dict[int, str] = {}
     for column, holds in _misplaced(looked_at, looks, fewest):
-        sentences[column.index] = _sentence(mapping, column, holds)
+        sentences[column.index] = _sentence(mapping, column, holds, place)
     for one, other in _exchanged(looked_at, looks, fewest):
         if one.index not in sentences and other.index not in sentences:
             sentences[one.index] = _exchange_sentence(mapping, one, other)
@@ -192,9 +214,106 @@ def describe_oddities(
         if column.index not in sentences and _is_repeated_key(import_type, column):
             sentences[column.index] = (
                 f"{_name(mapping, column)} is read as {column.field.label}, which no two rows may share, but more than "
-                f"half of its first {column.values.number} values are there more than once."
+                f"half of its {place} {column.values.number} values are there more than once."
             )
     return [sentences[index] for index in sorted(sentences)]
+
+
+def describe_turns(
+    mapping: ColumnMapping, first: Mapping[str, pa.StringArray], later: Mapping[str, pa.StringArray], place: str
+) -> list[str]:
+    """Say which columns are exchanged further down, by how long their values are: no field's look is needed (X-18).
+
+    Args:
+        first: field → raw cells of the first rows.
+        later: of rows further down; `place` says which.
+    """
+    before, after, indexes = _lengths(first), _lengths(later), mapping.field_indexes
+    others = [name for name in after if name in before and not _overlap(after[name], before[name])]
+    return [
+        f"{_started(' and '.join(mapping.numbered(mapping.columns[indexes[name]]) for name in (one, other)))} seem to "
+        f"be exchanged in the {place} rows: each has values as long as the first ones of the other."
+        for one, other in combinations(others, 2)
+        if not _overlap(before[one], before[other])
+        and _is_within(after[one], before[other])
+        and _is_within(after[other], before[one])
+    ]
+
+
+def _lengths(columns: Mapping[str, pa.StringArray]) -> dict[str, tuple[int, int]]:
+    """Return how long nine tenths of a column's values are, from and to; nothing of few values."""
+    lengths = {name: sorted(map(len, _filled(cells_there))) for name, cells_there in columns.items()}
+    return {name: (of[len(of) // 20], of[-1 - len(of) // 20]) for name, of in lengths.items() if len(of) >= ENOUGH}
+
+
+def _overlap(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def _is_within(one: tuple[int, int], other: tuple[int, int]) -> bool:
+    return other[0] <= one[0] and one[1] <= other[1]
+
+
+def _started(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def describe_ends(
+    import_type: ImportType, mapping: ColumnMapping, samples: Sequence[Mapping[str, pa.StringArray]]
+) -> list[str]:
+    """Say whether codes at the ends of a file have blanks, or characters of a kind, that no other has. Source: PC-04a.
+
+    Args:
+        samples: field → raw cells of rows, the first and the last of the file among them, in file order.
+    """
+    index = mapping.field_indexes.get(import_type.key)
+    field = next((field for field in import_type.fields if field.name == import_type.key), None)
+    if not samples or index is None or field is None or look_of(field) is not Look.CODE:
+        return []
+    codes = _codes(pa.concat_arrays([columns[field.name] for columns in samples]), mapping.columns[index].header)
+    kinds = [_kinds_of_characters(code) for code in codes]
+    ends = min(_END_ROWS, len(codes) // 4)
+    usual = frozenset[str]().union(*kinds[ends : len(codes) - ends])
+    strange = {name: sum(not kind <= usual for kind in part) for name, part in _ends(kinds, ends)}
+    others = len(codes) - sum(strange.values())
+    if others < ENOUGH or others == len(codes):
+        return []
+    rows = " and ".join(f"{number} of its {name} values" for name, number in strange.items() if number)
+    have = "has" if sum(strange.values()) == 1 else "have"
+    return [
+        f"{_started(mapping.numbered(mapping.columns[index]))} is read as {field.label}, but {rows} {have} blanks, or "
+        f"characters of a kind, that none of the other {others} values looked at has: are they lines that a program "
+        "has added?"
+    ]
+
+
+def _ends(kinds: Sequence[frozenset[str]], ends: int) -> Iterator[tuple[str, Sequence[frozenset[str]]]]:
+    yield "first", kinds[:ends]
+    yield "last", kinds[len(kinds) - ends :]
+
+
+def _codes(cells_there: pa.StringArray, header: str) -> list[str]:
+    """Return what is a code, as far as the importer can say it: no damaged cell, no line that is rejected anyway."""
+    texts = cells.trim(cells_there)
+    texts = without(texts, are_lines_of_programs(texts))
+    codes: list[str] = damage.read_identifiers(texts).values.drop_null().to_pylist()
+    return [code for code in codes if code.casefold() != header.strip().casefold()]
+
+
+def _kinds_of_characters(text: str) -> frozenset[str]:
+    return frozenset(map(_kind_of_character, text))
+
+
+def _kind_of_character(character: str) -> str:
+    if character.isspace():
+        return "blank"
+    if character.isdigit():
+        return "digit"
+    if not character.isalpha():
+        return "sign"
+    if not character.isascii():
+        return "letter beyond ASCII"
+    return "capital" if character.isupper() else "small letter"
 
 
 def find_lookup_names(
@@ -477,12 +596,11 @@ def _is_repeated_key(import_type: ImportType, column: _Judged) -> bool:
 
 def _name(mapping: ColumnMapping, *columns: _Judged) -> str:
     """Name columns at the start of a sentence: by their headers, where these are known to be some (X-20)."""
-    shown = " and ".join(mapping.numbered(mapping.columns[column.index]) for column in columns)
-    return f"{shown[:1].upper()}{shown[1:]}"
+    return _started(" and ".join(mapping.numbered(mapping.columns[column.index]) for column in columns))
 
 
-def _sentence(mapping: ColumnMapping, column: _Judged, holds: str) -> str:
-    return f"{_name(mapping, column)} is read as {column.field.label}, but its first values are {holds}."
+def _sentence(mapping: ColumnMapping, column: _Judged, holds: str, place: str) -> str:
+    return f"{_name(mapping, column)} is read as {column.field.label}, but its {place} values are {holds}."
 
 
 def _exchange_sentence(mapping: ColumnMapping, one: _Judged, other: _Judged) -> str:

@@ -28,7 +28,7 @@ from include.reading import chunk_plan, records
 from include.reading.chunk_plan import TOO_BIG, Inspection, check_size
 from include.reading.dialect import Dialect
 from include.reading.origins import peek_origin, read_origins, unescape_cells
-from include.reading.records import Chunk
+from include.reading.records import Block, Chunk
 from include.rules import plausibility
 from include.runtime import Runtime
 from include.settings.layers import InheritedSettings, fingerprint_settings, inheritable, resolve
@@ -221,27 +221,59 @@ def describe_oddities(
     """
     if not chosen.review_columns or chosen.dry_run or not text.chunks:
         return []
-    columns = _first_cells(text, mapping)
-    return plausibility.describe_oddities(
-        import_type,
-        import_type.read_fields(runtime.project, mapping.field_indexes),
-        mapping,
-        columns,
-        plausibility.find_lookup_names(connection, import_type, columns.keys(), columns),
-        fewest=plausibility.ENOUGH if text.is_corrected else plausibility.FEWEST,
-    )
+    samples = _samples(text, mapping)
+    fields = import_type.read_fields(runtime.project, mapping.field_indexes)
+    for place, columns in samples.items():
+        if place != "first" and max(map(len, columns.values()), default=0) < plausibility.ENOUGH:
+            continue
+        oddities = plausibility.describe_oddities(
+            import_type,
+            fields,
+            mapping,
+            columns,
+            plausibility.find_lookup_names(connection, import_type, columns.keys(), columns),
+            fewest=plausibility.ENOUGH if text.is_corrected or place != "first" else plausibility.FEWEST,
+            place=place,
+        )
+        if not oddities and place != "first":
+            oddities = plausibility.describe_turns(mapping, samples["first"], columns, place)
+        if oddities:
+            return oddities
+    return plausibility.describe_ends(import_type, mapping, list(samples.values()))
 
 
-def _first_cells(text: FileText, mapping: ColumnMapping) -> dict[str, pa.StringArray]:
-    """Return field → its cells in the first rows of a file, raw."""
-    columns, mapped = len(mapping.columns), mapping.field_indexes
+def _samples(text: FileText, mapping: ColumnMapping) -> dict[str, dict[str, pa.StringArray]]:
+    """Return field → its cells, raw, in the first rows of a file, and in further ones of its middle and its end."""
+    columns, first_byte, last_byte = len(mapping.columns), text.chunks[0].byte_start, text.chunks[-1].byte_end
+    most, later = plausibility.MOST_ROWS, plausibility.LATER_ROWS
     with text.place.open_parts() as stream:
         block = records.first_block(stream, text.chunks, text.dialect, columns, _SAMPLE_BYTES)
-    if block is None:
-        return {}
-    _, read = records.read_cells(block, text.dialect, columns, list(mapped.values()))
-    first = {name: cells[: plausibility.MOST_ROWS] for name, cells in zip(mapped, read, strict=True)}
-    return {name: unescape_cells(cells) for name, cells in first.items()} if text.is_escaped else first
+        if block is None:
+            return {}
+        cells = _cells(text, mapping, block)
+        samples = {"first": cells.slice(0, most)}
+        if block.offset + len(block.data) >= last_byte:
+            rest = cells.slice(most)
+            if behind := max(rest.num_rows - later, 0):
+                samples["middle"] = rest.slice(max(behind - later, 0) // 2, min(behind, later))
+            samples["last"] = rest.slice(behind)
+        else:
+            middle, end = last_byte // 2, max(first_byte, last_byte - _SAMPLE_BYTES)
+            part = records.read_part(stream, middle, min(middle + _SAMPLE_BYTES, last_byte), text.dialect, columns)
+            if part is not None:
+                samples["middle"] = _cells(text, mapping, part).slice(0, later)
+            part = records.read_part(stream, end, last_byte, text.dialect, columns, is_last=True)
+            if part is not None:
+                cells = _cells(text, mapping, part)
+                samples["last"] = cells.slice(max(cells.num_rows - later, 0))
+    return {place: {name: rows[name].combine_chunks() for name in rows.column_names} for place, rows in samples.items()}
+
+
+def _cells(text: FileText, mapping: ColumnMapping, block: Block) -> pa.Table:
+    """Return the cells of a block's well-formed rows, raw: a column for each mapped field."""
+    mapped = mapping.field_indexes
+    _, columns = records.read_cells(block, text.dialect, len(mapping.columns), list(mapped.values()))
+    return pa.table([unescape_cells(cells) for cells in columns] if text.is_escaped else columns, names=list(mapped))
 
 
 def file_text(looked: Looked, place: Location) -> FileText:

@@ -195,7 +195,8 @@ class Judge:
         secret = [field.name for field in self.fields if field.is_secret]
         self._hidden = [*hidden, *secret]
         self._private = {field.name for field in self.fields if field.sensitive or field.is_secret}
-        self.masks_codes = not mapping.field_indexes.keys().isdisjoint(secret)
+        self.reads_codes = not mapping.field_indexes.keys().isdisjoint(secret)
+        self.masks_codes = self.reads_codes or (bool(secret) and bool(mapping.skipped))  # which may hold them as well
         is_dropping = isinstance(import_settings, DropsInvalid) and import_settings.on_invalid_optional == "drop_value"
         self._droppable = {field.name for field in self.fields if field.is_droppable and is_dropping}
         self._tallies: Tallies = {}

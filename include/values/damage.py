@@ -95,7 +95,16 @@ _THOUSANDS = (
 WITH_EXPONENT = rf"^[+-]?{_EXPONENT}(?:[.,]0*)?$"
 WITH_MARKS = rf"^[+-]?(?:{_MARKED}|{_THOUSANDS})$"
 WITH_THOUSANDS_MARKS = rf"^[+-]?{_THOUSANDS}$"
-PHONE_WITH_DECIMAL_MARK = r"^[+-]?[1-9][0-9]*[.,][0-9]{0,2}$"
+_NO_CALLING_CODE = "(?:[02-689]|[017][0-9]|2[1-689]|3[578]|42|5[09]|6[789]|8[035789]|9[679])"
+PHONE_WITH_DECIMAL_MARK = "|".join(
+    (
+        r"^[+-]?(?:[1-9][0-9]*[.,][0-9]{0,2}|[0-9]+[.,]0*|[0-9]{10,}[.,][0-9]*)$",
+        r"^-?(?:0|[1-9][0-9]?)[.,][0-9]+$",
+        rf"^\+(?:{_NO_CALLING_CODE}\.|[0-9]{{1,2}},)[0-9]+$",
+    )
+)
+"""A phone with one mark alone: before decimals or zeros, behind a whole number, or behind the first digit or two, as
+in 2.0255501E9 without its exponent. Groups have more marks or other places: `06.12345678`, `+49.30123456`."""
 _OF_A_NUMBER = np.zeros(256, dtype=np.bool_)
 _OF_A_NUMBER[list(b"0123456789+-.,dDeE'")] = True
 _OF_A_NUMBER[0x80:] = True

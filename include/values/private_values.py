@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from include.names import MOST_DIGITS
+from include.names import AT_SIGNS, MOST_DIGITS
 from include.values.dates import has_date_form
 
 _AMOUNT = re.compile(r"\s*[+-]?[0-9]{1,8}[.,][0-9]{1,2}\s*")
@@ -23,4 +23,4 @@ def may_be_private(text: str) -> bool:
     """
     has_many_digits = sum(character.isdigit() for character in text) > MOST_DIGITS
     is_harmless = _AMOUNT.fullmatch(text) or _DATED_NAME.fullmatch(text) or has_date_form(text.strip())
-    return "@" in text or (has_many_digits and not is_harmless)
+    return any(sign in text for sign in AT_SIGNS) or (has_many_digits and not is_harmless)

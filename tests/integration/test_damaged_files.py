@@ -404,6 +404,63 @@ def test_pc04a_honest_codes_load_from_a_file_of_codes_alone(site: Site, line_end
         assert reasons(site.load("promo_codes", f"Code{line_end}{code}{line_end}", settings={"pool": "SUMMER"})) == {}
 
 
+SALESFORCE = [
+    "Grand Totals (200 records)",
+    "Confidential Information - Do Not Distribute",
+    '"Copyright (c) 2000-2026 salesforce.com, inc. All rights reserved."',
+]
+
+
+@pytest.mark.parametrize("number", [20, 250, 20_000])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ([], SALESFORCE),
+        ([], ["5 Zeilen"]),
+        ([], ["[5 rows x 1 columns]"]),
+        ([], ["\u5408\u8a08 5"]),
+        ([], ["Confidential"]),
+        (["Report of the day", "for the shop"], ["Query returned 5 rows."]),
+    ],
+    ids=lambda lines: lines[0] if lines else "nothing",
+)
+def test_pc04a_lines_at_the_ends_that_look_like_no_other_code_are_asked_about(
+    site: Site, number: int, before: list[str], after: list[str]
+) -> None:
+    """A footer that no list has: nobody is to be given it as a code."""
+    codes = [f"AB-{code:08}" for code in range(number)]
+    result = load(site, "promo_codes", "\r\n".join(["Code", *before, *codes, *after]))
+    assert (result.reason or {})["rule"] == "file.review"
+    assert "has: are they lines that a program has added?" in result.reason["message"]
+    assert "--set review_columns=false" in result.reason["message"]
+    assert f"{len(after)} of its last values" in result.reason["message"]
+    assert not any(line in str(result.to_json()) for line in (*before, *after))  # X-20
+    assert site.query(ALL_CODES) == []
+
+
+@pytest.mark.parametrize("line", ["#EOF", "NULL", "(null)", "\\N", "<<EOF>>"])
+def test_pc04a_ends_and_absent_values_of_programs_are_no_codes(site: Site, line: str) -> None:
+    result = load(site, "promo_codes", f"Code\nAB-1\n{line}\n")
+    assert rejects(result) == {3: {"row.not_data"}}
+    assert site.query(ALL_CODES) == [("AB-1",)]
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        [f"SUMMER {number}" for number in range(300)],
+        [f"SUMMER {number}" if number % 7 else f"WINTER{number}" for number in range(300)],
+        ["VIP 1", *(f"SUMMER{number}" for number in range(18)), "VIP 2"],
+        [f"{number:04x}-{number * 7919 % 65_536:04X}_\u00e9" for number in range(300)],
+        [f"AB{number}" for number in range(3000)],
+    ],
+    ids=["blanks in all", "blanks in most", "few", "characters of every kind", "many"],
+)
+def test_pc04a_honest_codes_are_not_asked_about(site: Site, codes: list[str]) -> None:
+    result = load(site, "promo_codes", "\n".join(["Code", *codes, ""]))
+    assert (result.state, result.rows.inserted) == ("completed", len(codes))
+
+
 def test_pc04a_honest_codes_load_beside_columns_that_are_not_imported(site: Site) -> None:
     """Columns on both sides of the codes; a line of a program is alone in its row."""
     rows = [f"{number},{code},spring" for number, code in enumerate(HONEST_CODES, 3)]

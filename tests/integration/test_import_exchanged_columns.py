@@ -91,6 +91,23 @@ def test_x18_of_two_exchanged_columns_of_a_thousand_rows_nothing_loads_unasked(s
     assert honest.state == "completed", honest.reason
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize(("place", "rows"), [("middle", 600), ("middle", 30_000), ("last", 600), ("last", 30_000)])
+def test_x18_rows_that_are_exchanged_behind_right_ones_are_asked_about(
+    site: Site, place: str, rows: int, line_end: str
+):
+    """Card number and balance, both whole numbers that no rule denies."""
+    prepared(site, "gift_cards")
+    low, high = (rows * 2 // 5, rows * 7 // 10) if place == "middle" else (rows // 2 + 130, rows)
+    cards = [(f"{number + 600_000}", f"{number % 90 + 10}") for number in range(rows)]
+    cards[low:high] = [(balance, number) for number, balance in cards[low:high]]
+    lines = [f'"{number}","flexible_gift","{balance}"' for number, balance in cards]
+    result = site.load("gift_cards", line_end.join(["card_number,pool_system_name,balance", *lines]))
+    assert was_asked(result)
+    assert f"be exchanged in the {place} rows" in (result.reason or {})["message"]
+    assert site.query("SELECT count(*) FROM loyalty.gift_card") == [(0,)]
+
+
 @pytest.mark.parametrize("import_type", import_types.IMPORT_TYPES)
 def test_x18_of_two_exchanged_columns_of_a_sample_nothing_wrong_loads_unasked(site: Site, import_type: str):
     """A sample has two rows or twenty. Where nobody is asked, every row that the exchange changes is rejected."""

@@ -715,9 +715,10 @@ def test_x18_one_rule_over_half_of_the_rows_asks_under_a_higher_share_too(stocke
 
 
 def test_x18_an_amount_of_twelve_digits_anywhere_in_the_file_is_asked_about(stocked: Site):
-    """Two exports joined, the second with other columns: the first rows don't show it."""
+    """Three exports joined, the second with other columns: the rows of the first look don't show it."""
     rows = [f"88000000000{n:05},flexible_gift,10.50" for n in range(300)]
     rows += [f"{500_000 + n},flexible_gift,99000000000{n:05}" for n in range(290)]
+    rows += [f"77000000000{n:05},flexible_gift,10.50" for n in range(1000)]
     joined = stocked.cards(*rows)
     assert joined.reason["message"].startswith(
         "Column 3 (balance) holds 290 numbers of twelve digits and more, first on line 302: is it the right one?"
@@ -751,6 +752,7 @@ def test_x18_a_cvv_of_twelve_digits_anywhere_in_the_file_is_asked_about(stocked:
     assert "--set review_columns=false" in one.reason["message"]
     rows = [f"88000000000{n:05},flexible_gift,10.50,{n % 900 + 100}" for n in range(300)]
     rows += [f"{n + 100},flexible_gift,10.50,99000000000{n:05}" for n in range(150)]
+    rows += [f"77000000000{n:05},flexible_gift,10.50,{n % 900 + 100}" for n in range(400)]  # few where rows are sampled
     joined = stocked.cards(*rows, header=header)
     assert "Column 4 (cvv) holds 150 numbers of twelve digits and more, first on line 302" in joined.reason["message"]
     assert not any(number in str(joined.to_json()) for number in ("6030635058774641", "9900000"))

@@ -191,6 +191,9 @@ def test_not_even_a_suite_that_quotes_a_cvv_makes_it_known(stocked: Site, tmp_pa
         ("cvv,card_number,pool_system_name,balance", "x,777,flexible_gift,-777.00", ["'-....00'"]),
         ("card_number,pool_system_name,balance,cvv", "{n},nowhere/777/778/779,5,", ["'nowhere/.../.../...'"]),
         ("card_number,pool_system_name,balance,cvv", "{n},\uff17\uff17\uff17,5,", ["'...'"]),
+        ("card_number,pool_system_name,balance,CVC", "{n},holiday_50,777,50.00", ["'...'", "'holiday_50'", "50.00"]),
+        ("card_number,pool_system_name,balance,Prüfziffer", "{n},holiday_50,777,50.00", ["'...'", "'holiday_50'"]),
+        ("card_number,pool_system_name,balance,", "{n},holiday_50,777,50.00", ["'...'"]),
     ],
 )
 def test_a_cvv_in_another_column_is_in_no_sentence(stocked: Site, header: str, row: str, quoted_parts: list[str]):
@@ -201,6 +204,34 @@ def test_a_cvv_in_another_column_is_in_no_sentence(stocked: Site, header: str, r
     assert [(column, text) for column, text in column_texts(stocked) if code.search(text)] == []
     (sentence,) = reasons(result).values()
     assert [part for part in quoted_parts if part not in sentence] == []
+
+
+@pytest.mark.parametrize("name", ["CVC", "Prüfziffer"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_x20_a_preview_shows_no_cvv_of_a_column_that_nobody_recognised(stocked: Site, name: str, rows: int):
+    """Balance and CVV are exchanged; rows of a column that is not imported are compared with none."""
+    lines = "".join(f"41000000000{number},holiday_50,77{number},50.00\n" for number in range(7, 7 + rows))
+    path = stocked.drop("gift_cards", "cards.csv", f"card_number,pool_system_name,balance,{name}\n{lines}")
+    text = preview_file(stocked.runtime, "gift_cards", UPath(str(path))).as_text()
+    assert "holiday_50" in text
+    assert "77" not in text
+
+
+def test_x20_a_preview_shows_no_cvv_of_a_column_that_is_switched_off(stocked: Site):
+    content = "card_number,pool_system_name,balance,cvv\n410000000001,holiday_50,777,50.00\n"
+    path = stocked.drop("gift_cards", "cards.csv", content)
+    settings = {"mapping": {"cvv": None}}
+    text = preview_file(stocked.runtime, "gift_cards", UPath(str(path)), parameters=settings).as_text()
+    assert "holiday_50" in text
+    assert "77" not in text
+
+
+def test_x20_short_amounts_of_few_cards_are_said_of_no_column_that_nobody_recognised(stocked: Site):
+    rows = [f"41000000000{number},holiday_50,77{number},50.00" for number in range(7, 10)]
+    result = stocked.cards(*rows, header="card_number,pool_system_name,balance,Prüfziffer")
+    assert result.rows.rejected == 3
+    code = re.compile(r"(?<![0-9a-f.])77[789](?![0-9a-f])")
+    assert [(column, text) for column, text in column_texts(stocked) if code.search(text)] == []
 
 
 def test_x08_a_column_of_cvvs_hides_no_amount_name_date_or_status(stocked: Site):

@@ -80,7 +80,7 @@ IDENTIFIER = {
         "5.",
     ],
     "single_quotes": ["'a'", "'0077'"],
-    "leading_apostrophe": ["'0077"],
+    "leading_apostrophe": ["'0077", "\u20190077", "\u00b40077", "`0077"],
 }
 BY_KIND: Mapping[Kind, Mapping[str, list[str]]] = {
     Kind.IDENTIFIER: IDENTIFIER,
@@ -89,7 +89,9 @@ BY_KIND: Mapping[Kind, Mapping[str, list[str]]] = {
     Kind.INTEGER: {"changed_number": ["2.0", "1,000", "1E+3"]},
     Kind.EMAIL: {
         "invisible_character": ["a@b.de\u200b", "so\u00adft@b.de", "a\ufe0f@b.de"],
-        "leading_apostrophe": ["'ann@example.com"],
+        "leading_apostrophe": [
+            f"{mark}ann@example.com" for mark in ("'", "`", "\u00b4", "\u02bc", "\u2018", "\u2019", "\u2032", "\uff07")
+        ],
     },
     Kind.PHONE: {
         "invisible_character": ["\u202a+12025550123\u202c"],

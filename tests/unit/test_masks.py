@@ -8,6 +8,7 @@ import pytest
 
 from include.columns.mapping import match_columns
 from include.declaration.fields import Field, Kind
+from include.import_types.customers import CUSTOMERS
 from include.names import MASK, mask, mask_data
 from include.review.preview import hidden_fields, safely_shown_cell, shown_cell
 from include.values.private_values import may_be_private
@@ -60,6 +61,7 @@ def test_x20_names_amounts_and_dates_may_be_read(value: str):
      "\uff14\uff19\uff12\uff19\uff13\uff13\uff13\uff13\uff14\uff14", "1234567890.00", "612345678",
      "06.12.34.56.78", "06-12-34-56-78", "49-30-1234-56789", "0151-23-456 7890", "12-34-5678-9012-3456",
      "GIFT_20261201_1", "030_20261201_1", "tel 20261201_1", "xmas_20261301_1", "xmas_20261201_1234", "x_120261201_1",
+     "ann\uff20example.com", "ann\ufe6bexample.com",
      "19.80.1 4929333344445555", "29.02.1980 4929333344445555", "9876.54.321"],
 )  # fmt: skip
 def test_x20_card_numbers_phones_and_addresses_are_masked_under_any_header(value: str):
@@ -83,6 +85,36 @@ def test_x20_a_cell_is_masked_by_its_field_never_because_its_row_is_rejected(
     field: Field, row: dict[str, object], shown: str
 ):
     assert shown_cell(row, field) == shown
+
+
+@pytest.mark.parametrize("name", ["area", "last_update_date_time", "source_date_time"])
+@pytest.mark.parametrize(
+    ("sent", "is_masked"),
+    [
+        ("1990-01-02", True), ("02.01.1990", True), ("2004-05-06 00:00", True), ("1989-12-31T23:00:00Z", True),
+        ("01/02/90", True), ("2025-05-06 10:00:30", False), ("2025-05-06T10:00", False),
+    ],
+)  # fmt: skip
+def test_x20_what_looks_like_a_birth_date_is_masked_in_every_column_of_customers(name: str, sent: str, is_masked: bool):
+    """Of a row or two nobody sees that two columns of dates are exchanged."""
+    field = next(field for field in CUSTOMERS.fields if field.name == name)
+    row = {name: sent, f"{name}__sent": sent}
+    assert shown_cell(row, field, has_birth_dates=True) == (MASK if is_masked else sent)
+    assert shown_cell(row, field) == sent
+
+
+@pytest.mark.parametrize("sent", ["1990/01/02", "2 January 1990", "19900102"])
+def test_x20_a_birth_date_that_no_date_field_can_read_is_masked_there(sent: str):
+    field = next(field for field in CUSTOMERS.fields if field.name == "last_update_date_time")
+    row = {field.name: None, f"{field.name}__sent": sent}
+    assert shown_cell(row, field, has_birth_dates=True) == MASK
+
+
+def test_x20_no_reason_quotes_a_date_beside_birth_dates():
+    mapping = match_columns(["Email", "Birth date", "Last update date time"], CUSTOMERS.fields, {})
+    hidden = hidden_fields(CUSTOMERS.fields, mapping, is_doubtful=False)
+    assert {"last_update_date_time", "source_date_time"} <= set(hidden)
+    assert "area" not in hidden
 
 
 def test_x20_a_file_without_headers_is_masked_as_a_whole():
