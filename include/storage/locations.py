@@ -35,7 +35,7 @@ _HERE, _NO_REPLACE = -100, 1
 """AT_FDCWD and RENAME_NOREPLACE, of Linux's renameat2, which Python doesn't have."""
 _DISK = ("", "file", "local")
 _BUCKETS, _MEMORY = ("s3", "s3a"), "memory"
-"""Stores: buckets, and fsspec's in the memory of the process, which stands for one that is no bucket."""
+"""Stores: buckets, and fsspec's in the memory of the process, for a store that is no bucket."""
 NO_SUCH_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 _KINDS = (
