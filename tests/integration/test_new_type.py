@@ -78,6 +78,7 @@ def test_lint_finds_nothing(project: Path) -> None:
     run(project, "ruff", "check", ".")
     run(project, "ruff", "format", "--check", ".")
     run(project, "mypy", "include/import_types/kiosks", "dags/import_kiosks.py")
+    run(project, "tools.words")
     run(project, "mkdocs", "build", "--strict", "--site-dir", str(project / ".local" / "site"))
     execute(
         project, [str(Path(sys.executable).with_name("lint-imports")), "--no-logo", "--no-cache"], PYTHONPATH="plugins"
