@@ -21,7 +21,8 @@ from include.review.preview import preview_file
 from include.review.review import Answer, Question, Step, Turn
 from include.stages.inspection import inspect_file
 from include.stages.loading import load_rows
-from include.stages.reporting import close_job, delete_expired, write_report
+from include.stages.reporting import close_job, write_report
+from include.stages.retention import delete_expired
 from include.stages.validation import validate_chunk
 from include.storage.locations import area
 from tests.imports import CARD_HEADER, Site, counts, rejected_file, rejects, summary
