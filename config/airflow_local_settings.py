@@ -18,6 +18,14 @@ LOADED = (
     "include.promo_codes.top_up",
     "include.warehouse.cvv",
     "jinja2.ext",
+    # Airflow's own part of a task's start (3.3.2): the process around it, the task decorators, the kinds of assets.
+    # The names of private modules are here, because Airflow starts without `plugins` as well.
+    "airflow.sdk.execution_time.supervisor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.definitions.decorators",
+    "airflow.providers.standard.decorators.python",
+    "airflow.providers.standard.operators.hitl",
+    "airflow.providers.amazon.aws.assets.s3",
 )
 
 
@@ -27,7 +35,5 @@ def forks_tasks(argv: list[str], executor: str) -> bool:
 
 
 if forks_tasks(sys.argv, os.environ.get("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")):
-    from loyalty_airflow.airflow_internals import LOADED_FOR_TASKS  # light; Airflow has put `plugins` on the path
-
-    for _module in LOADED + LOADED_FOR_TASKS:
+    for _module in LOADED:
         importlib.import_module(_module)

@@ -25,22 +25,6 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 
-# -- in a process that forks tasks
-
-LOADED_FOR_TASKS = (
-    "airflow.sdk.execution_time.supervisor",
-    "airflow.sdk.execution_time.task_runner",
-    "airflow.sdk.definitions.decorators",
-    "airflow.providers.standard.decorators.python",
-    "airflow.providers.standard.operators.hitl",
-    "airflow.providers.amazon.aws.assets.s3",
-)
-"""Airflow's own part of a task's start: the process around it, the task decorators, the kinds of assets.
-
-Airflow has no setting for what is loaded before it forks.
-"""
-
-
 # -- in the process of a task, which reaches Airflow through its supervisor
 
 

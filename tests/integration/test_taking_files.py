@@ -370,7 +370,7 @@ def test_x14_x20_a_running_job_keeps_its_copy_however_long_it_takes(stocked: Sit
     asked = stocked.request("gift_cards", path)
     take_file(stocked.runtime, asked)
     before = contents(stocked.folder / "work")
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(days=400))
     assert contents(stocked.folder / "work") == before
     assert import_file(stocked.runtime, asked).state == "completed"
     assert loaded(stocked) == [("77", 15)]
@@ -381,8 +381,8 @@ def test_x20_a_job_that_failed_before_its_settings_were_read_goes_by_them(stocke
     job = take_file(stocked.runtime, stocked.request("gift_cards", path)).job_id
     reporting.close_job(stocked.runtime, job, failure="a task failed")
     now = stocked.runtime.clock()
-    assert reporting.delete_expired(stocked.runtime, now + timedelta(hours=47)) == {}
-    assert reporting.delete_expired(stocked.runtime, now + timedelta(hours=49)) == {"gift_cards": 1}
+    assert retention.delete_expired(stocked.runtime, now + timedelta(hours=47)) == {}
+    assert retention.delete_expired(stocked.runtime, now + timedelta(hours=49)) == {"gift_cards": 1}
     assert not any("failed.csv" in name for name in contents(stocked.folder / "work"))
 
 
@@ -392,7 +392,7 @@ def test_x20_what_was_kept_of_a_job_beside_its_archive_goes_with_it(stocked: Sit
     result = written_on_by(stocked, monkeypatch, "write_report", lambda: path.write_text(FIRST))(path, asked)
     kept = stocked.folder / "archive" / "quarantine" / "gift_cards" / f"{result.job}-returned" / "slow.csv"
     assert kept.exists()
-    reporting.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(hours=49))
+    retention.delete_expired(stocked.runtime, stocked.runtime.clock() + timedelta(hours=49))
     assert not kept.parent.exists()
 
 

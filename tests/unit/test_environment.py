@@ -248,7 +248,6 @@ def test_only_processes_that_fork_tasks_pay_for_heavy_imports(
     monkeypatch.setattr(importlib, "import_module", loaded.append)
     monkeypatch.setattr(sys, "argv", ["airflow", *arguments])
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", executor)
-    monkeypatch.syspath_prepend(PROJECT / "plugins")  # as Airflow does before it imports this file
     runpy.run_path(str(PROJECT / "config" / "airflow_local_settings.py"))
     assert ("great_expectations" in loaded, "include.importer" in loaded) == (expected, expected)
     assert ("airflow.sdk.execution_time.task_runner" in loaded) == expected
