@@ -67,13 +67,17 @@ def test_each_chunk_reads_its_own_bytes_and_the_plan_reads_each_byte_once(
     job_id = take_file(runtime, Request("gift_cards", str(file), "from a bucket")).job_id
     assert requests.take() == []
     inspection.inspect_file(runtime, job_id)
-    head, *rest, first_rows = requests.take()
+    head, *ranges = requests.take()
     assert head == (0, 1_000)
-    assert first_rows[0] == len(CARD_HEADER) + 1  # looked at once more, for what they look like
+    parts = 1 + next(number for number, (_, end) in enumerate(ranges) if end == len(data))
+    plan, (first_rows, *further_rows) = ranges[:parts], ranges[parts:]
+    assert plan[0][0] == 0
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(plan))
+    # Looked at once more, for what they look like: the first rows, some of the middle, the last.
+    assert first_rows[0] == len(CARD_HEADER) + 1
     assert first_rows[1] <= first_rows[0] + CHUNK_BYTES + BLOCK_BYTES
-    assert rest[0][0] == 0
-    assert rest[-1][1] == len(data)
-    assert all(before[1] == after[0] for before, after in itertools.pairwise(rest))
+    middle, end, most = len(data) // 2, len(data), inspection._SAMPLE_BYTES
+    assert further_rows == [(middle - 1, middle + most), (end - most - 1, end)]
 
     with runtime.engine.connect() as connection:
         chunks = jobs.chunks(connection, job_id)
