@@ -198,7 +198,7 @@ def test_expired_files_are_deleted_and_the_history_stays(run_dag, folders, conne
     drop(folders.landing, "stray.csv")
     run_dag("pick_up_files")
     with connected.owner.begin() as connection:
-        connection.execute(text("UPDATE ledger.import_job SET launched_at = now() - interval '31 days'"))
+        connection.execute(text("UPDATE ledger.import_job SET finished_at = now() - interval '31 days'"))
     assert list(folders.archive.rglob("*.csv"))
     assert run_dag("delete_expired_files").state == "success"
     assert list(folders.archive.rglob("*.csv")) == []
