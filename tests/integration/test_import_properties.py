@@ -62,7 +62,7 @@ def test_counts_add_up_and_each_row_has_one_outcome(
 ):
     text, records = build(rows, broken, line_end)
     before = len(chunked.card_numbers())
-    result = chunked.load("gift_cards", text)
+    result = chunked.load("gift_cards", text, review_columns=False)  # many numbers may be there twice
     row_counts = counts(result)
     assert row_counts.get("read", 0) == len(records)
     assert len(rejects(result)) == row_counts.get("rejected", 0)
