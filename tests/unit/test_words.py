@@ -84,7 +84,7 @@ def test_an_empty_name_is_seen_wherever_it_is_bound_or_read() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["read_again", "_lying_there", "found_pool", "_KNOWN_STATE", "Tell", "given_to", "made_"]
+    "name", ["read_anew", "_lying_there", "found_pool", "_KNOWN_STATE", "Tell", "given_to", "made_"]
 )
 def test_a_name_is_read_part_by_part(name: str) -> None:
     assert words.is_refused(name)
